@@ -1,0 +1,185 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the collection needs of the machine it runs on: commands and time.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Everything that waits or runs a command gets these passed in, so that tests
+drive every wait without sleeping and every command without a host.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+import typing as t
+from dataclasses import dataclass
+
+_CHUNK = 65536
+
+
+class LifecycleError(Exception):
+    """An error that a user can act on.
+
+    ``msg`` names what was asked, what was found and what to do;
+    ``details`` goes into the module's result beside it.
+    """
+
+    def __init__(self, msg: str, **details: t.Any) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.details = details
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The end of a command. ``rc`` is None where it was not started or did not end in time."""
+
+    rc: int | None
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool = False
+    truncated: bool = False
+    not_found: bool = False
+
+    @property
+    def out(self) -> str:
+        return self.stdout.decode("utf-8", "replace")
+
+    @property
+    def err(self) -> str:
+        return self.stderr.decode("utf-8", "replace")
+
+
+class Runner(t.Protocol):
+    """Runs one command, never through a shell."""
+
+    def __call__(
+        self,
+        argv: t.Sequence[str],
+        *,
+        timeout: float,
+        stdin: bytes = b"",
+        max_bytes: int = ...,
+        env: t.Mapping[str, str] | None = None,
+    ) -> Completed: ...
+
+
+class Clock(t.Protocol):
+    """Time. ``monotonic`` is CLOCK_MONOTONIC in seconds, the clock of systemd's ``*Monotonic`` properties."""
+
+    def monotonic(self) -> float: ...
+
+    def wall(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The real clock. On Linux ``time.monotonic`` is CLOCK_MONOTONIC."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            time.sleep(seconds)
+
+
+def clean_environment(extra: t.Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a command whose output is parsed: no locale, no pager, no colour."""
+    env = dict(os.environ)
+    env.update(
+        LC_ALL="C.UTF-8",
+        LANGUAGE="C",
+        SYSTEMD_COLORS="0",
+        SYSTEMD_PAGER="",
+        SYSTEMD_URLIFY="0",
+    )
+    env.update(extra or {})
+    return env
+
+
+def run_command(
+    argv: t.Sequence[str],
+    *,
+    timeout: float,
+    stdin: bytes = b"",
+    max_bytes: int = 8 * 1024 * 1024,
+    env: t.Mapping[str, str] | None = None,
+) -> Completed:
+    """Run ``argv`` for at most ``timeout`` seconds and read at most ``max_bytes`` of each stream.
+
+    The command gets a process group of its own, which is killed whole when
+    the time is up, so that a hanging child cannot hold the pipes open.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=clean_environment(env),
+            start_new_session=True,
+        )
+    except FileNotFoundError as exc:
+        return Completed(None, b"", str(exc).encode(), not_found=True)
+    except OSError as exc:
+        return Completed(None, b"", str(exc).encode())
+    with process:
+        return _communicate(process, time.monotonic() + timeout, stdin, max_bytes)
+
+
+def _communicate(process: subprocess.Popen[bytes], deadline: float, stdin: bytes, max_bytes: int) -> Completed:
+    if process.stdin is not None:
+        try:
+            process.stdin.write(stdin)
+        except BrokenPipeError:
+            pass  # the command did not want it; its exit status tells the rest
+        finally:
+            process.stdin.close()
+            process.stdin = None
+    streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
+    buffers: dict[int, list[bytes]] = {stream.fileno(): [] for stream in streams}
+    sizes = dict.fromkeys(buffers, 0)
+    open_fds = set(buffers)
+    timed_out = truncated = False
+    while open_fds:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            timed_out = True
+            break
+        for fd in select.select(list(open_fds), [], [], left)[0]:
+            chunk = os.read(fd, _CHUNK)
+            if not chunk:
+                open_fds.discard(fd)
+                continue
+            room = max_bytes - sizes[fd]
+            if len(chunk) > room:
+                truncated = True
+                chunk = chunk[:room]
+            if chunk:
+                buffers[fd].append(chunk)
+                sizes[fd] += len(chunk)
+        if truncated:
+            break
+    if not (timed_out or truncated):
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.01))
+        except subprocess.TimeoutExpired:
+            timed_out = True
+    if timed_out or truncated:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended in between
+        process.wait()
+    stdout, stderr = (b"".join(parts) for parts in buffers.values())
+    return Completed(None if timed_out else process.returncode, stdout, stderr, timed_out, truncated)

@@ -1,0 +1,306 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state machine: states, edges and the plans that follow from them. Pure data and pure functions.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+The diagrams and tables of the documentation are generated from this file.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import deque
+from dataclasses import dataclass
+
+STOPPED = "stopped"
+STARTING = "starting"
+RUNNING = "running"
+STOPPING = "stopping"
+ERROR = "error"
+RESTARTING = "restarting"
+UNKNOWN = "unknown"
+SYNCING = "syncing"
+SYNCED = "synced"
+CONSENSUS = "consensus"
+CONNECTING = "connecting"
+CONNECTED = "connected"
+RECONNECTING = "reconnecting"
+
+OPERATOR = "operator"
+SERVICE = "service"
+
+
+@dataclass(frozen=True)
+class State:
+    """A state. ``index`` is its number in metrics and never changes once released."""
+
+    name: str
+    index: int
+    base: str
+    meaning: str
+    typical: str
+    verified_by: str
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A transition. ``who`` may trigger it; ``progress`` marks an edge of the service's own that leads onwards."""
+
+    source: str
+    trigger: str
+    target: str
+    who: str
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: an operator's trigger, or ``wait`` for an edge of the service's own."""
+
+    source: str
+    action: str
+    target: str
+
+    @property
+    def acts(self) -> bool:
+        return self.action != "wait"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps from a state to a target. No steps: already there. ``refusal`` set: there is no allowed way."""
+
+    steps: tuple[Step, ...] = ()
+    refusal: str | None = None
+    hint: str | None = None
+
+    @property
+    def next_action(self) -> Step | None:
+        return next((step for step in self.steps if step.acts), None)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The states and edges of one kind of service, and what each target asks for."""
+
+    name: str
+    states: t.Mapping[str, State]
+    edges: tuple[Edge, ...]
+    targets: t.Mapping[str, frozenset[str]]
+
+    def base(self, state: str) -> str:
+        return self.states[state].base
+
+    def edge(self, source: str, trigger: str) -> Edge | None:
+        return next((e for e in self.edges if e.source == source and e.trigger == trigger), None)
+
+    def comes_by_itself(self, state: str, goal: t.Collection[str]) -> bool:
+        """Whether the service can get from ``state`` into ``goal`` with nobody acting."""
+        seen, queue = {state}, deque([state])
+        while queue:
+            here = queue.popleft()
+            if here in goal:
+                return True
+            for edge in self.edges:
+                if edge.source == here and edge.progress and edge.target not in seen:
+                    seen.add(edge.target)
+                    queue.append(edge.target)
+        return False
+
+
+_BASE_STATES = (
+    State(STOPPED, 0, STOPPED, "not running, on purpose or never started", "-", "unit inactive, nothing in its cgroup"),
+    State(STARTING, 1, STARTING, "started, not yet ready", "seconds", "unit activating, or probes within their grace"),
+    State(RUNNING, 2, RUNNING, "ready", "-", "unit active, probes pass, held for stable_for"),
+    State(STOPPING, 3, STOPPING, "told to stop, not yet gone", "seconds", "unit deactivating"),
+    State(ERROR, 4, ERROR, "failed, crash-looping, unhealthy or broken", "-", "unit failed, or a cause that is named"),
+    State(RESTARTING, 5, RESTARTING, "between a stop and the next start", "RestartSec", "auto-restart or restart job"),
+    State(UNKNOWN, 6, UNKNOWN, "could not be observed; nobody acts on it", "-", "the reason it could not be seen"),
+)
+_BESU_STATES = (
+    State(SYNCING, 10, STARTING, "behind the reference head", "minutes to days", "head below the reference"),
+    State(SYNCED, 11, RUNNING, "at the head, not yet serving", "seconds", "lag within tolerance in two samples"),
+    State(CONSENSUS, 12, RUNNING, "a validator that takes part", "-", "in the next set and recent proposer"),
+)
+_CLOUDFLARED_STATES = (
+    State(CONNECTING, 20, STARTING, "no connection registered yet", "2 s", "/ready 503, no registration so far"),
+    State(CONNECTED, 21, RUNNING, "some of the expected connections", "seconds", "/ready 200, fewer than expected"),
+    State(RECONNECTING, 22, RESTARTING, "had connections, has none", "seconds to minutes", "/ready 503 after success"),
+)
+
+_BASE_EDGES = (
+    Edge(STOPPED, "start", STARTING, OPERATOR),
+    Edge(STARTING, "initialized", RUNNING, SERVICE, progress=True),
+    Edge(STARTING, "initialization_failed", ERROR, SERVICE),
+    Edge(RUNNING, "stop", STOPPING, OPERATOR),
+    Edge(STOPPING, "stopped", STOPPED, SERVICE, progress=True),
+    Edge(STOPPING, "stop_failed", ERROR, SERVICE),
+    Edge(RUNNING, "runtime_error", ERROR, SERVICE),
+    Edge(RUNNING, "restart", RESTARTING, OPERATOR),
+    Edge(RESTARTING, "started", STARTING, SERVICE, progress=True),
+    Edge(ERROR, "reset", STOPPED, OPERATOR),
+    Edge(ERROR, "restart", STARTING, OPERATOR),
+    # What systemd does besides: without these a crash loop or a start in progress could never be ended.
+    Edge(STARTING, "stop", STOPPING, OPERATOR),
+    Edge(RESTARTING, "stop", STOPPING, OPERATOR),
+    Edge(RUNNING, "ended", STOPPED, SERVICE),
+    Edge(STARTING, "ended", STOPPED, SERVICE),
+    Edge(RUNNING, "auto_restart", RESTARTING, SERVICE),
+    Edge(STARTING, "auto_restart", RESTARTING, SERVICE),
+    Edge(RESTARTING, "gave_up", ERROR, SERVICE),
+)
+
+
+def _inherit(name: str, operator_edges: t.Collection[str] = ("stop", "restart")) -> tuple[Edge, ...]:
+    """The edges that a state of an extension has because a process is there."""
+    return (
+        *(Edge(name, verb, STOPPING if verb == "stop" else RESTARTING, OPERATOR) for verb in operator_edges),
+        Edge(name, "runtime_error", ERROR, SERVICE),
+        Edge(name, "ended", STOPPED, SERVICE),
+        Edge(name, "auto_restart", RESTARTING, SERVICE),
+    )
+
+
+def _machine(
+    name: str, states: tuple[State, ...], edges: tuple[Edge, ...], targets: t.Mapping[str, t.Collection[str]]
+) -> Machine:
+    # starting -> running of the base machine is refined by the extension's own way there.
+    base = tuple(e for e in _BASE_EDGES if not (edges and e.trigger == "initialized"))
+    common = {
+        STOPPED: {STOPPED},
+        "restarted": {RUNNING},
+        "reset": {STOPPED, RUNNING} | {s.name for s in states if s.base in (RUNNING, STARTING)},
+    }
+    return Machine(
+        name=name,
+        states={s.name: s for s in (*_BASE_STATES, *states)},
+        edges=(*base, *edges),
+        targets={k: frozenset(v) for k, v in {**common, **targets}.items()},
+    )
+
+
+GENERIC = _machine("generic", (), (), {RUNNING: {RUNNING}})
+BESU = _machine(
+    "besu",
+    _BESU_STATES,
+    (
+        Edge(STARTING, "initialized", SYNCING, SERVICE, progress=True),
+        Edge(SYNCING, "caught_up", SYNCED, SERVICE, progress=True),
+        Edge(SYNCED, "serving", RUNNING, SERVICE, progress=True),
+        Edge(RUNNING, "takes_part", CONSENSUS, SERVICE, progress=True),
+        Edge(CONSENSUS, "left_out", RUNNING, SERVICE),
+        Edge(SYNCED, "fell_behind", SYNCING, SERVICE),
+        Edge(RUNNING, "fell_behind", SYNCING, SERVICE),
+        Edge(CONSENSUS, "fell_behind", SYNCING, SERVICE),
+        *_inherit(SYNCING),
+        *_inherit(SYNCED),
+        *_inherit(CONSENSUS),
+    ),
+    {
+        RUNNING: {RUNNING, CONSENSUS},
+        "restarted": {RUNNING, CONSENSUS},
+        SYNCED: {SYNCED, RUNNING, CONSENSUS},
+        CONSENSUS: {CONSENSUS},
+    },
+)
+CLOUDFLARED = _machine(
+    "cloudflared",
+    _CLOUDFLARED_STATES,
+    (
+        Edge(STARTING, "initialized", CONNECTING, SERVICE, progress=True),
+        Edge(CONNECTING, "registered", CONNECTED, SERVICE, progress=True),
+        Edge(CONNECTED, "all_registered", RUNNING, SERVICE, progress=True),
+        Edge(RUNNING, "lost_some", CONNECTED, SERVICE),
+        Edge(RUNNING, "lost_all", RECONNECTING, SERVICE),
+        Edge(CONNECTED, "lost_all", RECONNECTING, SERVICE),
+        Edge(RECONNECTING, "registered", CONNECTED, SERVICE, progress=True),
+        *_inherit(CONNECTING),
+        *_inherit(CONNECTED),
+        *_inherit(RECONNECTING),
+    ),
+    {
+        RUNNING: {RUNNING},
+        "restarted": {CONNECTED, RUNNING},
+        CONNECTED: {CONNECTED, RUNNING},
+        "reconnected": {CONNECTED, RUNNING},
+    },
+)
+MACHINES: t.Mapping[str, Machine] = {m.name: m for m in (GENERIC, BESU, CLOUDFLARED)}
+
+# From error: how far each value of the option ``recovery`` may go.
+RECOVERY_TRIGGERS: t.Mapping[str, frozenset[str]] = {
+    "never": frozenset(),
+    "restart": frozenset({"restart"}),
+    "reset_start": frozenset({"reset"}),
+}
+
+
+def make_plan(
+    machine: Machine, state: str, target: str, *, recovery: str = "restart", renewed: bool = False
+) -> Plan:
+    """The shortest allowed way from ``state`` to ``target``.
+
+    For C(restarted) the way has to pass a start; ``renewed`` says that this
+    run has made one already. Raises KeyError for a state or target that the
+    machine does not have.
+    """
+    goal = machine.targets[target]
+    if state == UNKNOWN:
+        return Plan(refusal="the state could not be observed", hint="mend the observation first; see reasons")
+    if target == "reset" and state != ERROR:
+        goal = goal | {state}
+    needs_start = target == "restarted" and not renewed
+    steps = _search(machine, state, goal, needs_start, _allowed(target, recovery))
+    if steps is not None:
+        return Plan(steps)
+    if state == ERROR:
+        return Plan(
+            refusal=f"recovery={recovery} does not allow leaving error towards {target}",
+            hint="set recovery to restart or reset_start",
+        )
+    return Plan(refusal=f"the state machine has no way from {state} to {target}", hint="choose another target state")
+
+
+def _allowed(target: str, recovery: str) -> t.Callable[[Edge], bool]:
+    triggers = RECOVERY_TRIGGERS[recovery]
+    # Clearing a failed unit starts nothing, so these two targets need no more than leave to act at all.
+    clears = target == "reset" or (target == STOPPED and recovery != "never")
+
+    def allowed(edge: Edge) -> bool:
+        if edge.who == SERVICE:
+            return edge.progress
+        if edge.source == ERROR:
+            return edge.trigger in triggers or (clears and edge.trigger == "reset")
+        if edge.source in (STARTING, RESTARTING) and target not in (STOPPED,):
+            return False  # an outcome is on its way: wait for it
+        if edge.trigger == "restart":
+            return target == "restarted"
+        if edge.trigger == "stop":
+            return target == STOPPED
+        return target not in (STOPPED, "reset")
+
+    return allowed
+
+
+def _search(
+    machine: Machine, state: str, goal: t.Collection[str], needs_start: bool, allowed: t.Callable[[Edge], bool]
+) -> tuple[Step, ...] | None:
+    """Breadth-first search over (state, has a start been made)."""
+    first = (state, not needs_start)
+    ways: dict[tuple[str, bool], tuple[Step, ...]] = {first: ()}
+    queue = deque([first])
+    while queue:
+        here, started = node = queue.popleft()
+        if here in goal and started:
+            return ways[node]
+        for edge in machine.edges:
+            if edge.source != here or not allowed(edge):
+                continue
+            action = edge.trigger if edge.who == OPERATOR else "wait"
+            following = (edge.target, started or action in ("start", "restart"))
+            if following not in ways:
+                ways[following] = (*ways[node], Step(here, action, edge.target))
+                queue.append(following)
+    return None

@@ -21,7 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Co
 # Only properties without raw newlines: no Exec* values, which may also hold secrets.
 PROPERTIES = (
     "Id Names Description LoadState UnitFileState FragmentPath DropInPaths SourcePath Transient NeedDaemonReload "
-    "ActiveState SubState Result Type RemainAfterExit Restart RestartUSec NRestarts InvocationID Job JobType "
+    "ActiveState SubState Result Type RemainAfterExit Restart RestartUSec NRestarts InvocationID Job "
     "MainPID ControlPID ExecMainPID ExecMainCode ExecMainStatus ExecMainStartTimestampMonotonic "
     "ExecMainExitTimestampMonotonic StateChangeTimestampMonotonic ActiveEnterTimestampMonotonic "
     "ActiveExitTimestampMonotonic InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic "

@@ -1,0 +1,237 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guards: what forbids a step. Pure functions over what was observed, one name each.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Budget, Hold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
+
+_STARTS = ("start", "restart")
+_GOING_DOWN = ("stopping", "initializing", "maintenance", "offline")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A refusal: which guard, what it saw, and the next safe step."""
+
+    guard: str
+    reason: str
+    hint: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"guard": self.guard, "reason": self.reason, "hint": self.hint}
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The space left for one path. ``free`` in bytes, ``inodes`` free."""
+
+    path: str
+    free: int
+    inodes: int
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything that a guard may look at, gathered right before the step."""
+
+    step: m.Step
+    observation: Observation
+    hold: Hold | None = None
+    wall: float = 0.0
+    system_state: str = "running"
+    job_type: str = ""
+    leftovers: tuple[int, ...] = ()
+    expected_state: tuple[str, ...] = ()
+    expected_invocation: str | None = None
+    acted: bool = False
+    budget: Budget | None = None
+    budget_wait: float = 0.0
+    cause_class: str | None = None
+    cause: str | None = None
+    cause_summary: str = ""
+    next_step: str = ""
+    disks: tuple[Disk, ...] = ()
+    min_free: int = 0
+    dependencies: t.Mapping[str, str] = field(default_factory=dict)
+    may_force_stop: bool = False
+
+    @property
+    def starts(self) -> bool:
+        return self.step.action in _STARTS
+
+
+Guard = t.Callable[[Situation], t.Optional[Block]]
+
+
+def edge(s: Situation) -> Block | None:
+    """The state machine knows the state, and the state was observed."""
+    if s.observation.state == m.UNKNOWN:
+        why = "; ".join(s.observation.reasons)
+        return Block("edge", f"the state is unknown: {why}", "mend the observation, then run again")
+    return None
+
+
+def host_going_down(s: Situation) -> Block | None:
+    """The host is not shutting down, booting or in rescue mode."""
+    if s.system_state in _GOING_DOWN:
+        return Block("host_going_down", f"systemd says {s.system_state}", "wait until the host runs again")
+    return None
+
+
+def hold(s: Situation) -> Block | None:
+    """Nobody holds the service or the host."""
+    if s.hold is None:
+        return None
+    what = "the host" if s.hold.scope == "_host" else s.hold.scope
+    until = "without an end" if s.hold.expires is None else f"for {s.hold.expires - s.wall:.0f} s more"
+    return Block(
+        "hold",
+        f"{s.hold.owner} holds {what} {until}: {s.hold.reason}",
+        f"ask {s.hold.owner}, or end the hold with service_hold state=absent",
+    )
+
+
+def unit(s: Situation) -> Block | None:
+    """The unit exists, loads, is not masked and may be started and stopped by hand."""
+    facts = s.observation.facts
+    if facts is None:
+        return None
+    if facts.load == "masked" and s.starts:
+        return Block("unit", "the unit is masked", f"systemctl unmask {facts.unit}, if it is meant to run")
+    if facts.load in ("not-found", "bad-setting", "error") and s.starts:
+        return Block("unit", f"systemd has LoadState={facts.load}", f"mend the unit file: systemctl cat {facts.unit}")
+    if facts.flag("RefuseManualStart") and s.starts:
+        return Block("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
+    if facts.flag("RefuseManualStop") and s.step.action in ("stop", "restart"):
+        return Block("unit", "the unit has RefuseManualStop=yes", "stop what pulls it in")
+    return None
+
+
+def oneshot(s: Situation) -> Block | None:
+    """A service that runs to its end cannot be kept running."""
+    facts = s.observation.facts
+    if facts is None or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit") or not s.starts:
+        return None
+    if s.step.source == m.STOPPED and s.step.target == m.STARTING and s.expected_state != ("run_once",):
+        return Block("oneshot", "Type=oneshot without RemainAfterExit ends by itself", "use state=restarted to run it")
+    return None
+
+
+def frozen(s: Situation) -> Block | None:
+    """The unit is not frozen: systemd would not act on it."""
+    if s.observation.cause == "frozen":
+        return Block("frozen", "the unit is frozen", f"systemctl thaw {s.observation.unit}, or ask who froze it")
+    return None
+
+
+def precondition(s: Situation) -> Block | None:
+    """The state and the invocation are still what the caller expects. Looked at before the first act only."""
+    if s.acted:
+        return None
+    if s.expected_state and s.observation.state not in s.expected_state:
+        wanted = " or ".join(s.expected_state)
+        said = f"expected_state is {wanted}, the service is {s.observation.state}"
+        return Block("precondition", said, "look again: somebody or something was faster")
+    invocation = s.observation.facts.invocation if s.observation.facts else ""
+    if s.expected_invocation is not None and s.expected_invocation != invocation:
+        said = f"expected_invocation is {s.expected_invocation}, the service has {invocation or 'none'}"
+        return Block("precondition", said, "it has been started anew since you looked: look again")
+    return None
+
+
+def job(s: Situation) -> Block | None:
+    """No conflicting job of systemd's is under way."""
+    if not s.job_type:
+        return None
+    return Block("busy", f"systemd has a {s.job_type} job for the unit", "wait for it, or see systemctl list-jobs")
+
+
+def leftovers(s: Situation) -> Block | None:
+    """No process of an earlier run is left before a start: a second copy would meet its data and ports."""
+    if s.step.action != "start" or not s.leftovers:
+        return None
+    pids = ", ".join(str(pid) for pid in s.leftovers[:10])
+    return Block("leftovers", f"processes of the last run are left: {pids}", "set force_stop=true, or end them by hand")
+
+
+def stuck_stop(s: Situation) -> Block | None:
+    """A stop that hangs is ended by force only where that is asked for."""
+    if s.observation.cause != "stop_overdue" or s.may_force_stop:
+        return None
+    return Block("force_stop", s.observation.reasons[0], "wait longer, or set force_stop=true (SIGKILL; data may suffer)")
+
+
+def dependency(s: Situation) -> Block | None:
+    """What the unit requires is running, or can be started by systemd with it."""
+    down = [f"{name} is {state}" for name, state in sorted(s.dependencies.items())]
+    if not down or not s.starts:
+        return None
+    return Block("dependency", f"it requires what is not there: {', '.join(down)}", "bring that back first")
+
+
+def disk(s: Situation) -> Block | None:
+    """The paths that it writes to have room."""
+    full = [d for d in s.disks if d.free < s.min_free or d.inodes == 0]
+    if not full or not s.starts:
+        return None
+    said = ", ".join(f"{d.path} has {d.free // 1048576} MiB and {d.inodes} inodes free" for d in full)
+    return Block("disk_full", said, "free some space first: it would fail again, and may harm its data")
+
+
+def cause(s: Situation) -> Block | None:
+    """The cause of the failure is one that a new start can help."""
+    if s.step.source != m.ERROR or s.cause_class in (None, "soft") or not (s.starts or s.step.action == "reset"):
+        return None
+    said = f"{s.cause}: {s.cause_summary}"
+    if s.cause_class == "fatal":
+        return Block("cause", said, s.next_step or "a start would do harm or nothing")
+    hint = f"{s.next_step}; once it is mended, add {s.cause} to accept_causes"
+    return Block("cause", said, hint)
+
+
+def attempts(s: Situation) -> Block | None:
+    """The attempt budget is not used up, and the back-off is over or short enough to wait for."""
+    if s.budget is None or not (s.starts or s.step.action == "reset"):
+        return None
+    if s.budget.left <= 0:
+        when = "" if s.budget.wait is None else f"; the next one is possible in {s.budget.wait:.0f} s"
+        said = f"{s.budget.used} of {s.budget.allowed} attempts within {s.budget.window:.0f} s are used{when}"
+        return Block("attempts", said, "find the cause: see diagnosis; then raise max_attempts for one run")
+    if s.budget.wait is not None and s.budget.wait > s.budget_wait:
+        said = f"attempt {s.budget.used + 1} may be made in {s.budget.wait:.0f} s (exponential back-off)"
+        return Block("attempts", said, "run again then, or raise wait_timeout")
+    return None
+
+
+# In this order; the first that objects is the reason that is shown first.
+GUARDS: tuple[tuple[str, Guard], ...] = (
+    ("edge", edge),
+    ("host_going_down", host_going_down),
+    ("hold", hold),
+    ("precondition", precondition),
+    ("unit", unit),
+    ("oneshot", oneshot),
+    ("frozen", frozen),
+    ("busy", job),
+    ("force_stop", stuck_stop),
+    ("leftovers", leftovers),
+    ("dependency", dependency),
+    ("disk_full", disk),
+    ("cause", cause),
+    ("attempts", attempts),
+)
+
+
+def check(situation: Situation) -> tuple[Block, ...]:
+    """Every objection to the step, in the order of GUARDS."""
+    return tuple(block for block in (guard(situation) for _name, guard in GUARDS) if block is not None)

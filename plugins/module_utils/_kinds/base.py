@@ -1,0 +1,72 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a kind of service adds to the engine: states, evidence, targets, guards. Nothing else.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
+
+
+class Kind:
+    """One kind, for one service. A new kind is a subclass in a file of its own, and a module.
+
+    An instance lives as long as the module's run and may remember earlier
+    samples: the engine calls ``refine`` once for each observation, in order.
+    Everything but ``refine`` and ``verify`` is free of effects.
+    """
+
+    name: str = "generic"
+    machine: m.Machine = m.GENERIC
+
+    def refine(self, observation: Observation) -> Observation:
+        """The observation with what this kind knows beyond systemd.
+
+        Called with what systemd and the probes gave, whatever the state is.
+        A service that cannot be asked is never judged by that: the state
+        stays, or becomes unknown, with a reason.
+        """
+        return observation
+
+    def settle_time(self) -> float:
+        """Seconds after which a second observation is wanted before the first can be told (0: one is enough)."""
+        return 0.0
+
+    def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Block]:
+        """What forbids this step, beyond the guards that every service has. Looked at right before acting."""
+        return ()
+
+    def patience(self, observation: Observation, target: str) -> float | None:
+        """Seconds to go on waiting before acting although a plan would act now (None: no wait of the kind's own)."""
+        return None
+
+    def overdue(self, observation: Observation, target: str) -> bool:
+        """Whether waiting has been long enough, so that a service that is on its way gets restarted all the same."""
+        return False
+
+    def hopeless(self, observation: Observation, target: str) -> str | None:
+        """Why the target cannot come from here although the machine has a way (ends the wait at once)."""
+        return None
+
+    def proof(self, before: Observation, after: Observation, target: str) -> str | None:
+        """Why ``after`` does not prove that the target was reached by what was done (None: it does)."""
+        return None
+
+    def poll_interval(self, observation: Observation, waited: float) -> float | None:
+        """Seconds until the next look while waiting (None: the engine's own pace)."""
+        return None
+
+    def progress(self, observation: Observation, target: str) -> t.Mapping[str, t.Any] | None:
+        """How far the wait has come, for the result and for a person who watches."""
+        return None
+
+    def causes(self) -> t.Sequence[t.Any]:
+        """Rules of diagnosis of this kind, put before the generic ones."""
+        return ()

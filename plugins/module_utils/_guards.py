@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Budget, Hold
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import parse_span
 
 _STARTS = ("start", "restart")
 _GOING_DOWN = ("stopping", "initializing", "maintenance", "offline")
@@ -46,6 +47,8 @@ class Situation:
 
     step: m.Step
     observation: Observation
+    target: str = m.RUNNING
+    recovery: str = "restart"
     hold: Hold | None = None
     wall: float = 0.0
     system_state: str = "running"
@@ -122,9 +125,9 @@ def oneshot(s: Situation) -> Block | None:
     facts = s.observation.facts
     if facts is None or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit") or not s.starts:
         return None
-    if s.step.source == m.STOPPED and s.step.target == m.STARTING and s.expected_state != ("run_once",):
-        return Block("oneshot", "Type=oneshot without RemainAfterExit ends by itself", "use state=restarted to run it")
-    return None
+    if s.target == "restarted":
+        return None
+    return Block("oneshot", "Type=oneshot without RemainAfterExit ends by itself", "use state=restarted to run it once")
 
 
 def frozen(s: Situation) -> Block | None:
@@ -154,6 +157,17 @@ def job(s: Situation) -> Block | None:
     if not s.job_type:
         return None
     return Block("busy", f"systemd has a {s.job_type} job for the unit", "wait for it, or see systemctl list-jobs")
+
+
+def start_limit(s: Situation) -> Block | None:
+    """systemd would take a start: its own rate limit is over, or is going to be cleared."""
+    facts = s.observation.facts
+    if facts is None or s.observation.cause != "start_limit" or not s.starts or s.step.source != m.ERROR:
+        return None
+    interval = parse_span(facts.text("StartLimitIntervalUSec"))
+    if s.recovery != "restart" or interval is None or (s.observation.age or 0.0) > interval:
+        return None
+    return Block("start_limit", f"systemd refuses starts for {interval:.0f} s", "use recovery=reset_start to clear it")
 
 
 def leftovers(s: Situation) -> Block | None:
@@ -224,6 +238,7 @@ GUARDS: tuple[tuple[str, Guard], ...] = (
     ("frozen", frozen),
     ("busy", job),
     ("force_stop", stuck_stop),
+    ("start_limit", start_limit),
     ("leftovers", leftovers),
     ("dependency", dependency),
     ("disk_full", disk),

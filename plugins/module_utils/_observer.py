@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks at services: systemd once for all of them, then each one's probes and kind.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import (
+    Context,
+    Health,
+    Limits,
+    Observation,
+    classify,
+    unobserved,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts, process_state
+
+_UP = ("active", "reloading", "refreshing")
+_NO_HEALTH = Health()
+
+
+class HealthCheck(t.Protocol):
+    """The probes of one service."""
+
+    def check(self, active_since: float) -> Health:
+        """Run the probes once; ``active_since`` (CLOCK_MONOTONIC) is when the service became active."""
+
+    def pending_time(self) -> float:
+        """Seconds until another round could settle what this one left open; 0 where it is settled."""
+
+
+@dataclass
+class Watched:
+    """A service to look at: its unit, its kind (which may remember samples), its probes."""
+
+    name: str
+    unit: str
+    kind: Kind
+    limits: Limits = field(default_factory=Limits)
+    health: HealthCheck | None = None
+
+
+class RestartCounter(t.Protocol):
+    """How often systemd restarted a unit by itself within the last seconds; None where the journal cannot tell."""
+
+    def __call__(self, unit: str, window: float) -> int | None: ...
+
+
+class Observer:
+    """Looks at any number of services of one service manager."""
+
+    def __init__(self, systemd: Systemd, clock: Clock, count_restarts: RestartCounter) -> None:
+        self._systemd = systemd
+        self._clock = clock
+        self._count_restarts = count_restarts
+
+    def look(self, watched: t.Sequence[Watched]) -> list[Observation]:
+        """One observation of each, in order. What cannot be observed is ``unknown`` with the reason, never a guess."""
+        try:
+            shown = self._systemd.show([w.unit for w in watched])
+            jobs = self._systemd.jobs() if any(facts.job for facts in shown) else {}
+        except LifecycleError as exc:
+            return [unobserved(w.name, w.unit, exc.msg, w.kind.name) for w in watched]
+        pairs = list(zip(watched, shown))
+        if len([w for w in watched if w.health is not None or type(w.kind) is not Kind]) < 2:
+            return [self._one(w, facts, jobs) for w, facts in pairs]
+        # Probes and clients wait on the network: side by side, the slowest decides.
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(max_workers=min(len(pairs), 16)) as pool:
+            return list(pool.map(lambda pair: self._one(*pair, jobs), pairs))
+
+    def settled(self, watched: t.Sequence[Watched]) -> list[Observation]:
+        """Like ``look``, and again for those whose kind or probes need more than one sample."""
+        seen = self.look(watched)
+        rounds = 0
+        while rounds < 10:
+            waits = [_more(w, o) for w, o in zip(watched, seen)]
+            if not any(waits):
+                break
+            self._clock.sleep(max(waits))
+            again = [w for w, wait in zip(watched, waits) if wait]
+            renewed = dict(zip((w.name for w in again), self.look(again)))
+            seen = [renewed.get(w.name, old) for w, old in zip(watched, seen)]
+            rounds += 1
+        return seen
+
+    def _one(self, watched: Watched, facts: UnitFacts, jobs: t.Mapping[str, str]) -> Observation:
+        now = self._clock.monotonic()
+        health = _NO_HEALTH
+        if watched.health is not None and facts.active in _UP and facts.sub != "exited":
+            health = watched.health.check(facts.moment("ActiveEnter"))
+        recent = None
+        if facts.restarts >= watched.limits.thrash_restarts:
+            counted = self._count_restarts(watched.unit, watched.limits.thrash_window)
+            # systemd counts since the last start by hand, the journal within the window: both must be over budget.
+            recent = None if counted is None else min(counted, facts.restarts)
+        context = Context(
+            now=now,
+            wall=self._clock.wall(),
+            process_state=process_state(facts.main_pid),
+            job_type=jobs.get(facts.text("Id") or watched.unit, ""),
+            recent_restarts=recent,
+            health=health,
+            limits=watched.limits,
+        )
+        return watched.kind.refine(classify(watched.name, facts, context, watched.kind.name))
+
+
+def _more(watched: Watched, observation: Observation) -> float:
+    """Seconds after which another look is wanted, 0 where this one is enough."""
+    pending = watched.health.pending_time() if watched.health is not None and observation.facts else 0.0
+    return max(pending, watched.kind.settle_time())

@@ -72,6 +72,11 @@ class Situation:
     def starts(self) -> bool:
         return self.step.action in _STARTS
 
+    @property
+    def leads_to_start(self) -> bool:
+        """Whether the step is part of a way that ends in a start (a reset may be either)."""
+        return self.starts or (self.step.action == "reset" and self.target not in (m.STOPPED, "reset"))
+
 
 Guard = t.Callable[[Situation], t.Optional[Block]]
 
@@ -204,7 +209,7 @@ def disk(s: Situation) -> Block | None:
 
 def cause(s: Situation) -> Block | None:
     """The cause of the failure is one that a new start can help."""
-    if s.step.source != m.ERROR or s.cause_class in (None, "soft") or not (s.starts or s.step.action == "reset"):
+    if s.step.source != m.ERROR or s.cause_class in (None, "soft") or not s.leads_to_start:
         return None
     said = f"{s.cause}: {s.cause_summary}"
     if s.cause_class == "fatal":
@@ -215,7 +220,7 @@ def cause(s: Situation) -> Block | None:
 
 def attempts(s: Situation) -> Block | None:
     """The attempt budget is not used up, and the back-off is over or short enough to wait for."""
-    if s.budget is None or not (s.starts or s.step.action == "reset"):
+    if s.budget is None or not s.leads_to_start:
         return None
     if s.budget.left <= 0:
         when = "" if s.budget.wait is None else f"; the next one is possible in {s.budget.wait:.0f} s"

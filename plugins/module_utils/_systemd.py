@@ -174,6 +174,9 @@ class Systemd:
     def reset_failed(self, unit: str) -> Completed:
         return self._call("reset-failed", "--", unit)
 
+    def cancel(self, job: int) -> Completed:
+        return self._call("cancel", "--", str(job))
+
     def kill(self, unit: str, signal: str) -> Completed:
         return self._call("kill", f"--signal={signal}", "--", unit)
 

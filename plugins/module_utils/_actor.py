@@ -1,0 +1,256 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does one step on the host: gathers what the guards look at, then asks systemd.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _guards as g
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, Completed, LifecycleError, Runner
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt, Budget, Ledger, budget
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
+
+# "Transaction is destructive": another controller's job is in the way (systemctl, BUS_ERROR_TRANSACTION_IS_DESTRUCTIVE).
+_RC_CONFLICT = 4
+_CONFIG_CHECK_TIMEOUT = 60.0
+_START_JOBS = ("start", "restart", "try-restart")
+
+
+class Refused(Exception):
+    """A step that systemd would not take, as the guard that it amounts to."""
+
+    def __init__(self, block: g.Block) -> None:
+        super().__init__(block.reason)
+        self.block = block
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What acting needs of the host, all of it passed in."""
+
+    systemd: Systemd
+    ledger: Ledger
+    clock: Clock
+    runner: Runner
+
+
+class Actor:
+    """Makes the steps of one service."""
+
+    def __init__(self, unit: str, request: Request, tools: Tools) -> None:
+        self._unit = unit
+        self._request = request
+        self._tools = tools
+
+    def budget(self, observation: Observation) -> Budget:
+        """The attempts that count now. Good running clears them."""
+        request, clock = self._request, self._tools.clock
+        return budget(
+            self._tools.ledger.attempts(self._unit),
+            wall=clock.wall(),
+            allowed=request.max_attempts,
+            window=request.attempt_window,
+            backoff=request.attempt_backoff,
+            good_since=_good_since(observation, request.good_running, clock),
+        )
+
+    def situation(
+        self, step: m.Step, observation: Observation, *, acted: bool, diagnosis: t.Any, budget_wait: float
+    ) -> g.Situation:
+        """Everything that the guards look at, read right now."""
+        request, systemd = self._request, self._tools.systemd
+        facts = observation.facts
+        cause = diagnosis.primary if diagnosis is not None and step.source == m.ERROR else None
+        accepted = cause is not None and cause.id in request.accept_causes and cause.klass != "fatal"
+        jobs = systemd.jobs() if facts is not None and facts.job else {}
+        starts = step.action in ("start", "restart")
+        return g.Situation(
+            step=step,
+            observation=observation,
+            target=request.target,
+            recovery=request.recovery,
+            hold=self._tools.ledger.hold(self._unit),
+            wall=self._tools.clock.wall(),
+            system_state=systemd.system_state(),
+            job_type=_conflict(jobs.get(self._unit, ""), step, self._may_cancel(observation)),
+            leftovers=self.leftovers(observation) if step.action == "start" and not request.force_stop else (),
+            expected_state=request.expected_state,
+            expected_invocation=request.expected_invocation,
+            acted=acted,
+            budget=self.budget(observation),
+            budget_wait=budget_wait,
+            cause_class=None if cause is None or accepted else cause.klass,
+            cause="" if cause is None else cause.id,
+            cause_summary="" if cause is None else cause.summary,
+            next_step="" if cause is None else cause.next_step,
+            disks=self._disks(facts) if starts else (),
+            min_free=request.min_free_bytes,
+            dependencies=self._missing_dependencies(facts) if starts and facts else {},
+            may_force_stop=request.force_stop,
+        )
+
+    def config_check(self) -> g.Block | None:
+        """Run the configured check. It must change nothing, so it runs in check mode too."""
+        argv = self._request.config_check
+        if not argv:
+            return None
+        done = self._tools.runner(argv, timeout=_CONFIG_CHECK_TIMEOUT)
+        if done.rc == 0:
+            return None
+        if done.not_found:
+            said = f"{argv[0]} was not found"
+        elif done.timed_out:
+            said = f"{argv[0]} did not end within {_CONFIG_CHECK_TIMEOUT:.0f} s"
+        else:
+            said = f"{argv[0]} ended with {done.rc}: {present((done.err or done.out).strip(), 500)}"
+        return g.Block("config_check", said, "correct the configuration: the service has been left as it is")
+
+    def act(self, step: m.Step, observation: Observation, cause: str | None) -> tuple[str, ...]:
+        """Make the step; returns what was asked of systemd. Raises Refused, LifecycleError."""
+        if step.action == "stop":
+            return (*self._cancel_start(observation), self._ask("stop"))
+        if step.action == "reset":
+            return self._reset(observation)
+        facts = observation.facts
+        self._tools.ledger.begin(
+            self._unit,
+            Attempt(
+                at=self._tools.clock.wall(),
+                action=step.action,
+                recovery=step.source == m.ERROR or self._unfinished_recovery(),
+                before=facts.invocation if facts else "",
+                cause=cause,
+                owner=self._request.owner,
+            ),
+        )
+        # A failed unit has nothing to stop; a unit that is up or in a restart loop has.
+        down = facts is None or facts.active in ("inactive", "failed")
+        if down:
+            return (self._ask("start"),)
+        return (*self._cancel_start(observation), self._ask("restart"))
+
+    def force_stop(self, observation: Observation) -> tuple[str, ...]:
+        """SIGKILL for what does not end."""
+        done = self._tools.systemd.kill(self._unit, "SIGKILL")
+        if done.rc == 0:
+            return ("kill --signal=SIGKILL",)
+        return self.kill_leftovers(observation)
+
+    def kill_leftovers(self, observation: Observation) -> tuple[str, ...]:
+        """SIGKILL for processes that are left in the cgroup of a unit that is down."""
+        for pid in self.leftovers(observation):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # it ended by itself
+            except PermissionError as exc:
+                raise LifecycleError(f"cannot kill process {pid} of {self._unit}; run with become: true") from exc
+        return ("kill -KILL of left-over processes",)
+
+    def leftovers(self, observation: Observation) -> tuple[int, ...]:
+        """Processes in the unit's cgroup although the unit is down."""
+        facts = observation.facts
+        if facts is None or facts.active not in ("inactive", "failed"):
+            return ()
+        return self._tools.systemd.processes(facts.text("ControlGroup") or f"/system.slice/{self._unit}")
+
+    def _reset(self, observation: Observation) -> tuple[str, ...]:
+        facts = observation.facts
+        asked: list[str] = []
+        if facts is not None and facts.active not in ("inactive", "failed"):
+            asked += [*self._cancel_start(observation), self._ask("stop")]
+        if facts is not None and facts.active == "failed":
+            done = self._tools.systemd.reset_failed(self._unit)
+            if done.rc != 0:
+                raise LifecycleError(f"systemctl reset-failed {self._unit}: {_said(done)}")
+            asked.append("reset-failed")
+        return tuple(asked)
+
+    def _may_cancel(self, observation: Observation) -> bool:
+        """Whether a start job may be cancelled: the start is overdue, or force was asked for."""
+        return self._request.force_stop or observation.cause in ("start_timeout", "crash_loop")
+
+    def _cancel_start(self, observation: Observation) -> tuple[str, ...]:
+        """A stop is refused while a start job is pending, so a start that never ends has to be cancelled first."""
+        facts = observation.facts
+        if facts is None or not facts.job or not self._may_cancel(observation):
+            return ()
+        if self._tools.systemd.jobs().get(self._unit) not in _START_JOBS:
+            return ()
+        done = self._tools.systemd.cancel(facts.job)
+        return ("cancel of the start job",) if done.rc == 0 else ()
+
+    def _ask(self, verb: str) -> str:
+        done = self._tools.systemd.enqueue(verb, self._unit)
+        if done.rc == 0 or done.timed_out:
+            return verb  # after a time-out the next look tells whether the job was taken
+        if done.rc == _RC_CONFLICT:
+            raise Refused(g.Block("busy", f"systemd refused to {verb}: {_said(done)}", "see systemctl list-jobs"))
+        raise LifecycleError(f"systemctl {verb} {self._unit} ended with {done.rc}: {_said(done)}")
+
+    def _unfinished_recovery(self) -> bool:
+        rows = self._tools.ledger.attempts(self._unit)
+        return bool(rows) and rows[-1].outcome == "open"
+
+    def _disks(self, facts: UnitFacts | None) -> tuple[g.Disk, ...]:
+        paths = list(self._request.disk_paths)
+        if facts is not None:
+            paths += [facts.text("WorkingDirectory").lstrip("-!"), *(f"/var/lib/{d}" for d in facts.words("StateDirectory"))]
+        found: dict[str, g.Disk] = {}
+        for path in paths:
+            if not path.startswith("/"):
+                continue
+            try:
+                stats = os.statvfs(path)
+            except OSError:
+                continue  # it is not there: the start says so, better than a guess about space
+            inodes = stats.f_favail if stats.f_files else 1  # some file systems do not count inodes
+            found[path] = g.Disk(path, stats.f_bavail * stats.f_frsize, inodes)
+        return tuple(found.values())
+
+    def _missing_dependencies(self, facts: UnitFacts) -> dict[str, str]:
+        """Required units that are not there: services have to run, anything else must not be broken."""
+        names = sorted({*facts.words("Requires"), *facts.words("Requisite"), *facts.words("BindsTo")})
+        missing: dict[str, str] = {}
+        for other in self._tools.systemd.show(names):
+            broken = other.load in ("not-found", "masked", "bad-setting", "error") or other.active == "failed"
+            down = other.active not in ("active", "reloading", "refreshing", "activating")
+            if broken or (down and other.unit.endswith(".service")):
+                missing[other.unit] = other.load if other.load != "loaded" else other.active
+        return missing
+
+
+def _conflict(job_type: str, step: m.Step, may_cancel_start: bool) -> str:
+    """The job that stands in the way of a step: not one that does the same."""
+    if may_cancel_start and job_type in _START_JOBS:
+        return ""
+    same = {"start": ("start", "restart"), "restart": ("restart",), "stop": ("stop",), "reset": ()}
+    return "" if job_type in same.get(step.action, ()) else job_type
+
+
+def _good_since(observation: Observation, good_running: float, clock: Clock) -> float | None:
+    """Until when it has run well (epoch seconds): attempts before that are forgotten."""
+    facts = observation.facts
+    entered = facts.moment("ActiveEnter") if facts else 0.0
+    if facts is None or not entered:
+        return None
+    now = clock.monotonic()
+    left = facts.moment("ActiveExit")
+    ended = left if left > entered else now
+    return clock.wall() - (now - entered) + good_running if ended - entered >= good_running else None
+
+
+def _said(done: Completed) -> str:
+    return present(" ".join((done.err or done.out).split()), 300)

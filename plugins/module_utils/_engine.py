@@ -1,0 +1,324 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""observe -> plan -> guard -> act -> verify: one loop for every kind of service.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Nothing is remembered between two rounds but what this run did, so a run that
+is killed anywhere is continued by running the same task again.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _guards as g
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor, Refused, Tools
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
+from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._trace import Trace
+
+# Types whose readiness systemd does not know: active means that the process was forked, or executed.
+_UNREADY_TYPES = ("simple", "exec", "idle")
+_SOAK = 2.0
+_FIRST_POLL = 0.05
+_LAST_QUICK_POLL = 0.15
+_QUICK_PHASE = 120.0
+_ACTION_LIMIT = 8
+
+
+class Diagnose(t.Protocol):
+    """Why a service is in the state it is in."""
+
+    def __call__(self, observation: Observation) -> t.Any: ...
+
+
+class _End(Exception):
+    """The run is over and has not reached its target."""
+
+    def __init__(self, msg: str, blocks: t.Sequence[g.Block] = ()) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.blocks = tuple(blocks)
+
+
+class Engine:
+    """Drives one service towards one target."""
+
+    def __init__(
+        self, watched: Watched, request: Request, observer: Observer, tools: Tools, diagnose: Diagnose
+    ) -> None:
+        self._watched = watched
+        self._kind = watched.kind
+        self._machine = watched.kind.machine
+        self._request = request
+        self._observer = observer
+        self._tools = tools
+        self._diagnose = diagnose
+        self._actor = Actor(watched.unit, request, tools)
+        self._clock = tools.clock
+        self._started = self._waiting_since = self._clock.monotonic()
+        self._trace = Trace(self._machine, self._clock)
+        self._renewed = False
+        self._acts = 0
+        self._forced = False
+        self._reached_since: float | None = None
+        self._diagnosis: t.Any = None
+        self._before = self._last = observer.settled([watched])[0]
+
+    def run(self) -> Outcome:
+        """Reach the target, or say why not. Errors become a failed outcome, with all that was seen."""
+        try:
+            self._begin()
+        except LifecycleError as exc:
+            return self._failure(exc.msg)
+        except _End as end:
+            return self._failure(end.msg, end.blocks)
+        if self._renewed:
+            self._tools.ledger.finish(self._watched.unit, "verified")
+        return self._outcome()
+
+    def _begin(self) -> None:
+        if self._request.diagnose:
+            self._diagnosis = self._diagnose(self._before)
+        if self._request.check_mode:
+            self._foresee(self._before)
+            return
+        if self._arrived(self._before) and self._soaked(self._before) and not self._leftovers_matter(self._before):
+            self._forget_attempts(self._before)
+            return
+        lock = self._tools.ledger.lock(self._watched.unit, self._request.owner)
+        holder = lock.acquire()
+        if holder is not None:
+            raise _End(
+                f"{self._watched.unit} is being worked on by {holder}",
+                [g.Block("busy", f"locked by {holder}", "wait until that run has ended, then run again")],
+            )
+        try:
+            self._drive()
+        finally:
+            lock.release()
+
+    def _foresee(self, observation: Observation) -> None:
+        """Check mode: the whole plan with the same code, and what would refuse it; nothing is touched."""
+        plan = self._plan(observation)
+        if plan.refusal:
+            raise _End(f"{self._watched.unit}: {plan.refusal}", [g.Block("edge", plan.refusal, plan.hint or "")])
+        self._trace.foresee(plan.steps)
+        for step in plan.steps:
+            blocks = self._objections(step, observation) if step.acts else ()
+            if blocks:
+                raise _End(f"{self._watched.unit} is {observation.state}; would refuse: {blocks[0].reason}", blocks)
+
+    def _drive(self) -> None:
+        observation = self._look()
+        while True:
+            if self._arrived(observation):
+                if self._soaked(observation):
+                    self._prove(observation)
+                    return
+                self._pause(observation, towards_soak=True)
+            else:
+                self._reached_since = None
+                self._advance(observation)
+            observation = self._look()
+
+    def _advance(self, observation: Observation) -> None:
+        """One round: act if the plan begins with an act, else wait."""
+        self._end_if_out_of_reach(observation)
+        plan = self._plan(observation)
+        if plan.refusal:
+            block = g.Block("edge", plan.refusal, plan.hint or "")
+            raise _End(f"{self._watched.unit} is {observation.state}: {plan.refusal}", [block])
+        if observation.cause == "stop_overdue":
+            self._force_stop(observation)
+        elif self._acts and _job(observation):
+            self._pause(observation)  # systemd has not finished what was asked of it
+        elif plan.steps and plan.steps[0].acts and not self._kind.patience(observation, self._request.target):
+            self._act(plan.steps[0], observation)
+        else:
+            hopeless = self._kind.hopeless(observation, self._request.target)
+            if hopeless:
+                raise _End(f"{self._watched.unit} is {observation.state}: {hopeless}")
+            self._pause(observation)
+
+    def _plan(self, observation: Observation) -> m.Plan:
+        target = self._request.target
+        if target not in (m.STOPPED, "reset") and not self._renewed and self._kind.overdue(observation, target):
+            target = "restarted"
+        return m.make_plan(
+            self._machine, observation.state, target, recovery=self._request.recovery, renewed=self._renewed
+        )
+
+    def _act(self, step: m.Step, observation: Observation) -> None:
+        if step.source == m.ERROR and self._diagnosis is None:
+            self._diagnosis = self._diagnose(observation)  # before anything clears the evidence
+        blocks = self._objections(step, observation)
+        if blocks and all(block.guard == "busy" for block in blocks) and self._left() > 0:
+            self._pause(observation)
+            return
+        if blocks:
+            raise _End(f"{self._watched.unit} is {observation.state}; not done: {blocks[0].reason}", blocks)
+        wait = self._actor.budget(observation).wait or 0.0
+        if wait > 0 and step.action != "stop" and self._request.target not in (m.STOPPED, "reset"):
+            self._clock.sleep(wait)
+            return  # a look at what has become of it, and the guards again
+        if step.action == "start" and self._request.force_stop:
+            self._actor.kill_leftovers(observation)
+        began = self._clock.monotonic()
+        try:
+            asked = self._actor.act(step, observation, observation.cause)
+        except Refused as refused:
+            raise _End(f"{self._watched.unit}: {refused.block.reason}", [refused.block]) from refused
+        self._acts += 1
+        self._renewed = self._renewed or step.action in ("start", "restart")
+        self._waiting_since = began
+        self._trace.acted(step, "systemctl " + ", ".join(asked), began)
+
+    def _objections(self, step: m.Step, observation: Observation) -> tuple[g.Block, ...]:
+        situation = self._actor.situation(
+            step, observation, acted=self._acts > 0, diagnosis=self._diagnosis, budget_wait=self._left()
+        )
+        blocks = [*g.check(situation), *self._kind.guards(step, observation)]
+        if not blocks and situation.starts:
+            refused = self._actor.config_check()
+            blocks += [refused] if refused else []
+        return tuple(blocks)
+
+    def _force_stop(self, observation: Observation) -> None:
+        if not self._request.force_stop:
+            hint = "wait longer, or set force_stop=true (SIGKILL: what it has not written is lost)"
+            block = g.Block("force_stop", observation.reasons[0], hint)
+            raise _End(f"{self._watched.unit} does not stop: {observation.reasons[0]}", [block])
+        if not self._forced:
+            began = self._clock.monotonic()
+            asked = self._actor.force_stop(observation)
+            self._forced = True
+            self._acts += 1
+            step = m.Step(m.STOPPING, "force_stop", m.STOPPED)
+            self._trace.acted(step, "systemctl " + ", ".join(asked), began)
+        self._pause(observation)
+
+    def _arrived(self, observation: Observation) -> bool:
+        if observation.state == m.UNKNOWN or (self._acts and _job(observation)):
+            return False
+        if self._ran_once(observation):
+            return True
+        plan = self._plan(observation)
+        return not plan.refusal and not plan.steps
+
+    def _ran_once(self, observation: Observation) -> bool:
+        """Whether a service that runs to its end, and was started by this run, has ended well."""
+        facts = observation.facts
+        if facts is None or not self._renewed or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit"):
+            return False
+        return observation.state == m.STOPPED and observation.cause is None and not facts.job
+
+    def _soaked(self, observation: Observation) -> bool:
+        """Whether the target has held for ``stable_for``."""
+        now = self._clock.monotonic()
+        if self._reached_since is None:
+            self._reached_since = now
+        if self._machine.base(observation.state) != m.RUNNING:
+            return True
+        held = max(now - self._reached_since, (observation.age or 0.0) if observation.state == m.RUNNING else 0.0)
+        return held >= self._soak(observation)
+
+    def _soak(self, observation: Observation) -> float:
+        if self._request.stable_for is not None:
+            return self._request.stable_for
+        kind = observation.facts.text("Type") if observation.facts else ""
+        return _SOAK if kind in _UNREADY_TYPES else 0.0
+
+    def _prove(self, observation: Observation) -> None:
+        """The state is not enough: a start has to be a new one, a stop a whole one."""
+        unit = self._watched.unit
+        if self._renewed and observation.base_state == m.RUNNING and observation.facts and self._before.facts:
+            if observation.facts.invocation == self._before.facts.invocation:
+                raise _End(f"{unit} is {observation.state}, yet in the same invocation as before: it was not started")
+        why = self._kind.proof(self._before, observation, self._request.target) if self._acts else None
+        if why:
+            raise _End(f"{unit} is {observation.state}, not proved: {why}")
+        while self._leftovers_matter(observation):
+            if self._request.force_stop:
+                began = self._clock.monotonic()
+                asked = self._actor.kill_leftovers(observation)
+                self._trace.acted(m.Step(m.STOPPED, "force_stop", m.STOPPED), ", ".join(asked), began)
+                self._acts += 1
+            elif self._left() <= 0:
+                pids = ", ".join(str(pid) for pid in self._actor.leftovers(observation)[:10])
+                block = g.Block("leftovers", f"processes are left: {pids}", "set force_stop=true, or end them by hand")
+                raise _End(f"{unit} is stopped, yet processes are left in its cgroup", [block])
+            self._pause(observation)
+
+    def _leftovers_matter(self, observation: Observation) -> bool:
+        return self._request.target == m.STOPPED and bool(self._actor.leftovers(observation))
+
+    def _end_if_out_of_reach(self, observation: Observation) -> None:
+        """End at once on a state from which the target cannot come any more."""
+        unit, seen = self._watched.unit, f"{observation.state}: {'; '.join(observation.reasons)}"
+        fell = observation.state in (m.ERROR, m.STOPPED) and not _job(observation)
+        if self._renewed and fell and self._request.target != m.STOPPED:
+            raise _End(f"{unit} was started, and is {seen}")
+        if self._acts >= _ACTION_LIMIT:
+            raise _End(f"{unit} keeps no state: after {self._acts} actions it is {seen}")
+        if self._left() <= 0:
+            waited = self._clock.monotonic() - self._started
+            raise _End(f"waited {waited:.1f} s for {unit} to be {self._request.target}; last seen {seen}")
+
+    def _left(self) -> float:
+        return self._started + self._request.wait_timeout - self._clock.monotonic()
+
+    def _pause(self, observation: Observation, towards_soak: bool = False) -> None:
+        waited = self._clock.monotonic() - self._waiting_since
+        pace = self._kind.poll_interval(observation, waited)
+        if pace is None:
+            quick = min(max(waited * 0.02, _FIRST_POLL), _LAST_QUICK_POLL)
+            pace = quick if waited < _QUICK_PHASE else max(self._request.wait_interval, quick)
+        if towards_soak:
+            pace = max(pace, min(self._soak(observation) / 4, self._request.wait_interval))
+        self._clock.sleep(pace)
+
+    def _look(self) -> Observation:
+        observation = self._observer.look([self._watched])[0]
+        self._trace.seen(self._last.state, observation.state)
+        self._last = observation
+        return observation
+
+    def _forget_attempts(self, observation: Observation) -> None:
+        if observation.state == m.RUNNING and (observation.age or 0.0) >= self._request.good_running:
+            if self._tools.ledger.attempts(self._watched.unit):
+                self._tools.ledger.forget(self._watched.unit)
+
+    def _failure(self, msg: str, blocks: tuple[g.Block, ...] = ()) -> Outcome:
+        if self._renewed:
+            self._tools.ledger.finish(self._watched.unit, "failed")
+        troubled = self._last.state in (m.ERROR, m.RESTARTING, m.STARTING) or self._acts > 0
+        # What was captured before the act describes the failure before it: after a start there is a newer one.
+        if troubled and (self._diagnosis is None or self._renewed):
+            self._diagnosis = self._diagnose(self._last)
+        outcome = self._outcome()
+        outcome.failed, outcome.msg, outcome.blocked_by = True, msg, blocks
+        return outcome
+
+    def _outcome(self) -> Outcome:
+        transitions = self._trace.finished()
+        planned = any(not step.applied and step.action != "wait" for step in transitions)
+        return Outcome(
+            before=self._before,
+            after=self._last,
+            changed=self._acts > 0 or planned,
+            transitions=transitions,
+            budget=self._actor.budget(self._last),
+            duration=self._clock.monotonic() - self._started,
+            diagnosis=self._diagnosis,
+            progress=self._kind.progress(self._last, self._request.target),
+        )
+
+
+def _job(observation: Observation) -> bool:
+    return observation.facts is not None and observation.facts.job > 0

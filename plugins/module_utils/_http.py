@@ -105,6 +105,15 @@ def parse_url(text: str) -> Url:
     return Url(scheme, host, port, target, match["user"] or "", "")
 
 
+def check_headers(headers: t.Mapping[str, str]) -> None:
+    """:raises HttpError: ``bad_request`` names a header that cannot be sent; values are never repeated."""
+    for name, value in headers.items():
+        if not TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
+            raise HttpError("bad_request", f"the header {name!r} is not a name, or one that the client sets itself")
+        if not all(char == "\t" or (char.isprintable() and ord(char) < 256) for char in value):
+            raise HttpError("bad_request", f"the value of the header {name} has characters that cannot be sent")
+
+
 def _request(method: str, url: Url, target: str, headers: t.Mapping[str, str], body: bytes | None, keep: bool) -> bytes:
     if not TOKEN.fullmatch(method):
         raise HttpError("bad_request", "the method is not an HTTP token")
@@ -116,12 +125,8 @@ def _request(method: str, url: Url, target: str, headers: t.Mapping[str, str], b
         from urllib.parse import unquote_to_bytes
 
         fields["authorization"] = "Basic " + b64encode(unquote_to_bytes(url.userinfo)).decode()
-    for name, value in headers.items():
-        if not TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
-            raise HttpError("bad_request", f"the header {name!r} is not a name, or one that the client sets itself")
-        if not all(char == "\t" or (char.isprintable() and ord(char) < 256) for char in value):
-            raise HttpError("bad_request", f"the value of the header {name} has characters that cannot be sent")
-        fields[name.lower()] = value.strip()
+    check_headers(headers)
+    fields.update((name.lower(), value.strip()) for name, value in headers.items())
     fields["accept-encoding"] = "identity"
     fields["connection"] = "keep-alive" if keep else "close"
     if body is not None or method in ("POST", "PUT", "PATCH"):

@@ -9,10 +9,28 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import typing as t
+from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, Runner
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Journal
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a kind may use of the host it looks at. An HTTP client is the kind's own."""
+
+    name: str
+    unit: str
+    clock: Clock
+    runner: Runner
+    systemd: Systemd
+    journal: Journal
 
 
 class Kind:

@@ -12,7 +12,8 @@ terminal sequences go first (they can split a secret's name), then secrets
 (before a cut could leave half of one unrecognised), then markup, then the cut.
 
 Every pattern here is bounded or fails at its first character, so the time
-taken grows with the length of the text and no faster. Nothing here raises.
+taken grows with the length of the text and no faster. Nothing here raises. They are
+compiled at first use, because most runs of a module redact nothing.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ ELLIPSIS = "\u2026"
 _MAX_DEPTH = 32
 
 # A whole control sequence (colour, cursor), or a whole operating system command (window title, hyperlink).
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][0-9A-Za-z]")
+_ANSI = r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][0-9A-Za-z]"
 # Printable to Python, yet invisible: fillers and variation selectors.
-_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-_TEMPLATE_OPEN = re.compile(r"\{(?=[{%#])")
-_TEMPLATE_CLOSE = re.compile(r"([}%#])(?=\})")
-_TAG_OPEN = re.compile(r"<(?=[A-Za-z/!?@#%])")
+_INVISIBLE = "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+_TEMPLATE_OPEN = r"\{(?=[{%#])"
+_TEMPLATE_CLOSE = r"([}%#])(?=\})"
+_TAG_OPEN = r"<(?=[A-Za-z/!?@#%])"
 
 _SECRET_WORD = (
     r"(?:token|secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key"
@@ -40,36 +41,30 @@ _SECRET_WORD = (
 _NOT_SECRET = r"(?![_-]?(?:file|path|dir|name|id|type|count|len|expir|ttl|env|ref|manager|store|policy)(?![a-z]))"
 _VALUE = r"""(?:\\?"(?:[^"\\]|\\.)*"?|\\?'(?:[^'\\]|\\.)*'?|\S+)"""
 
-_PEM = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:.*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|.*)", re.DOTALL
-)
-_HEADER = re.compile(
+_PEM = r"(?s)-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:.*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|.*)"
+_HEADER = (
     r"""(?i)(\b(?:proxy-)?authorization\\?["']?\s{0,8}[:=]\s{0,8})"""
     r"""(?:\\?"[^"\r\n]*"?|\\?'[^'\r\n]*'?|digest [^\r\n]*|(?:[a-z]{2,16} {1,8})?\S+)"""
 )
-_REST_OF_LINE = re.compile(r"""(?i)(\b(?:set-)?cookie\s{0,8}:|\bmnemonic["']?\s{0,8}[:=])[^\r\n]*""")
-_BEARER = re.compile(r"(?i)\b(bearer|basic)( +)(?=[A-Za-z+/._~=-]{0,64}[0-9]|\S{20})[A-Za-z0-9+/._~=-]{6,}")
-_OPTION = re.compile(
-    rf"(?i)(?<![\w-])(--?[\w-]{{0,40}}?{_SECRET_WORD}{_NOT_SECRET}[\w-]{{0,24}}\s{{1,8}})(?![-=:]){_VALUE}", re.DOTALL
-)
-_ASSIGNMENT = re.compile(
-    rf"""(?i)({_SECRET_WORD}{_NOT_SECRET}[\w.-]{{0,24}}\\?["']?\s{{0,8}}[:=]\s{{0,8}}){_VALUE}""", re.DOTALL
-)
-_HEX_KEY = re.compile(
+_REST_OF_LINE = r"""(?i)(\b(?:set-)?cookie\s{0,8}:|\bmnemonic["']?\s{0,8}[:=])[^\r\n]*"""
+_BEARER = r"(?i)\b(bearer|basic)( +)(?=[A-Za-z+/._~=-]{0,64}[0-9]|\S{20})[A-Za-z0-9+/._~=-]{6,}"
+_OPTION = rf"(?is)(?<![\w-])(--?[\w-]{{0,40}}?{_SECRET_WORD}{_NOT_SECRET}[\w-]{{0,24}}\s{{1,8}})(?![-=:]){_VALUE}"
+_ASSIGNMENT = rf"""(?is)({_SECRET_WORD}{_NOT_SECRET}[\w.-]{{0,24}}\\?["']?\s{{0,8}}[:=]\s{{0,8}}){_VALUE}"""
+_HEX_KEY = (
     r"""(?i)(?<!public)(?<!public[ _-])(key["']?(?:\s{0,4}[:=]\s{0,4}|\s{1,4})["']?)(?:0x)?[0-9a-f]{64}(?![0-9a-f])"""
 )
-_USERINFO = re.compile(r"""(?i)(?<![a-z0-9])(?!(?:enode|enr|ssh)://)([a-z][a-z0-9+.-]{1,20}://)[^\s/"'<>]{1,512}@""")
-_WELL_KNOWN = re.compile(
+_USERINFO = r"""(?i)(?<![a-z0-9])(?!(?:enode|enr|ssh)://)([a-z][a-z0-9+.-]{1,20}://)[^\s/"'<>]{1,512}@"""
+_WELL_KNOWN = (
     r"(?<![A-Za-z0-9_])(?:gh[pousr]_\w{20,255}|github_pat_\w{20,255}|glpat-[\w-]{16,255}|xox[abprs]-[\w-]{10,255}"
     r"|AKIA[0-9A-Z]{16})|(?<=hooks\.slack\.com/services/)\S+"
 )
 # One pass over each run of base64 characters; what the run hides is looked for inside it.
-_RUN = re.compile(r"[A-Za-z0-9+/_=.-]{20,}")
-_ENCODED_JSON = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9]")
-_BASE64_LINE = re.compile(r"^[ \t]*(?![ \t/]|(?:0x)?[0-9A-Fa-f]*[ \t]*$)[A-Za-z0-9+/]{60,}={0,2}[ \t]*$", re.MULTILINE)
+_RUN = r"[A-Za-z0-9+/_=.-]{20,}"
+_ENCODED_JSON = r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9]"
+_BASE64_LINE = r"(?m)^[ \t]*(?![ \t/]|(?:0x)?[0-9A-Fa-f]*[ \t]*$)[A-Za-z0-9+/]{60,}={0,2}[ \t]*$"
 
-_SECRET_NAME = re.compile(rf"(?i)(?:{_SECRET_WORD}{_NOT_SECRET}|^(?:proxy-)?authorization$|^(?:set-)?cookie$)")
-_OPTION_NAME = re.compile(rf"(?i)^--?[\w-]{{0,40}}?{_SECRET_WORD}{_NOT_SECRET}[\w-]{{0,24}}$")
+_SECRET_NAME = rf"(?i)(?:{_SECRET_WORD}{_NOT_SECRET}|^(?:proxy-)?authorization$|^(?:set-)?cookie$)"
+_OPTION_NAME = rf"(?i)^--?[\w-]{{0,40}}?{_SECRET_WORD}{_NOT_SECRET}[\w-]{{0,24}}$"
 
 
 def neutralise(text: str, limit: int = 500) -> str:
@@ -83,13 +78,13 @@ def neutralise(text: str, limit: int = 500) -> str:
       A page must still escape what it shows inside an attribute.
     * More than ``limit`` characters are cut, the last one kept being an ellipsis.
     """
-    text = _ANSI.sub("", str(text))
+    text = re.sub(_ANSI, "", str(text))
     if not text.isprintable():
         text = "".join([char if char.isprintable() else _visible(char) for char in text])
-    text = _INVISIBLE.sub(lambda match: _visible(match.group()), text)
-    text = _TEMPLATE_OPEN.sub("{ ", text)
-    text = _TEMPLATE_CLOSE.sub(r"\1 ", text)
-    text = _TAG_OPEN.sub("< ", text)
+    text = re.sub(_INVISIBLE, lambda match: _visible(match.group()), text)
+    text = re.sub(_TEMPLATE_OPEN, "{ ", text)
+    text = re.sub(_TEMPLATE_CLOSE, r"\1 ", text)
+    text = re.sub(_TAG_OPEN, "< ", text)
     return text if len(text) <= limit else text[: max(limit, 1) - 1] + ELLIPSIS
 
 
@@ -100,18 +95,18 @@ def redact(text: str) -> str:
     ``x`` whatever it is. Names of files (``--token-file /etc/x``), peer
     addresses (``enode://id@host``) and public keys stay readable.
     """
-    text = _ANSI.sub("", str(text))
-    text = _PEM.sub(REDACTED, text)
-    text = _RUN.sub(_redact_run, text)
-    text = _BASE64_LINE.sub(REDACTED, text)
-    text = _WELL_KNOWN.sub(REDACTED, text)
-    text = _USERINFO.sub(rf"\1{REDACTED}@", text)
-    text = _REST_OF_LINE.sub(rf"\1 {REDACTED}", text)
-    text = _HEADER.sub(rf"\1{REDACTED}", text)
-    text = _BEARER.sub(rf"\1\2{REDACTED}", text)
-    text = _OPTION.sub(rf"\1{REDACTED}", text)
-    text = _ASSIGNMENT.sub(rf"\1{REDACTED}", text)
-    return _HEX_KEY.sub(rf"\1{REDACTED}", text)
+    text = re.sub(_ANSI, "", str(text))
+    text = re.sub(_PEM, REDACTED, text)
+    text = re.sub(_RUN, _redact_run, text)
+    text = re.sub(_BASE64_LINE, REDACTED, text)
+    text = re.sub(_WELL_KNOWN, REDACTED, text)
+    text = re.sub(_USERINFO, rf"\1{REDACTED}@", text)
+    text = re.sub(_REST_OF_LINE, rf"\1 {REDACTED}", text)
+    text = re.sub(_HEADER, rf"\1{REDACTED}", text)
+    text = re.sub(_BEARER, rf"\1\2{REDACTED}", text)
+    text = re.sub(_OPTION, rf"\1{REDACTED}", text)
+    text = re.sub(_ASSIGNMENT, rf"\1{REDACTED}", text)
+    return re.sub(_HEX_KEY, rf"\1{REDACTED}", text)
 
 
 def present(text: str, limit: int = 500) -> str:
@@ -144,7 +139,7 @@ def redact_data(value: t.Any, _depth: int = 0) -> t.Any:
         for item in value:
             hide = after_option and isinstance(item, str) and not item.startswith("-")
             items.append(REDACTED if hide else redact_data(item, _depth + 1))
-            after_option = isinstance(item, str) and bool(_OPTION_NAME.match(item))
+            after_option = isinstance(item, str) and bool(re.match(_OPTION_NAME, item))
         return items
     return value
 
@@ -152,12 +147,12 @@ def redact_data(value: t.Any, _depth: int = 0) -> t.Any:
 def _named_secret(key: t.Any, value: t.Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (str, bytes, int)) or not value:
         return False
-    return isinstance(key, str) and bool(_SECRET_NAME.search(key))
+    return isinstance(key, str) and bool(re.search(_SECRET_NAME, key))
 
 
 def _redact_run(match: t.Match[str]) -> str:
     run = match.group()
-    found = _ENCODED_JSON.search(run)
+    found = re.search(_ENCODED_JSON, run)
     if found is None or len(run) - found.start() < 20:
         return run
     return run[: found.start()] + REDACTED

@@ -55,9 +55,11 @@ class Host:
         environment = Environment(params["name"], unit, self.clock, run_command, self.systemd, self.journal)
         health = None
         if params["probes"]:
-            from ansible_collections.chainops.lifecycle.plugins.module_utils._health import Probes
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._probes import ServiceHealth, parse_probes
 
-            health = Probes(params["probes"], self.clock, run_command)
+            probes = parse_probes(params["probes"])
+            health = ServiceHealth(probes, http=HttpClient(), runner=run_command, clock=self.clock)
         return Watched(params["name"], unit, make_kind(environment, params), _args.limits(params), health)
 
     def diagnose(self, watched: Watched, observation: Observation) -> t.Any:

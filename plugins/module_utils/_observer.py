@@ -117,5 +117,6 @@ class Observer:
 
 def _more(watched: Watched, observation: Observation) -> float:
     """Seconds after which another look is wanted, 0 where this one is enough."""
-    pending = watched.health.pending_time() if watched.health is not None and observation.facts else 0.0
+    up = observation.facts is not None and observation.facts.active in _UP
+    pending = watched.health.pending_time() if watched.health is not None and up else 0.0
     return max(pending, watched.kind.settle_time())

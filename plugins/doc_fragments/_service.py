@@ -1,0 +1,239 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this doc fragment is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options that all modules which drive a service share."""
+
+    # How a service is found and looked at.
+    DOCUMENTATION = r"""
+options:
+  name:
+    description:
+      - The unit, such as V(besu) or V(besu@1). The ending C(.service) is implied.
+    type: str
+    required: true
+  scope:
+    description:
+      - Whose service manager has the unit.
+      - V(user) is the one of the user that the task runs as. It has to be running, see C(loginctl enable-linger).
+    type: str
+    choices: [system, user]
+    default: system
+  probes:
+    description:
+      - What has to hold for the service to count as running, beyond what systemd knows.
+      - A probe that cannot do its work (no such command, name not resolved, certificate not accepted)
+        makes the state V(unknown). It never counts against the service.
+      - A service without probes is judged by systemd alone, and its reasons say so.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      kind:
+        description: Ask a URL, open a TCP connection, or run a command.
+        type: str
+        choices: [http, tcp, command]
+        required: true
+      name:
+        description: How the probe is called in reasons. By default its kind and what it asks.
+        type: str
+      timeout:
+        description: Seconds for the whole answer.
+        type: float
+        default: 5.0
+      interval:
+        description: Seconds from one run to the next.
+        type: float
+        default: 1.0
+      failure_threshold:
+        description: How many bad results in a row make the service unhealthy.
+        type: int
+        default: 3
+      success_threshold:
+        description: How many good results in a row make it healthy.
+        type: int
+        default: 1
+      start_grace:
+        description: Seconds after the start in which a bad result means V(starting) and not V(error).
+        type: float
+        default: 30.0
+      url:
+        description: What to ask. Redirects are not followed. Proxies of the environment are not used.
+        type: str
+      method:
+        description: The HTTP method, V(GET) if not given.
+        type: str
+        choices: [GET, HEAD, POST]
+      headers:
+        description: Header fields of the request. Their values never appear in a result.
+        type: dict
+      body:
+        description: The body of the request.
+        type: str
+      status:
+        description: The status codes that are good, V([200\]) if not given.
+        type: list
+        elements: int
+      body_regex:
+        description: A regular expression that the body has to contain.
+        type: str
+      json_path:
+        description: Where to look in a JSON body, such as V(status.checks[0\].up).
+        type: str
+      json_value:
+        description: What has to stand at O(probes[].json_path). Without it, anything but null is good.
+        type: raw
+      validate_certs:
+        description: Whether the server's certificate is checked, V(true) if not given.
+        type: bool
+      ca_path:
+        description: A file with the certificates to trust instead of the system's.
+        type: path
+      client_cert:
+        description: A file with the certificate to show.
+        type: path
+      client_key:
+        description: A file with the key of O(probes[].client_cert), if it is not in the same file.
+        type: path
+      fingerprint_sha256:
+        description: The SHA-256 fingerprint of the one certificate to accept.
+        type: str
+      server_hostname:
+        description: The name to ask and to check the certificate for, if not the one in the URL.
+        type: str
+      host:
+        description: The address for a TCP connection, V(127.0.0.1) if not given.
+        type: str
+      port:
+        description: The port for a TCP connection.
+        type: int
+      argv:
+        description: The command and its arguments. No shell is used. It must change nothing.
+        type: list
+        elements: str
+      rc:
+        description: The return codes that are good, V([0\]) if not given.
+        type: list
+        elements: int
+      output_regex:
+        description: A regular expression that the output has to contain.
+        type: str
+  start_timeout:
+    description: Seconds after which a start that has not ended is an error, whatever the unit allows itself.
+    type: float
+    default: 600.0
+  stop_timeout:
+    description: Seconds after which a stop that has not ended is overdue.
+    type: float
+    default: 120.0
+  thrash_restarts:
+    description:
+      - This many restarts of systemd's own within O(thrash_window) make the state V(error), cause V(crash_loop).
+        systemd itself may never call it failed.
+    type: int
+    default: 5
+  thrash_window:
+    description: Seconds.
+    type: float
+    default: 600.0
+"""
+
+    DRIVE = r"""
+options:
+  recovery:
+    description:
+      - How far the module may go from the state V(error).
+      - V(never) refuses, and only says what it saw.
+      - V(restart) makes one step, a start or restart. It is refused while systemd's own start limit is in force.
+      - V(reset_start) stops what is left, keeps the evidence in RV(ignore:diagnosis), clears the failure and starts.
+    type: str
+    choices: [never, restart, reset_start]
+    default: restart
+  force_stop:
+    description:
+      - Whether SIGKILL may end a stop that is overdue, and processes that are left over.
+      - What the service has not written by then is lost. A database may be damaged.
+    type: bool
+    default: false
+  wait_timeout:
+    description: Seconds for the whole run of the module.
+    type: float
+    default: 120.0
+  wait_interval:
+    description:
+      - Seconds between two looks in a long wait. The first two minutes are looked at more closely.
+    type: float
+    default: 1.0
+  stable_for:
+    description:
+      - Seconds that the target has to hold before it counts.
+      - By default 2 for units of the types C(simple), C(exec) and C(idle), which systemd calls active before they
+        are ready, and 0 for all others.
+    type: float
+  max_attempts:
+    description:
+      - How many attempts to recover may be made within O(attempt_window). They are counted on the host, across runs,
+        controllers and reboots. Starts that were not proved to have worked count as well.
+    type: int
+    default: 3
+  attempt_window:
+    description: Seconds.
+    type: float
+    default: 3600.0
+  attempt_backoff:
+    description:
+      - Seconds between the first and the second attempt. Each further wait is twice as long.
+      - A wait that fits into O(wait_timeout) is waited for.
+    type: float
+    default: 10.0
+  good_running:
+    description: Seconds of good running after which earlier attempts are forgotten.
+    type: float
+    default: 600.0
+  expected_state:
+    description: Act only if the state is one of these.
+    type: list
+    elements: str
+    default: []
+  expected_invocation:
+    description:
+      - Act only if the unit still has this C(InvocationID), so if nobody has started it since you looked.
+    type: str
+  config_check:
+    description:
+      - A command that checks the configuration. It runs before any start, and in check mode. It must change nothing.
+      - If it fails, nothing is started, and nothing is stopped for a restart.
+    type: list
+    elements: str
+    default: []
+  accept_causes:
+    description:
+      - Causes of failure that a person has dealt with, by their identifiers.
+      - A cause of class C(hard) refuses a new start until it is named here. One of class C(fatal) always refuses.
+    type: list
+    elements: str
+    default: []
+  disk_paths:
+    description: Paths that need room before a start, besides the unit's working and state directories.
+    type: list
+    elements: path
+    default: []
+  min_free_mb:
+    description: MiB that each of these paths has to have free.
+    type: int
+    default: 10
+  diagnose:
+    description: Whether to return RV(ignore:diagnosis) on success as well.
+    type: bool
+    default: false
+  owner:
+    description:
+      - Who acts, for the lock and the record on the host. By default the user, and where the connection comes from.
+    type: str
+"""

@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The description of services as the inventory has it (``lifecycle_services``), and the kinds that there are.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS, Spec
+from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import MakeKind, plain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+
+
+@dataclass(frozen=True)
+class KindEntry:
+    """A kind as services name it: the options of its own, nested under its name, and how it is made of them."""
+
+    options: Spec
+    make: MakeKind
+
+
+KINDS: dict[str, KindEntry] = {
+    "generic": KindEntry({}, plain),
+}
+
+_SHARED: Spec = {
+    **WATCH_OPTIONS,
+    **DRIVE_OPTIONS,
+    "kind": {"type": "str", "choices": list(KINDS), "default": "generic"},
+    "state": {"type": "str", "default": "running"},
+    "known_good": {"type": "dict", "default": {}},
+    **{kind: {"type": "dict", "default": {}} for kind in KINDS if kind != "generic"},
+}
+
+
+class Described(t.NamedTuple):
+    """One service: its options, those of its kind beside them, and the values that must not be shown."""
+
+    params: dict[str, t.Any]
+    secrets: set[str]
+
+
+def describe(given: t.Sequence[t.Any]) -> list[Described]:
+    """The services that a list of names or descriptions means.
+
+    Raises LifecycleError naming the entry and the option.
+    """
+    found = [_one(f"services[{index}]", entry) for index, entry in enumerate(given)]
+    names = [(service.params["scope"], service.params["name"]) for service in found]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise LifecycleError(f"services[{index}].name: {name[1]} is described twice; give each service once")
+    return found
+
+
+def _one(where: str, entry: t.Any) -> Described:
+    given = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(given, dict):
+        raise LifecycleError(f"{where}: {type(entry).__name__} found; give a name or a dictionary with name, kind, ...")
+    params, secrets = _validated(where, _SHARED, given)
+    kind = params["kind"]
+    for other in KINDS:
+        if other not in ("generic", kind) and params[other]:
+            raise LifecycleError(f"{where}.{other}: given for a service of kind {kind}; set kind: {other} or leave it out")
+    own = KINDS[kind].options
+    if own:
+        nested, more = _validated(f"{where}.{kind}", own, params[kind])
+        params.update({name: value for name, value in nested.items() if name not in params})
+        secrets |= more
+    return Described(params, secrets)
+
+
+def _validated(where: str, spec: Spec, given: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], set[str]]:
+    result = ArgumentSpecValidator(spec).validate(dict(given))
+    if result.error_messages:
+        raise LifecycleError(f"{where}: {'; '.join(result.error_messages)}")
+    return dict(result.validated_parameters), set(result._no_log_values)

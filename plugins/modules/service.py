@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service
+short_description: Drive a systemd service from one state to another, guarded and proved
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Looks at the service, plans the way to O(state) on the state machine, checks the guards, acts, and verifies.
+  - Says C(changed) only after the new state is proved. A start has to be a new invocation, the probes have to pass,
+    the state has to hold for O(stable_for), and after a stop no process may be left.
+  - Every call of C(systemctl) is made with C(--no-block) and C(--job-mode=fail), so that no other controller's job is
+    ever cancelled. A lock on the host keeps two runs of these modules apart.
+  - If the run is ended anywhere, running the same task again continues.
+requirements:
+  - systemd 239 or newer
+  - Python 3.9 or newer
+extends_documentation_fragment:
+  - chainops.lifecycle._attributes
+  - chainops.lifecycle._attributes.actiongroup_lifecycle
+  - chainops.lifecycle._service
+  - chainops.lifecycle._service.drive
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Returns the whole plan, made by the same code. Probes and O(config_check) do run, as they change nothing.
+      - A unit that does not exist is a warning in check mode, as an earlier task may be about to install it.
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details:
+      - Not with O(state=restarted), unless O(expected_invocation) is given.
+  platform:
+    platforms: linux
+options:
+  state:
+    description:
+      - V(running) and V(stopped) are reached from wherever the service is.
+      - V(restarted) makes a new start. A oneshot service is run once to its end.
+      - V(reset) clears a failure and starts nothing.
+    type: str
+    choices: [running, stopped, restarted, reset]
+    default: running
+seealso:
+  - module: chainops.lifecycle.service_info
+  - module: chainops.lifecycle.service_hold
+"""
+
+EXAMPLES = r"""
+- name: Keep an API running, proved by its own health endpoint
+  chainops.lifecycle.service:
+    name: api
+    state: running
+    probes:
+      - kind: http
+        url: http://127.0.0.1:8080/health
+        json_path: status
+        json_value: UP
+
+- name: Recover it from whatever has happened
+  chainops.lifecycle.service:
+    name: api
+    recovery: reset_start
+
+- name: Restart it after a new configuration, if that is valid
+  chainops.lifecycle.service:
+    name: api
+    state: restarted
+    config_check: [/usr/bin/python3, -m, json.tool, /etc/api.json]
+
+- name: Stop it, with SIGKILL where it does not end
+  chainops.lifecycle.service:
+    name: api
+    state: stopped
+    stop_timeout: 30
+    force_stop: true
+"""
+
+RETURN = r"""
+state:
+  description: The state at the end. V(unknown) where the service could not be observed.
+  returned: always
+  type: str
+  sample: running
+before:
+  description:
+    - The observation at the beginning. See M(chainops.lifecycle.service_info) for its keys.
+  returned: always
+  type: dict
+  sample: {name: api, state: error, base_state: error, cause: exit_code}
+after:
+  description: The observation at the end.
+  returned: always
+  type: dict
+  sample: {name: api, state: running, base_state: running, cause: null}
+transitions:
+  description: What was done, and what was seen to come of it. In check mode the plan.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    from:
+      description: The state before.
+      type: str
+    to:
+      description: The state after.
+      type: str
+    trigger:
+      description: The edge of the state machine.
+      type: str
+    action:
+      description: What was asked of systemd, V(none) for a transition of the service's own.
+      type: str
+    started:
+      description: Seconds since the epoch, on the host's clock.
+      type: float
+    duration:
+      description: Seconds.
+      type: float
+    applied:
+      description: Whether it has happened. False in check mode.
+      type: bool
+blocked_by:
+  description: The guards that refused, with the reason and the next safe step.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    guard:
+      description: The name of the guard.
+      type: str
+    reason:
+      description: What it saw.
+      type: str
+    hint:
+      description: What to do.
+      type: str
+attempts:
+  description: The attempt budget after the run.
+  returned: always
+  type: dict
+  contains:
+    used:
+      description: Attempts that count.
+      type: int
+    allowed:
+      description: O(max_attempts).
+      type: int
+    window:
+      description: O(attempt_window), in seconds.
+      type: float
+    next_in:
+      description: Seconds until the next one may be made.
+      type: float
+duration:
+  description: Seconds that the run took on the host.
+  returned: always
+  type: float
+diagnosis:
+  description: Why the service failed. See M(chainops.lifecycle.service_info).
+  returned: on failure, when leaving the state V(error), or when asked for
+  type: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import drive
+
+
+def main() -> None:
+    states = {"type": "str", "choices": ["running", "stopped", "restarted", "reset"], "default": "running"}
+    argument_spec: dict[str, t.Any] = {"state": states, **WATCH_OPTIONS, **DRIVE_OPTIONS}
+    drive(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_info
+short_description: Observe the state of any number of services in one task
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Asks systemd once for all services, runs their probes side by side, and returns one observation of each, with the
+    reasons for it.
+  - A crash loop that systemd calls activating is V(error) here, a unit that systemd calls active is V(running) only if
+    its process and its probes say so, and what could not be observed is V(unknown).
+requirements:
+  - systemd 239 or newer
+  - Python 3.9 or newer
+extends_documentation_fragment:
+  - chainops.lifecycle._attributes
+  - chainops.lifecycle._attributes.info_module
+  - chainops.lifecycle._attributes.actiongroup_lifecycle
+attributes:
+  platform:
+    platforms: linux
+options:
+  services:
+    description:
+      - The services to look at. Each entry is a name, or a dictionary as in the inventory variable
+        C(lifecycle_services).
+      - An entry has C(name), C(kind), and under the name of the kind the options of that kind. All options of
+        M(chainops.lifecycle.service) may stand beside them, and those that concern looking (C(scope), C(probes),
+        C(start_timeout), C(stop_timeout), C(thrash_restarts), C(thrash_window)) are used.
+    type: list
+    elements: raw
+    required: true
+  diagnose:
+    description:
+      - Whether to look for causes in the journal as well. V(errors) does so for services in trouble only.
+    type: str
+    choices: [never, errors, always]
+    default: never
+seealso:
+  - module: chainops.lifecycle.service
+"""
+
+EXAMPLES = r"""
+- name: Look at two services
+  chainops.lifecycle.service_info:
+    services: [besu, cloudflared]
+
+- name: Look at what the inventory describes, and say why something is wrong
+  chainops.lifecycle.service_info:
+    services: "{{ lifecycle_services }}"
+    diagnose: errors
+  register: seen
+
+- name: Look at a service with a probe
+  chainops.lifecycle.service_info:
+    services:
+      - name: api
+        probes:
+          - kind: tcp
+            port: 8080
+"""
+
+RETURN = r"""
+services:
+  description: One observation of each service, in the order of O(services).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name as given.
+      type: str
+    unit:
+      description: The unit.
+      type: str
+    kind:
+      description: The kind of service.
+      type: str
+    state:
+      description: The state.
+      type: str
+      sample: running
+    base_state:
+      description: The state in the words that all kinds share.
+      type: str
+      sample: running
+    since:
+      description: Since when it has been in this state, in seconds since the epoch.
+      type: float
+    age:
+      description: For how many seconds it has been in this state.
+      type: float
+    reasons:
+      description: The evidence, the most telling first.
+      type: list
+      elements: str
+    cause:
+      description: A word for what is wrong, where something is.
+      type: str
+    flags:
+      description: What else is worth knowing, such as V(changed_on_disk) or V(masked).
+      type: list
+      elements: str
+    unit_facts:
+      description: What systemd says of the unit.
+      type: dict
+    history:
+      description: Earlier states, where they are known.
+      type: dict
+    alerts:
+      description: Alerts that fire for the service.
+      type: list
+      elements: dict
+    hold:
+      description: The hold in force, with C(owner), C(reason), C(since) and C(expires).
+      type: dict
+    attempts:
+      description: The attempt budget, as M(chainops.lifecycle.service) returns it.
+      type: dict
+    diagnosis:
+      description: Why the service is in trouble.
+      returned: when O(diagnose) asks for it
+      type: dict
+      contains:
+        causes:
+          description:
+            - What was found, the most specific first. Each has C(id), C(category), C(class) (V(soft), V(hard) or
+              V(fatal)), C(summary), C(evidence) and C(next_step).
+          type: list
+          elements: dict
+        lines:
+          description: The error lines of the invocation that failed, without secrets.
+          type: list
+          elements: str
+        facts:
+          description: What systemd says of the failure.
+          type: dict
+        notes:
+          description: What could not be seen.
+          type: list
+          elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._info import inform
+
+
+def main() -> None:
+    inform(
+        AnsibleModule(
+            argument_spec={
+                "services": {"type": "list", "elements": "raw", "required": True},
+                "diagnose": {"type": "str", "choices": ["never", "errors", "always"], "default": "never"},
+            },
+            supports_check_mode=True,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

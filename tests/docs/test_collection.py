@@ -1,0 +1,83 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection's metadata agree with what is in the tree."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+
+import pytest
+
+from tests.docs.common import FILES, MODULES, PLAYBOOKS, ROLES, ROOT, load
+
+MODULE_CODE_LINES = 60
+DOCUMENTATION_NAMES = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
+
+
+def test_there_is_something_to_check() -> None:
+    assert MODULES
+    assert PLAYBOOKS
+    assert ROLES
+
+
+def test_the_action_group_is_the_list_of_modules() -> None:
+    assert load("meta/runtime.yml")["action_groups"] == {"lifecycle": MODULES}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_which_action_group_it_is_in(name: str) -> None:
+    text = (ROOT / f"plugins/modules/{name}.py").read_text()
+    assert "chainops.lifecycle._attributes.actiongroup_lifecycle" in text
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_documentation_and_a_call(name: str) -> None:
+    text = (ROOT / f"plugins/modules/{name}.py").read_text()
+    documentation = {
+        line
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and {getattr(target, "id", "") for target in node.targets} & DOCUMENTATION_NAMES
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    code = [
+        line
+        for number, line in enumerate(text.splitlines(), 1)
+        if number not in documentation and line.strip() and not line.startswith("#")
+    ]
+    assert len(code) <= MODULE_CODE_LINES
+
+
+def test_the_changelog_names_what_is_new() -> None:
+    releases = load("changelogs/changelog.yaml")["releases"]
+    version = load("galaxy.yml")["version"]
+    assert version in releases
+    listed: dict[str, set[str]] = {"module": set(), "role": set(), "playbook": set()}
+    for release in releases.values():
+        listed["module"] |= {entry["name"] for entry in release.get("modules", [])}
+        for kind in ("role", "playbook"):
+            listed[kind] |= {entry["name"] for entry in release.get("objects", {}).get(kind, [])}
+    assert listed == {"module": set(MODULES), "role": set(ROLES), "playbook": set(PLAYBOOKS)}
+
+
+def test_no_dependency_reaches_an_execution_environment() -> None:
+    environment = load("meta/execution-environment.yml")
+    assert sorted(environment["dependencies"]) == ["python", "system"]
+    for path in environment["dependencies"].values():
+        lines = (ROOT / path).read_text().splitlines()
+        assert [line for line in lines if line.strip() and not line.startswith("#")] == []
+
+
+def test_no_sanity_test_is_switched_off() -> None:
+    assert [str(path) for path in FILES if fnmatch.fnmatch(str(path), "tests/sanity/ignore*")] == []
+
+
+def test_nothing_that_runs_needs_a_file_outside_the_runtime_folders() -> None:
+    """Galaxy's rule: a collection works with meta, plugins, roles and playbooks alone."""
+    outside = {"tests/", "tools/", "extensions/", "../docs", "requirements/"}
+    for path in FILES:
+        if path.parts[0] in ("playbooks", "roles") and path.suffix in (".yml", ".j2") and "molecule" not in path.parts:
+            text = (ROOT / path).read_text()
+            lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+            assert [line for line in lines for word in outside if word in line] == [], path

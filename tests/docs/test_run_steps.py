@@ -1,0 +1,129 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The step runner counts what happened, and fails where nothing did."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.docs.common import ROOT
+from tools import run_steps
+from tools.run_steps import Outcome, Step
+
+JUNIT = """<testsuites><testsuite>
+<testcase classname="a" name="one"/>
+<testcase classname="a" name="two"><failure message="no"/></testcase>
+<testcase classname="a" name="three"><error message="no"/></testcase>
+<testcase classname="a" name="four"><skipped message="not here"/></testcase>
+</testsuite></testsuites>"""
+
+RECAP = """
+SCENARIO RECAP
+default                   : actions=5  successful=4  disabled=0  skipped=1  missing=0  failed=0
+\x1b[31mrecover\x1b[0m    : actions=5  successful=3  disabled=0  skipped=1  missing=0  failed=1
+nothing                   : actions=5  successful=0  disabled=0  skipped=5  missing=0  failed=0
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_steps, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(run_steps, "LOGS", tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+
+
+def step(run: str, **fields: str | int) -> Step:
+    values: dict[str, object] = {"name": "x", "family": "f", "stage": 1, "venv": "core", "run": run, **fields}
+    return Step(**values)  # type: ignore[arg-type]
+
+
+def test_junit_files_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(JUNIT)
+    outcome = Outcome()
+    run_steps.count_junit(outcome, tmp_path)
+    assert (outcome.passed, outcome.failed, outcome.skipped) == (1, 2, 1)
+    assert outcome.failures == ["a::two", "a::three"]
+
+
+def test_scenarios_are_counted() -> None:
+    outcome = Outcome()
+    run_steps.count_molecule(outcome, RECAP)
+    assert (outcome.passed, outcome.failed, outcome.skipped) == (1, 1, 1)
+    assert outcome.failures == ["recover"]
+
+
+@pytest.mark.parametrize(
+    ("run", "counts", "passed", "failed", "problem"),
+    [
+        ("true", "exit", 1, 0, ""),
+        ("false", "exit", 0, 1, "1 failed"),
+        ("true", "junit", 0, 1, "ran nothing"),
+        ("true", "molecule", 0, 1, "ran nothing"),
+        ("exit 5", "junit", 0, 1, "ended with status 5"),
+        ("echo '<t><testcase/></t>' > $RESULTS/a.xml", "junit", 1, 0, ""),
+        ("echo '<t><testcase/></t>' > $RESULTS/a.xml; exit 3", "junit", 1, 1, "ended with status 3"),
+        ("echo '<t><testcase><skipped/></testcase></t>' > $RESULTS/a.xml", "junit", 0, 1, "ran nothing"),
+        ("false | true", "exit", 0, 1, "1 failed"),
+    ],
+)
+def test_a_step_passes_only_if_it_did_something(run: str, counts: str, passed: int, failed: int, problem: str) -> None:
+    outcome = run_steps.run_step(step(run, counts=counts), live=False)
+    assert (outcome.passed, outcome.failed, outcome.problem) == (passed, failed, problem)
+
+
+def test_old_results_do_not_count() -> None:
+    run_steps.run_step(step("echo '<t><testcase/></t>' > $RESULTS/a.xml", counts="junit"), live=False)
+    assert run_steps.run_step(step("true", counts="junit"), live=False).problem == "ran nothing"
+
+
+def test_a_step_ends_with_all_it_started_when_its_time_is_up(tmp_path: Path) -> None:
+    began = time.monotonic()
+    outcome = run_steps.run_step(step(f"sleep 60 & echo $! > {tmp_path}/pid; wait", timeout=1), live=False)
+    assert outcome.problem
+    assert time.monotonic() - began < 20
+    pid = int((tmp_path / "pid").read_text())
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_machine_that_cannot_run_a_step_skips_it_but_ci_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_steps, "unmet", lambda need: f"no {need}" if need else "")
+    lab = step("true", needs="laboratory")
+    assert (run_steps.run_step(lab, live=False).skipped, run_steps.run_step(lab, live=False).problem) == (1, "")
+    monkeypatch.setenv("CI", "true")
+    assert run_steps.run_step(lab, live=False).problem == "cannot run here: no laboratory"
+    assert run_steps.run_step(step("true", needs="python3.9"), live=False).skip_reason == "no python3.9"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "line", "good"),
+    [
+        ({"a": Outcome(passed=3), "b": Outcome(passed=1, skipped=2)}, "4 passed, 0 failed, 2 skipped", True),
+        ({"a": Outcome(passed=3), "b": Outcome(failed=1, problem="no")}, "3 passed, 1 failed, 0 skipped", False),
+        ({"a": Outcome(skipped=1, skip_reason="no")}, "0 passed, 0 failed, 1 skipped", False),
+        ({}, "0 passed, 0 failed, 0 skipped", False),
+    ],
+)
+def test_the_closing_line(
+    outcomes: dict[str, Outcome], line: str, good: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_steps.summarize(outcomes) is good
+    assert capsys.readouterr().out.splitlines()[-1] == line
+
+
+def test_every_step_is_a_part_of_make_test_with_pinned_tools() -> None:
+    steps = run_steps.load_steps()
+    makefile = (ROOT / "Makefile").read_text()
+    parts = re.search(r"^PARTS := (.*)$", makefile, re.MULTILINE)
+    assert parts
+    assert {one.family for one in steps} == set(parts.group(1).split())
+    for one in steps:
+        venvs = re.search(rf"^VENV_{one.family} := (.*)$", makefile, re.MULTILINE)
+        assert venvs and one.venv in venvs.group(1).split(), one.name
+        pins = (ROOT / f"requirements/{one.venv}.txt").read_text().splitlines()
+        assert all("==" in pin for pin in pins if pin and not pin.startswith("#"))

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for every file of the tree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.common import FILES, HEADER, ROOT
+
+MAX_LINES = 400
+CODE = (".py", ".sh", ".yml", ".yaml", ".toml", ".rst", ".md", ".j2", "")
+WRITTEN_BY_TOOLS = {"CHANGELOG.md", "CHANGELOG.rst", "changelog.yaml", "COPYING"}
+RECORDED = {"recordings", "LICENSES"}
+
+TEXTS = [path for path in FILES if not RECORDED & set(path.parts) and path.name not in WRITTEN_BY_TOOLS]
+SOURCES = [path for path in TEXTS if path.suffix in CODE]
+
+FORBIDDEN = {
+    "a home folder": re.compile(r"(?<![\w.{}])/(?:home|Users)/[\w.-]+/"),
+    "the place of this very checkout": re.compile(re.escape(str(ROOT)) + r"\b"),
+    "a package registry": re.compile(r"https?://(?:[\w-]+\.)*(?:pypi|pythonhosted|npmjs|crates|golang|maven)\b"),
+    "a package mirror": re.compile(r"https?://(?:deb|ftp|security|mirrors?)\.[\w.-]+/"),
+}
+
+
+def read(path: Path) -> str:
+    return (ROOT / path).read_text(errors="replace")
+
+
+def test_the_sources_were_found() -> None:
+    assert {Path("Makefile"), Path("plugins/module_utils/_host.py"), Path(".ci/run")} <= set(SOURCES)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_a_file_is_short_enough_to_read(path: Path) -> None:
+    assert len(read(path).splitlines()) < MAX_LINES
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.suffix != ".j2" and read(path)], ids=str)
+def test_a_file_says_whose_it_is_and_on_what_terms(path: Path) -> None:
+    text = read(path)
+    if path.suffix in (".py", ".sh", ""):
+        lines = text.splitlines()
+        assert HEADER in (lines[:3], lines[1:4])
+    else:
+        assert "SPDX-License-Identifier: GPL-3.0-or-later" in text[:600]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=str)
+def test_a_file_names_nothing_of_one_machine(path: Path) -> None:
+    text = read(path)
+    assert {what: found.group() for what, pattern in FORBIDDEN.items() if (found := pattern.search(text))} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("/home/" + "ann/x", "a home folder"),
+        ("see https://files." + "pythonhosted.org/x", "a package registry"),
+        ("http://deb." + "example.org/debian", "a package mirror"),
+        (f"{ROOT}" + "/tests", "the place of this very checkout"),
+    ],
+)
+def test_the_patterns_find_what_they_are_for(text: str, what: str) -> None:
+    assert FORBIDDEN[what].search(text)

@@ -1,0 +1,303 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the steps of tools/steps.toml, show what they say, and end with one line that counts.
+
+    python -m tools.run_steps all                every step
+    python -m tools.run_steps lint docs   the steps of these families
+
+Continues after a failed step. Exits 0 only if something ran and nothing failed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tools import tree
+
+ROOT = tree.ROOT
+RESULTS = tree.BUILD / "results"
+LOGS = tree.BUILD / "logs"
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+GRACE = 60  # seconds that a step which must end gets to clean up, for example to stop its hosts
+
+_print_lock = threading.Lock()
+_running: dict[str, subprocess.Popen[str]] = {}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of steps.toml, which says what each field means."""
+
+    name: str
+    family: str
+    stage: int
+    venv: str
+    run: str
+    tree: str = "repo"
+    counts: str = "exit"
+    junit: str = ""
+    needs: str = ""
+    home: str = ""
+    timeout: int = 600
+
+
+@dataclass
+class Outcome:
+    """What came of a step; ``problem`` is empty where it passed."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+    skip_reason: str = ""
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def word(self) -> str:
+        return "FAILED" if self.problem else "skipped" if self.skip_reason else "ok"
+
+
+def load_steps(path: Path = ROOT / "tools" / "steps.toml") -> list[Step]:
+    """Read the steps; an unknown field or a name that comes twice is an error."""
+    steps = [Step(**entry) for entry in tomllib.loads(path.read_text())["step"]]
+    names = [step.name for step in steps]
+    if len(set(names)) != len(names):
+        raise SystemExit(f"{path}: a step's name comes twice")
+    return steps
+
+
+def find_python(version: str) -> str | None:
+    """The path of a Python of this version that runs, or None."""
+    found = subprocess.run([ROOT / "tools/find-python", version], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+def unmet(need: str) -> str:
+    """Why this machine lacks ``need``, in words; empty if it has it."""
+    if need.startswith("python"):
+        return "" if find_python(need.removeprefix("python")) else f"no {need} that runs was found"
+    if need:
+        check = subprocess.run([ROOT / "tools/system-packages", "--check"], capture_output=True, text=True, check=False)
+        lines = [line.split(": ", 1)[1] for line in check.stdout.splitlines() if line.startswith(f"{need}: ")]
+        return "; ".join(lines)
+    return ""
+
+
+def environment(step: Step, results: Path, base: Path) -> dict[str, str]:
+    """The environment of a step: its tools first in PATH, the collection importable from ``base``."""
+    venv = ROOT / ".venvs" / step.venv
+    pythons = tree.BUILD / "pythons"
+    pythons.mkdir(parents=True, exist_ok=True)
+    target = find_python("3.9")
+    if target and not (pythons / "python3.9").exists():
+        (pythons / "python3.9").symlink_to(target)
+    version = subprocess.run(
+        [venv / "bin/python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    env = dict(os.environ)
+    for name in ("VIRTUAL_ENV", "PYTHONHOME", "ANSIBLE_CONFIG", "PYENV_VERSION"):
+        env.pop(name, None)
+    env.update(
+        PATH=f"{venv / 'bin'}:{pythons}:{env['PATH']}:/usr/sbin:/sbin",
+        PYTHONPATH=str(base),
+        ANSIBLE_COLLECTIONS_PATH=str(base),
+        ANSIBLE_HOME=str(ROOT / ".cache" / "ansible"),
+        RESULTS=str(results),
+        VENV_PYTHON=version,
+        LC_ALL="C.UTF-8",
+        PYTHONUNBUFFERED="1",
+    )
+    if not sys.stdout.isatty():
+        env.update(NO_COLOR="1", PY_COLORS="0", ANSIBLE_NOCOLOR="1")
+    if step.home == "own":
+        env["HOME"] = str(tree.home())
+        env.pop("PYTHONPATH")  # ansible-test sets its own
+    return env
+
+
+def run_step(step: Step, live: bool) -> Outcome:
+    """Run one step to its end and count what it did."""
+    began = time.monotonic()
+    reason = unmet(step.needs)
+    if reason:
+        return _cannot_run(step, reason)
+    results = RESULTS / step.name
+    folder, base = ROOT, tree.link()
+    if step.tree == "copy":
+        folder = tree.copy(step.name)
+        base = folder.parents[2]
+    found = folder / step.junit if step.junit else results
+    results.mkdir(parents=True, exist_ok=True)
+    for stale in found.glob("*.xml"):
+        stale.unlink()
+    rc, output = _execute(step, folder, environment(step, results, base), live)
+    outcome = Outcome(seconds=time.monotonic() - began)
+    if step.counts == "junit":
+        count_junit(outcome, found)
+    elif step.counts == "molecule":
+        count_molecule(outcome, output)
+    else:
+        outcome.passed, outcome.failed = (1, 0) if rc == 0 else (0, 1)
+    if outcome.failed or rc != 0:
+        outcome.problem = f"{outcome.failed} failed" if outcome.failed else f"ended with status {rc}"
+    elif not outcome.passed:
+        outcome.problem = "ran nothing"
+    if outcome.problem and not outcome.failed:
+        outcome.failed = 1
+    return outcome
+
+
+def _cannot_run(step: Step, reason: str) -> Outcome:
+    # CI exists to run the hosts' tests: there a machine that cannot is a failure, elsewhere it is news.
+    if os.environ.get("CI") and step.needs == "laboratory":
+        return Outcome(failed=1, problem=f"cannot run here: {reason}")
+    return Outcome(skipped=1, skip_reason=reason)
+
+
+def _execute(step: Step, folder: Path, env: dict[str, str], live: bool) -> tuple[int, str]:
+    """Run the step's shell text in a process group of its own; return its status and output."""
+    lines: list[str] = []
+    process = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", step.run],
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    _running[step.name] = process
+    timer = threading.Timer(step.timeout, _end, [process])
+    timer.start()
+    began = time.monotonic()
+    with process, (LOGS / f"{step.name}.log").open("w") as log:
+        for line in t.cast(t.IO[str], process.stdout):
+            lines.append(line)
+            log.write(line)
+            if live:
+                print(line, end="", flush=True)
+    timer.cancel()
+    del _running[step.name]
+    if time.monotonic() - began >= step.timeout:
+        lines.append(f"\nended: it took longer than {step.timeout} s\n")
+    output = "".join(lines)
+    if not live:
+        with _print_lock:
+            print(f"\n==== {step.name}: {step.run}\n{output}", end="", flush=True)
+    return process.returncode, output
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ask a step to end, and insist after a while."""
+    for signum, wait in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
+        try:
+            os.killpg(process.pid, signum)
+            process.wait(wait)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def count_junit(outcome: Outcome, folder: Path) -> None:
+    """Add the test cases of the JUnit files in ``folder``."""
+    for file in sorted(folder.glob("*.xml")):
+        for case in ElementTree.parse(file).iter("testcase"):
+            if case.find("failure") is not None or case.find("error") is not None:
+                outcome.failed += 1
+                outcome.failures.append(f"{case.get('classname')}::{case.get('name')}")
+            elif case.find("skipped") is not None:
+                outcome.skipped += 1
+            else:
+                outcome.passed += 1
+
+
+def count_molecule(outcome: Outcome, output: str) -> None:
+    """Add one for each scenario in molecule's recap."""
+    recap = re.compile(r"^(\S+)\s*: actions=\s*\d+ +successful=\s*(\d+).*\bfailed=\s*(\d+)", re.MULTILINE)
+    for name, successful, failed in recap.findall(ANSI.sub("", output)):
+        if int(failed):
+            outcome.failed += 1
+            outcome.failures.append(name)
+        elif int(successful):
+            outcome.passed += 1
+        else:
+            outcome.skipped += 1
+
+
+def run_all(steps: list[Step]) -> dict[str, Outcome]:
+    """Run the steps stage by stage; those of one stage side by side."""
+    outcomes: dict[str, Outcome] = {}
+    for stage in sorted({step.stage for step in steps}):
+        together = [step for step in steps if step.stage == stage]
+        live = len(together) == 1
+        for step in together if live else ():
+            print(f"\n==== {step.name}: {step.run}", flush=True)
+        pool = ThreadPoolExecutor(max_workers=min(len(together), os.cpu_count() or 1))
+        try:
+            futures = {step.name: pool.submit(run_step, step, live) for step in together}
+            outcomes.update((name, future.result()) for name, future in futures.items())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(_running.values()):
+                _end(process)
+            raise
+        finally:
+            pool.shutdown()
+    return outcomes
+
+
+def summarize(outcomes: dict[str, Outcome]) -> bool:
+    """Print the table and the closing line; return whether all is well."""
+    print(f"\n{'step':<22}{'result':<9}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>9}")
+    for name, one in outcomes.items():
+        note = one.problem or one.skip_reason
+        counts = f"{one.passed:>7}{one.failed:>7}{one.skipped:>8}{one.seconds:>9.1f}"
+        print(f"{name:<22}{one.word:<9}{counts}{'  ' + note if note else ''}")
+        for failure in one.failures[:20]:
+            print(f"{'':<22}{failure}")
+    passed = sum(one.passed for one in outcomes.values())
+    failed = sum(one.failed for one in outcomes.values())
+    skipped = sum(one.skipped for one in outcomes.values())
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped", flush=True)
+    return failed == 0 and passed > 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is asked for; return the exit status."""
+    steps = load_steps()
+    families = {step.family for step in steps}
+    unknown = set(arguments) - families - {"all"}
+    if unknown or not arguments:
+        print(f"usage: run_steps.py all | FAMILY...   families: {' '.join(sorted(families))}", file=sys.stderr)
+        return 2
+    for name in ("SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), lambda *_: sys.exit(143))
+    LOGS.mkdir(parents=True, exist_ok=True)
+    tree.link()
+    chosen = [step for step in steps if "all" in arguments or step.family in arguments]
+    return 0 if summarize(run_all(chosen)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -75,7 +75,7 @@ class Actor:
         cause = diagnosis.primary if diagnosis is not None and step.source == m.ERROR else None
         accepted = cause is not None and cause.id in request.accept_causes and cause.klass != "fatal"
         jobs = systemd.jobs() if facts is not None and facts.job else {}
-        starts = step.action in ("start", "restart")
+        start_follows = step.action in ("start", "restart") or request.target not in (m.STOPPED, "reset")
         return g.Situation(
             step=step,
             observation=observation,
@@ -95,9 +95,9 @@ class Actor:
             cause="" if cause is None else cause.id,
             cause_summary="" if cause is None else cause.summary,
             next_step="" if cause is None else cause.next_step,
-            disks=self._disks(facts) if starts else (),
+            disks=self._disks(facts) if start_follows else (),
             min_free=request.min_free_bytes,
-            dependencies=self._missing_dependencies(facts) if starts and facts else {},
+            dependencies=self._missing_dependencies(facts) if start_follows and facts else {},
             may_force_stop=request.force_stop,
         )
 

@@ -184,7 +184,7 @@ class Engine:
             step, observation, acted=self._acts > 0, diagnosis=self._diagnosis, budget_wait=self._left()
         )
         blocks = [*g.check(situation), *self._kind.guards(step, observation)]
-        if not blocks and situation.starts:
+        if not blocks and situation.leads_to_start:
             refused = self._actor.config_check()
             blocks += [refused] if refused else []
         return tuple(blocks)

@@ -114,11 +114,11 @@ def unit(s: Situation) -> Block | None:
     facts = s.observation.facts
     if facts is None:
         return None
-    if facts.load == "masked" and s.starts:
+    if facts.load == "masked" and s.leads_to_start:
         return Block("unit", "the unit is masked", f"systemctl unmask {facts.unit}, if it is meant to run")
-    if facts.load in ("not-found", "bad-setting", "error") and s.starts:
+    if facts.load in ("not-found", "bad-setting", "error") and s.step.action != "stop":
         return Block("unit", f"systemd has LoadState={facts.load}", f"mend the unit file: systemctl cat {facts.unit}")
-    if facts.flag("RefuseManualStart") and s.starts:
+    if facts.flag("RefuseManualStart") and s.leads_to_start:
         return Block("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
     if facts.flag("RefuseManualStop") and s.step.action in ("stop", "restart"):
         return Block("unit", "the unit has RefuseManualStop=yes", "stop what pulls it in")
@@ -193,7 +193,7 @@ def stuck_stop(s: Situation) -> Block | None:
 def dependency(s: Situation) -> Block | None:
     """What the unit requires is running, or can be started by systemd with it."""
     down = [f"{name} is {state}" for name, state in sorted(s.dependencies.items())]
-    if not down or not s.starts:
+    if not down or not s.leads_to_start:
         return None
     return Block("dependency", f"it requires what is not there: {', '.join(down)}", "bring that back first")
 
@@ -201,7 +201,7 @@ def dependency(s: Situation) -> Block | None:
 def disk(s: Situation) -> Block | None:
     """The paths that it writes to have room."""
     full = [d for d in s.disks if d.free < s.min_free or d.inodes == 0]
-    if not full or not s.starts:
+    if not full or not s.leads_to_start:
         return None
     said = ", ".join(f"{d.path} has {d.free // 1048576} MiB and {d.inodes} inodes free" for d in full)
     return Block("disk_full", said, "free some space first: it would fail again, and may harm its data")

@@ -76,7 +76,7 @@ class Observer:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(max_workers=min(len(pairs), 16)) as pool:
-            return list(pool.map(lambda pair: self._one(*pair, jobs), pairs))
+            return list(pool.map(lambda pair: self._one(pair[0], pair[1], jobs), pairs))
 
     def settled(self, watched: t.Sequence[Watched]) -> list[Observation]:
         """Like ``look``, and again for those whose kind or probes need more than one sample."""

@@ -19,7 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observer impor
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
 
-from .simulated_systemd import Unit, VirtualClock, World
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import Unit, VirtualClock, World
 
 UNIT = "api.service"
 

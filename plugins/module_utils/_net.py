@@ -110,7 +110,7 @@ class Deadline:
 
     def within(self, seconds: float | None) -> Deadline:
         """A deadline in ``seconds`` from now, but not later than this one."""
-        return Deadline(self.left() if seconds is None else min(seconds, self.left()))
+        return self if seconds is None else Deadline(min(seconds, self.left()))
 
 
 def os_error(exc: OSError, what: str) -> HttpError:
@@ -171,7 +171,7 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[_Address]:
                 raise HttpError("local", f"cannot resolve {host}: {exc}") from exc
             _lookups[key] = lookup
     if not lookup.done.wait(deadline.left()):
-        raise HttpError("dns", f"the name {host} was not resolved within {deadline.seconds:g} s")
+        raise HttpError("dns", f"the name {host} was not resolved within {deadline.seconds:.3g} s")
     if lookup.error is not None or not lookup.addresses:
         raise HttpError("dns", f"the name {host} does not resolve: {lookup.error or 'no address'}") from lookup.error
     return lookup.addresses

@@ -22,6 +22,7 @@ attributes:
       - When run twice in a row with the same arguments while nothing else changes, the second run reports no change.
   platform:
     description: The systems on which the module works.
+    support: full
     platforms: linux
 """
 

@@ -25,8 +25,10 @@ JUNIT = """<testsuites><testsuite>
 RECAP = """
 SCENARIO RECAP
 default                   : actions=5  successful=4  disabled=0  skipped=1  missing=0  failed=0
+hold                      : actions=5  successful=5  disabled=0  skipped=0  missing=0  failed=0
 \x1b[31mrecover\x1b[0m    : actions=5  successful=3  disabled=0  skipped=1  missing=0  failed=1
 nothing                   : actions=5  successful=0  disabled=0  skipped=5  missing=0  failed=0
+default                   : actions=1  successful=1  disabled=0  skipped=0  missing=0  failed=0
 """
 
 

@@ -15,8 +15,14 @@ from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _guards as g
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence import (
+    disk_usage,
+    missing_dependencies,
+    written_paths,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, Completed, LifecycleError, Runner
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt, Budget, Ledger, budget
+from ansible_collections.chainops.lifecycle.plugins.module_utils._mended import mended
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts
@@ -73,7 +79,8 @@ class Actor:
         request, systemd = self._request, self._tools.systemd
         facts = observation.facts
         cause = diagnosis.primary if diagnosis is not None and step.source == m.ERROR else None
-        accepted = cause is not None and cause.id in request.accept_causes and cause.klass != "fatal"
+        disks = self._disks(facts)
+        accepted = cause is not None and cause.klass != "fatal" and self._accepted(cause, observation, disks)
         jobs = systemd.jobs() if facts is not None and facts.job else {}
         start_follows = step.action in ("start", "restart") or request.target not in (m.STOPPED, "reset")
         return g.Situation(
@@ -95,7 +102,7 @@ class Actor:
             cause="" if cause is None else cause.id,
             cause_summary="" if cause is None else cause.summary,
             next_step="" if cause is None else cause.next_step,
-            disks=self._disks(facts) if start_follows else (),
+            disks=disks if start_follows else (),
             min_free=request.min_free_bytes,
             dependencies=self._missing_dependencies(facts) if start_follows and facts else {},
             may_force_stop=request.force_stop,
@@ -204,32 +211,24 @@ class Actor:
         rows = self._tools.ledger.attempts(self._unit)
         return bool(rows) and rows[-1].outcome == "open"
 
+    def _accepted(self, cause: t.Any, observation: Observation, disks: tuple[g.Disk, ...]) -> bool:
+        """Whether a cause is no objection any more: a person said so, or the host shows it."""
+        if cause.id in self._request.accept_causes:
+            return True
+        if cause.klass == "soft" or observation.facts is None:
+            return False
+        failed_at = observation.since if observation.since is not None else self._tools.clock.wall()
+        properties = observation.facts.properties
+        return mended(cause, properties, failed_at, disks, self._request.min_free_bytes) is not None
+
     def _disks(self, facts: UnitFacts | None) -> tuple[g.Disk, ...]:
-        paths = list(self._request.disk_paths)
-        if facts is not None:
-            paths += [facts.text("WorkingDirectory").lstrip("-!"), *(f"/var/lib/{d}" for d in facts.words("StateDirectory"))]
-        found: dict[str, g.Disk] = {}
-        for path in paths:
-            if not path.startswith("/"):
-                continue
-            try:
-                stats = os.statvfs(path)
-            except OSError:
-                continue  # it is not there: the start says so, better than a guess about space
-            inodes = stats.f_favail if stats.f_files else 1  # some file systems do not count inodes
-            found[path] = g.Disk(path, stats.f_bavail * stats.f_frsize, inodes)
-        return tuple(found.values())
+        properties = facts.properties if facts is not None else {}
+        return disk_usage(written_paths(properties, self._request.disk_paths))
 
     def _missing_dependencies(self, facts: UnitFacts) -> dict[str, str]:
         """Required units that are not there: services have to run, anything else must not be broken."""
-        names = sorted({*facts.words("Requires"), *facts.words("Requisite"), *facts.words("BindsTo")})
-        missing: dict[str, str] = {}
-        for other in self._tools.systemd.show(names):
-            broken = other.load in ("not-found", "masked", "bad-setting", "error") or other.active == "failed"
-            down = other.active not in ("active", "reloading", "refreshing", "activating")
-            if broken or (down and other.unit.endswith(".service")):
-                missing[other.unit] = other.load if other.load != "loaded" else other.active
-        return missing
+        missing = missing_dependencies(facts.properties, self._tools.systemd.properties)
+        return {name: state for name, state in missing.items() if name.endswith(".service") or state != "inactive"}
 
 
 def _conflict(job_type: str, step: m.Step, may_cancel_start: bool) -> str:

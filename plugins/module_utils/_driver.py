@@ -13,9 +13,11 @@ import os
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Tools
-from ansible_collections.chainops.lifecycle.plugins.module_utils._collector import diagnose_unit
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Diagnosis
 from ansible_collections.chainops.lifecycle.plugins.module_utils._engine import Engine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence import examine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import (
     Clock,
     LifecycleError,
@@ -32,8 +34,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-# MESSAGE_ID of "Scheduled restart job" (systemd, sd-messages.h).
+# MESSAGE_IDs of systemd, sd-messages.h: "Scheduled restart job".
 _RESTART_SCHEDULED = "5eb03494b6584870a536b337290809b3"
+_FAILURE_RESULT = "d9b373ed55a64feb8242e02dbe79a49c"  # "Failed with result"
+_TROUBLED = (m.ERROR, m.RESTARTING)
 MakeKind = t.Callable[[Environment, t.Mapping[str, t.Any]], Kind]
 
 
@@ -62,11 +66,29 @@ class Host:
             health = ServiceHealth(probes, http=HttpClient(), runner=run_command, clock=self.clock)
         return Watched(params["name"], unit, make_kind(environment, params), _args.limits(params), health)
 
-    def diagnose(self, watched: Watched, observation: Observation) -> t.Any:
+    def diagnose(self, watched: Watched, observation: Observation) -> Diagnosis:
         """Why the service is as it is."""
-        return diagnose_unit(
-            observation, self.journal, self.systemd, self.clock, run_command, rules=watched.kind.causes()
+        if observation.facts is None:
+            return Diagnosis(notes=observation.reasons)
+        troubled = observation.state in _TROUBLED or observation.cause is not None
+        properties = observation.facts.properties
+        if observation.cause == "crash_loop":
+            properties = {**properties, **self._last_failure(watched)}
+        return examine(
+            properties,
+            self.journal,
+            show=self.systemd.properties,
+            rules=watched.kind.causes(),
+            failing=troubled or None,
         )
+
+    def _last_failure(self, watched: Watched) -> dict[str, str]:
+        """Which run of a crash loop failed last: the one that runs right now has not failed yet."""
+        since = self.clock.wall() - watched.limits.thrash_window
+        for entry in reversed(self.journal.manager_records([watched.unit], since=since).entries):
+            if entry.message_id == _FAILURE_RESULT and entry.invocation_id:
+                return {"InvocationID": entry.invocation_id, "Result": entry.fields.get("UNIT_RESULT", "")}
+        return {}
 
     def _count_restarts(self, unit: str, window: float) -> int | None:
         found = self.journal.manager_records([unit], since=self.clock.wall() - window)

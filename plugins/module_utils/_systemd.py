@@ -20,15 +20,14 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Co
 
 # Only properties without raw newlines: no Exec* values, which may also hold secrets.
 PROPERTIES = (
-    "Id Names Description LoadState UnitFileState FragmentPath DropInPaths SourcePath Transient NeedDaemonReload "
-    "ActiveState SubState Result Type RemainAfterExit Restart RestartUSec NRestarts InvocationID Job "
-    "MainPID ControlPID ExecMainPID ExecMainCode ExecMainStatus ExecMainStartTimestampMonotonic "
-    "ExecMainExitTimestampMonotonic StateChangeTimestampMonotonic ActiveEnterTimestampMonotonic "
-    "ActiveExitTimestampMonotonic InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic "
-    "ConditionResult ConditionTimestampMonotonic AssertResult AssertTimestampMonotonic FreezerState StatusText "
-    "ControlGroup User Group WorkingDirectory StateDirectory TimeoutStartUSec TimeoutStopUSec StartLimitBurst "
-    "StartLimitIntervalUSec Requires Requisite BindsTo TriggeredBy RefuseManualStart RefuseManualStop LogLevelMax "
-    "LimitNOFILE LimitNOFILESoft MemoryMax TasksMax TasksCurrent MemoryCurrent CPUUsageNSec"
+    "Id Names LoadState LoadError UnitFileState FragmentPath DropInPaths Transient NeedDaemonReload ActiveState "
+    "SubState Result Type RemainAfterExit Restart NRestarts InvocationID Job MainPID ExecMainPID ExecMainCode "
+    "ExecMainStatus StateChangeTimestampMonotonic ActiveEnterTimestampMonotonic ActiveExitTimestampMonotonic "
+    "InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic ConditionResult ConditionTimestampMonotonic "
+    "AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup User TimeoutStopUSec StartLimitBurst "
+    "StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart RefuseManualStop LogLevelMax LogNamespace "
+    "StandardOutput StandardError LimitNOFILE MemoryMax TasksMax WorkingDirectory StateDirectory LogsDirectory "
+    "CacheDirectory RuntimeDirectory ReadWritePaths"
 ).split()
 
 _UNIT_NAME = re.compile(r"^[A-Za-z0-9:_.\\@-]{1,255}$")
@@ -156,6 +155,10 @@ class Systemd:
         if len(blocks) != len(units):
             raise LifecycleError(f"systemctl show answered for {len(blocks)} of {len(units)} units: {done.err.strip()}")
         return [UnitFacts(unit, _parse(block)) for unit, block in zip(units, blocks)]
+
+    def properties(self, units: t.Sequence[str]) -> dict[str, t.Mapping[str, str]]:
+        """The raw properties of each of ``units``."""
+        return {facts.unit: facts.properties for facts in self.show(units)}
 
     def _why_not(self, done: Completed) -> str:
         if done.not_found:

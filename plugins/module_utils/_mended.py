@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a hard cause has been dealt with since the failure, as far as the host shows it.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+A hard cause asks for a person. Once the person has been there (the missing
+file exists, the broken one was changed, the port is free), a new start is
+worth an attempt, and nobody has to say so. What cannot be seen stays hard.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Cause
+from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence import port_holders
+from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Disk
+from ansible_collections.chainops.lifecycle.plugins.module_utils._proofs import ports_in
+
+_PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+-]+/)*[\w.@+-]*[\w@+-]")
+_MISSING = ("file_missing", "exec_missing", "environment_file_missing", "working_directory_missing")
+
+
+def mended(
+    cause: Cause, properties: t.Mapping[str, str], failed_at: float, disks: t.Sequence[Disk] = (), min_free: int = 0
+) -> str | None:
+    """What shows that the cause is gone; None where nothing does.
+
+    ``failed_at``: when the service failed, in seconds since the epoch.
+    """
+    named = [path for line in cause.evidence for path in _PATH.findall(line)]
+    if cause.id in _MISSING and named and all(os.path.exists(path) for path in named):
+        return f"{named[0]} exists now"
+    if cause.id == "address_in_use":
+        ports = ports_in(cause.evidence)
+        return f"port {ports[0]} is free now" if ports and not port_holders(ports) else None
+    if cause.id == "disk_full":
+        return "there is room now" if disks and all(d.free >= min_free and d.inodes for d in disks) else None
+    if cause.id == "user_missing" and _known_user(properties.get("User", "")):
+        return f"the user {properties['User']} exists now"
+    of_unit = [properties.get("FragmentPath", ""), *properties.get("DropInPaths", "").split()]
+    changed = next((path for path in [*named, *of_unit] if path and _changed_at(path) > failed_at), None)
+    return f"{changed} was changed since it failed" if changed else None
+
+
+def _changed_at(path: str) -> float:
+    """When content, owner or mode changed last (ctime), 0 where the file is not there."""
+    try:
+        return os.stat(path).st_ctime
+    except OSError:
+        return 0.0
+
+
+def _known_user(name: str) -> bool:
+    import pwd
+
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True

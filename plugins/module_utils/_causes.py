@@ -82,16 +82,16 @@ _UNIT: tuple[Rule, ...] = (
     ),
     Rule(
         "user_missing", CONFIGURATION, HARD, "the user that it runs as does not exist",
-        "create the user, or correct User= in the unit file", facts=p.step(217), rank=90,
+        "create the user, or correct User= in the unit file", facts=p.step(217, setting="User"), rank=90,
     ),
     Rule(
         "group_missing", CONFIGURATION, HARD, "the group that it runs as does not exist",
-        "create the group, or correct Group= in the unit file", facts=p.step(216), rank=90,
+        "create the group, or correct Group= in the unit file", facts=p.step(216, setting="Group"), rank=90,
     ),
     Rule(
         "working_directory_missing", CONFIGURATION, HARD, "its working directory is not there or may not be entered",
         "create the directory for the service's user (is a mount missing?), or correct WorkingDirectory=",
-        facts=p.step(200), rank=90,
+        facts=p.step(200, setting="WorkingDirectory"), rank=90,
     ),
     Rule(
         "directory_not_prepared", CONFIGURATION, HARD, "systemd could not prepare a directory of the unit",
@@ -255,6 +255,11 @@ _WORDS: tuple[Rule, ...] = (
         said=r"connection (?:was )?refused|\bECONNREFUSED\b",
     ),
     Rule(
+        "peer_unreachable", DEPENDENCY, SOFT, "a peer could not be reached",
+        "check that the service at the address that the evidence names runs and that this host has a way to it",
+        said=r"couldn't connect to server|failed to connect to \S{1,80} port \d{1,5}: connection",
+    ),
+    Rule(
         "no_route", NETWORK, SOFT, "there is no route to a peer",
         "check the interfaces, routes (ip route get ADDRESS) and the firewall of this host",
         said=r"no route to host|(?:network|host) is (?:unreachable|down)|\bEHOSTUNREACH\b|\bENETUNREACH\b",
@@ -273,7 +278,7 @@ _WORDS: tuple[Rule, ...] = (
         said=r"(?:unrecogni[sz]ed|unknown|unexpected) (?:command[- ]line )?"
         r"(?:options?|arguments?|flag|parameter|directive|key)\b"
         r"|(?:invalid|illegal|no such|bad configuration) option|flag provided but not defined"
-        r"|unsupported (?:option|parameter)|bad configuration options",
+        r"|\boption \S{1,60} is unknown|unsupported (?:option|parameter)|bad configuration options",
     ),
     Rule(
         "file_missing", CONFIGURATION, HARD, "a file that it needs is not there",
@@ -290,7 +295,8 @@ _WORDS: tuple[Rule, ...] = (
         r"|(?:cannot|can't|could not|failed to|unable to|error) (?:pars|decod|unmarshal|deserializ)\w{0,6}"
         r"|invalid (?:configuration|config|yaml|json|toml|xml)\b|yaml: (?:line|unmarshal)|TomlParseError"
         r"|mapping values are not allowed|expecting (?:property name|value|'[,:]')|unexpected end of (?:file|json)"
-        r"|unexpected token|not well-formed|(?:error|fail\w{0,3}|invalid|bad) .{0,40}\bconfig(?:uration)?\b"
+        r"|configparser\.\w{1,40}Error|unexpected token|not well-formed"
+        r"|(?:error|fail\w{0,3}|invalid|bad) .{0,40}\bconfig(?:uration)?\b"
         r"|config(?:uration)?\b.{0,40} (?:is )?(?:invalid|malformed)"
         r"|\bline \d{1,6}:? .{0,40}(?:error|unexpected|invalid|missing)",
     ),

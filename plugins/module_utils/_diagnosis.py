@@ -117,24 +117,28 @@ def build_case(
     """The case, and all lines of the failing invocation."""
     invocation = properties.get("InvocationID", "")
     manager = [entry for entry in entries if _by_manager(entry)]
-    own = read_lines(
-        [
-            entry
-            for entry in entries
-            if not _by_manager(entry)
-            and invocation
-            and entry.invocation_id == invocation
-            and entry.fields.get("_TRANSPORT") not in ("driver", "kernel", "audit")
-        ]
-    )
+    own = read_lines(_own_of(invocation, entries) if invocation else [])
     case = Case(
         properties=properties,
         lines=last_words(own),
-        manager=_last_attempt(manager),
+        manager=_last_attempt(manager, invocation),
         host=host,
         failing=_is_failing(properties) if failing is None else failing,
     )
     return case, own
+
+
+def _own_of(invocation: str, entries: t.Sequence[Entry]) -> list[Entry]:
+    """What the service's processes wrote in that run; what has no invocation counts from the run's first record on."""
+    own: list[Entry] = []
+    began = False
+    for entry in entries:
+        began = began or entry.invocation_id == invocation
+        if entry.invocation_id not in (invocation, "") or not began or _by_manager(entry):
+            continue
+        if entry.fields.get("_TRANSPORT") not in ("driver", "kernel", "audit"):
+            own.append(entry)
+    return own
 
 
 def _by_manager(entry: Entry) -> bool:
@@ -142,7 +146,7 @@ def _by_manager(entry: Entry) -> bool:
     return entry.from_manager or "UNIT" in entry.fields or "USER_UNIT" in entry.fields
 
 
-def _last_attempt(manager: t.Sequence[Entry]) -> tuple[Entry, ...]:
+def _last_attempt(manager: t.Sequence[Entry], invocation: str) -> tuple[Entry, ...]:
     """The manager's records of the last start and of what came after it."""
     kept: list[Entry] = []
     for entry in reversed(manager):
@@ -152,7 +156,9 @@ def _last_attempt(manager: t.Sequence[Entry]) -> tuple[Entry, ...]:
         kept.append(entry)
         if entry.message_id in (j.UNIT_STARTED, j.UNIT_STARTING):
             break
-    return tuple(reversed(kept))
+    # The child may have said why it failed before the manager said that it began.
+    early = [entry for entry in manager[: -len(kept) or None] if entry.invocation_id == invocation != ""]
+    return (*[entry for entry in early if not entry.from_manager], *reversed(kept))
 
 
 def _is_failing(properties: t.Mapping[str, str]) -> bool:

@@ -24,7 +24,7 @@ DIAGNOSIS_PROPERTIES = (
     "Id LoadState LoadError UnitFileState FragmentPath ActiveState SubState Result InvocationID Restart NRestarts "
     "ExecMainPID ExecMainCode ExecMainStatus StartLimitBurst StartLimitIntervalUSec InactiveExitTimestampMonotonic "
     "ActiveEnterTimestampMonotonic ConditionResult ConditionTimestampMonotonic AssertResult AssertTimestampMonotonic "
-    "StatusText User LogLevelMax LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax "
+    "StatusText User Group LogLevelMax LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax "
     "Requires Requisite BindsTo WorkingDirectory StateDirectory LogsDirectory CacheDirectory RuntimeDirectory "
     "ReadWritePaths"
 ).split()

@@ -107,20 +107,22 @@ class Journal:
         self._root = root
 
     def invocation(self, unit: str, invocation_id: str, *, limit: int = 300) -> Records:
-        """The last records of one run of ``unit``, and what the manager said of the unit then and since."""
-        matches: list[str] = []
+        """The last records of ``unit`` and of the manager about it, among them those of one run.
+
+        They are asked for by unit: what a process writes that ends at once
+        carries no invocation, because journald could not look it up any more.
+        """
+        matches = [self._own(unit), "+"]
         if invocation_id:
             # The child that fails before exec writes as itself, sometimes before it is in the unit's cgroup.
-            own = "USER_INVOCATION_ID" if self._user else "INVOCATION_ID"
-            matches = [f"_SYSTEMD_INVOCATION_ID={invocation_id}", "+"]
-            matches += [f"{own}={invocation_id}", f"_UID={self._uid}", "+"]
+            field = "USER_INVOCATION_ID" if self._user else "INVOCATION_ID"
+            matches += [f"{field}={invocation_id}", f"_UID={self._uid}", "+"]
         matches += [*self._by_manager([unit]), "+", "_TRANSPORT=driver", f"OBJECT_SYSTEMD_UNIT={unit}"]
         return self._query(matches, limit=limit)
 
     def unit_since(self, unit: str, since: float, *, limit: int = 1000) -> Records:
         """The last records of ``unit`` and of the manager about it, from ``since`` (seconds since the epoch) on."""
-        own = "_SYSTEMD_USER_UNIT" if self._user else "_SYSTEMD_UNIT"
-        return self._query([f"{own}={unit}", "+", *self._by_manager([unit])], limit=limit, since=since)
+        return self._query([self._own(unit), "+", *self._by_manager([unit])], limit=limit, since=since)
 
     def manager_records(
         self, units: t.Sequence[str], *, since: float | None = None, after_cursor: str = "", limit: int = 2000
@@ -137,6 +139,9 @@ class Journal:
     @property
     def _uid(self) -> int:
         return os.getuid() if self._user else 0
+
+    def _own(self, unit: str) -> str:
+        return f"{'_SYSTEMD_USER_UNIT' if self._user else '_SYSTEMD_UNIT'}={unit}"
 
     def _by_manager(self, units: t.Sequence[str]) -> list[str]:
         if self._user:

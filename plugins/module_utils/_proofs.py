@@ -17,10 +17,11 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _journal as j
 from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Case, Found, signal_name
 
+# Signals that have a rule of their own.
+KNOWN_SIGNALS = (2, 4, 5, 6, 7, 8, 9, 11, 15, 31)
 # Less than this is full: a log line or a socket still fits, a database's write does not.
 FULL_BYTES = 1024 * 1024
 
-_SPAWN = r"Failed at step|Failed to (?:locate|execute)|Unable to locate executable|Failed to load environment files"
 # Steps before the program runs, by the status that systemd gives them.
 STEPS = {
     201: "NICE", 202: "FDS", 204: "MEMORY", 205: "LIMITS", 206: "OOM_ADJUST", 207: "SIGNAL_MASK", 208: "STDIN",
@@ -45,14 +46,16 @@ def load(*states: str) -> t.Callable[[Case], Found | None]:
     return facts
 
 
-def step(*statuses: int, without: str = "", only: str = "") -> t.Callable[[Case], Found | None]:
+def step(*statuses: int, without: str = "", only: str = "", setting: str = "") -> t.Callable[[Case], Found | None]:
     """A step of systemd's own before the program ran. The words of the step decide between its reasons."""
 
     def facts(case: Case) -> Found | None:
         ended = case.exit
         if ended is None or ended.how != "exited" or ended.status not in statuses:
             return None
-        said = case.manager_said(_SPAWN)
+        # It is the manager's child that says why, before it becomes the service.
+        said = [entry.message for entry in case.manager if not entry.from_manager]
+        said = said or case.manager_said(r"Failed at step|Failed to (?:locate|execute)|Unable to locate executable")
         if not said and case.lines:
             return None  # the program ran and chose this number itself
         words = " ".join(said)
@@ -60,8 +63,9 @@ def step(*statuses: int, without: str = "", only: str = "") -> t.Callable[[Case]
             only and not re.search(only, words, re.IGNORECASE)
         ):
             return None
-        step = STEPS.get(ended.status, "")
-        return Found([*said, str(ended)], f"step {step}" if step else "")
+        name = STEPS.get(ended.status, "")
+        detail = f"{setting}={case.text(setting)}" if setting and case.text(setting) else f"step {name}" if name else ""
+        return Found([*said[-2:], str(ended)], detail)
 
     return facts
 
@@ -84,7 +88,11 @@ def signals(*numbers: int, others: bool = False) -> t.Callable[[Case], Found | N
         if ended is None or not case.failing or case.text("Result") not in ("signal", "core-dump", "exit-code"):
             return None
         number = ended.status - 128 if ended.how == "exited" else ended.status
-        if number <= 0 or (number not in numbers if not others else ended.how == "exited"):
+        if others:
+            fits = ended.how != "exited" and number not in KNOWN_SIGNALS
+        else:
+            fits = number in numbers
+        if not fits:
             return None
         return Found([str(ended)], signal_name(number))
 

@@ -21,7 +21,13 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence impor
     written_paths,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, Completed, LifecycleError, Runner
-from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt, Budget, Ledger, budget
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import (
+    Attempt,
+    Budget,
+    Ledger,
+    budget,
+    settled_attempts,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._mended import mended
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
@@ -64,7 +70,7 @@ class Actor:
         """The attempts that count now. Good running clears them."""
         request, clock = self._request, self._tools.clock
         return budget(
-            self._tools.ledger.attempts(self._unit),
+            settled_attempts(self._tools.ledger.attempts(self._unit)),
             wall=clock.wall(),
             allowed=request.max_attempts,
             window=request.attempt_window,
@@ -128,20 +134,19 @@ class Actor:
         """Make the step; returns what was asked of systemd. Raises Refused, LifecycleError."""
         if step.action == "stop":
             return (*self._cancel_start(observation), self._ask("stop"))
-        if step.action == "reset":
-            return self._reset(observation)
         facts = observation.facts
-        self._tools.ledger.begin(
-            self._unit,
-            Attempt(
+        if step.action != "reset" or self._request.target not in (m.STOPPED, "reset"):
+            attempt = Attempt(
                 at=self._tools.clock.wall(),
                 action=step.action,
                 recovery=step.source == m.ERROR or self._unfinished_recovery(),
                 before=facts.invocation if facts else "",
                 cause=cause,
                 owner=self._request.owner,
-            ),
-        )
+            )
+            self._tools.ledger.begin(self._unit, attempt)
+        if step.action == "reset":
+            return self._reset(observation)
         # A failed unit has nothing to stop; a unit that is up or in a restart loop has.
         down = facts is None or facts.active in ("inactive", "failed")
         if down:

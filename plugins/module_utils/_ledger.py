@@ -111,6 +111,12 @@ def budget(
     return Budget(used, allowed, window, round(max(ready - wall, 0.0), 1))
 
 
+def settled_attempts(attempts: t.Sequence[Attempt]) -> t.Sequence[Attempt]:
+    """The attempts without one that has cleared a failure and not started yet: the start to come is the same attempt."""
+    unfinished = attempts and attempts[-1].outcome == "open" and attempts[-1].action == "reset"
+    return attempts[:-1] if unfinished else attempts
+
+
 class Ledger:
     """The files of one host (or of one user) for one unit."""
 
@@ -132,7 +138,7 @@ class Ledger:
 
     def begin(self, unit: str, attempt: Attempt) -> None:
         """Record an attempt before it is made."""
-        kept = [asdict(a) for a in self.attempts(unit)][-(_KEEP_ATTEMPTS - 1) :]
+        kept = [asdict(a) for a in settled_attempts(self.attempts(unit))][-(_KEEP_ATTEMPTS - 1) :]
         self._write("attempts", unit, [*kept, asdict(attempt)])
 
     def finish(self, unit: str, outcome: str) -> None:

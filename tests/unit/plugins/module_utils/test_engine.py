@@ -30,6 +30,7 @@ class Cause:
     klass: str = "soft"
     summary: str = "it exited"
     next_step: str = "look at its log"
+    evidence: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def test_recover_from_error(bench, recovery, verbs):
     bench.clock.sleep(60)
     outcome = bench.run(recovery=recovery)
     assert not outcome.failed, outcome.msg
+    assert outcome.budget.used == 2, "a start that failed, and an attempt to recover"
     assert (bench.verbs, outcome.changed) == (verbs, True)
     assert outcome.before.state == "error"
     assert outcome.diagnosis is not None

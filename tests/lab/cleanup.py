@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clearing fleets away: their processes, their network, their files."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import typing as t
+from pathlib import Path
+
+from . import base, cgroup, linux, network
+from .record import FleetRecord
+from .settings import LabError, Paths, remove_tree
+
+
+def clear_away(fleet: FleetRecord) -> None:
+    """Remove all that ``fleet`` has on this computer; the same call again finds nothing left to do.
+
+    The folder goes last: as long as it is there, the next ``gc`` knows what to remove.
+    """
+    group = cgroup.group(fleet.bridge)
+    cgroup.kill(group)
+    cgroup.remove(group)
+    network.remove_bridge(fleet.bridge)
+    for host in fleet.hosts:
+        root = fleet.host_folder(host.name) / "root"
+        if os.path.ismount(root):
+            linux.unmount(root)
+    if fleet.run.exists():
+        shutil.rmtree(fleet.run)
+    if fleet.path.exists():
+        remove_tree(fleet.path)
+
+
+def lock_of(folder: Path) -> int:
+    """An open descriptor of the fleet's lock file."""
+    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def take(descriptor: int) -> bool:
+    """Take the lock; False where a living keeper holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def living(lab: Paths) -> list[str]:
+    """Names of the fleets whose keeper is alive."""
+    names = []
+    for folder in _folders(lab):
+        descriptor = lock_of(folder)
+        try:
+            if not take(descriptor):
+                names.append(folder.name)
+        finally:
+            os.close(descriptor)
+    return names
+
+
+def _folders(lab: Paths) -> list[Path]:
+    return sorted(path for path in lab.fleets.glob("*") if path.is_dir())
+
+
+def collect_locked(lab: Paths) -> list[str]:
+    """Clear away every fleet without a keeper; the caller holds the laboratory's lock. What was removed, in words."""
+    removed = []
+    for folder in _folders(lab):
+        descriptor = lock_of(folder)
+        try:
+            if take(descriptor):
+                _clear_folder(folder)
+                removed.append(f"fleet {folder.name}")
+        finally:
+            os.close(descriptor)
+    for bridge in network.orphans(lab.fleets):
+        network.remove_bridge(bridge)
+        removed.append(f"bridge {bridge}")
+    return removed
+
+
+def _clear_folder(folder: Path) -> None:
+    if (folder / "fleet.json").exists():
+        clear_away(FleetRecord.load(folder))
+    else:  # died before it had anything
+        remove_tree(folder)
+
+
+def collect(lab: Paths, bases: bool = False) -> list[str]:
+    """What ``lab gc`` does: dead fleets, and on request the bases nobody needs any more."""
+    with lab.lock("lab"):
+        removed = collect_locked(lab)
+        if bases:
+            used = {Path(host.base).name for folder in _folders(lab) for host in FleetRecord.load(folder).hosts}
+            removed += [f"base {name}" for name in base.prune(lab, used)]
+    return removed
+
+
+def purge(lab: Paths, names: t.Iterable[str]) -> None:
+    """Clear away fleets whose keeper was just killed."""
+    with lab.lock("lab"):
+        for name in names:
+            folder = lab.fleet(name)
+            if not folder.exists():
+                continue
+            descriptor = lock_of(folder)
+            with contextlib.closing(os.fdopen(descriptor)):
+                if not take(descriptor):
+                    raise LabError(f"the keeper of fleet {name} is still alive")
+                _clear_folder(folder)

@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The system calls that Python does not have."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_MS_REC, _MS_PRIVATE, _MNT_DETACH, _PR_SET_PDEATHSIG = 0x4000, 1 << 18, 2, 1
+
+
+def _checked(result: int, what: str) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def private_mounts() -> None:
+    """Give this process mounts of its own: they vanish with the last process that sees them."""
+    os.unshare(os.CLONE_NEWNS)
+    _checked(_LIBC.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "making mounts private")
+
+
+def mount_overlay(lower: Path, upper: Path, work: Path, target: Path) -> None:
+    """Mount an overlay that never waits for the disk: it need not survive this computer."""
+    options = f"lowerdir={lower},upperdir={upper},workdir={work},volatile"
+    _checked(_LIBC.mount(b"overlay", os.fsencode(target), b"overlay", 0, options.encode()), f"mounting {target}")
+
+
+def unmount(target: Path) -> None:
+    _checked(_LIBC.umount2(os.fsencode(target), _MNT_DETACH), f"unmounting {target}")
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process as soon as its parent is gone, however the parent ends."""
+    _checked(_LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")

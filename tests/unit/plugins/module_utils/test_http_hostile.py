@@ -141,6 +141,15 @@ class TestTime:
 
         assert fail(serve(drip).url, timeout=0.5).kind == "timeout"
 
+    def test_drip_that_ends_in_time(self, serve):
+        def drip(server, sock):
+            server.read_request(sock)
+            for byte in b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n":
+                sock.sendall(bytes([byte]))
+                time.sleep(0.002)
+
+        assert ask(serve(drip).url).body == b"ok"
+
     def test_status_is_kept_when_the_body_hangs(self, serve):
         def half(server, sock):
             server.read_request(sock)
@@ -262,9 +271,18 @@ class TestFloods:
     def test_headers(self, serve, block):
         assert self.flood(serve, b"HTTP/1.1 200 OK\r\n", block).kind == "protocol"
 
-    def test_trailers(self, serve):
+    @pytest.mark.parametrize("block", [b"A: b\r\n" * 1000, b"x" * 65536], ids=["many", "endless line"])
+    def test_trailers(self, serve, block):
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
-        assert self.flood(serve, head, b"A: b\r\n" * 1000).kind == "protocol"
+        assert self.flood(serve, head, block).kind == "protocol"
+
+    def test_exactly_the_limit_of_headers(self, serve):
+        def answer(length):
+            head = b"HTTP/1.1 204 OK\nA: "
+            return head + b"x" * (length - len(head) - 2) + b"\n\n"
+
+        assert ask(serve(answer(65536)).url).status == 204
+        assert fail(serve(answer(65537)).url).kind == "protocol"
 
     def test_exactly_the_limit(self, serve):
         for head in (b"", b"Content-Length: %d\r\n" % self.LIMIT):

@@ -158,7 +158,7 @@ class TestDetails:
                 {
                     "kind": "http",
                     "url": "http://user:pass%40word@h/",
-                    "headers": {"Authorization": f"Bearer {self.TOKEN}", "X-Pin": "7"},
+                    "headers": {"Authorization": f"Bearer {self.TOKEN}"},
                     "status": [418],
                     **options,
                 }
@@ -169,6 +169,10 @@ class TestDetails:
             for secret in (self.TOKEN, self.TOKEN[:8], "Zx9Qw7Lm", basic, "pass@word", "pass%40word"):
                 assert secret not in detail
             assert self.TOKEN not in repr(probe) and "pass%40word" not in repr(probe)
+
+    def test_a_secret_that_begins_like_another(self):
+        probe = http_probe(headers={"X-A": "abcd", "X-B": "abcdWXYZ"})
+        assert run(probe, FakeHttp(answer(b"got abcdWXYZ", 500))).detail == "status 500, not 200: 'got [redacted]'"
 
     def test_a_short_secret_takes_the_excerpt_with_it(self):
         assert run(http_probe(headers={"X-Pin": "7"}), FakeHttp(answer(b"pin 7", 500))).detail == "status 500, not 200"

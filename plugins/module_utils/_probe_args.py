@@ -4,6 +4,8 @@
 """The ``probes`` option: its argument specification, and the probes that it describes.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+The HTTP client is imported only for a probe that needs it: most services have none.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._net import TlsSettings
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._net import TlsSettings
 
 METHODS = ("GET", "HEAD", "POST")
 
@@ -84,7 +88,7 @@ class HttpCheck:
     body_regex: t.Pattern[str] | None = None
     json_path: JsonPath | None = None
     json_value: t.Any = None
-    tls: TlsSettings = field(default_factory=TlsSettings)
+    tls: TlsSettings | None = None
 
     kind: t.ClassVar[str] = "http"
 
@@ -231,7 +235,12 @@ class _Options:
 
 
 def _http(options: _Options) -> HttpCheck:
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpError, check_headers, parse_url
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._http import (
+        HttpError,
+        TlsSettings,
+        check_headers,
+        parse_url,
+    )
 
     url = options.get("url")
     try:

@@ -68,7 +68,7 @@ class TestOptions:
             ]
         )
         assert [probe.name for probe in probes] == ["http[0]", "tcp[1]", "command[2]"]
-        assert probes[0].check == HttpCheck(URL)
+        assert probes[0].check == HttpCheck(URL, tls=TlsSettings())
         assert probes[1].check == TcpCheck(30303)
         assert probes[2].check == CommandCheck(("true",))
         assert probes[1] == Probe("tcp[1]", TcpCheck(30303))

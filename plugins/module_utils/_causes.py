@@ -121,6 +121,7 @@ _UNIT: tuple[Rule, ...] = (
         "environment_file_missing", CONFIGURATION, HARD, "a file that EnvironmentFile= names is not there",
         "create the file, or write its path with a leading - if it may be missing",
         manager=r"Failed to load environment files: No such file", rank=90,
+        detail=lambda case, evidence: case.text("EnvironmentFiles"),
     ),
     Rule(
         "permission_denied", CONFIGURATION, HARD, "systemd may not read a file of the unit",
@@ -230,7 +231,7 @@ _WORDS: tuple[Rule, ...] = (
         r"|ClassNotFoundException|NoClassDefFoundError|UnsupportedClassVersionError|version [`']GLIBC",
     ),
     Rule(
-        "exec_missing", CONFIGURATION, HARD, "a program that it calls is not there",
+        "command_missing", CONFIGURATION, HARD, "a program that it calls is not there",
         "install it, or correct the path", said=r"command not found|: not found$|executable file not found",
     ),
     Rule(

@@ -26,7 +26,7 @@ DIAGNOSIS_PROPERTIES = (
     "ActiveEnterTimestampMonotonic ConditionResult ConditionTimestampMonotonic AssertResult AssertTimestampMonotonic "
     "StatusText User Group LogLevelMax LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax "
     "Requires Requisite BindsTo WorkingDirectory StateDirectory LogsDirectory CacheDirectory RuntimeDirectory "
-    "ReadWritePaths"
+    "ReadWritePaths EnvironmentFiles"
 ).split()
 
 _DIRECTORIES = {

@@ -64,8 +64,9 @@ def step(*statuses: int, without: str = "", only: str = "", setting: str = "") -
         ):
             return None
         name = STEPS.get(ended.status, "")
-        detail = f"{setting}={case.text(setting)}" if setting and case.text(setting) else f"step {name}" if name else ""
-        return Found([*said[-2:], str(ended)], detail)
+        set_to = [f"{setting}={case.text(setting)}"] if setting and case.text(setting) else []
+        detail = set_to[0] if set_to else f"step {name}" if name else ""
+        return Found([*said[-2:], *set_to, str(ended)], detail)
 
     return facts
 

@@ -88,7 +88,7 @@ CONFIGURATION = (
     Fault("option", "bad_option", HARD, "ExecStart=/usr/bin/curl --no-such-option", words="no-such-option"),
     Fault("argument", "bad_option", HARD, "ExecStart=/usr/bin/python3 -m json.tool --no-such-option", words="no-such-option"),
     Fault("file", "file_missing", HARD, "ExecStart=/usr/sbin/sshd -D -e -f /etc/none-sshd", words="/etc/none-sshd"),
-    Fault("command", "exec_missing", HARD, shell("no-such-command --run"), words="no-such-command"),
+    Fault("command", "command_missing", HARD, shell("no-such-command --run"), words="no-such-command"),
     Fault("module", "library_missing", HARD, python("import no_such_module"), words="no_such_module"),
     Fault("denied", "permission_denied", HARD, "User=nobody\nExecStart=/bin/cat /etc/shadow", words="/etc/shadow"),
     Fault("lowport", "permission_denied", HARD, "User=nobody\n" + python("import socket; socket.socket().bind(('127.0.0.1',81))")

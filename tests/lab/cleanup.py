@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
-import typing as t
 from pathlib import Path
 
 from . import base, cgroup, linux, network
@@ -20,7 +18,8 @@ from .settings import LabError, Paths, remove_tree
 def clear_away(fleet: FleetRecord) -> None:
     """Remove all that ``fleet`` has on this computer; the same call again finds nothing left to do.
 
-    The folder goes last: as long as it is there, the next ``gc`` knows what to remove.
+    The folder goes last: as long as it is there, the next ``gc`` knows what
+    to remove. The caller holds the laboratory's lock.
     """
     group = cgroup.group(fleet.bridge)
     cgroup.kill(group)
@@ -36,31 +35,28 @@ def clear_away(fleet: FleetRecord) -> None:
         remove_tree(fleet.path)
 
 
-def lock_of(folder: Path) -> int:
-    """An open descriptor of the fleet's lock file."""
-    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def claim(folder: Path) -> int:
+    """Take the lock of a new fleet; the descriptor that holds it, for the keeper to inherit."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
 
 
-def take(descriptor: int) -> bool:
-    """Take the lock; False where a living keeper holds it."""
+def is_living(folder: Path) -> bool:
+    """Whether a keeper holds the fleet's lock. Asking shares the lock for a moment and so disturbs nobody."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with open(folder / "lock", "rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
-    return True
+    except BlockingIOError:
+        return True
+    return False
 
 
 def living(lab: Paths) -> list[str]:
     """Names of the fleets whose keeper is alive."""
-    names = []
-    for folder in _folders(lab):
-        descriptor = lock_of(folder)
-        try:
-            if not take(descriptor):
-                names.append(folder.name)
-        finally:
-            os.close(descriptor)
-    return names
+    return [folder.name for folder in _folders(lab) if is_living(folder)]
 
 
 def _folders(lab: Paths) -> list[Path]:
@@ -71,13 +67,9 @@ def collect_locked(lab: Paths) -> list[str]:
     """Clear away every fleet without a keeper; the caller holds the laboratory's lock. What was removed, in words."""
     removed = []
     for folder in _folders(lab):
-        descriptor = lock_of(folder)
-        try:
-            if take(descriptor):
-                _clear_folder(folder)
-                removed.append(f"fleet {folder.name}")
-        finally:
-            os.close(descriptor)
+        if not is_living(folder):
+            _clear_folder(folder)
+            removed.append(f"fleet {folder.name}")
     for bridge in network.orphans(lab.fleets):
         network.remove_bridge(bridge)
         removed.append(f"bridge {bridge}")
@@ -101,15 +93,11 @@ def collect(lab: Paths, bases: bool = False) -> list[str]:
     return removed
 
 
-def purge(lab: Paths, names: t.Iterable[str]) -> None:
-    """Clear away fleets whose keeper was just killed."""
+def purge(lab: Paths, name: str) -> None:
+    """Clear away what is left of a fleet whose keeper has ended."""
     with lab.lock("lab"):
-        for name in names:
-            folder = lab.fleet(name)
-            if not folder.exists():
-                continue
-            descriptor = lock_of(folder)
-            with contextlib.closing(os.fdopen(descriptor)):
-                if not take(descriptor):
-                    raise LabError(f"the keeper of fleet {name} is still alive")
-                _clear_folder(folder)
+        folder = lab.fleet(name)
+        if folder.exists():
+            if is_living(folder):
+                raise LabError(f"the keeper of fleet {name} is still alive")
+            _clear_folder(folder)

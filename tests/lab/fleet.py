@@ -148,9 +148,8 @@ class Fleet:
             if folder.exists():
                 raise LabError(f"fleet {self.name} is up already: lab down --name {self.name}, or choose another name")
             folder.mkdir(parents=True)
-            lock_fd = cleanup.lock_of(folder)
+            lock_fd = cleanup.claim(folder)
             try:
-                cleanup.take(lock_fd)
                 subnet = network.choose(sum(group.count for group in self.groups), network.taken())
                 bridge = network.bridge_name(subnet)
                 hosts = plan_hosts(self.groups, bases, subnet, bridge)
@@ -215,13 +214,13 @@ class Fleet:
         except LabError:
             pid = 0  # died by itself, or is just ending
         try:
-            until(lambda: not folder.exists() or self.name not in cleanup.living(self.lab), timeout, "its end")
+            until(lambda: not cleanup.is_living(folder), timeout, "its end")
         except LabError:
             if not pid:
                 raise
             os.kill(pid, signal.SIGKILL)
-            until(lambda: self.name not in cleanup.living(self.lab), timeout, "its end")
-        cleanup.purge(self.lab, [self.name])
+            until(lambda: not cleanup.is_living(folder), timeout, "its end")
+        cleanup.purge(self.lab, self.name)
         self._record, self._hosts = None, {}
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 import typing as t
@@ -45,6 +44,15 @@ def _checked(done: Completed, check: bool, where: str) -> Completed:
     return done
 
 
+def _born(pid: int) -> str:
+    """When a process was started, to tell it from a later one of the same number; empty where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as handle:
+            return handle.read().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 class Host:
     """``run`` enters the host's namespaces from this computer (about 10 ms, works without network);
     ``ssh`` goes over the fleet's network as any operator does."""
@@ -57,6 +65,7 @@ class Host:
         self._fleet = fleet
         self._ask = ask
         self._leader = 0
+        self._leader_born = ""
 
     def __repr__(self) -> str:
         return f"<Host {self.name} {self.suite} {self.address}>"
@@ -122,10 +131,12 @@ class Host:
     @property
     def leader(self) -> int:
         """Pid of the host's systemd on this computer."""
-        if not (self._leader and os.path.exists(f"/proc/{self._leader}/ns/pid")):
-            self._leader = int(self.status["leader"])
-            if not self._leader:
-                raise LabError(f"{self.name} is {self.status['state']}: start it first")
+        if not self._leader or _born(self._leader) != self._leader_born:
+            report = self.status
+            self._leader = int(report["leader"])
+            self._leader_born = _born(self._leader)
+            if not self._leader_born:
+                raise LabError(f"{self.name} is {report['state']}, not running")
         return self._leader
 
     @property

@@ -58,7 +58,7 @@ class Machine:
 @dataclass
 class Keeper:
     fleet: FleetRecord
-    key: Path
+    lab: Paths
     ready_fd: int
     machines: dict[str, Machine] = field(default_factory=dict)
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
@@ -83,11 +83,12 @@ class Keeper:
                 self._boot(machine)
             self._loop()
         finally:
+            cgroup.kill(cgroup.group(self.fleet.bridge))
             for machine in self.machines.values():
                 if machine.process is not None:
-                    machine.process.kill()
                     machine.process.wait()
-            clear_away(self.fleet)
+            with self.lab.lock("lab"):
+                clear_away(self.fleet)
 
     def _watch(self, source: t.Any, react: t.Callable[[], None]) -> None:
         self.selector.register(source, selectors.EVENT_READ, react)
@@ -108,7 +109,7 @@ class Keeper:
         upper, work, root = folder / "upper", folder / "work", folder / "root"
         for path in (upper, work, root):
             path.mkdir(parents=True)
-        public = self.key.with_suffix(".pub").read_text(encoding="ascii")
+        public = self.lab.key.with_suffix(".pub").read_text(encoding="ascii")
         hostfiles.write_overlay(self.fleet, host, upper, public)
         linux.mount_overlay(Path(host.base), upper, work, root)
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -241,7 +242,7 @@ def spawn(fleet: FleetRecord, lab: Paths, lock_fd: int, owner_fd: int | None) ->
     """Start the keeper of ``fleet`` and give it the lock; a descriptor to read its verdict on the boot from."""
     reader, writer = os.pipe()
     passed = [lock_fd, writer] + ([] if owner_fd is None else [owner_fd])
-    arguments = [fleet.folder, str(lab.key), str(writer), str(-1 if owner_fd is None else owner_fd)]
+    arguments = [fleet.folder, str(lab.root), str(writer), str(-1 if owner_fd is None else owner_fd)]
     with open(fleet.path / "keeper.log", "wb") as log:
         subprocess.Popen(
             [sys.executable, "-c", "import sys; from lab.keeper import main; main(sys.argv[1:])", *arguments],
@@ -257,6 +258,6 @@ def spawn(fleet: FleetRecord, lab: Paths, lock_fd: int, owner_fd: int | None) ->
 
 
 def main(arguments: list[str]) -> None:
-    folder, key, ready_fd, owner_fd = arguments
-    keeper = Keeper(FleetRecord.load(Path(folder)), Path(key), int(ready_fd))
+    folder, lab, ready_fd, owner_fd = arguments
+    keeper = Keeper(FleetRecord.load(Path(folder)), Paths(Path(lab)), int(ready_fd))
     keeper.run(int(owner_fd) if int(owner_fd) >= 0 else None)

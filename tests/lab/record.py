@@ -106,7 +106,9 @@ class FleetRecord:
 
     def save(self) -> None:
         text = json.dumps(dataclasses.asdict(self), indent=1)
-        (self.path / "fleet.json").write_text(text + "\n", encoding="utf-8")
+        aside = self.path / "fleet.json.new"
+        aside.write_text(text + "\n", encoding="utf-8")
+        aside.rename(self.path / "fleet.json")
 
     @classmethod
     def load(cls, folder: Path) -> FleetRecord:

@@ -36,6 +36,7 @@ _SHARED: Spec = {
     "kind": {"type": "str", "choices": list(KINDS), "default": "generic"},
     "state": {"type": "str", "default": "running"},
     "known_good": {"type": "dict", "default": {}},
+    "depends_on": {"type": "list", "elements": "str", "default": []},
     **{kind: {"type": "dict", "default": {}} for kind in KINDS if kind != "generic"},
 }
 

@@ -1,0 +1,38 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._text import neutralise
+
+_MAX_LINE = 500
+
+
+class ActionModule(ActionBase):
+    """Prints lines as they are, where debug would print them as JSON."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        _checked, arguments = self.validate_argument_spec(
+            argument_spec={
+                "title": {"type": "str"},
+                "lines": {"type": "list", "elements": "str", "required": True},
+            }
+        )
+        display = Display()
+        if arguments["title"]:
+            display.display(f"\n{neutralise(arguments['title'], _MAX_LINE)}")
+        for line in arguments["lines"]:
+            display.display(neutralise(line, _MAX_LINE))
+        display.display("")
+        result["changed"] = False
+        return result

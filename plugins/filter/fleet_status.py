@@ -1,0 +1,50 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: fleet_status
+short_description: The services of a fleet as a table
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Makes lines of text of what M(chainops.lifecycle.service_info) returned on each host, the worst first.
+options:
+  _input:
+    description: A dictionary from host to the registered result.
+    type: dict
+    required: true
+  described:
+    description: A dictionary from host to its C(lifecycle_services), for the state that is wanted of each service.
+    type: dict
+seealso:
+  - plugin: chainops.lifecycle.recovery_plan
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Show the fleet
+  chainops.lifecycle.show_report:
+    lines: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars, 'seen')))
+      | chainops.lifecycle.fleet_status }}"
+  run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: Lines of text.
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import status_lines
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"fleet_status": status_lines}

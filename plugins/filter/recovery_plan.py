@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: recovery_plan
+short_description: Who needs recovery, in which order, or why nobody is touched
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Plans over what M(chainops.lifecycle.service_info) returned on each host. Hosts that are down already come first,
+    validators last.
+  - Refuses when more hosts are in need than O(max_unhealthy) allows. A host that could not be observed counts as
+    unhealthy.
+options:
+  _input:
+    description: A dictionary from host to the registered result.
+    type: dict
+    required: true
+  described:
+    description: A dictionary from host to its C(lifecycle_services).
+    type: dict
+    required: true
+  max_unhealthy:
+    description: A number of hosts, or a share of them such as V(50%), which is rounded up to at least one.
+    type: str
+    default: 50%
+"""
+
+EXAMPLES = r"""
+- name: Plan
+  ansible.builtin.set_fact:
+    plan: "{{ seen_by_host | chainops.lifecycle.recovery_plan(services_by_host, '30%') }}"
+  run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: The plan.
+  type: dict
+  contains:
+    hosts:
+      description: The hosts to recover, in order. Empty where the plan refuses.
+      type: list
+      elements: str
+    in_need:
+      description: The hosts in need, in the same order.
+      type: list
+      elements: str
+    unknown:
+      description: The hosts of which something could not be observed.
+      type: list
+      elements: str
+    refusal:
+      description: Why nobody is touched, empty otherwise.
+      type: str
+    rows:
+      description: One entry for each service of each host.
+      type: list
+      elements: dict
+    lines:
+      description: The plan as text.
+      type: list
+      elements: str
+"""
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
+
+
+def _plan(seen: t.Any, described: t.Any, max_unhealthy: t.Any = "50%") -> dict[str, t.Any]:
+    try:
+        return _fleet.recovery_plan(seen, described, max_unhealthy)
+    except _fleet.FleetError as exc:
+        raise AnsibleFilterError(str(exc)) from exc
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"recovery_plan": _plan}

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: recovery_summary
+short_description: What came of a recovery, as text and as data
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Sums up the results of the role P(chainops.lifecycle.service_recovery#role).
+options:
+  _input:
+    description: A dictionary from host to its C(service_recovery_result). Hosts that were not touched are left out.
+    type: dict
+    required: true
+  plan:
+    description: The plan, as P(chainops.lifecycle.recovery_plan#filter) made it.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Sum up
+  chainops.lifecycle.show_report:
+    lines: "{{ (results_by_host | chainops.lifecycle.recovery_summary(plan)).lines }}"
+  run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: The summary.
+  type: dict
+  contains:
+    lines:
+      description: For each service what was seen, what was done and what proves it.
+      type: list
+      elements: str
+    outcome:
+      description: A dictionary from outcome to the services that had it, small enough for an AWX artifact.
+      type: dict
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
+
+
+def _summary(results: t.Any, plan: t.Any) -> dict[str, t.Any]:
+    return {"lines": _fleet.summary_lines(results, plan), "outcome": _fleet.summary(results, plan)}
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"recovery_summary": _summary}

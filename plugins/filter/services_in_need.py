@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: services_in_need
+short_description: Which services of a host are not in the state that is wanted of them
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Puts what M(chainops.lifecycle.service_info) saw beside the description of each service, and keeps those that are
+    in need. Services that are on their way, held or unknown are left out.
+options:
+  _input:
+    description: The observations, RV(chainops.lifecycle.service_info#module:services).
+    type: list
+    elements: dict
+    required: true
+  described:
+    description: The C(lifecycle_services) of the host.
+    type: list
+    elements: raw
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Name the services in need
+  ansible.builtin.debug:
+    msg: "{{ seen.services | chainops.lifecycle.services_in_need(lifecycle_services) | map(attribute='name') }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - The descriptions of the services in need, each with C(seen), its observation, and C(causes), the identifiers
+      of what was found, the most specific first.
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
+
+
+def _in_need(observations: t.Any, described: t.Any) -> list[dict[str, t.Any]]:
+    entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in described]
+    rows = _fleet.read_fleet({"": {"services": observations}}, {"": entries})
+    found: list[dict[str, t.Any]] = []
+    for entry, row in zip(entries, rows):
+        if row.verdict != _fleet.IN_NEED:
+            continue
+        causes = [cause["id"] for cause in (row.observation.get("diagnosis") or {}).get("causes", ())]
+        own = row.observation.get("cause")
+        found.append({"kind": "generic", **entry, "seen": row.observation, "causes": [*causes, *([own] if own else [])]})
+    return found
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"services_in_need": _in_need}

@@ -248,17 +248,12 @@ _WORDS: tuple[Rule, ...] = (
         r"|certificate (?:has expired|is not yet valid|signed by unknown|problem|unknown)"
         r"|x509: |SSLHandshakeException|PKIX path|self[- ]signed certificate|unable to get local issuer"
         r"|tls: (?:failed|bad|first record|handshake|protocol|unknown)|remote error: tls"
-        r"|handshake[ _]failure|SSL_ERROR|\[SSL: |wrong version number",
+        r"|handshake[ _]failure|SSL_ERROR|SSL: certificate|certificate .{0,80}does not match|\[SSL: |wrong version number",
     ),
     Rule(
         "peer_refused", DEPENDENCY, SOFT, "a peer refuses the connection: nothing listens there",
         "start the service at the address that the evidence names, or correct the address",
         said=r"connection (?:was )?refused|\bECONNREFUSED\b",
-    ),
-    Rule(
-        "peer_unreachable", DEPENDENCY, SOFT, "a peer could not be reached",
-        "check that the service at the address that the evidence names runs and that this host has a way to it",
-        said=r"couldn't connect to server|failed to connect to \S{1,80} port \d{1,5}: connection",
     ),
     Rule(
         "no_route", NETWORK, SOFT, "there is no route to a peer",
@@ -272,6 +267,11 @@ _WORDS: tuple[Rule, ...] = (
         r"|i/o timeout|\bETIMEDOUT\b|timeout was reached|socket\.timeout: "
         r"|SocketTimeoutException|ConnectTimeoutException|TimeoutError\b.{0,20}timed out|context deadline exceeded"
         r"|timed out (?:after|while connecting|waiting for (?:connection|response))|connect timed? ?out",
+    ),
+    Rule(
+        "peer_unreachable", DEPENDENCY, SOFT, "a peer could not be reached",
+        "check that the service at the address that the evidence names runs and that this host has a way to it",
+        said=r"could(?:n't| not) connect to server",
     ),
     Rule(
         "bad_option", CONFIGURATION, HARD, "it does not know an option that it is given",
@@ -299,7 +299,7 @@ _WORDS: tuple[Rule, ...] = (
         r"|configparser\.\w{1,40}Error|unexpected token|not well-formed"
         r"|(?:error|fail\w{0,3}|invalid|bad) .{0,40}\bconfig(?:uration)?\b"
         r"|config(?:uration)?\b.{0,40} (?:is )?(?:invalid|malformed)"
-        r"|\bline \d{1,6}:? .{0,40}(?:error|unexpected|invalid|missing)",
+        r"|\bline \d{1,6},? col(?:umn)? \d|\bline \d{1,6}:? .{0,40}(?:error|unexpected|invalid|missing)",
     ),
     Rule(
         "panic", CRASH, SOFT, "it hit an error of its own and gave up",

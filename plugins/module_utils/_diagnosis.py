@@ -36,6 +36,7 @@ MAX_EVIDENCE = 4
 MAX_LINES = 20
 _LINE = 300
 _UNREADABLE_LEVELS = ("0", "1", "2", "3", "4", "5")
+_MANAGED = frozenset({"UNIT", "INVOCATION_ID", "USER_UNIT", "USER_INVOCATION_ID"})
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,8 @@ def _own_of(invocation: str, entries: t.Sequence[Entry]) -> list[Entry]:
 
 
 def _by_manager(entry: Entry) -> bool:
-    """The service manager, or its child that is to become the service: that one names the unit in a field, too."""
-    return entry.from_manager or "UNIT" in entry.fields or "USER_UNIT" in entry.fields
+    """The service manager, or its child that is to become the service: that one names unit or run in fields, too."""
+    return entry.from_manager or bool(_MANAGED & set(entry.fields))
 
 
 def _last_attempt(manager: t.Sequence[Entry], invocation: str) -> tuple[Entry, ...]:

@@ -80,7 +80,7 @@ CONFIGURATION = (
     Fault("credential", "credentials_missing", HARD, "LoadCredential=key:/etc/none.key\nExecStart=/bin/sleep 99"),
     Fault("netns", "setup_failed", HARD, "NetworkNamespacePath=/run/none\nExecStart=/bin/sleep 99", words="NETWORK"),
     Fault("json", "config_parse_error", HARD, "ExecStart=/usr/bin/python3 -m json.tool /etc/fault-bad.json",
-          before="printf '{\"a\": 1,}' >/etc/fault-bad.json", words="line 1 column 9"),
+          before="printf '{\"a\": 1,}' >/etc/fault-bad.json", words="line 1 column"),
     Fault("ini", "config_parse_error", HARD, python("import configparser; configparser.ConfigParser().read('/etc/fault-bad.ini')"),
           before="printf 'no section = 1\\n' >/etc/fault-bad.ini", words="section headers"),
     Fault("sshdoption", "bad_option", HARD, "ExecStart=/usr/sbin/sshd -D -e -f /etc/fault-sshd",

@@ -85,6 +85,7 @@ class Outcome:
         before, after = self.before.as_dict(), self.after.as_dict()
         result: dict[str, t.Any] = {
             "changed": self.changed,
+            "reached": not self.failed,
             "state": self.after.state,
             "before": before,
             "after": after,

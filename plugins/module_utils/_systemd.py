@@ -206,7 +206,8 @@ class Systemd:
                     found.extend(_read_pids(os.path.join(folder, "cgroup.procs")))
             if found:
                 break
-        return tuple(sorted(set(found)))
+        # 0 stands for what is outside of our PID namespace; a zombie has nothing left that it could disturb.
+        return tuple(sorted(pid for pid in set(found) if pid > 0 and process_state(pid) not in ("", "Z")))
 
 
 def _read_pids(path: str) -> list[int]:

@@ -85,6 +85,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+reached:
+  description: Whether the target was reached and proved, or in check mode whether nothing would refuse it.
+  returned: always
+  type: bool
 state:
   description: The state at the end. V(unknown) where the service could not be observed.
   returned: always

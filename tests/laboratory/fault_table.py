@@ -17,7 +17,7 @@ SOFT, HARD, FATAL = "soft", "hard", "fatal"
 @dataclass(frozen=True)
 class Fault:
     """``service`` are the lines of [Service], ``unit`` those of [Unit]; ``before`` and ``after`` run as root around
-    the start; ``words`` must be found in the evidence or the summary; ``also`` are further causes it must name."""
+    the start; ``words`` must be found in the cause; ``also`` are further causes it must name; ``controller`` is one it needs."""
 
     name: str
     cause: str
@@ -28,7 +28,7 @@ class Fault:
     after: str = ""
     words: str = ""
     also: tuple[str, ...] = ()
-    start: bool = True
+    controller: str = ""
 
 
 def python(code: str) -> str:
@@ -95,7 +95,7 @@ CONFIGURATION = (
           + "\nPrivateUsers=yes"),
     Fault("badunit", "unit_bad_setting", HARD, "Type=simple"),
     Fault("masked", "unit_masked", FATAL, "ExecStart=/bin/sleep 99", before="rm /etc/systemd/system/fault-masked.service; systemctl mask fault-masked.service"),
-    Fault("notfound", "unit_not_found", HARD, "", start=True),
+    Fault("notfound", "unit_not_found", HARD, ""),
     Fault("assert", "assert_failed", HARD, "ExecStart=/bin/sleep 99", unit="AssertPathExists=/srv/none"),
     Fault("assertkept", "assert_failed", HARD, "ExecStart=/bin/sleep 99\n[Install]\nWantedBy=multi-user.target",
           unit="AssertPathExists=/srv/none", before="systemctl enable fault-assertkept.service"),
@@ -123,7 +123,7 @@ RESOURCE = (
     Fault("inodes", "disk_full", HARD, "WorkingDirectory=/srv/fault-inodes\nExecStart=/usr/bin/touch a b c d e f",
           before="mkdir -p /srv/fault-inodes; mount -t tmpfs -o size=1m,nr_inodes=4 none /srv/fault-inodes", words="0 inodes"),
     Fault("readonly", "read_only_filesystem", HARD, "ReadOnlyPaths=/srv\nExecStart=/usr/bin/touch /srv/fault-touch"),
-    Fault("memory", "memory_killed", SOFT, "MemoryMax=24M\nMemorySwapMax=0\n" + python("x = bytearray(200_000_000)"), words="24 MiB"),
+    Fault("memory", "memory_killed", SOFT, "MemoryMax=24M\nMemorySwapMax=0\n" + python("x = bytearray(200_000_000)"), words="24 MiB", controller="memory"),
     Fault("heap", "memory_exhausted", SOFT, "LimitAS=100M\n" + python("x = bytearray(2_000_000_000)"), words="MemoryError"),
     Fault("files", "descriptors_exhausted", SOFT, "LimitNOFILE=16\n" + python("x = [open('/dev/null') for _ in range(99)]")),
     Fault("tasks", "processes_exhausted", SOFT, "User=nobody\nLimitNPROC=4\n" + python(

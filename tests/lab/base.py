@@ -142,7 +142,7 @@ def ensure(lab: Paths, suite: str, extra: Iterable[str] = ()) -> Path:
 
 def _bootstrap(lab: Paths, suite: str, include: list[str], target: Path) -> None:
     options = ['Acquire::Check-Valid-Until "false"', *mirror.proxy_options()]
-    user = f"chroot \"$1\" useradd --create-home --uid 1000 --shell /bin/bash {USER}"
+    user = f'chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash {USER}'
     log = lab.bases / f"{suite}.log"
     # Namespaces of its own: a builder that is killed leaves no process and no mount behind.
     command = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc"]

@@ -87,7 +87,9 @@ def kernel_problems() -> list[Problem]:
     free = shutil.disk_usage(lab.root).free
     if free < _FREE_BYTES:
         found.append(
-            Problem(f"{free // 1024**2} MiB are free in {lab.root}", "free 2 GiB or set CHAINOPS_LAB_DIR to a larger disk")
+            Problem(
+                f"{free // 1024**2} MiB are free in {lab.root}", "free 2 GiB or set CHAINOPS_LAB_DIR to a larger disk"
+            )
         )
     trial = lab.root / f".check-{os.getpid()}"
     script = 'cd "$1" && mkdir l u w m && mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w m && umount m'

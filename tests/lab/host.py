@@ -189,7 +189,10 @@ class Host:
         """End the shared SSH connections to this host; a rebooted host does not answer on the old ones."""
         for path in self._fleet.run.glob(f"{self.address}-*"):
             subprocess.run(
-                ["ssh", "-o", f"ControlPath={path}", "-O", "exit", self.name], capture_output=True, timeout=10, check=False
+                ["ssh", "-o", f"ControlPath={path}", "-O", "exit", self.name],
+                capture_output=True,
+                timeout=10,
+                check=False,
             )
             path.unlink(missing_ok=True)
 

@@ -258,6 +258,17 @@ def spawn(fleet: FleetRecord, lab: Paths, lock_fd: int, owner_fd: int | None) ->
 
 
 def main(arguments: list[str]) -> None:
-    folder, lab, ready_fd, owner_fd = arguments
-    keeper = Keeper(FleetRecord.load(Path(folder)), Paths(Path(lab)), int(ready_fd))
-    keeper.run(int(owner_fd) if int(owner_fd) >= 0 else None)
+    """Keep the fleet in a child; what a child that is killed leaves behind is cleared away here."""
+    folder, root, ready_fd, owner_fd = arguments
+    fleet, lab = FleetRecord.load(Path(folder)), Paths(Path(root))
+    child = os.fork()
+    if child == 0:
+        Keeper(fleet, lab, int(ready_fd)).run(int(owner_fd) if int(owner_fd) >= 0 else None)
+        return
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda signum, _: os.kill(child, signum))
+    os.close(int(ready_fd))  # its end must tell that the keeper ended
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        with lab.lock("lab"):
+            clear_away(fleet)

@@ -31,6 +31,7 @@ ROOT = tree.ROOT
 RESULTS = tree.BUILD / "results"
 LOGS = tree.BUILD / "logs"
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+SYSTEM_PATH = ":/usr/sbin:/sbin"  # a user's PATH can lack them
 GRACE = 60  # seconds that a step which must end gets to clean up, for example to stop its hosts
 
 _print_lock = threading.Lock()
@@ -90,10 +91,12 @@ def unmet(need: str) -> str:
     """Why this machine lacks ``need``, in words; empty if it has it."""
     if need.startswith("python"):
         return "" if find_python(need.removeprefix("python")) else f"no {need} that runs was found"
+    if need == "laboratory":
+        env = {**os.environ, "PATH": os.environ["PATH"] + SYSTEM_PATH}
+        check = subprocess.run([ROOT / "tests/lab/lab", "check"], capture_output=True, text=True, check=False, env=env)
+        return "" if check.returncode == 0 else "; ".join((check.stdout + check.stderr).splitlines())
     if need:
-        check = subprocess.run([ROOT / "tools/system-packages", "--check"], capture_output=True, text=True, check=False)
-        lines = [line.split(": ", 1)[1] for line in check.stdout.splitlines() if line.startswith(f"{need}: ")]
-        return "; ".join(lines)
+        raise SystemExit(f"tools/steps.toml: nothing knows how to look for {need}")
     return ""
 
 
@@ -115,7 +118,7 @@ def environment(step: Step, results: Path, base: Path) -> dict[str, str]:
     for name in ("VIRTUAL_ENV", "PYTHONHOME", "ANSIBLE_CONFIG", "PYENV_VERSION"):
         env.pop(name, None)
     env.update(
-        PATH=f"{venv / 'bin'}:{pythons}:{env['PATH']}:/usr/sbin:/sbin",
+        PATH=f"{venv / 'bin'}:{pythons}:{env['PATH']}{SYSTEM_PATH}",
         PYTHONPATH=str(base),
         ANSIBLE_COLLECTIONS_PATH=str(base),
         ANSIBLE_HOME=str(ROOT / ".cache" / "ansible"),

@@ -54,7 +54,10 @@ def test_a_file_says_whose_it_is_and_on_what_terms(path: Path) -> None:
 @pytest.mark.parametrize("path", TEXTS, ids=str)
 def test_a_file_names_nothing_of_one_machine(path: Path) -> None:
     text = read(path)
-    assert {what: found.group() for what, pattern in FORBIDDEN.items() if (found := pattern.search(text))} == {}
+    found = {what: match.group() for what, pattern in FORBIDDEN.items() if (match := pattern.search(text))}
+    if path.parts[:2] in (("tests", "lab"), ("tests", "laboratory")):
+        found.pop("a home folder", None)  # that of a user on the hosts that these make
+    assert found == {}
 
 
 @pytest.mark.parametrize(

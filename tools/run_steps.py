@@ -152,6 +152,7 @@ def run_step(step: Step, live: bool) -> Outcome:
         stale.unlink()
     rc, output = _execute(step, folder, environment(step, results, base), live)
     outcome = Outcome(seconds=time.monotonic() - began)
+    late = f" after its limit of {step.timeout} s" if outcome.seconds >= step.timeout else ""
     if step.counts == "junit":
         count_junit(outcome, found)
     elif step.counts == "molecule":
@@ -160,6 +161,7 @@ def run_step(step: Step, live: bool) -> Outcome:
         outcome.passed, outcome.failed = (1, 0) if rc == 0 else (0, 1)
     if outcome.failed or rc != 0:
         outcome.problem = f"{outcome.failed} failed" if outcome.failed else f"ended with status {rc}"
+        outcome.problem += late
     elif not outcome.passed:
         outcome.problem = "ran nothing"
     if outcome.problem and not outcome.failed:
@@ -191,7 +193,6 @@ def _execute(step: Step, folder: Path, env: dict[str, str], live: bool) -> tuple
     _running[step.name] = process
     timer = threading.Timer(step.timeout, _end, [process])
     timer.start()
-    began = time.monotonic()
     with process, (LOGS / f"{step.name}.log").open("w") as log:
         for line in t.cast(t.IO[str], process.stdout):
             lines.append(line)
@@ -200,8 +201,6 @@ def _execute(step: Step, folder: Path, env: dict[str, str], live: bool) -> tuple
                 print(line, end="", flush=True)
     timer.cancel()
     del _running[step.name]
-    if time.monotonic() - began >= step.timeout:
-        lines.append(f"\nended: it took longer than {step.timeout} s\n")
     output = "".join(lines)
     if not live:
         with _print_lock:
@@ -210,16 +209,17 @@ def _execute(step: Step, folder: Path, env: dict[str, str], live: bool) -> tuple
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Ask a step to end, and insist after a while."""
-    for signum, wait in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
+    """Ask a step's whole process group to end, and insist after a while."""
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        sent = time.monotonic()
         try:
             os.killpg(process.pid, signum)
-            process.wait(wait)
+            while time.monotonic() < sent + GRACE:
+                process.poll()
+                os.killpg(process.pid, 0)
+                time.sleep(0.1)
         except ProcessLookupError:
             return
-        except subprocess.TimeoutExpired:
-            continue
-        return
 
 
 def count_junit(outcome: Outcome, folder: Path) -> None:

@@ -86,11 +86,21 @@ def test_old_results_do_not_count() -> None:
 def test_a_step_ends_with_all_it_started_when_its_time_is_up(tmp_path: Path) -> None:
     began = time.monotonic()
     outcome = run_steps.run_step(step(f"sleep 60 & echo $! > {tmp_path}/pid; wait", timeout=1), live=False)
-    assert outcome.problem
+    assert outcome.problem == "1 failed after its limit of 1 s"
     assert time.monotonic() - began < 20
     pid = int((tmp_path / "pid").read_text())
     state = Path(f"/proc/{pid}/stat")
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_what_ignores_a_polite_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_steps, "GRACE", 1)
+    deaf = f"(trap '' TERM; echo ready > {tmp_path}/ready; while :; do sleep 0.1; done) & wait"
+    began = time.monotonic()
+    outcome = run_steps.run_step(step(deaf, timeout=2), live=False)
+    assert (tmp_path / "ready").exists()
+    assert outcome.failed == 1
+    assert time.monotonic() - began < 20
 
 
 def test_a_machine_that_cannot_run_a_step_skips_it_but_ci_fails(monkeypatch: pytest.MonkeyPatch) -> None:

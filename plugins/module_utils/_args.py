@@ -12,8 +12,10 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Limits
-from ansible_collections.chainops.lifecycle.plugins.module_utils._probe_args import PROBE_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._probe_options import PROBE_OPTIONS
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
 
 Spec = t.Dict[str, t.Dict[str, t.Any]]
 
@@ -90,6 +92,9 @@ def limits(params: t.Mapping[str, t.Any]) -> Limits:
 
 def request(params: t.Mapping[str, t.Any], owner: str, check_mode: bool) -> Request:
     """What the drive options ask for."""
+    # A module that only looks has no use for what acting needs.
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
+
     return Request(
         target=params["state"],
         recovery=params["recovery"],

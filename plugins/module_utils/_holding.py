@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import requester
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, LifecycleError, SystemClock
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import (
+    Clock,
+    LifecycleError,
+    SystemClock,
+    requester,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import HOST, Hold, Ledger
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import unit_name
 from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present

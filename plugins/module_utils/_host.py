@@ -11,6 +11,7 @@ drive every wait without sleeping and every command without a host.
 
 from __future__ import annotations
 
+import getpass
 import os
 import select
 import signal
@@ -183,3 +184,10 @@ def _communicate(process: subprocess.Popen[bytes], deadline: float, stdin: bytes
         process.wait()
     stdout, stderr = (b"".join(parts) for parts in buffers.values())
     return Completed(None if timed_out else process.returncode, stdout, stderr, timed_out, truncated)
+
+
+def requester() -> str:
+    """Who asks, for the lock and the record on the host: the user, and where the connection comes from."""
+    user = os.environ.get("SUDO_USER") or getpass.getuser()
+    peer = os.environ.get("SSH_CONNECTION", "").split()
+    return f"{user} from {peer[0]}" if peer else user

@@ -11,9 +11,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import Host
+from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import budget
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._services import KINDS, Described, describe
@@ -52,6 +51,8 @@ def _observe(described: t.Sequence[Described], diagnose: str) -> list[dict[str, 
 def _row(
     host: Host, watched: Watched, seen: Observation, params: t.Mapping[str, t.Any], diagnose: str
 ) -> dict[str, t.Any]:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import budget
+
     row = seen.as_dict()
     hold = host.ledger.hold(watched.unit)
     row["hold"] = hold.as_dict() if hold else None

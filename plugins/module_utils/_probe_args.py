@@ -18,60 +18,26 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Li
 
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._net import TlsSettings
+from ansible_collections.chainops.lifecycle.plugins.module_utils._probe_options import (
+    ALL_OPTIONS,
+    COMMON,
+    OF_KIND,
+    PROBE_OPTIONS,
+    REQUIRED,
+    REQUIRED_BY,
+)
 
-METHODS = ("GET", "HEAD", "POST")
-
-_COMMON: dict[str, dict[str, t.Any]] = {
-    "kind": {"type": "str", "choices": ["http", "tcp", "command"], "required": True},
-    "name": {"type": "str"},
-    "timeout": {"type": "float", "default": 5.0},
-    "interval": {"type": "float", "default": 1.0},
-    "failure_threshold": {"type": "int", "default": 3},
-    "success_threshold": {"type": "int", "default": 1},
-    "start_grace": {"type": "float", "default": 30.0},
-}
-# No defaults here: an option that is set is then known to be the user's, and of the right kind of probe.
-_OF_KIND: dict[str, dict[str, dict[str, t.Any]]] = {
-    "http": {
-        "url": {"type": "str"},
-        "method": {"type": "str", "choices": list(METHODS)},
-        "headers": {"type": "dict", "no_log": True},
-        "body": {"type": "str"},
-        "status": {"type": "list", "elements": "int"},
-        "body_regex": {"type": "str"},
-        "json_path": {"type": "str"},
-        "json_value": {"type": "raw"},
-        "validate_certs": {"type": "bool"},
-        "ca_path": {"type": "path"},
-        "client_cert": {"type": "path"},
-        "client_key": {"type": "path", "no_log": False},
-        "fingerprint_sha256": {"type": "str"},
-        "server_hostname": {"type": "str"},
-    },
-    "tcp": {
-        "host": {"type": "str"},
-        "port": {"type": "int"},
-    },
-    "command": {
-        "argv": {"type": "list", "elements": "str"},
-        "rc": {"type": "list", "elements": "int"},
-        "output_regex": {"type": "str"},
-    },
-}
-_REQUIRED = {"http": "url", "tcp": "port", "command": "argv"}
-_REQUIRED_BY = {"json_value": "json_path", "client_key": "client_cert"}
-_ALL_OPTIONS = {**_COMMON, **_OF_KIND["http"], **_OF_KIND["tcp"], **_OF_KIND["command"]}
-
-# What an argument_spec takes as its "probes".
-PROBE_OPTIONS: dict[str, t.Any] = {
-    "type": "list",
-    "elements": "dict",
-    "default": [],
-    "options": _ALL_OPTIONS,
-    "required_if": [("kind", kind, [option]) for kind, option in _REQUIRED.items()],
-    "required_by": dict(_REQUIRED_BY),
-    "mutually_exclusive": [("url", "port", "argv")],
-}
+__all__ = (
+    "PROBE_OPTIONS",
+    "CommandCheck",
+    "HttpCheck",
+    "Probe",
+    "ProbeOptionError",
+    "TcpCheck",
+    "follow_json_path",
+    "parse_json_path",
+    "parse_probes",
+)
 
 JsonPath = tuple[t.Union[str, int], ...]
 
@@ -185,7 +151,7 @@ class _Options:
         return ProbeOptionError(f"{self._where}.{option}", msg)
 
     def get(self, option: str, default: t.Any = None) -> t.Any:
-        spec = _ALL_OPTIONS[option]
+        spec = ALL_OPTIONS[option]
         if option not in self.given:
             return spec.get("default", default)
         value = self._convert(option, self.given[option], spec["type"])
@@ -197,7 +163,7 @@ class _Options:
         if wanted == "raw":
             return value
         if wanted == "list":
-            elements = _ALL_OPTIONS[option]["elements"]
+            elements = ALL_OPTIONS[option]["elements"]
             found = value if isinstance(value, (list, tuple)) else [value]
             return tuple(self._convert(option, element, elements) for element in found)
         if wanted == "dict" and isinstance(value, t.Mapping):
@@ -215,7 +181,7 @@ class _Options:
                 pass  # told below
         if wanted in ("str", "path") and isinstance(value, (str, int, float)):
             return str(value)
-        shown = "a secret" if _ALL_OPTIONS[option].get("no_log") else f"{value!r}"[:80]
+        shown = "a secret" if ALL_OPTIONS[option].get("no_log") else f"{value!r}"[:80]
         raise self.fail(option, f"is {shown}, which is not of type {wanted}")
 
     def number(self, option: str, lowest: float, highest: float) -> t.Any:
@@ -310,18 +276,18 @@ def _probe(where: str, given: t.Any) -> Probe:
     if not isinstance(given, t.Mapping):
         raise ProbeOptionError(where, f"is {type(given).__name__}, a dictionary with kind and its options is needed")
     options = _Options(where, given)
-    unknown = sorted(str(option) for option in options.given if option not in _ALL_OPTIONS)
+    unknown = sorted(str(option) for option in options.given if option not in ALL_OPTIONS)
     if unknown:
-        raise options.fail(unknown[0], f"is not an option of a probe; there are {', '.join(sorted(_ALL_OPTIONS))}")
+        raise options.fail(unknown[0], f"is not an option of a probe; there are {', '.join(sorted(ALL_OPTIONS))}")
     kind = options.get("kind")
     if kind is None:
         raise options.fail("kind", "is needed: http, tcp or command")
-    foreign = [option for option in options.given if option not in _COMMON and option not in _OF_KIND[kind]]
+    foreign = [option for option in options.given if option not in COMMON and option not in OF_KIND[kind]]
     if foreign:
         raise options.fail(foreign[0], f"is not an option of a probe of kind {kind}")
-    if _REQUIRED[kind] not in options.given:
-        raise options.fail(_REQUIRED[kind], f"is needed for a probe of kind {kind}")
-    for option, needed in _REQUIRED_BY.items():
+    if REQUIRED[kind] not in options.given:
+        raise options.fail(REQUIRED[kind], f"is needed for a probe of kind {kind}")
+    for option, needed in REQUIRED_BY.items():
         if option in options.given and needed not in options.given:
             raise options.fail(option, f"is of no use without {needed}")
     return Probe(

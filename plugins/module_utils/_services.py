@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS, Spec
-from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import MakeKind, plain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import MakeKind, plain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 
 

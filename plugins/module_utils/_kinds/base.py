@@ -12,10 +12,10 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 
 if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, Runner
     from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Journal
     from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
@@ -30,7 +30,7 @@ class Environment:
     clock: Clock
     runner: Runner
     systemd: Systemd
-    journal: Journal
+    open_journal: t.Callable[[], Journal]
 
 
 class Kind:

@@ -46,7 +46,7 @@ MAX_BYTES = 4 * 1024 * 1024
 _FIELDS = (
     "MESSAGE,MESSAGE_ID,PRIORITY,UNIT,USER_UNIT,INVOCATION_ID,USER_INVOCATION_ID,JOB_ID,JOB_TYPE,JOB_RESULT,"
     "UNIT_RESULT,EXIT_CODE,EXIT_STATUS,COMMAND,N_RESTARTS,N_DROPPED,CODE_FUNC,CONFIG_FILE,CONFIG_LINE,"
-    "SYSLOG_IDENTIFIER,_PID,_UID,_TRANSPORT,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_SYSTEMD_INVOCATION_ID,_BOOT_ID"
+    "SYSLOG_IDENTIFIER,_PID,_UID,_COMM,_TRANSPORT,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_SYSTEMD_INVOCATION_ID,_BOOT_ID"
 )
 _COMPLAINTS = (
     ("No journal files were found", "the host keeps no journal"),
@@ -83,8 +83,9 @@ class Entry:
 
     @property
     def from_manager(self) -> bool:
-        """Whether the system's service manager wrote it. Not to be forged: journald sets ``_PID``."""
-        return self.fields.get("_PID") == "1"
+        """Whether the service manager wrote it: the system's (journald sets ``_PID``), or that of a user."""
+        of_user = "USER_UNIT" in self.fields and self.fields.get("_COMM") == "systemd"
+        return self.fields.get("_PID") == "1" or of_user
 
     @property
     def from_kernel(self) -> bool:

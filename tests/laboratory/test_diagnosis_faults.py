@@ -20,7 +20,7 @@ from ansible_collections.chainops.lifecycle.tests.lab import check
 from ansible_collections.chainops.lifecycle.tests.lab.fleet import Fleet
 from ansible_collections.chainops.lifecycle.tests.lab.host import Host, until
 from ansible_collections.chainops.lifecycle.tests.lab.record import Group
-from ansible_collections.chainops.lifecycle.tests.laboratory.fault_table import FAULTS, HELPERS, Fault
+from ansible_collections.chainops.lifecycle.tests.laboratory.fault_table import FAULTS, HELPERS, Fault, shell
 
 SUITES = {"b": "bookworm", "t": "trixie", "f": "forky"}
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,8 +35,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import ru
 from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Journal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
 
-systemd, journal = Systemd(run_command), Journal(run_command)
-units = sys.argv[2:]
+user = sys.argv[2] == "user"
+systemd, journal = Systemd(run_command, user=user), Journal(run_command, user=user)
+units = sys.argv[3:]
 known = systemd.properties(units)
 print(json.dumps({unit: examine(known[unit], journal, show=systemd.properties).as_dict() for unit in units}))
 """
@@ -77,9 +78,17 @@ def make_faults(host: Host) -> None:
         host.run("systemctl", "start", "--no-block", unit_of(fault), check=False)
     for fault in FAULTS:
         if fault.after:
-            until(lambda fault=fault: host.run("systemctl", "is-active", unit_of(fault), check=False).returncode == 0,
-                  10, f"{unit_of(fault)} runs")  # fmt: skip
+            wait_until_active(host, unit_of(fault))
             host.sh(fault.after)
+
+
+def wait_until_active(host: Host, unit: str) -> None:
+    until(lambda: host.run("systemctl", "is-active", unit, check=False).returncode == 0, 10, f"{unit} runs")
+
+
+def examine(host: Host, *units: str) -> dict[str, Report]:
+    said = host.run("python3", "-c", DRIVER, REMOTE, "system", *units, timeout=120).stdout
+    return t.cast("dict[str, Report]", json.loads(said))
 
 
 def settled(host: Host) -> bool:
@@ -100,7 +109,7 @@ def fleet() -> t.Iterator[Fleet]:
         yield up
 
 
-@pytest.fixture(scope="module", params=SUITES, ids=SUITES.values())
+@pytest.fixture(scope="module", params=list(SUITES), ids=list(SUITES.values()))
 def host(request: pytest.FixtureRequest, fleet: Fleet) -> Host:
     return fleet[f"{request.param}1"]
 
@@ -110,8 +119,7 @@ def diagnoses(host: Host) -> dict[str, Report]:
     ship_code(host)
     make_faults(host)
     until(lambda: settled(host), 60, "every fault has happened", interval=0.3)
-    said = host.run("python3", "-c", DRIVER, REMOTE, *map(unit_of, FAULTS), timeout=120).stdout
-    return t.cast("dict[str, Report]", json.loads(said))
+    return examine(host, *map(unit_of, FAULTS))
 
 
 def test_the_table_is_long_enough_and_names_each_fault_once() -> None:
@@ -139,3 +147,59 @@ def test_what_leaves_the_host_is_clean(diagnoses: dict[str, Report]) -> None:
     assert "{{" not in shown
     assert "\\u001b" not in shown
     assert "<b>" not in shown
+
+
+# What hides evidence, and the note that must say so.
+HIDING = {
+    "level": ("LogLevelMax=err\n" + shell("echo lost; exit 1"), "LogLevelMax=3"),
+    "null": ("StandardOutput=null\nStandardError=null\n" + shell("echo lost; exit 1"), "StandardOutput=null"),
+    # journald tells of what it dropped with the first message that it lets through again
+    "rate": ("LogRateLimitIntervalSec=1\nLogRateLimitBurst=1\n" + shell(
+        "for i in 1 2 3 4 5 6 7 8; do for j in 1 2 3 4 5 6 7 8; do echo $i.$j; done; done; sleep 2; echo last; exit 1"),
+        "dropped messages"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hidden(host: Host, diagnoses: dict[str, Report]) -> dict[str, Report]:
+    units = [f"hiding-{name}.service" for name in HIDING]
+    for unit, (service, _note) in zip(units, HIDING.values(), strict=True):
+        host.push_text(f"/etc/systemd/system/{unit}", unit_file(service))
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "start", *units, check=False)
+    until(lambda: host.run("systemctl", "is-failed", *units, check=False).stdout.split() == ["failed"] * len(units),
+          30, "the units have failed")  # fmt: skip
+    return examine(host, *units)
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_hidden_evidence_is_said(name: str, hidden: dict[str, Report]) -> None:
+    diagnosis = hidden[f"hiding-{name}.service"]
+    assert diagnosis["causes"][0]["id"] == "unknown"
+    assert any(HIDING[name][1] in note for note in diagnosis["notes"]), diagnosis
+
+
+def test_the_service_manager_of_a_user(host: Host, diagnoses: dict[str, Report]) -> None:
+    folder = "/home/lab/.config/systemd/user"
+    host.push_text(f"{folder}/fault-user.service", unit_file("Type=exec\nExecStart=/opt/no-such-program"))
+    host.push_text(f"{folder}/fault-words.service", unit_file("ExecStart=/bin/cat /etc/shadow"))
+    host.sh("chown -R lab: /home/lab && systemctl start user@1000.service")
+    as_user = ["runuser", "-u", "lab", "--", "env", "XDG_RUNTIME_DIR=/run/user/1000"]
+    until(lambda: host.run(*as_user, "systemctl", "--user", "is-system-running", check=False).returncode == 0,
+          20, "the user's service manager runs")  # fmt: skip
+    units = ["fault-user.service", "fault-words.service"]
+    host.run(*as_user, "systemctl", "--user", "start", *units, check=False)
+    until(lambda: host.run(*as_user, "systemctl", "--user", "is-failed", *units, check=False).stdout.split()
+          == ["failed", "failed"], 20, "the units have failed")  # fmt: skip
+    said = json.loads(host.run(*as_user, "python3", "-c", DRIVER, REMOTE, "user", *units).stdout)
+    assert [said[unit]["causes"][0]["id"] for unit in units] == ["exec_missing", "permission_denied"], said
+    assert "/opt/no-such-program" in str(said[units[0]]["causes"][0]["evidence"])
+
+
+def test_without_its_journal_a_failure_is_told_from_its_properties(host: Host, diagnoses: dict[str, Report]) -> None:
+    """Last, because it empties the journal."""
+    host.sh("journalctl --rotate && journalctl --vacuum-size=1 --vacuum-files=1")
+    units = ["fault-user.service", "fault-json.service", "fault-segv.service"]
+    said = examine(host, *units)
+    assert [said[unit]["causes"][0]["id"] for unit in units] == ["user_missing", "unknown", "crashed"], said
+    assert all("holds nothing of the failing run" in str(said[unit]["notes"]) for unit in units), said

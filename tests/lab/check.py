@@ -50,9 +50,6 @@ def problems() -> list[Problem]:
     if sys.platform != "linux":
         return [Problem(f"this is {sys.platform}, not Linux", "use a Linux machine or virtual machine")]
     found: list[Problem] = []
-    if sys.version_info < (3, 12):
-        version = ".".join(map(str, sys.version_info[:2]))
-        found.append(Problem(f"Python {version} is too old", "run it with Python 3.12 or newer"))
     missing = {name: mend for name, mend in _COMMANDS.items() if shutil.which(name) is None}
     found += [Problem(f"command {name} is missing", mend) for name, mend in missing.items()]
     if not KEYRING.exists():

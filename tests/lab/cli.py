@@ -40,10 +40,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("down", _down, "end a fleet and remove all of it")
     sub.add_argument("--all", action="store_true", help="every fleet of this laboratory")
     command("status", _status, "list the fleets and their hosts", fleet=False)
-    sub = command("run", _run, "run a command on a host, by its namespaces")
+    sub = command("run", _run, "run a command on a host by its namespaces, or a shell")
     _host_command(sub)
     sub = command("ssh", _ssh, "run a command on a host over SSH, or log in")
-    _host_command(sub, "*")
+    _host_command(sub)
     sub = command("push", _push, "copy a file to a host")
     for argument in ("host", "source", "target"):
         sub.add_argument(argument)
@@ -59,9 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _host_command(sub: argparse.ArgumentParser, count: str = "+") -> None:
+def _host_command(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("host")
-    sub.add_argument("command", nargs=argparse.REMAINDER if count == "*" else count)
+    sub.add_argument("command", nargs=argparse.REMAINDER)
 
 
 def _check(_: argparse.Namespace) -> int:
@@ -109,7 +109,7 @@ def _status(_: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     host = Fleet.attach(options.name)[options.host]
-    return host.popen(*options.command).wait()
+    return host.popen(*(options.command or ["bash", "--login"])).wait()
 
 
 def _ssh(options: argparse.Namespace) -> int:

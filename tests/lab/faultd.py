@@ -202,7 +202,7 @@ class Faultd:
         if want["open_files"]:
             hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            self.held += [open("/dev/null", "rb") for _ in range(want["open_files"])]
+            self.held += [os.open("/dev/null", os.O_RDONLY) for _ in range(want["open_files"])]
         for _ in range(want["children"]):
             if os.fork() == 0:
                 ignore = want["children_ignore_term"]

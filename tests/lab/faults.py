@@ -251,6 +251,16 @@ class FaultUnit:
         self.host.run("rm", "-f", *files, f"/run/faultd/{self.name}.failures")
         self._wake()
 
+    def remove(self) -> None:
+        """Leave no trace of it on the host but its journal."""
+        self.host.sh(
+            'systemctl kill --signal=KILL "$1.service" 2>/dev/null || true; systemctl stop "$1.service" 2>/dev/null || true;'
+            ' systemctl reset-failed "$1.service" 2>/dev/null || true; file="${1%%@*}"; [ "$file" = "$1" ] || file="$file@";'
+            ' rm -f "/etc/systemd/system/$file.service" "/run/faultd/$1".* "/etc/faultd/$1".* "/var/lib/faultd/$1".*;'
+            " systemctl daemon-reload",
+            self.name,
+        )
+
     def _wake(self) -> None:
         # As a plain signal: the words to choose only the main process differ between versions of systemctl.
         self.host.sh(
@@ -265,10 +275,8 @@ class FaultUnit:
     def oom_kill(self) -> None:
         """End it as systemd-oomd does: the mark that systemd looks for, then SIGKILL to all of its cgroup."""
         group = self.show("ControlGroup")["ControlGroup"]
-        self.host.sh(
-            'python3 -c "import os,sys; os.setxattr(sys.argv[1], \'user.oomd_kill\', b\'1\')" "$1"; echo 1 >"$1/cgroup.kill"',
-            f"/sys/fs/cgroup{group}",
-        )
+        mark = "import os,sys; [os.setxattr(sys.argv[1], f'user.oomd_{name}', b'1') for name in ('ooms', 'kill')]"
+        self.host.sh('python3 -c "$2" "$1"; echo 1 >"$1/cgroup.kill"', f"/sys/fs/cgroup{group}", mark)
 
     def events(self, what: str = "") -> list[Event]:
         """Its diary (start, ready, term, reload, exit N, signal NAME), or those that begin with ``what``."""

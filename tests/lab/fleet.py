@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -32,6 +33,8 @@ _SYSCTLS = {
     "net/ipv4/neigh/default/gc_thresh3": 4096,
 }
 _BOOT_TIMEOUT = 150.0
+
+T = t.TypeVar("T")
 
 
 class Fleet:
@@ -91,6 +94,12 @@ class Fleet:
     def group(self, prefix: str) -> list[Host]:
         return [host for host in self._hosts.values() if host.record.group == prefix]
 
+    def each(self, work: t.Callable[[Host], T], hosts: t.Iterable[Host] | None = None, at_once: int = 8) -> dict[str, T]:
+        """Do ``work`` for every host (or those given), several at once; its results by host name."""
+        chosen = list(self._hosts.values() if hosts is None else hosts)
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            return dict(zip((host.name for host in chosen), pool.map(work, chosen), strict=True))
+
     @property
     def inventory(self) -> Path:
         """An Ansible inventory: a group for each prefix, and suite_SUITE for each suite."""
@@ -120,6 +129,7 @@ class Fleet:
         missing = check.problems()
         if missing:
             raise LabError("the laboratory cannot run here:\n" + "\n".join(f"  {problem}" for problem in missing))
+        _open_standard_streams()
         owner_fd = self._owner_descriptor()
         try:
             bases = {suite: base.ensure(self.lab, suite, self.packages) for suite in {g.suite for g in self.groups}}
@@ -228,6 +238,15 @@ def _tail(path: Path) -> str:
     if not path.exists():
         return "it has cleared all away"
     return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+
+
+def _open_standard_streams() -> None:
+    """Fill 0, 1 and 2 where a caller closed them: a descriptor meant for the keeper must not get such a number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the kernel gives the lowest free number
 
 
 def _raise_limits() -> None:

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,9 @@ class Keeper:
             for machine in self.machines.values():
                 self._boot(machine)
             self._loop()
+        except Exception:
+            self._answer_starter(traceback.format_exc())
+            raise
         finally:
             cgroup.kill(cgroup.group(self.fleet.bridge))
             for machine in self.machines.values():
@@ -142,7 +146,7 @@ class Keeper:
                 stdout=console,
                 stderr=console,
                 env=environment,
-                preexec_fn=enter,
+                preexec_fn=enter,  # noqa: PLW1509 - this process has one thread
                 start_new_session=True,
             )
         machine.state, machine.leader, machine.started = "booting", 0, time.monotonic()
@@ -197,8 +201,13 @@ class Keeper:
             answer = ""
         else:
             return
+        self._answer_starter(answer)
+
+    def _answer_starter(self, error: str) -> None:
+        if self.ready_fd < 0:
+            return
         with contextlib.suppress(BrokenPipeError):  # the one who asked is gone; the owner decides, not they
-            os.write(self.ready_fd, json.dumps({"error": answer}).encode() + b"\n")
+            os.write(self.ready_fd, json.dumps({"error": error}).encode() + b"\n")
         os.close(self.ready_fd)
         self.ready_fd = -1
 

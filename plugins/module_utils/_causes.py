@@ -28,6 +28,8 @@ ADDRESS_IN_USE = (
     r"address (?:is )?already in use|\bEADDRINUSE\b|BindException|port\S{0,3} .{0,60}already (?:in use|allocated)"
 )
 
+_DIRECTORY, _STREAM = (233, 235, 238, 239, 240, 241), (208, 209, 222)
+
 # What systemd knows before the program runs.
 _UNIT: tuple[Rule, ...] = (
     Rule(
@@ -96,12 +98,12 @@ _UNIT: tuple[Rule, ...] = (
     Rule(
         "directory_not_prepared", CONFIGURATION, HARD, "systemd could not prepare a directory of the unit",
         "check owner, mode, type and free space of the directory that the evidence names",
-        facts=p.step(233, 235, 238, 239, 240, 241), rank=90,
+        facts=p.step(*_DIRECTORY), rank=90,
     ),
     Rule(
         "output_not_opened", CONFIGURATION, HARD, "the file or device for its input or output could not be opened",
         "check StandardInput=, StandardOutput= and StandardError= of the unit file",
-        facts=p.step(208, 209, 222), rank=90,
+        facts=p.step(*_STREAM), rank=90,
     ),
     Rule(
         "namespace_failed", CONFIGURATION, HARD, "systemd could not set up its file system view",
@@ -115,7 +117,7 @@ _UNIT: tuple[Rule, ...] = (
     Rule(
         "setup_failed", CONFIGURATION, HARD, "systemd could not prepare the process",
         "correct the setting of the unit file that the step in the evidence stands for (systemd.exec(5))",
-        facts=p.step(*sorted(p.STEPS)), rank=89,
+        facts=p.step(*sorted(set(p.STEPS) - {*_DIRECTORY, *_STREAM, 226, 243})), rank=90,
     ),
     Rule(
         "environment_file_missing", CONFIGURATION, HARD, "a file that EnvironmentFile= names is not there",
@@ -248,7 +250,8 @@ _WORDS: tuple[Rule, ...] = (
         r"|certificate (?:has expired|is not yet valid|signed by unknown|problem|unknown)"
         r"|x509: |SSLHandshakeException|PKIX path|self[- ]signed certificate|unable to get local issuer"
         r"|tls: (?:failed|bad|first record|handshake|protocol|unknown)|remote error: tls"
-        r"|handshake[ _]failure|SSL_ERROR|SSL: certificate|certificate .{0,80}does not match|\[SSL: |wrong version number",
+        r"|handshake[ _]failure|SSL_ERROR|SSL: certificate|certificate .{0,80}does not match"
+        r"|\[SSL: |wrong version number",
     ),
     Rule(
         "peer_refused", DEPENDENCY, SOFT, "a peer refuses the connection: nothing listens there",

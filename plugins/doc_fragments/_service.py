@@ -71,20 +71,23 @@ options:
         type: str
         choices: [GET, HEAD, POST]
       headers:
-        description: Header fields of the request. Their values never appear in a result.
+        description:
+          - Header fields of the request. Their values never appear in a result, and Ansible masks them wherever they
+            occur, so a very short value masks a lot.
         type: dict
       body:
         description: The body of the request.
         type: str
       status:
-        description: The status codes that are good, V([200\]) if not given.
+        description: The status codes that are good, V(200) if not given.
         type: list
         elements: int
       body_regex:
-        description: A regular expression that the body has to contain.
+        description:
+          - A regular expression that the body has to contain. Nested quantifiers can take very long, avoid them.
         type: str
       json_path:
-        description: Where to look in a JSON body, such as V(status.checks[0\].up).
+        description: Where to look in a JSON body, such as V(status.up).
         type: str
       json_value:
         description: What has to stand at O(probes[].json_path). Without it, anything but null is good.
@@ -118,7 +121,7 @@ options:
         type: list
         elements: str
       rc:
-        description: The return codes that are good, V([0\]) if not given.
+        description: The return codes that are good, V(0) if not given.
         type: list
         elements: int
       output_regex:

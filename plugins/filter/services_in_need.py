@@ -50,12 +50,13 @@ def _in_need(observations: t.Any, described: t.Any) -> list[dict[str, t.Any]]:
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in described]
     rows = _fleet.read_fleet({"": {"services": observations}}, {"": entries})
     found: list[dict[str, t.Any]] = []
-    for entry, row in zip(entries, rows):
+    for entry, row in zip(entries, rows, strict=True):
         if row.verdict != _fleet.IN_NEED:
             continue
         causes = [cause["id"] for cause in (row.observation.get("diagnosis") or {}).get("causes", ())]
         own = row.observation.get("cause")
-        found.append({"kind": "generic", **entry, "seen": row.observation, "causes": [*causes, *([own] if own else [])]})
+        causes += [own] if own else []
+        found.append({"kind": "generic", **entry, "seen": row.observation, "causes": causes})
     return found
 
 

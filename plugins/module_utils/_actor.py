@@ -34,7 +34,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._result import 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
 
-# "Transaction is destructive": another controller's job is in the way (systemctl, BUS_ERROR_TRANSACTION_IS_DESTRUCTIVE).
+# "Transaction is destructive": another controller's job is in the way (BUS_ERROR_TRANSACTION_IS_DESTRUCTIVE).
 _RC_CONFLICT = 4
 _CONFIG_CHECK_TIMEOUT = 60.0
 _START_JOBS = ("start", "restart", "try-restart")

@@ -17,7 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._probe_options 
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
 
-Spec = t.Dict[str, t.Dict[str, t.Any]]
+Spec = dict[str, dict[str, t.Any]]
 
 # How a service is found and looked at.
 WATCH_OPTIONS: Spec = {

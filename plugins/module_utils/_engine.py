@@ -34,7 +34,8 @@ _ACTION_LIMIT = 8
 class Diagnose(t.Protocol):
     """Why a service is in the state it is in."""
 
-    def __call__(self, observation: Observation) -> t.Any: ...
+    def __call__(self, observation: Observation) -> t.Any:
+        """The diagnosis."""
 
 
 class _End(Exception):

@@ -187,7 +187,8 @@ def stuck_stop(s: Situation) -> Block | None:
     """A stop that hangs is ended by force only where that is asked for."""
     if s.observation.cause != "stop_overdue" or s.may_force_stop:
         return None
-    return Block("force_stop", s.observation.reasons[0], "wait longer, or set force_stop=true (SIGKILL; data may suffer)")
+    hint = "wait longer, or set force_stop=true (SIGKILL: what it has not written is lost)"
+    return Block("force_stop", s.observation.reasons[0], hint)
 
 
 def dependency(s: Situation) -> Block | None:

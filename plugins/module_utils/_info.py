@@ -11,10 +11,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Watched
+from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._services import KINDS, Described, describe
 
 if t.TYPE_CHECKING:
@@ -41,7 +41,8 @@ def _observe(described: t.Sequence[Described], diagnose: str) -> list[dict[str, 
         host = Host(scope)
         indexes = [i for i, service in enumerate(described) if service.params["scope"] == scope]
         watched = [
-            host.watched(described[i].params, KINDS[described[i].params["kind"]].make, f"services[{i}].") for i in indexes
+            host.watched(described[i].params, KINDS[described[i].params["kind"]].make, f"services[{i}].")
+            for i in indexes
         ]
         for i, one, seen in zip(indexes, watched, host.observer.settled(watched)):
             rows[i] = _row(host, one, seen, described[i].params, diagnose)

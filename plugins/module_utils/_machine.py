@@ -237,9 +237,7 @@ RECOVERY_TRIGGERS: t.Mapping[str, frozenset[str]] = {
 }
 
 
-def make_plan(
-    machine: Machine, state: str, target: str, *, recovery: str = "restart", renewed: bool = False
-) -> Plan:
+def make_plan(machine: Machine, state: str, target: str, *, recovery: str = "restart", renewed: bool = False) -> Plan:
     """The shortest allowed way from ``state`` to ``target``.
 
     For C(restarted) the way has to pass a start; ``renewed`` says that this

@@ -162,9 +162,7 @@ def unobserved(name: str, unit: str, reason: str, kind: str = "generic") -> Obse
     return Observation(name, unit, kind, m.UNKNOWN, m.UNKNOWN, (reason,))
 
 
-def refine(
-    observation: Observation, machine: m.Machine, state: str, reason: str, **changes: t.Any
-) -> Observation:
+def refine(observation: Observation, machine: m.Machine, state: str, reason: str, **changes: t.Any) -> Observation:
     """The observation with a state that the kind knows better, its reason put first."""
     return replace(
         observation,
@@ -202,7 +200,9 @@ def _crash_loop(facts: UnitFacts, context: Context) -> _Verdict | None:
         return None
     said = f"{count} automatic restarts within {limits.thrash_window:.0f} s, budget {limits.thrash_restarts}"
     if context.recent_restarts is None:
-        said = f"{count} automatic restarts (NRestarts; the journal could not tell when), budget {limits.thrash_restarts}"
+        said = (
+            f"{count} automatic restarts (NRestarts; the journal could not tell when), budget {limits.thrash_restarts}"
+        )
     return _Verdict(m.ERROR, (said, _exit(facts)), "crash_loop")
 
 
@@ -212,7 +212,9 @@ def _failed(facts: UnitFacts, context: Context) -> _Verdict | None:
     status = facts.number("ExecMainStatus")
     if facts.result == "exit-code" and facts.number("ExecMainCode") == 1 and status in _CLEAN_SIGNAL_EXITS:
         signal = _CLEAN_SIGNAL_EXITS[status]
-        return _Verdict(m.STOPPED, (f"exit {status} after {signal}: a clean stop that SuccessExitStatus does not list",))
+        return _Verdict(
+            m.STOPPED, (f"exit {status} after {signal}: a clean stop that SuccessExitStatus does not list",)
+        )
     if _stop_needed_kill(facts):
         return _Verdict(m.ERROR, ("it had to be killed to stop: it did not end within TimeoutStopSec",), "stop_killed")
     return _Verdict(m.ERROR, (f"failed with Result={facts.result}", _exit(facts)), _failure_cause(facts))

@@ -51,7 +51,8 @@ class Watched:
 class RestartCounter(t.Protocol):
     """How often systemd restarted a unit by itself within the last seconds; None where the journal cannot tell."""
 
-    def __call__(self, unit: str, window: float) -> int | None: ...
+    def __call__(self, unit: str, window: float) -> int | None:
+        """Count them for ``unit`` within ``window`` seconds."""
 
 
 class Observer:
@@ -70,7 +71,7 @@ class Observer:
         except LifecycleError as exc:
             return [unobserved(w.name, w.unit, exc.msg, w.kind.name) for w in watched]
         pairs = list(zip(watched, shown))
-        if len([w for w in watched if w.health is not None or type(w.kind) is not Kind]) < 2:
+        if len([w for w in watched if w.health is not None or w.kind.waits]) < 2:
             return [self._one(w, facts, jobs) for w, facts in pairs]
         # Probes and clients wait on the network: side by side, the slowest decides.
         from concurrent.futures import ThreadPoolExecutor

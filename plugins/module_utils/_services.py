@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS, Spec
-from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import MakeKind, plain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import MakeKind, plain
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ def _one(where: str, entry: t.Any) -> Described:
     kind = params["kind"]
     for other in KINDS:
         if other not in ("generic", kind) and params[other]:
-            raise LifecycleError(f"{where}.{other}: given for a service of kind {kind}; set kind: {other} or leave it out")
+            raise LifecycleError(
+                f"{where}.{other}: given for a service of kind {kind}; set kind: {other} or leave it out"
+            )
     own = KINDS[kind].options
     if own:
         nested, more = _validated(f"{where}.{kind}", own, params[kind])

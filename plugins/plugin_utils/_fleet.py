@@ -46,9 +46,7 @@ class FleetError(ValueError):
     """An option of a playbook that means nothing."""
 
 
-def read_fleet(
-    seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None
-) -> list[Row]:
+def read_fleet(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None) -> list[Row]:
     """The rows of the fleet, in the order of its hosts.
 
     ``seen``: host -> what service_info returned there (or that the host was
@@ -238,12 +236,14 @@ def _result_lines(host: str, result: t.Mapping[str, t.Any]) -> list[str]:
     before, after = result.get("before") or {}, result.get("after") or {}
     causes = (result.get("diagnosis") or {}).get("causes") or []
     cause = next((c for c in causes if c["id"] != "unknown"), None)
-    saw = f"{before.get('state', 'unknown')}" + (f", {cause['id']}: {cause['summary']}" if cause else "")
+    reasons = before.get("reasons") or [""]
+    why = f"{cause['id']}: {cause['summary']}" if cause else f"{before.get('cause') or 'no cause'}: {reasons[0]}"
+    saw = f"{before.get('state', 'unknown')}, {why}"
     lines = [head, f"  saw    {saw}"]
     if cause and cause["evidence"]:
         lines.append(f"         {cause['evidence'][0]}")
     acts = [s["action"] for s in result.get("transitions") or () if s["action"] not in ("none", "wait")]
-    planned = "would do" if any(not s["applied"] for s in result.get("transitions") or ()) else "did"
+    planned = "would" if any(not s["applied"] for s in result.get("transitions") or ()) else "did"
     lines.append(f"  {planned:<6} {'; '.join([*result.get('fixes', ()), *acts]) or 'nothing'}")
     if result.get("failed"):
         lines.append(f"  why    {result.get('msg', '')}")
@@ -282,7 +282,7 @@ def duration(seconds: float | None) -> str:
     """A length of time in at most two units."""
     if seconds is None:
         return "-"
-    left, parts = int(seconds), []
+    left, parts = int(seconds), list[str]()
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         if left >= size or (unit == "s" and not parts):
             parts.append(f"{left // size} {unit}")

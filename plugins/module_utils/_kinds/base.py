@@ -43,6 +43,8 @@ class Kind:
 
     name: str = "generic"
     machine: m.Machine = m.GENERIC
+    # Whether ``refine`` waits on the network, so that several services are looked at side by side.
+    waits: bool = False
 
     def refine(self, observation: Observation) -> Observation:
         """The observation with what this kind knows beyond systemd.

@@ -19,7 +19,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observer impor
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
 
-from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import Unit, VirtualClock, World
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import (
+    Unit,
+    VirtualClock,
+    World,
+)
 
 UNIT = "api.service"
 
@@ -321,7 +325,9 @@ def test_busy_names_the_holder_and_the_age(bench):
     assert lock.acquire() is None
     bench.clock.sleep(12)
     outcome = bench.run()
-    assert outcome.failed and guards(outcome) == ["busy"] and "ann from 192.0.2.7" in outcome.msg and "12 s" in outcome.msg
+    assert (
+        outcome.failed and guards(outcome) == ["busy"] and "ann from 192.0.2.7" in outcome.msg and "12 s" in outcome.msg
+    )
     lock.release()
     assert not bench.run().failed
 

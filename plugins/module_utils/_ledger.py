@@ -112,7 +112,7 @@ def budget(
 
 
 def settled_attempts(attempts: t.Sequence[Attempt]) -> t.Sequence[Attempt]:
-    """The attempts without one that has cleared a failure and not started yet: the start to come is the same attempt."""
+    """The attempts but for one that has cleared a failure and not started yet: the start to come belongs to it."""
     unfinished = attempts and attempts[-1].outcome == "open" and attempts[-1].action == "reset"
     return attempts[:-1] if unfinished else attempts
 

@@ -39,7 +39,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Health:
-    """What the probes say: ``healthy``, ``unhealthy``, ``pending`` (grace or thresholds), ``unobservable``, ``none``."""
+    """What the probes say: ``healthy``, ``unhealthy``, ``pending`` (in grace), ``unobservable`` or ``none``."""
 
     verdict: str = "none"
     reasons: tuple[str, ...] = ()

@@ -51,7 +51,7 @@ VERB_TIMEOUT = 30.0
 
 
 def unit_name(name: str) -> str:
-    """The full unit name of ``name``; ``.service`` is implied. Raises LifecycleError for anything systemd would not take."""
+    """The full unit name; ``.service`` is implied. Raises LifecycleError for what is not a service's name."""
     stem, dot, suffix = name.rpartition(".")
     full = name if dot and suffix in _SUFFIXES else f"{name}.service"
     if not _UNIT_NAME.match(full) or full.startswith(("-", ".")):
@@ -190,7 +190,7 @@ class Systemd:
         return {row[1]: row[2] for row in rows if len(row) >= 3 and row[0].isdigit()}
 
     def system_state(self) -> str:
-        """``running``, ``degraded``, ``stopping``, ... as is-system-running has it; ``unknown`` where it does not say."""
+        """``running``, ``degraded``, ``stopping``, ... as is-system-running has it, ``unknown`` if it does not say."""
         done = self._call("is-system-running", timeout=SHOW_TIMEOUT)
         words = done.out.split()
         return words[0] if words else "unknown"

@@ -294,4 +294,4 @@ def render(table: t.Sequence[t.Sequence[str]], last: int = 100) -> list[str]:
     """Rows as aligned columns; the last column is cut to ``last`` characters."""
     cut = [[*row[:-1], row[-1] if len(row[-1]) <= last else row[-1][: last - 1] + "…"] for row in table]
     widths = [max(len(row[i]) for row in cut) for i in range(len(cut[0]) - 1)]
-    return ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[-1]]).rstrip() for row in cut]
+    return ["  ".join([*(row[i].ljust(width) for i, width in enumerate(widths)), row[-1]]).rstrip() for row in cut]

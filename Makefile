@@ -7,14 +7,14 @@
 
 SHELL := /bin/bash
 PARTS := sanity lint docs unit property importer laboratory molecule bench
-FAMILIES := core sanity lint importer compat
+FAMILIES := core laboratory sanity lint importer compat
 VENV_sanity := sanity compat
 VENV_lint := lint
 VENV_docs := lint core
 VENV_unit := core sanity compat
 VENV_property := core
 VENV_importer := importer
-VENV_laboratory := core
+VENV_laboratory := laboratory
 VENV_molecule := core
 VENV_bench := core
 

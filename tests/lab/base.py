@@ -145,7 +145,17 @@ def _bootstrap(lab: Paths, suite: str, include: list[str], target: Path) -> None
     user = f'chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash {USER}'
     log = lab.bases / f"{suite}.log"
     # Namespaces of its own: a builder that is killed leaves no process and no mount behind.
-    command = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command = [
+        "setpriv",
+        "--pdeathsig=KILL",
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]
     command += ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(include)}"]
     command += [f"--aptopt={option}" for option in options]
     command += [f"--customize-hook={user}", suite, str(target)]

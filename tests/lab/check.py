@@ -21,6 +21,7 @@ _COMMANDS = {
     "mmdebstrap": "apt-get install mmdebstrap",
     "systemd-nspawn": "apt-get install systemd-container",
     "ip": "apt-get install iproute2",
+    "setpriv": "apt-get install util-linux",
     "nsenter": "apt-get install util-linux",
     "unshare": "apt-get install util-linux",
     "ssh": "apt-get install openssh-client",

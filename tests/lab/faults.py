@@ -207,6 +207,25 @@ def install_fault_units(host: Host, names: t.Iterable[str] | None = None) -> lis
     return [unit for kind in kinds for unit in kind.units]
 
 
+_REMOVE = """
+units=$(printf '%s.service ' "$@")
+systemctl kill --signal=KILL $units 2>/dev/null || true
+systemctl stop $units 2>/dev/null || true
+systemctl reset-failed $units 2>/dev/null || true
+for unit; do
+    file=${unit%%@*}
+    [ "$file" = "$unit" ] || file=$file@
+    rm -f "/etc/systemd/system/$file.service" "/run/faultd/$unit".* "/etc/faultd/$unit".* "/var/lib/faultd/$unit".*
+done
+systemctl daemon-reload
+"""
+
+
+def remove_fault_units(host: Host, units: t.Iterable[str]) -> None:
+    """Leave no trace of these units (names without ``.service``) on the host but their journal."""
+    host.sh(_REMOVE, *units)
+
+
 @dataclass(frozen=True)
 class Event:
     """A line of a fault unit's own diary. ``at`` is the computer's CLOCK_MONOTONIC in seconds."""
@@ -253,13 +272,7 @@ class FaultUnit:
 
     def remove(self) -> None:
         """Leave no trace of it on the host but its journal."""
-        self.host.sh(
-            'systemctl kill --signal=KILL "$1.service" 2>/dev/null || true; systemctl stop "$1.service" 2>/dev/null || true;'
-            ' systemctl reset-failed "$1.service" 2>/dev/null || true; file="${1%%@*}"; [ "$file" = "$1" ] || file="$file@";'
-            ' rm -f "/etc/systemd/system/$file.service" "/run/faultd/$1".* "/etc/faultd/$1".* "/var/lib/faultd/$1".*;'
-            " systemctl daemon-reload",
-            self.name,
-        )
+        remove_fault_units(self.host, [self.name])
 
     def _wake(self) -> None:
         # As a plain signal: the words to choose only the main process differ between versions of systemctl.

@@ -94,7 +94,9 @@ class Fleet:
     def group(self, prefix: str) -> list[Host]:
         return [host for host in self._hosts.values() if host.record.group == prefix]
 
-    def each(self, work: t.Callable[[Host], T], hosts: t.Iterable[Host] | None = None, at_once: int = 8) -> dict[str, T]:
+    def each(
+        self, work: t.Callable[[Host], T], hosts: t.Iterable[Host] | None = None, at_once: int = 8
+    ) -> dict[str, T]:
         """Do ``work`` for every host (or those given), several at once; its results by host name."""
         chosen = list(self._hosts.values() if hosts is None else hosts)
         with concurrent.futures.ThreadPoolExecutor(at_once) as pool:

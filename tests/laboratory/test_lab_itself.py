@@ -32,7 +32,13 @@ from ansible_collections.chainops.lifecycle.tests.lab import (
     settings,
     until,
 )
-from ansible_collections.chainops.lifecycle.tests.lab.faults import KINDS, FaultUnit, install_fault_units, kinds_for
+from ansible_collections.chainops.lifecycle.tests.lab.faults import (
+    KINDS,
+    FaultUnit,
+    install_fault_units,
+    kinds_for,
+    remove_fault_units,
+)
 
 FleetMaker = t.Callable[..., Fleet]
 FaultMaker = t.Callable[[str], FaultUnit]
@@ -259,9 +265,8 @@ def test_every_kind_starts_and_stops_as_its_table_says(host: Host) -> None:
         for unit, wanted in waited:
             if wanted:
                 until(lambda u=unit, w=wanted: _settled(u, w), 20, f"{unit.name} after {phase}: {wanted}")  # type: ignore[misc]
-    for kind in kinds:
-        for name in kind.units:
-            FaultUnit(host, name).remove()
+    remove_fault_units(host, [name for kind in kinds for name in kind.units])
+    assert not host.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "fault-*").stdout
 
 
 def test_a_fault_unit_obeys_while_it_runs(host: Host, fault: FaultMaker) -> None:

@@ -118,7 +118,7 @@ def build_case(
     """The case, and all lines of the failing invocation."""
     invocation = properties.get("InvocationID", "")
     manager = [entry for entry in entries if _by_manager(entry)]
-    own = read_lines(_own_of(invocation, entries) if invocation else [])
+    own = read_lines(_own_of(properties, entries) if invocation else [])
     case = Case(
         properties=properties,
         lines=last_words(own),
@@ -129,13 +129,16 @@ def build_case(
     return case, own
 
 
-def _own_of(invocation: str, entries: t.Sequence[Entry]) -> list[Entry]:
+def _own_of(properties: t.Mapping[str, str], entries: t.Sequence[Entry]) -> list[Entry]:
     """What the service's processes wrote in that run; what has no invocation counts from the run's first record on."""
     own: list[Entry] = []
+    invocation, unit, pid = (properties.get(key, "") for key in ("InvocationID", "Id", "ExecMainPID"))
     began = False
     for entry in entries:
         began = began or entry.invocation_id == invocation
         if entry.invocation_id not in (invocation, "") or not began or _by_manager(entry):
+            continue
+        if not entry.invocation_id and entry.unit != unit and str(entry.pid) != pid:
             continue
         if entry.fields.get("_TRANSPORT") not in ("driver", "kernel", "audit"):
             own.append(entry)

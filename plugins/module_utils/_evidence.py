@@ -58,7 +58,10 @@ def examine(
     properties (at least ActiveState) of other units. ``rules`` are those of
     the kind. ``paths``: what else the service writes to. ``failing``: see ``diagnose``.
     """
-    records = journal.invocation(properties.get("Id", ""), properties.get("InvocationID", ""))
+    pid = properties.get("ExecMainPID", "")
+    records = journal.invocation(
+        properties.get("Id", ""), properties.get("InvocationID", ""), main_pid=int(pid) if pid.isdigit() else 0
+    )
     case, _own = build_case(properties, records.entries, Host(), failing)
     kernel: tuple[Entry, ...] = ()
     notes = list(records.notes)

@@ -107,11 +107,13 @@ class Journal:
         self._user = user
         self._root = root
 
-    def invocation(self, unit: str, invocation_id: str, *, limit: int = 300) -> Records:
+    def invocation(self, unit: str, invocation_id: str, *, main_pid: int = 0, limit: int = 300) -> Records:
         """The last records of ``unit`` and of the manager about it, among them those of one run.
 
         They are asked for by unit: what a process writes that ends at once
         carries no invocation, because journald could not look it up any more.
+        It may even lack the unit (always so for a user's unit), so that what
+        the main process wrote is asked for by its number, too.
         """
         matches = [self._own(unit), "+"]
         if invocation_id:
@@ -119,6 +121,7 @@ class Journal:
             field = "USER_INVOCATION_ID" if self._user else "INVOCATION_ID"
             matches += [f"{field}={invocation_id}", f"_UID={self._uid}", "+"]
         matches += [*self._by_manager([unit]), "+", "_TRANSPORT=driver", f"OBJECT_SYSTEMD_UNIT={unit}"]
+        matches += ["+", f"_PID={main_pid}"] if main_pid > 1 else []
         return self._query(matches, limit=limit)
 
     def unit_since(self, unit: str, since: float, *, limit: int = 1000) -> Records:

@@ -8,11 +8,12 @@ The laboratory makes the same faults for real (test_diagnosis_faults.py).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _case as c
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _journal as j
-from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Host, Rule, read_lines
+from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Host, Rule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Diagnosis, diagnose
 from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Disk
@@ -136,38 +137,6 @@ def test_what_proves_nothing(line: str) -> None:
     assert primary(said(line)) == "unknown"
 
 
-@pytest.mark.parametrize(
-    ("text", "priority", "transport", "level"),
-    [
-        ("ERROR x", 6, "stdout", c.ERROR),
-        ("2024-01-01 | main | FATAL | Besu | x", 6, "stdout", c.ERROR),
-        ("2026-08-14T12:00:00Z ERR x error=y", 6, "stdout", c.ERROR),
-        ("2026-08-14T12:00:00Z WRN x", 6, "stdout", c.WARNING),
-        ("error: x", 6, "stdout", c.ERROR),
-        ("nginx: error: x", 6, "stdout", c.ERROR),
-        ('{"a":1,"level":"error"}', 6, "stdout", c.ERROR),
-        ("level=warning x", 6, "stdout", c.WARNING),
-        ("[error] 7#7: x", 6, "stdout", c.ERROR),
-        ("an error in prose", 6, "stdout", c.UNLEVELLED),
-        ("more info at https://x", 6, "stdout", c.UNLEVELLED),
-        ("INFO ERROR count 0", 6, "stdout", c.INFO),
-        ("plain", 3, "syslog", c.ERROR),
-        ("plain", 4, "stdout", c.WARNING),
-        ("plain", 6, "stdout", c.UNLEVELLED),
-        ("plain", 6, "syslog", c.INFO),
-        ("plain", 7, "stdout", c.INFO),
-    ],
-)
-def test_the_level_of_a_line(text: str, priority: int, transport: str, level: int) -> None:
-    (line,) = read_lines([entry(text, priority=priority, _TRANSPORT=transport)])
-    assert line.level == level
-
-
-def test_a_continued_line_keeps_the_level_of_its_first() -> None:
-    lines = read_lines([entry("INFO retrying"), entry("\tat java.net.Socket"), entry("Caused by: Connection refused")])
-    assert {line.level for line in lines} == {c.INFO}
-
-
 def test_an_error_weighs_more_than_a_later_warning() -> None:
     diagnosis = said("ERROR open x: permission denied", "WARN peer: connection refused")
     assert [cause.id for cause in diagnosis.causes] == ["permission_denied", "peer_refused"]
@@ -194,6 +163,9 @@ def test_words_without_an_invocation_count_from_the_run_on() -> None:
     started = manager("Started x.", j.UNIT_STARTED)
     assert primary(diagnose(FAILED, [before, started])) == "unknown"
     assert primary(diagnose(FAILED, [started, after])) == "permission_denied"
+    stray = replace(after, unit="")
+    assert primary(diagnose(FAILED, [started, stray])) == "unknown"
+    assert primary(diagnose({**FAILED, "ExecMainPID": "7"}, [started, stray])) == "permission_denied"
 
 
 def exit_record(status: str, how: str = "exited", command: str = "ExecStart") -> j.Entry:

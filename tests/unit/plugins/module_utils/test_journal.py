@@ -101,7 +101,7 @@ def test_what_is_shown_is_redacted_and_neutral() -> None:
 def test_the_invocation_is_asked_for_in_one_bounded_call(tmp_path: t.Any) -> None:
     older = {**RECORD, "__REALTIME_TIMESTAMP": "1795488960000000"}
     runner = FakeRunner(RECORD, older)
-    found = j.Journal(runner, root=persistent(tmp_path)).invocation("x.service", "i" * 32, limit=50)
+    found = j.Journal(runner, root=persistent(tmp_path)).invocation("x.service", "i" * 32, main_pid=77, limit=50)
     assert [entry.timestamp for entry in found.entries] == sorted(entry.timestamp for entry in found.entries)
     assert found.notes == ()
     asked = " ".join(runner.argv)
@@ -109,7 +109,7 @@ def test_the_invocation_is_asked_for_in_one_bounded_call(tmp_path: t.Any) -> Non
     assert "-n 50 " in asked and "--reverse" in asked
     assert asked.endswith(
         f"_SYSTEMD_UNIT=x.service + INVOCATION_ID={'i' * 32} _UID=0 + _PID=1 UNIT=x.service"
-        " + _TRANSPORT=driver OBJECT_SYSTEMD_UNIT=x.service"
+        " + _TRANSPORT=driver OBJECT_SYSTEMD_UNIT=x.service + _PID=77"
     )
 
 

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-import base64
+import io
 import json
 import re
+import tarfile
+import time
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,12 +200,13 @@ def install_fault_units(host: Host, names: t.Iterable[str] | None = None) -> lis
     kinds = kinds_for(host.suite, names)
     texts = {f"/etc/systemd/system/{kind.file}": (kind.render(), 0o644) for kind in kinds}
     texts[COMMAND] = (_FAULTD.read_text(encoding="utf-8"), 0o755)
-    lines = [f"{path} {mode:o} {base64.b64encode(text.encode()).decode()}\n" for path, (text, mode) in texts.items()]
-    script = (
-        'while read -r path mode data; do mkdir -p "${path%/*}"; echo "$data" | base64 -d >"$path.new";'
-        ' chmod "$mode" "$path.new"; mv "$path.new" "$path"; done; systemctl daemon-reload'
-    )
-    host.sh(script, stdin="".join(lines))
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path, (text, mode) in texts.items():
+            member = tarfile.TarInfo(path.lstrip("/"))
+            member.mode, member.size, member.mtime = mode, len(text.encode()), int(time.time())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    host.sh("tar --extract --directory=/ && systemctl daemon-reload", stdin=packed.getvalue())
     return [unit for kind in kinds for unit in kind.units]
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import signal
@@ -24,16 +23,12 @@ from ansible_collections.chainops.lifecycle.tests.lab import (
     Host,
     LabError,
     cgroup,
-    check,
     cleanup,
-    mirror,
-    network,
     record,
     settings,
     until,
 )
 from ansible_collections.chainops.lifecycle.tests.lab.faults import (
-    KINDS,
     FaultUnit,
     install_fault_units,
     kinds_for,
@@ -43,91 +38,6 @@ from ansible_collections.chainops.lifecycle.tests.lab.faults import (
 FleetMaker = t.Callable[..., Fleet]
 FaultMaker = t.Callable[[str], FaultUnit]
 
-# -- without hosts ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("folder", "expected"),
-    [
-        ({"sources.list": "deb http://mirror.example/debian bookworm main\n"}, "http://mirror.example/debian"),
-        ({"sources.list": "# deb http://a.example/debian x main\n"}, None),
-        (
-            {"sources.list": "deb [arch=amd64 signed-by=/k.gpg] https://b.example/debian/ trixie main # c\n"},
-            "https://b.example/debian/",
-        ),
-        ({"sources.list": "deb-src http://mirror.example/debian bookworm main\n"}, None),
-        ({"sources.list.d/x.list": "deb http://security.example/debian-security s main\n"}, None),
-        (
-            {"sources.list.d/d.sources": "Types: deb\n# a comment\nURIs: http://c.example/debian\nSuites: forky\n"},
-            "http://c.example/debian",
-        ),
-        (
-            {
-                "sources.list.d/d.sources": "Types: deb deb-src\nURIs:\n http://v.example/tool\n http://d.example/debian\n"
-            },
-            "http://d.example/debian",
-        ),
-        ({"sources.list.d/d.sources": "Types: deb\nEnabled: no\nURIs: http://e.example/debian\n"}, None),
-        (
-            {
-                "sources.list.d/d.sources": "Types: deb-src\nURIs: http://s.example/debian\n\nTypes: deb\nURIs: http://f.example/debian\n"
-            },
-            "http://f.example/debian",
-        ),
-        ({}, None),
-    ],
-)
-def test_mirror_of_this_machine(tmp_path: Path, folder: dict[str, str], expected: str | None) -> None:
-    for name, text in folder.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    assert mirror.of_this_machine(tmp_path) == expected
-
-
-def test_groups_are_read_from_words() -> None:
-    assert Group.parse("h:3:bookworm") == Group("h", 3, "bookworm")
-    assert Group.parse("web") == Group("web", 3, "trixie")
-
-
-@pytest.mark.parametrize("words", ["h:x", "h:1:sid", "H:1", "h:0", "h:1001", "h:1:trixie:4", ":2", "-h:1", "a_b:1"])
-def test_a_wrong_group_is_refused(words: str) -> None:
-    with pytest.raises(LabError):
-        Group.parse(words)
-
-
-@pytest.mark.parametrize(("count", "prefix"), [(1, 24), (244, 24), (245, 23), (500, 23), (501, 22), (1000, 22)])
-def test_subnets_do_not_overlap_and_hold_all_hosts(count: int, prefix: int) -> None:
-    taken = [ipaddress.IPv4Network("198.18.0.0/24"), ipaddress.IPv4Network("198.18.2.7/32")]
-    for _ in range(5):
-        subnet = network.choose(count, taken)
-        assert subnet.prefixlen == prefix
-        assert not any(subnet.overlaps(other) for other in taken)
-        assert ipaddress.IPv4Address(network.address(subnet, count - 1)) in list(subnet.hosts())
-        assert len(f"vb-{network.bridge_name(subnet)}-{count - 1}") <= 15
-        taken.append(subnet)
-
-
-def test_no_free_subnet_says_what_to_do() -> None:
-    with pytest.raises(LabError, match="lab down"):
-        network.choose(3, [network.RANGE])
-
-
-def test_what_is_missing_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    words = [str(problem) for problem in check.problems()]
-    assert "command mmdebstrap is missing: apt-get install mmdebstrap" in words
-    assert "command systemd-nspawn is missing: apt-get install systemd-container" in words
-    assert "not root: run it as root, for example with sudo" in words
-
-
-def test_two_groups_may_not_make_one_host() -> None:
-    groups = [Group("h", 11, "trixie"), Group("h1", 1, "trixie")]
-    with pytest.raises(LabError, match="h11"):
-        record.plan_hosts(groups, {"trixie": Path("/b")}, network.RANGE, "clab0")
-
-
 # -- hosts -----------------------------------------------------------------------------------------
 
 
@@ -136,7 +46,7 @@ def test_a_host_is_a_whole_system_of_its_suite(host: Host, fleet: Fleet) -> None
     assert host.run("systemctl", "--version").stdout.split()[1] == str(SUITES[host.suite])
     assert host.ssh("hostname").stdout.strip() == host.name
     for name in [*fleet.hosts, "controller"]:
-        host.run("ping", "-c", "1", "-W", "2", name)
+        host.run("ping", "-c", "1", "-W", "10", name)
     missing = host.run("getent", "hosts", "nobody.example", check=False, timeout=10)
     assert missing.returncode != 0
 
@@ -149,7 +59,7 @@ def test_hosts_do_not_share_cgroups(make_fleet: FleetMaker) -> None:
         install_fault_units(unit.host, ["simple"])
         unit.systemctl("start")
     units[0].systemctl("kill")
-    until(lambda: units[0].show("ActiveState") == {"ActiveState": "inactive"}, 5, "the first has stopped")
+    until(lambda: units[0].show("ActiveState") == {"ActiveState": "inactive"}, 20, "the first has stopped")
     assert units[1].show("ActiveState") == {"ActiveState": "active"}
 
 
@@ -273,12 +183,12 @@ def test_a_fault_unit_obeys_while_it_runs(host: Host, fault: FaultMaker) -> None
     web = fault("web")
     web.systemctl("start")
     url = "http://127.0.0.1:8080/"
-    answer = ("curl", "--silent", "--max-time", "2", "--write-out", "%{http_code}", url)
+    answer = ("curl", "--silent", "--max-time", "3", "--write-out", "%{http_code}", url)
     assert host.run(*answer).stdout == '{"status": "up"}200'
     web.set(http_status=503, http_body="ill")
-    until(lambda: host.run(*answer).stdout == "ill503", 2, "it answers 503")
+    until(lambda: host.run(*answer).stdout == "ill503", 20, "it answers 503")
     web.set(http_hang=True)
-    until(lambda: host.run(*answer, check=False).returncode == 28, 10, "it hangs")
+    until(lambda: host.run(*answer, check=False).returncode == 28, 20, "it hangs")
     web.set(exit_after=0, exit_code=9, exit_log=["told to go"])
     until(
         lambda: web.show("ActiveState", "ExecMainStatus") == {"ActiveState": "failed", "ExecMainStatus": "9"}, 3, "gone"
@@ -303,21 +213,15 @@ def test_memory_kill_is_told_by_systemd(fault: FaultMaker) -> None:
     unit = fault("notify")
     unit.systemctl("start")
     unit.oom_kill()
-    until(lambda: unit.show("Result") == {"Result": "oom-kill"}, 5, "systemd calls it oom-kill")
+    until(lambda: unit.show("Result") == {"Result": "oom-kill"}, 20, "systemd calls it oom-kill")
 
 
 def test_unknown_settings_are_refused(host: Host, fault: FaultMaker) -> None:
     unit = fault("exec")
     unit.configure(exit_kode=1)
     unit.systemctl("start", check=False)
-    until(lambda: unit.show("ActiveState") == {"ActiveState": "failed"}, 3, "it refuses to run")
+    until(lambda: unit.show("ActiveState") == {"ActiveState": "failed"}, 20, "it refuses to run")
     assert "no setting exit_kode" in host.run("journalctl", "--unit=fault-exec.service").stdout
-
-
-def test_kinds_are_named_where_one_is_unknown() -> None:
-    with pytest.raises(LabError, match="no fault unit nonsense"):
-        kinds_for("trixie", ["simple", "nonsense"])
-    assert all(kind.render().count("ExecStart=") >= 1 for kind in KINDS.values())
 
 
 # -- nothing is left -------------------------------------------------------------------------------
@@ -360,7 +264,7 @@ def test_nothing_is_left_after_a_kill(make_fleet: FleetMaker, victim: str) -> No
                 os.kill(guard, signal.SIGKILL)
             os.kill(keeper, signal.SIGKILL)
         if victim == "keeper and guard":
-            until(lambda: not cleanup.is_living(settings.paths().fleet(name)), 10, "the keeper is dead")
+            until(lambda: not cleanup.is_living(settings.paths().fleet(name)), 20, "the keeper is dead")
             assert f"fleet {name}" in cleanup.collect(settings.paths())
         until(lambda: not _left_of(name, bridge), 20, f"nothing is left: {_left_of(name, bridge)}")
     finally:

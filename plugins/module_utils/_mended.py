@@ -23,6 +23,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._proofs import 
 
 _PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+-]+/)*[\w.@+-]*[\w@+-]")
 _MISSING = ("file_missing", "exec_missing", "environment_file_missing", "working_directory_missing")
+_MAX_FIRST_LINE = 256
 
 
 def mended(
@@ -33,7 +34,7 @@ def mended(
     ``failed_at``: when the service failed, in seconds since the epoch.
     """
     named = [path for line in cause.evidence for path in _PATH.findall(line)]
-    if cause.id in _MISSING and named and all(os.path.exists(path) for path in named):
+    if cause.id in _MISSING and named and all(_is_there(path) for path in named):
         return f"{named[0]} exists now"
     if cause.id == "address_in_use":
         ports = ports_in(cause.evidence)
@@ -45,6 +46,19 @@ def mended(
     of_unit = [properties.get("FragmentPath", ""), *properties.get("DropInPaths", "").split()]
     changed = next((path for path in [*named, *of_unit] if path and _changed_at(path) > failed_at), None)
     return f"{changed} was changed since it failed" if changed else None
+
+
+def _is_there(path: str) -> bool:
+    """Whether a file is there, and if it is a script, its interpreter too."""
+    try:
+        with open(path, "rb") as stream:
+            first = stream.readline(_MAX_FIRST_LINE)
+    except IsADirectoryError:
+        return True
+    except OSError:
+        return os.path.exists(path)
+    words = first[2:].split() if first.startswith(b"#!") else []
+    return not words or os.path.exists(words[0])
 
 
 def _changed_at(path: str) -> float:

@@ -24,9 +24,9 @@ PROPERTIES = (
     "SubState Result Type RemainAfterExit Restart NRestarts InvocationID Job MainPID ExecMainPID ExecMainCode "
     "ExecMainStatus StateChangeTimestampMonotonic ActiveEnterTimestampMonotonic ActiveExitTimestampMonotonic "
     "InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic ConditionResult ConditionTimestampMonotonic "
-    "AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup User TimeoutStopUSec StartLimitBurst "
+    "AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup User Group TimeoutStopUSec StartLimitBurst "
     "StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart RefuseManualStop LogLevelMax LogNamespace "
-    "StandardOutput StandardError LimitNOFILE MemoryMax TasksMax WorkingDirectory StateDirectory LogsDirectory "
+    "StandardOutput StandardError LimitNOFILE MemoryMax TasksMax EnvironmentFiles WorkingDirectory StateDirectory LogsDirectory "
     "CacheDirectory RuntimeDirectory ReadWritePaths"
 ).split()
 

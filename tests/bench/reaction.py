@@ -1,0 +1,31 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""On a host: restarts a unit with the engine and prints, for each time, how long after it was active the engine returned."""
+
+import json
+import sys
+
+sys.path.insert(0, "/opt/bench")
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Tools
+from ansible_collections.chainops.lifecycle.plugins.module_utils._engine import Engine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import run_command
+from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host, plain
+
+unit, times = sys.argv[1], int(sys.argv[2])
+defaults = {name: spec.get("default") for name, spec in {**_args.WATCH_OPTIONS, **_args.DRIVE_OPTIONS}.items()}
+params = {**defaults, "name": unit, "state": "restarted", "stable_for": 0.0}
+delays = []
+for _time in range(times):
+    host = Host("system")
+    watched = host.watched(params, plain)
+    tools = Tools(host.systemd, host.ledger, host.clock, run_command)
+    request = _args.request(params, "bench", False)
+    outcome = Engine(watched, request, host.observer, tools, lambda seen, w=watched, h=host: h.diagnose(w, seen)).run()
+    returned = host.clock.monotonic()
+    if outcome.failed:
+        sys.exit(outcome.msg)
+    delays.append(returned - outcome.after.facts.moment("ActiveEnter"))
+print(json.dumps(delays))

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The figures of the README, each as a ratio to a peer in the same run. Nothing here fails for being slow."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.tests.bench.conftest import HERE, HOSTS, Ansible, Figures
+
+SERVICES = json.dumps({"lifecycle_services": ["bench-8081", "bench-8082", "bench-8083"]})
+ROUNDS = 3
+
+
+@pytest.mark.timeout(900)
+def test_status_of_a_fleet(ansible: Ansible, figures: Figures) -> None:
+    ansible.play("ping.yml")  # opens the connections
+    pings, ours = [], []
+    for _round in range(ROUNDS):
+        pings.append(ansible.play("ping.yml"))
+        ours.append(ansible.play("chainops.lifecycle.status", "-e", SERVICES))
+    what = f"status of {HOSTS} hosts, 3 services each"
+    assert figures.ratio(f"{what} / ping", ours, pings, "<= 1.2") > 0
+    runbook = [ansible.play("runbook.yml")]
+    assert figures.ratio(f"{what} / runbook of one service", ours, runbook, "<= 0.2") > 0
+
+
+@pytest.mark.timeout(600)
+def test_recovery_of_one_unit(ansible: Ansible, figures: Figures) -> None:
+    """The unit's own start time is taken off; it is what systemctl start needs on the host."""
+    host = ansible.fleet["b1"]
+    pings, ours, starts = [], [], []
+    for _round in range(5):
+        pings.append(ansible.play("ping.yml", "-e", "target=b1"))
+        host.sh("systemctl kill --signal=SIGKILL bench-8081; sleep 0.3; systemctl is-failed bench-8081")
+        ours.append(ansible.play("recover_one.yml"))
+        timed = host.sh(
+            "systemctl stop bench-8081; a=$(date +%s%N); systemctl start bench-8081; b=$(date +%s%N); echo $((b - a))"
+        )
+        starts.append(int(timed.stdout) / 1e9)
+    net = [whole - own for whole, own in zip(ours, starts, strict=True)]
+    assert figures.ratio("recover one failed unit, without its start / ping", net, pings, "<= 1.5") > 0
+
+
+def test_payload(figures: Figures) -> None:
+    sizes = {}
+    for module in (
+        "ansible.builtin.ping",
+        "chainops.lifecycle.service_info",
+        "chainops.lifecycle.service",
+        "ansible.builtin.systemd_service",
+    ):
+        done = subprocess.run(
+            [sys.executable, str(HERE / "payload.py"), module], capture_output=True, text=True, check=True
+        )
+        sizes[module] = int(done.stdout)
+    ping = sizes.pop("ansible.builtin.ping")
+    for module, size in sizes.items():
+        goal = "<= 1.4" if module.startswith("chainops") else "(for comparison)"
+        figures.add(f"payload of {module} / ping", f"{size / ping:.2f}  ({size} / {ping} bytes)", goal)
+    assert all(size > 0 for size in sizes.values())
+
+
+def test_reaction(ansible: Ansible, figures: Figures) -> None:
+    """From the moment that the unit becomes active to the moment that the engine returns, on the host."""
+    host = ansible.fleet["b2"]
+    host.sh("mkdir -p /opt/bench/ansible_collections/chainops/lifecycle/plugins")
+    root = HERE.parent.parent
+    packed = subprocess.run(
+        ["tar", "-C", str(root), "--exclude=__pycache__", "-cf", "-", "plugins/module_utils"],
+        capture_output=True,
+        check=True,
+    )
+    host.push_text("/opt/bench/plugins.tar", packed.stdout)
+    host.sh("tar -C /opt/bench/ansible_collections/chainops/lifecycle -xf /opt/bench/plugins.tar")
+    host.push(HERE / "reaction.py", "/opt/bench/reaction.py")
+    delays = json.loads(host.run("python3", "/opt/bench/reaction.py", "bench-8082", "40", timeout=300).stdout)
+    assert len(delays) == 40
+    ordered = sorted(delays)
+    median, late = statistics.median(ordered) * 1000, ordered[int(len(ordered) * 0.95) - 1] * 1000
+    figures.add(
+        "reaction: unit becomes active -> engine returns, median / 95th",
+        f"{median:.0f} ms / {late:.0f} ms",
+        "<= 100 ms / 250 ms",
+    )

@@ -1,0 +1,195 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a Besu does not start, and what is wrong with one that runs: the causes, as data. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Sources: the messages recorded of Besu 25.7 and 26.8, RocksDB's and the JVM's
+own words. Ports, full disks, missing programs and the like are generic causes
+and not repeated here. A database that another process holds, or a port, is
+hard until that process is gone.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Case, Found, Rule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import (
+    CONFIGURATION,
+    CRASH,
+    DEPENDENCY,
+    HARD,
+    NETWORK,
+    RESOURCE,
+    SOFT,
+)
+
+# Nothing done at this node mends it.
+CHAIN = "chain"
+_START_SECONDS = 60e6
+
+
+def _at_start(case: Case) -> Found | None:
+    """The process lived for less than a minute."""
+    entered, left = case.number("ActiveEnterTimestampMonotonic"), case.number("InactiveEnterTimestampMonotonic")
+    return Found(()) if left < entered or left - entered < _START_SECONDS else None
+
+
+START_RULES: tuple[Rule, ...] = (
+    Rule(
+        "node_allowlist", CONFIGURATION, HARD, "its bootnodes are not on its own node allowlist",
+        "add the bootnodes to nodes-allowlist in the permissions file, or take them off the bootnodes",
+        said=r"not in nodes?-allowlist",
+    ),
+    Rule(
+        "genesis_mismatch", CONFIGURATION, HARD, "its database belongs to another genesis",
+        "restore the genesis file of the network (compare checksums with another node); never delete the data first",
+        said=r"Supplied genesis block does not match",
+    ),
+    Rule(
+        "config_missing", CONFIGURATION, HARD, "a file of its configuration is not there",
+        "restore the file that the evidence names, or correct its path",
+        said=r"Unable to read TOML configuration, file not found|Unable to load genesis file.{0,20}FileNotFound"
+        r"|(?:config|genesis|permissions?|credentials)\S{0,40} file .{0,80}(?:not found|does not exist)",
+    ),
+    Rule(
+        "config_invalid", CONFIGURATION, HARD, "its configuration has a mistake",
+        "correct the option or file that the evidence names; besu --config-file=FILE validate-config checks it",
+        said=r"^Unknown options?\b|Unknown options? in TOML|Invalid TOML configuration|Unable to load genesis file"
+        r"|Invalid value for option|Missing required (?:option|parameter)|Expected .{1,20} for option"
+        r"|Unmatched argument|Possible solutions: |option requirements not met|Port number '.{1,9}' has been specified",
+    ),
+    Rule(
+        "key_invalid", CONFIGURATION, HARD, "its node key is no key, or may not be read",
+        "check owner and mode of the key file for the unit's user, then its content (64 hexadecimal digits)",
+        said=r"does not contain valid keyPair|in hex binary representation|[Ii]nvalid private key",
+    ),
+    Rule(
+        "permission_denied", CONFIGURATION, HARD, "it may not write its data directory",
+        "give the directory to the unit's user (chown -R), and check ReadWritePaths= and ProtectSystem=",
+        said=r"Data directory is not (?:writable|readable)",
+    ),
+    Rule(
+        "database_locked", RESOURCE, HARD, "another process has its database open",
+        "find it (fuser or lsof on the LOCK file) and stop it; deleting LOCK does not help",
+        said=r"While lock file: |lock hold by current process",
+    ),
+    Rule(
+        "database_version", CONFIGURATION, HARD, "its database was written by a newer Besu",
+        "install the newer version again; a downgrade needs the data of before the upgrade",
+        said=r"Unsupported RocksDB metadata|unsafe downgrade|is lower than version .{1,40} that last started"
+        r"|[Uu]nsupported database version",
+    ),
+    Rule(
+        "database_format", CONFIGURATION, HARD, "its database has another format than the configuration asks for",
+        "set data-storage-format to the format of the database (see the evidence), or sync into a new data directory",
+        said=r"Database format mismatch",
+    ),
+    Rule(
+        "database_corrupt", RESOURCE, HARD, "its database is damaged",
+        "check the disk; restore the data from a backup or sync anew, one validator at a time",
+        said=r"may be corrupted|\bCorruption: |checksum mismatch|file size mismatch|metadata file not found"
+        r"|missing genesis block data|World State Root does not match|with its worldstate database",
+    ),
+    Rule(
+        "java_version", CONFIGURATION, HARD, "the Java that it finds is too old",
+        "install the Java that this Besu needs (21, from 26.7.0 on 25), or set JAVA_HOME to it",
+        said=r"UnsupportedClassVersionError", rank=68,
+    ),
+    Rule(
+        "java_missing", CONFIGURATION, HARD, "it finds no Java",
+        "install Java, or correct JAVA_HOME in the unit's environment",
+        said=r"java: (?:command )?not found|JAVA_HOME is (?:not set|set to an invalid)|no 'java' command"
+        r"|/java: No such file",
+    ),
+    Rule(
+        "java_options", CONFIGURATION, HARD, "the JVM refuses its options",
+        "correct JAVA_OPTS or BESU_OPTS in the unit's environment; the heap has to fit into the host's memory",
+        said=r"Could not create the Java Virtual Machine|Error occurred during initialization of VM"
+        r"|Unrecognized VM option|Could not reserve enough space|(?:Invalid|Too small) (?:maximum|initial) heap",
+    ),
+    Rule(
+        "out_of_memory", RESOURCE, HARD, "its heap is too small to start with",
+        "raise -Xmx in JAVA_OPTS or BESU_OPTS (a private network needs 4 GB)",
+        said=r"OutOfMemoryError|GC overhead limit", facts=_at_start,
+    ),
+    Rule(
+        "out_of_memory", RESOURCE, SOFT, "its heap is used up",
+        "a restart helps for a while; raise -Xmx in JAVA_OPTS or BESU_OPTS",
+        said=r"OutOfMemoryError|GC overhead limit", running=True,
+    ),
+    Rule(
+        "file_descriptors", RESOURCE, HARD, "it may not open enough files",
+        "raise LimitNOFILE= in the unit file (a million is usual), then start it",
+        said=r"failed to create a child event loop|failed to open a new selector|too many open files",
+    ),
+    Rule(
+        "start_failed", CONFIGURATION, SOFT, "Besu refuses to start",
+        "the evidence has its own words for it",
+        said=r"Failed to start Besu: ", rank=56,
+    ),
+)  # fmt: skip
+
+
+class Trouble(t.NamedTuple):
+    """A cause that a running node shows by what it answers."""
+
+    category: str
+    klass: str
+    summary: str
+    next_step: str
+
+
+# The causes that ``classify`` names.
+TROUBLES: dict[str, Trouble] = {
+    "no_peers": Trouble(
+        NETWORK, SOFT, "no other node talks to it",
+        "check bootnodes, static nodes, port 30303 (TCP, UDP), the firewall, genesis and network id; then restart it",
+    ),
+    "stuck_sync": Trouble(
+        CRASH, SOFT, "it is behind and imports nothing",
+        "if the log names an invalid block compare genesis file and version with a good node; else restart it",
+    ),
+    "wrong_chain": Trouble(
+        CONFIGURATION, HARD, "it is on another chain than the others",
+        "compare genesis file and network id with another node; its data belong to the wrong chain",
+    ),
+    "fork": Trouble(
+        CONFIGURATION, HARD, "it has another block than the others at the same height",
+        "find out which fork the validators are on; sync this node anew if it is on the wrong one",
+    ),
+    "chain_stalled": Trouble(
+        DEPENDENCY, CHAIN, "the whole chain stands still: too few validators take part",
+        "start the missing validators; see besu_network_info; a restart of this node mends nothing",
+    ),
+    "not_proposing": Trouble(
+        CRASH, SOFT, "it is a validator and proposes no blocks",
+        "check its peers, its key and its clock; a restart often helps",
+    ),
+    "consensus_halted": Trouble(
+        CRASH, SOFT, "its consensus thread has ended while the process lives", "restart it",
+    ),
+    "unresponsive": Trouble(
+        CRASH, SOFT, "its RPC accepts connections and does not answer",
+        "take a thread dump (jcmd PID Thread.print) if you can; then restart it",
+    ),
+    "rpc_down": Trouble(CRASH, SOFT, "its RPC is closed although the process lives", "see its log; then restart it"),
+    "clock_skew": Trouble(
+        CONFIGURATION, HARD, "the clock of this host differs from that of the chain", "mend time synchronisation",
+    ),
+    "crash_loop": Trouble(CRASH, SOFT, "it ends again and again soon after its start", "see the causes below it"),
+}  # fmt: skip
+
+
+def trouble_rules(cause: t.Callable[[], str | None], reasons: t.Callable[[], t.Sequence[str]]) -> tuple[Rule, ...]:
+    """Rules that hold where the node itself was seen to be in one of TROUBLES. Both arguments are asked later."""
+
+    def shows(name: str) -> t.Callable[[Case], Found | None]:
+        return lambda _case: Found(tuple(reasons())) if cause() == name else None
+
+    return tuple(
+        Rule(name, x.category, x.klass, x.summary, x.next_step, facts=shows(name), rank=75, running=True)
+        for name, x in TROUBLES.items()
+    )

@@ -1,0 +1,320 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the looks at a Besu to one state, with the reasons for it. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+What is not believed, because recordings show it lie: eth_syncing false,
+/readiness and in_sync for the first seconds after RPC opens, during a whole
+SNAP sync, when isolated and when the chain stands still. What counts: the
+height against the heights of others, the age of the head's own timestamp
+against the pace of the chain, and whether both hold in two looks.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import CANNOT_OBSERVE, OUTCOMES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import Track
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import (
+    YOUNG,
+    BesuVerdict,
+    Options,
+    Reference,
+    Unit,
+    View,
+    last_proposed,
+    with_details,
+)
+
+_DYING = 15.0
+_RPC_OFF = 15.0
+_FUTURE = 15.0
+_REFUSED_BLOCK = 20.0
+
+
+def classify(
+    unit: Unit,
+    track: Track,
+    options: Options | None = None,
+    references: t.Sequence[Reference] = (),
+    log: LogView | None = None,
+) -> BesuVerdict:
+    """The state of a node whose unit is up. First rule that says something wins, in the order below."""
+    view = View(unit, track, options or Options(), tuple(references), log or LogView())
+    rules = (_crash_loop, _wedged, _closed, _unobservable, _not_ready, _wrong_chain, _halted, _behind, _lonely, _stale)
+    found = next((verdict for rule in rules for verdict in (rule(view),) if verdict is not None), None)
+    return with_details(view, found or _at_head(view))
+
+
+def _say(state: str, *reasons: str, cause: str | None = None, **more: t.Any) -> BesuVerdict:
+    return BesuVerdict(state, m.BESU.base(state), tuple(reason for reason in reasons if reason), cause, **more)
+
+
+def _crash_loop(v: View) -> BesuVerdict | None:
+    if v.unit.recent_restarts < 2 or v.track.answered_at is not None or not v.young:
+        return None
+    said = f"systemd has restarted it {v.unit.recent_restarts} times of late, and it has not answered since"
+    return _say(m.RESTARTING, said, cause="crash_loop", wants_log=True)
+
+
+def _wedged(v: View) -> BesuVerdict | None:
+    """The port accepts and nothing answers: a stopped process, no memory, a full thread pool."""
+    if v.track.silent_since is None:
+        return None
+    lasted = v.now.at - v.track.silent_since
+    said = f"RPC accepts connections and does not answer, for {lasted:.0f} s now"
+    if v.log.out_of_memory:
+        return _say(m.ERROR, said, v.log.out_of_memory, cause="out_of_memory", wants_log=True)
+    if lasted >= v.options.hang_timeout:
+        return _say(m.ERROR, said, cause="unresponsive", wants_log=True)
+    if v.track.answered_at is None and v.young:
+        return _say(m.STARTING, said)
+    return _say(m.UNKNOWN, said, cause="unresponsive", wants_log=True)
+
+
+def _closed(v: View) -> BesuVerdict | None:
+    if v.now.rpc not in ("refused", "reset"):
+        return None
+    metrics_for = v.now.at - v.track.metrics_since if v.track.metrics_since is not None else 0.0
+    if v.log.rpc_off or v.now.p2p_open or (v.track.answered_at is None and metrics_for >= _RPC_OFF):
+        if v.now.metrics:
+            return None  # judged by the metrics alone
+        return _say(m.UNKNOWN, "RPC is off: set --rpc-http-enabled, or --metrics-enabled, to let it be observed")
+    if v.track.answered_at is not None:
+        gone = v.now.at - max((s.at for s in v.track.recent), default=v.track.answered_at)
+        said = f"RPC answered in this run and is closed now, for {gone:.0f} s"
+        return _say(
+            m.ERROR if gone >= _DYING else m.UNKNOWN, said, cause="rpc_down", wants_log=True, settled=gone >= _DYING
+        )
+    if v.age > v.options.start_timeout:
+        if math.isinf(v.age):
+            return _say(m.UNKNOWN, "nothing listens on the RPC port", cause="refused")
+        said = f"RPC has not opened in {v.age:.0f} s, start_timeout={v.options.start_timeout:.0f} s"
+        return _say(m.ERROR, said, cause="start_timeout", wants_log=True)
+    return _say(m.STARTING, f"RPC is not open yet, {v.age:.0f} s after the start", wants_log=v.age > YOUNG)
+
+
+def _unobservable(v: View) -> BesuVerdict | None:
+    if v.now.rpc not in CANNOT_OBSERVE or v.now.metrics:
+        return None
+    why = OUTCOMES.get(v.now.rpc, v.now.rpc)
+    return _say(m.UNKNOWN, f"RPC cannot be asked: {why}", v.now.rpc_message, cause=v.now.rpc)
+
+
+def _not_ready(v: View) -> BesuVerdict | None:
+    if v.now.p2p == "starting":
+        return _say(m.STARTING, "RPC is open, its network is not running yet")
+    if v.now.number is None:
+        return _say(m.UNKNOWN, "it does not tell its head; set --rpc-http-api=ETH,...")
+    return None
+
+
+def _wrong_chain(v: View) -> BesuVerdict | None:
+    """Another genesis or chain id than the others, or another block at the same height."""
+    expected = [("the options", v.options.genesis, v.options.chain_id)]
+    expected += [(r.name, r.genesis, r.chain_id) for r in v.references]
+    for name, genesis, chain_id in expected:
+        if chain_id is not None and v.now.chain_id is not None and chain_id != v.now.chain_id:
+            said = f"chain id {v.now.chain_id}, while {name} has {chain_id}"
+            return _say(m.ERROR, said, cause="wrong_chain")
+        if genesis and v.now.genesis and genesis.lower() != v.now.genesis:
+            said = f"block 0 is {v.now.genesis[:12]}, while {name} has {genesis[:12]}"
+            return _say(m.ERROR, said, cause="wrong_chain")
+    head = v.now.head
+    for other in v.references:
+        if head and head.hash and other.hash and other.number == head.number and other.hash.lower() != head.hash:
+            said = f"block {head.number} is {head.hash[:12]}, while {other.name} has {other.hash[:12]}"
+            return _say(m.ERROR, said, cause="fork")
+    return None
+
+
+def _halted(v: View) -> BesuVerdict | None:
+    if v.log.halted and not _moves(v):
+        return _say(m.ERROR, v.log.halted, cause="consensus_halted")
+    return None
+
+
+def _moves(v: View) -> bool:
+    return v.head_age is not None and v.head_age <= v.age_limit
+
+
+def _refused_block(v: View) -> BesuVerdict | None:
+    """The log names a block that this node holds invalid, and nothing moves."""
+    lasted = max(v.still_for, v.refusing_for)
+    if not v.log.invalid_since or lasted < _REFUSED_BLOCK:
+        return None
+    if v.log.invalid_block is not None and v.now.number is not None and v.log.invalid_block <= v.now.number:
+        return None
+    block = f"block {v.log.invalid_block}" if v.log.invalid_block is not None else "a block"
+    said = f"it holds {block} of its peers' chain invalid and stays at {v.now.number}, for {lasted:.0f} s now"
+    return _say(m.ERROR, said, *v.log.invalid_lines, cause="stuck_sync", wants_log=True)
+
+
+def _behind(v: View) -> BesuVerdict | None:
+    """Below what others have."""
+    syncing = v.now.syncing
+    gap = max(v.lag or 0, syncing.highest - syncing.current if syncing else 0)
+    if gap <= v.tolerance:
+        return None
+    refused = _refused_block(v)
+    if refused:
+        return refused
+    at = f"{gap} blocks behind, at {v.now.number} of {(v.now.number or 0) + gap}"
+    other = v.now.wall - v.log.progress_at < v.options.stall_timeout if v.log.progress_at else False
+    # Of a node that was only just met nothing is known but its log.
+    wants = v.still_for >= min(_REFUSED_BLOCK, v.options.stall_timeout) / 2 or (v.track.earlier is None and not _new(v))
+    if v.still_for >= v.options.stall_timeout and not other:
+        said = f"no block imported in {v.still_for:.0f} s, stall_timeout={v.options.stall_timeout:.0f} s"
+        return _say(m.ERROR, said, at, cause="stuck_sync", wants_log=True)
+    lie = "it says itself that it is in sync" if v.now.said_in_sync else ""
+    return _say(m.SYNCING, at, _pace(v, gap), lie, wants_log=wants)
+
+
+def _new(v: View) -> bool:
+    return v.age < _REFUSED_BLOCK
+
+
+def _pace(v: View, gap: int) -> str:
+    eta = eta_seconds(v.track.rate, gap, v.period)
+    rate = v.track.rate
+    if not rate:
+        return ""
+    return f"{rate:.1f} blocks/s" + (f", about {eta:.0f} s to go" if eta is not None else "")
+
+
+def eta_seconds(rate: float | None, gap: int, period: float | None) -> float | None:
+    """Seconds until the head is reached, the chain growing meanwhile; None where it never would."""
+    closing = (rate or 0.0) - (1.0 / period if period else 0.0)
+    return gap / closing if closing > 0 else None
+
+
+def _lonely(v: View) -> BesuVerdict | None:
+    """No peers, and no new block without them."""
+    if v.now.connected != 0 or v.alone or _moves(v):
+        return None
+    refused = _refused_block(v)
+    if refused:
+        return refused
+    lasted = v.now.at - v.track.alone_since if v.track.alone_since is not None else 0.0
+    disabled = v.now.p2p == "disabled"
+    said = f"no peers for {lasted:.0f} s" + (": p2p is switched off (p2p-enabled=false)" if disabled else "")
+    head = f"the head, {v.now.number}, is {_span(v.head_age)} old"
+    if lasted < v.options.peers_timeout and v.young and not disabled:
+        return _say(m.SYNCING, said, head, cause="no_peers", wants_log=not _new(v))
+    return _say(m.ERROR, said, head, cause="no_peers", wants_log=not disabled)
+
+
+def _span(seconds: float | None) -> str:
+    if seconds is None:
+        return "an unknown time"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+        if seconds < 172800
+        else f"{seconds / 86400:.0f} days"
+    )
+
+
+def _stale(v: View) -> BesuVerdict | None:
+    """Level with everybody it knows, and the head is too old: the chain stands, or the clock is wrong."""
+    if v.head_age is None or _moves(v):
+        return None
+    at = f"the head, {v.now.number}, is {_span(v.head_age)} old, more than {v.age_limit:.0f} s"
+    rate = v.track.rate
+    if rate and v.still_for <= v.age_limit and v.lag is not None and (not v.period or rate <= 3.0 / v.period):
+        if v.track.advanced_at is not None and v.track.earlier is not None:
+            skewed = _at_head(v)
+            said = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is ahead"
+            return _say(skewed.state, said, *skewed.reasons, cause="clock_skew")
+    if v.alone:
+        return _say(m.ERROR, at, "it is the only validator and makes no blocks", cause="not_proposing", wants_log=True)
+    if v.lag is None:
+        return _say(m.SYNCING, at, "no peer has told its height yet")
+    proof = v.log.round_since(v.now.head_time or 0.0)
+    rounds = f"consensus is in round {proof}, which lasts {v.log.round_seconds:.0f} s" if proof is not None else ""
+    if v.young and proof is None:
+        return _say(m.SYNCING, at, "no peer has a newer block; the process is young", wants_log=True)
+    level = "nobody that it knows has a newer block"
+    watched = v.still_for >= 2 * (v.period or 2.0) or proof is not None
+    return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=watched)
+
+
+def _at_head(v: View) -> BesuVerdict:
+    """Level with the others and fresh, in one look or in two."""
+    if v.now.state_available is False:
+        return _say(m.SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
+    earlier = v.track.earlier
+    if earlier is None and v.young and not _takes_part(v):
+        return _say(m.STARTING, f"at block {v.now.number} in one look: that may be the start-up lie", settled=False)
+    confirmed = earlier is not None
+    at = f"at block {v.now.number}, {_lag_text(v)}, {_span(v.head_age)} old" + ("" if confirmed else " (one look)")
+    if v.head_age is not None and v.head_age < -_FUTURE:
+        said = f"the head is {-v.head_age:.0f} s in the future: this host's clock is behind"
+        return _say(m.RUNNING if confirmed else m.UNKNOWN, said, at, cause="clock_skew", settled=confirmed)
+    few = (v.now.connected or 0) < v.options.min_peers and not v.alone and v.now.connected is not None
+    if few:
+        said = f"{v.now.connected} peers, min_peers={v.options.min_peers}"
+        return _say(m.SYNCED if confirmed else m.UNKNOWN, said, at, settled=confirmed)
+    return _role(v, at, confirmed)
+
+
+def _lag_text(v: View) -> str:
+    if v.lag is None:
+        return "alone" if v.alone else "no height to compare with"
+    return "level with the others" if v.lag == 0 else f"{v.lag} behind"
+
+
+def _role(v: View, at: str, confirmed: bool) -> BesuVerdict:
+    """Validator or not, and whether it takes part."""
+    if v.members is None or v.own is None:
+        return _say(m.RUNNING, at, _cannot_know_role(v), settled=confirmed)
+    if v.own not in v.members:
+        return _say(m.RUNNING, at, f"no validator (the set has {len(v.members)})", settled=confirmed)
+    last = last_proposed(v.now, v.own)
+    number = v.now.number or 0
+    rounds = 2 * len(v.members)
+    if _takes_part(v):
+        return _say(m.CONSENSUS, f"validator, proposed block {last}", at, settled=confirmed)
+    seen = number - (v.track.first_number if v.track.first_number is not None else number)
+    silent = seen >= rounds or (last is not None and number - last >= rounds and not v.young)
+    said = f"validator of {len(v.members)}, " + (
+        f"last proposed block {last}" if last is not None else "has proposed nothing"
+    )
+    state = m.SYNCED if confirmed else m.UNKNOWN
+    return _say(state, said, at, cause="not_proposing" if silent else None, settled=confirmed, wants_log=silent)
+
+
+def _takes_part(v: View) -> bool:
+    """A member of the next set whose block, made by this process, is among the last 2n: one look proves that."""
+    if v.members is None or v.own is None or v.own not in v.members:
+        return False
+    last = last_proposed(v.now, v.own)
+    recent = last is not None and (v.now.number or 0) - last < 2 * len(v.members)
+    return recent and last is not None and _since_start(v, last)
+
+
+def _since_start(v: View, last: int) -> bool:
+    """Whether a block was proposed by this process and not by one before it."""
+    if math.isinf(v.age):
+        return True
+    if v.track.first_number is not None and last > v.track.first_number:
+        return True
+    # Blocks are at least a period apart: it was made no later than that before the head.
+    newest = (v.now.head_time or 0.0) - ((v.now.number or 0) - last) * (v.period or 0.0)
+    return newest >= v.now.wall - v.age
+
+
+def _cannot_know_role(v: View) -> str:
+    groups = [g for g in ("qbft", "ibft") if v.now.outcomes.get(f"{g}:latest") in ("not_enabled", "unauthorized")]
+    if v.now.rpc != "ok":
+        return "by the metrics alone: whether it is a validator cannot be known"
+    if len(groups) == 2 or v.members is None:
+        return "whether it takes part in consensus cannot be known: add QBFT (or IBFT) to --rpc-http-api"
+    return "its own address is not known: add NET or ADMIN to --rpc-http-api, or give the option address"

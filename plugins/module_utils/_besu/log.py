@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a Besu's log knows and its RPC does not: rounds, refused blocks, progress of a SNAP sync. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Patterns are of the message alone, so that they hold for every log format.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
+
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_MOVED = re.compile(r"Moved to round ([\d,]{1,9}),? which will expire in ([\d,.]{1,15}) seconds")
+_SUMMARY = re.compile(r"BFT round summary \(quorum = (\d{1,5})\)")
+_IN_ROUND = re.compile(r"Address: (0x[0-9a-fA-F]{40})\s+Round: (\d{1,6})(\s+\(Local node\))?")
+_IMPORTED = re.compile(r"(?:Produced|Imported)(?: empty)? block #([\d,]{1,15})|Importing proposed block to chain")
+_INVALID = re.compile(r"Invalid block ([\d,]{1,15})(?: |$)")
+_INVALID_RULE = re.compile(r"Invalid block header: |Block processing failed|Invalid block detected")
+_PROGRESS = re.compile(
+    r"Import reached block|[Ii]mport progress|World ?[Ss]tate|[Hh]eal|Downloaded|Pipeline|[Pp]ivot block|"
+    r"Healed|accounts? downloaded|Synced to"
+)
+_HALTED = re.compile(r"BFT Mining thread has suffered a fatal error|mining has been halted")
+_MEMORY = re.compile(r"java\.lang\.OutOfMemoryError")
+_WORLD_STATE = re.compile(
+    r"World State Root does not match|parent world state .{0,90} is not available"
+    r"|identified a problem with its worldstate database"
+)
+_RPC_OFF = re.compile(r"JsonRpcConfiguration\{enabled=false")
+
+
+class LogLine(t.NamedTuple):
+    """A line of the node's own. ``at``: seconds since the epoch."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """In which round a validator is that this node has heard of."""
+
+    address: str
+    number: int
+    local: bool
+
+
+@dataclass(frozen=True)
+class LogView:
+    """What the lines of one process say. Times are seconds since the epoch, 0.0 where there is nothing."""
+
+    lines: int = 0
+    round: int | None = None
+    round_seconds: float = 0.0
+    round_at: float = 0.0
+    rounds: tuple[Round, ...] = ()
+    rounds_at: float = 0.0
+    quorum: int | None = None
+    invalid_block: int | None = None
+    invalid_lines: tuple[str, ...] = ()
+    invalid_count: int = 0
+    invalid_since: float = 0.0
+    progress_at: float = 0.0
+    halted: str = ""
+    out_of_memory: str = ""
+    world_state: str = ""
+    rpc_off: bool = False
+    evidence: tuple[str, ...] = field(default_factory=tuple)
+
+    def round_since(self, moment: float) -> int | None:
+        """The round that was entered after ``moment`` (the time of the last block): rounds begin anew with a block."""
+        return self.round if self.round_at > moment else None
+
+
+def plain(text: str) -> str:
+    """A line without the colours that Besu gives it."""
+    return _ANSI.sub("", text)
+
+
+def read_log(lines: t.Iterable[LogLine]) -> LogView:
+    """Read the lines of one process, oldest first."""
+    found: dict[str, t.Any] = {"lines": 0, "invalid_lines": (), "invalid_count": 0}
+    rounds: dict[str, Round] = {}
+    evidence: list[str] = []
+    for line in lines:
+        text = plain(line.text)[:2000]
+        found["lines"] += 1
+        if _rounds(text, line.at, found, rounds):
+            evidence.append(present(text, 200))
+        elif _IMPORTED.search(text):
+            found.update(round=None, progress_at=line.at, invalid_since=0.0)
+            rounds.clear()
+            evidence.clear()
+        elif _INVALID_RULE.search(text) or _INVALID.search(text):
+            _invalid(text, line.at, found)
+        elif _HALTED.search(text):
+            found["halted"] = present(text, 300)
+        elif _MEMORY.search(text):
+            found["out_of_memory"] = present(text, 300)
+        elif _WORLD_STATE.search(text):
+            found["world_state"] = present(text, 300)
+        elif _RPC_OFF.search(text):
+            found["rpc_off"] = True
+        elif _PROGRESS.search(text) and "ERROR" not in text:
+            found["progress_at"] = line.at
+    return LogView(rounds=tuple(rounds.values()), evidence=tuple(evidence[-8:]), **found)
+
+
+def _rounds(text: str, at: float, found: dict[str, t.Any], rounds: dict[str, Round]) -> bool:
+    moved = _MOVED.search(text)
+    if moved:
+        found.update(round=_number(moved[1]), round_seconds=float(moved[2].replace(",", "")), round_at=at)
+        return True
+    summary = _SUMMARY.search(text)
+    if summary:
+        rounds.clear()
+        found.update(quorum=int(summary[1]), rounds_at=at)
+        return False
+    member = _IN_ROUND.search(text)
+    if member and found.get("rounds_at"):
+        address = member[1].lower()
+        rounds[address] = Round(address, int(member[2]), bool(member[3]))
+        return True
+    return False
+
+
+def _invalid(text: str, at: float, found: dict[str, t.Any]) -> None:
+    number = _INVALID.search(text)
+    if number:
+        found["invalid_block"] = _number(number[1])
+    found["invalid_count"] += 1
+    found["invalid_since"] = found.get("invalid_since") or at
+    if " | " in text:  # the line itself, not the stack trace below it
+        shown = present(text.rpartition(" | ")[2], 200)
+        found["invalid_lines"] = tuple(dict.fromkeys((*found["invalid_lines"], shown)))[-2:]
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", "") or 0)

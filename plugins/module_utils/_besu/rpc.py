@@ -1,0 +1,221 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JSON-RPC over HTTP to one Besu: batches, log-in, and an outcome of a closed set for every call.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+What a node cannot be asked says nothing about the node: see OUTCOMES.
+Behaviour as recorded of Besu 25.7 and 26.8: a method whose group is off is
+-32604, one that is not permitted -40100 (in a batch each by itself), a host
+that is not on the allowlist 403 on every path, a call that takes more than
+30 s 504; tokens of /login last 300 s and die with the process.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient, HttpError, TlsSettings
+from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
+
+OUTCOMES: dict[str, str] = {
+    "ok": "answered",
+    "not_enabled": "the method's API group is not in --rpc-http-api",
+    "unknown_method": "this version has no such method",
+    "unauthorized": "no valid token, or the token does not permit the method",
+    "host_not_allowed": "the name used is not in --host-allowlist",
+    "timeout_504": "Besu gave up on the call after its own time limit",
+    "refused": "nothing listens there",
+    "reset": "the connection was closed before an answer",
+    "hang": "the port accepts, no answer comes in time",
+    "unreachable": "the address cannot be reached or resolved from here",
+    "tls": "no agreement on TLS, or a certificate that is not trusted",
+    "rpc_error": "the method answered with an error",
+    "protocol": "the answer is no JSON-RPC answer to what was asked",
+}
+# The port answered, but not about the node.
+CANNOT_OBSERVE = frozenset(("unauthorized", "host_not_allowed", "timeout_504", "unreachable", "tls", "protocol"))
+_OF_HTTP_ERROR = {
+    "refused": "refused",
+    "reset": "reset",
+    "timeout": "hang",
+    "timeout_connect": "unreachable",
+    "dns": "unreachable",
+    "unreachable": "unreachable",
+    "local": "unreachable",
+    "tls": "tls",
+}
+_OF_STATUS = {401: "unauthorized", 403: "host_not_allowed", 504: "timeout_504"}
+_OF_CODE = {-32604: "not_enabled", -32601: "unknown_method", -40100: "unauthorized"}
+_LOOPBACK = ("127.", "localhost", "::1")
+_TOKEN_AGE = 270.0
+_MAX_BYTES = 8 * 1024 * 1024
+
+
+class Answer(t.NamedTuple):
+    """What came of one call. ``result`` where the outcome is ok; ``code`` of a JSON-RPC error; ``message`` made fit."""
+
+    outcome: str
+    result: t.Any = None
+    code: int | None = None
+    message: str = ""
+
+
+Call = t.Tuple[str, t.Sequence[t.Any]]  # noqa: UP006
+
+
+def answer_of(reply: t.Any) -> Answer:
+    """The answer in one JSON-RPC response object."""
+    if not isinstance(reply, dict):
+        return Answer("protocol", message="no JSON-RPC object")
+    error = reply.get("error")
+    if error is not None:
+        code = error.get("code") if isinstance(error, dict) else None
+        code = code if isinstance(code, int) and not isinstance(code, bool) else None
+        text = error.get("message", "") if isinstance(error, dict) else error
+        return Answer(_OF_CODE.get(code or 0, "rpc_error"), None, code, present(str(text), 200))
+    if "result" not in reply:
+        return Answer("protocol", message="neither result nor error")
+    return Answer("ok", reply["result"])
+
+
+def answers_of(status: int, body: bytes, count: int) -> list[Answer]:
+    """The answers to a batch of ``count`` calls with the ids 0 to count - 1."""
+    if status in _OF_STATUS:
+        return [Answer(_OF_STATUS[status], message=f"HTTP status {status}")] * count
+    try:
+        replies = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return [Answer("protocol", message=f"HTTP status {status}, and no JSON")] * count
+    if isinstance(replies, dict):
+        whole = answer_of(replies)
+        return [whole if whole.outcome != "ok" else Answer("protocol", message="one answer to a batch")] * count
+    found: dict[int, Answer] = {}
+    for reply in replies if isinstance(replies, list) else ():
+        number = reply.get("id") if isinstance(reply, dict) else None
+        if type(number) is not int or not 0 <= number < count or number in found:
+            return [Answer("protocol", message="an id that was not asked for")] * count
+        found[number] = answer_of(reply)
+    return [found.get(number, Answer("protocol", message="no answer to this call")) for number in range(count)]
+
+
+class RpcClient:
+    """Asks one endpoint. Keeps its connection and its token; not for two threads at once. ``requests``: HTTP so far.
+
+    :param token: a JWT made elsewhere; ``username`` and ``password`` are for /login. All secret.
+    :param timeout: seconds for one whole answer. :param connect_timeout: seconds for the connection, within it.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        url: str,
+        *,
+        tls: TlsSettings | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        timeout: float = 5.0,
+        connect_timeout: float = 2.0,
+        max_bytes: int = _MAX_BYTES,
+        monotonic: t.Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = http.connection(url, tls=tls)
+        self.url = self._connection.url
+        self._path = self.url.target.partition("?")[0].rstrip("/")
+        self._login_data = {"username": username, "password": password or ""} if username else None
+        self._token = token
+        self._token_since: float | None = None
+        self._timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._max_bytes = max_bytes
+        self._monotonic = monotonic
+        self.requests = 0
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def batch(self, calls: t.Sequence[Call]) -> list[Answer]:
+        """One HTTP request for all ``calls``; one or two more where a log-in is due.
+
+        :raises HttpError: for wrong options only (URL, certificate files); what the peer does is an outcome.
+        """
+        if self._login_data and (self._token is None or self._old_token()):
+            refused = self._login()
+            if refused:
+                return [refused] * len(calls)
+        answers = self._post(calls)
+        if self._login_data and all(answer.outcome == "unauthorized" for answer in answers):
+            refused = self._login()  # the token ended, or the node was restarted
+            return [refused] * len(calls) if refused else self._post(calls)
+        return answers
+
+    def get(self, path: str, max_bytes: int | None = None) -> tuple[str, int, str]:
+        """GET a path beside the endpoint (``/readiness``): outcome, HTTP status (0: none) and body."""
+        try:
+            response = self._request("GET", path, None, max_bytes)
+        except HttpError as exc:
+            return self._outcome(exc), exc.status or 0, ""
+        return _OF_STATUS.get(response.status, "ok"), response.status, response.text
+
+    def _post(self, calls: t.Sequence[Call]) -> list[Answer]:
+        wanted = [
+            {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
+            for number, (method, params) in enumerate(calls)
+        ]
+        try:
+            response = self._request("POST", None, json.dumps(wanted).encode())
+        except HttpError as exc:
+            return [Answer(self._outcome(exc), message=present(exc.msg, 200))] * len(calls)
+        return answers_of(response.status, response.body, len(calls))
+
+    def _request(self, method: str, path: str | None, body: bytes | None, max_bytes: int | None = None) -> t.Any:
+        headers = {"content-type": "application/json"} if body is not None else {}
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
+        self.requests += 1
+        return self._connection.request(
+            method,
+            None if path is None else self._path + path,
+            headers=headers,
+            body=body,
+            timeout=self._timeout,
+            connect_timeout=min(self._connect_timeout, self._timeout),
+            max_bytes=max_bytes or self._max_bytes,
+            idempotent=True,
+        )
+
+    def _outcome(self, exc: HttpError) -> str:
+        if exc.kind in ("bad_url", "bad_request", "tls_settings"):
+            raise exc  # wrong options, told to the one who gave them
+        # A stopped process fills the queue of its port: on the loopback no connection means that nobody accepts.
+        if exc.kind == "timeout_connect" and self.url.host.startswith(_LOOPBACK):
+            return "hang"
+        return _OF_HTTP_ERROR.get(exc.kind, "protocol")
+
+    def _old_token(self) -> bool:
+        return self._token_since is None or self._monotonic() - self._token_since > _TOKEN_AGE
+
+    def _login(self) -> Answer | None:
+        """Get a token. Returns what stands in the way."""
+        self._token = None
+        try:
+            response = self._request("POST", "/login", json.dumps(self._login_data).encode(), 65536)
+            if response.status == 200:
+                token = response.json()["token"]
+                self._token, self._token_since = str(token), self._monotonic()
+                return None
+        except HttpError as exc:
+            return Answer(self._outcome(exc), message=present(exc.msg, 200))
+        except (KeyError, TypeError):
+            return Answer("protocol", message="/login answered without a token")
+        if response.status == 400:
+            return Answer(
+                "unauthorized", message="/login: the node has no log-in by user name; give a token, or neither"
+            )
+        if response.status in (401, 403):
+            return Answer(_OF_STATUS[response.status], message=present(f"/login: {response.text}", 200))
+        return Answer("protocol", message=f"/login answered with HTTP status {response.status}")

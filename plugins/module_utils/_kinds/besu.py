@@ -1,0 +1,220 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kind ``besu``: what a Hyperledger Besu adds to the engine.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify, eta_seconds
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, LogView, plain, read_log
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import Track, fold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import (
+    YOUNG,
+    BesuVerdict,
+    Options,
+    Reference,
+    Unit,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment, Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Cause
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry
+
+# MESSAGE_ID of systemd, sd-messages.h: "Scheduled restart job".
+_RESTART_SCHEDULED = "5eb03494b6584870a536b337290809b3"
+_RESTART_WINDOW = 600.0
+_LOG_EVERY = 3.0
+_JOURNAL_LAG = 5.0
+_SETTLE = 1.0
+_FAILED = (m.ERROR, m.RESTARTING)
+# What systemd's own view already explains better than any line of a log.
+_OWN_CAUSES = ("suspended", "frozen", "unit_not_found", "unit_broken", "unhealthy", "crash_loop", "stop_killed")
+
+Reader = t.Callable[[t.Optional[NodeSample]], NodeSample]
+References = t.Callable[[], t.Sequence[Reference]]
+
+
+class BesuKind(Kind):
+    """One Besu. ``read`` looks at the node once; ``references`` looks at others of the same chain."""
+
+    name = "besu"
+    machine = m.BESU
+    waits = True
+
+    def __init__(
+        self, environment: Environment, options: Options, read: Reader, references: References | None = None
+    ) -> None:
+        self._environment = environment
+        self._options = options
+        self._read = read
+        self._references = references
+        self._track: Track | None = None
+        self._verdict: BesuVerdict | None = None
+        self._log: tuple[float, str, LogView] | None = None
+        self._failure: tuple[tuple[str, int, str], Cause | None] | None = None
+        self._restarts: tuple[int, int] | None = None
+
+    def refine(self, observation: Observation) -> Observation:
+        self._verdict = None
+        facts = observation.facts
+        if facts is None:
+            return observation
+        if observation.state == m.RUNNING:
+            return self._running(observation)
+        self._track = None
+        return self._failed(observation) if observation.state in _FAILED else observation
+
+    def _running(self, observation: Observation) -> Observation:
+        facts = observation.facts
+        invocation = facts.invocation if facts else ""
+        same = self._track is not None and self._track.invocation == invocation
+        sample = self._read(self._track.last if same and self._track else None)
+        self._track = track = fold(self._track, sample, invocation)
+        since = facts.moment("ActiveEnter") if facts else 0.0
+        unit = Unit(since=since or None, recent_restarts=self._recent_restarts(observation, sample))
+        references = self._references() if self._references else ()
+        verdict = classify(unit, track, self._options, references)
+        if verdict.wants_log:
+            verdict = classify(unit, track, self._options, references, self._read_log(observation, sample))
+        self._verdict = verdict
+        return replace(
+            observation,
+            state=verdict.state,
+            base_state=verdict.base_state,
+            reasons=(*verdict.reasons, *observation.reasons[:1]),
+            cause=verdict.cause,
+            details=verdict.details,
+        )
+
+    def _failed(self, observation: Observation) -> Observation:
+        """A unit that does not run: the node's last words say more than systemd's result."""
+        cause = self._cause_of_failure(observation)
+        loops = observation.state == m.RESTARTING and self._recent_restarts(observation, None) >= 2
+        if cause is None and not loops:
+            return observation
+        words = (f"{cause.summary}: {cause.evidence[0]}" if cause.evidence else cause.summary,) if cause else ()
+        own = observation.cause in _OWN_CAUSES
+        named = observation.cause if own or cause is None else cause.id
+        return replace(
+            observation,
+            cause="crash_loop" if loops else named,
+            reasons=(*observation.reasons, *words) if own or loops else (*words, *observation.reasons),
+        )
+
+    def _cause_of_failure(self, observation: Observation) -> Cause | None:
+        facts = observation.facts
+        if facts is None:
+            return None
+        key = (facts.invocation, facts.restarts, facts.active)
+        if self._failure is None or self._failure[0] != key:
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import diagnose
+
+            entries = self._environment.open_journal().invocation(self._environment.unit, facts.invocation).entries
+            found = diagnose(facts.properties, colourless(entries), rules=(*START_RULES, *GENERIC_RULES))
+            primary = found.primary
+            cause = None if primary is None or primary.id == "unknown" else primary
+            # The journal may be a moment behind systemd: that it says nothing yet is not kept.
+            self._failure = (key, cause) if cause is not None or (observation.age or 0.0) > _JOURNAL_LAG else None
+            return cause
+        return self._failure[1]
+
+    def _recent_restarts(self, observation: Observation, sample: NodeSample | None) -> int:
+        """Restarts of systemd's own in the last minutes; asked of the journal only where there were some at all."""
+        facts = observation.facts
+        if facts is None or facts.restarts < 2 or (sample is not None and not self._unproved(observation)):
+            return 0
+        if self._restarts is None or self._restarts[0] != facts.restarts:
+            since = self._environment.clock.wall() - _RESTART_WINDOW
+            records = self._environment.open_journal().manager_records([self._environment.unit], since=since)
+            count = sum(1 for entry in records.entries if entry.message_id == _RESTART_SCHEDULED)
+            self._restarts = (facts.restarts, min(count, facts.restarts))
+        return self._restarts[1]
+
+    def _unproved(self, observation: Observation) -> bool:
+        answered = self._track is not None and self._track.answered_at is not None
+        return not answered and (observation.age or 0.0) < YOUNG
+
+    def _read_log(self, observation: Observation, sample: NodeSample) -> LogView:
+        invocation = observation.facts.invocation if observation.facts else ""
+        if self._log is not None and self._log[1] == invocation and sample.at - self._log[0] < _LOG_EVERY:
+            return self._log[2]
+        records = self._environment.open_journal().invocation(self._environment.unit, invocation)
+        lines = [
+            LogLine(entry.timestamp, entry.message)
+            for entry in records.entries
+            if entry.invocation_id in (invocation, "") and not entry.from_manager
+        ]
+        view = read_log(lines)
+        self._log = (sample.at, invocation, view)
+        return view
+
+    def settle_time(self) -> float:
+        return 0.0 if self._verdict is None or self._verdict.settled else _SETTLE
+
+    def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Block]:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+
+        if observation.cause == "chain_stalled" and step.source == m.ERROR and step.action != "stop":
+            return (
+                Block(
+                    "chain_stalled",
+                    "; ".join(observation.reasons[:3]),
+                    "nothing at this node mends it: start the missing validators, see besu_network_info",
+                ),
+            )
+        return ()
+
+    def hopeless(self, observation: Observation, target: str) -> str | None:
+        if target == m.CONSENSUS and observation.details.get("validator") is False:
+            return f"{observation.details.get('address')} is not in the validator set"
+        return None
+
+    def poll_interval(self, observation: Observation, waited: float) -> float | None:
+        """Often at the start and near the end, seldom in the middle of a long sync."""
+        if observation.state != m.SYNCING:
+            return None
+        eta = self._eta(observation)
+        return min(max((eta or waited) / 20, 0.5), 10.0)
+
+    def progress(self, observation: Observation, target: str) -> t.Mapping[str, t.Any] | None:
+        details = observation.details
+        if "head" not in details:
+            return None
+        eta = self._eta(observation)
+        shown = {key: details.get(key) for key in ("head", "reference", "lag", "peers", "rate")}
+        return {**shown, "state": observation.state, "eta": None if eta is None else round(eta)}
+
+    def _eta(self, observation: Observation) -> float | None:
+        lag = observation.details.get("lag")
+        sample = self._track.last if self._track else None
+        period = self._options.block_period or (sample.bft.block_period if sample and sample.bft else None)
+        return eta_seconds(observation.details.get("rate"), lag, period) if lag else None
+
+    def causes(self) -> t.Sequence[t.Any]:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES, trouble_rules
+
+        return (
+            *START_RULES,
+            *trouble_rules(
+                lambda: self._verdict.cause if self._verdict else None,
+                lambda: self._verdict.reasons if self._verdict else (),
+            ),
+        )
+
+
+def colourless(entries: t.Sequence[Entry]) -> list[Entry]:
+    """Journal entries without the terminal colours of Besu's log, which hide its levels."""
+    return [replace(entry, message=plain(entry.message)) if "\x1b" in entry.message else entry for entry in entries]

@@ -24,10 +24,10 @@ PROPERTIES = (
     "SubState Result Type RemainAfterExit Restart NRestarts InvocationID Job MainPID ExecMainPID ExecMainCode "
     "ExecMainStatus StateChangeTimestampMonotonic ActiveEnterTimestampMonotonic ActiveExitTimestampMonotonic "
     "InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic ConditionResult ConditionTimestampMonotonic "
-    "AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup User Group TimeoutStopUSec StartLimitBurst "
-    "StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart RefuseManualStop LogLevelMax LogNamespace "
-    "StandardOutput StandardError LimitNOFILE MemoryMax TasksMax EnvironmentFiles WorkingDirectory StateDirectory LogsDirectory "
-    "CacheDirectory RuntimeDirectory ReadWritePaths"
+    "AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup User Group TimeoutStopUSec "
+    "StartLimitBurst StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart RefuseManualStop LogLevelMax "
+    "LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax EnvironmentFiles WorkingDirectory "
+    "StateDirectory LogsDirectory CacheDirectory RuntimeDirectory ReadWritePaths"
 ).split()
 
 _UNIT_NAME = re.compile(r"^[A-Za-z0-9:_.\\@-]{1,255}$")
@@ -222,8 +222,8 @@ def _parse(block: str) -> dict[str, str]:
     properties: dict[str, str] = {}
     for line in block.splitlines():
         key, equals, value = line.partition("=")
-        if equals:
-            properties[key] = value
+        if equals:  # a list may be printed as one line for each entry
+            properties[key] = f"{properties[key]} {value}" if key in properties else value
     return properties
 
 

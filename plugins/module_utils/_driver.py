@@ -26,6 +26,10 @@ def drive(module: AnsibleModule, make_kind: MakeKind = plain) -> None:
         host = Host(module.params["scope"])
         watched = host.watched(module.params, make_kind)
         request = _args.request(module.params, requester(), module.check_mode)
+        unknown = [state for state in request.expected_state if state not in watched.kind.machine.states]
+        if unknown:
+            states = ", ".join(watched.kind.machine.states)
+            raise LifecycleError(f"expected_state: {unknown[0]!r} is not a state; there are {states}")
         tools = Tools(host.systemd, host.ledger, host.clock, run_command)
         engine = Engine(watched, request, host.observer, tools, lambda seen: host.diagnose(watched, seen))
         outcome = engine.run()

@@ -245,7 +245,7 @@ def make_plan(machine: Machine, state: str, target: str, *, recovery: str = "res
     machine does not have.
     """
     goal = machine.targets[target]
-    if state == UNKNOWN:
+    if machine.states[state].name == UNKNOWN:
         return Plan(refusal="the state could not be observed", hint="mend the observation first; see reasons")
     if target == "reset" and state != ERROR:
         goal = goal | {state}

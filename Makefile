@@ -20,12 +20,12 @@ VENV_bench := core
 
 STEPS = "$$(tools/find-python 3.13 3.14 3.12)" -m tools.run_steps
 
-.PHONY: help demo test $(PARTS) venvs system build format changelog lock clean distclean
+.PHONY: help demo test $(PARTS) venvs system build format guides changelog lock clean distclean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
 	@echo "parts:         $(PARTS)"
-	@echo "others:        format (rewrite the Python files), build (the artefact), changelog, lock (newer tools), clean, distclean"
+	@echo "others:        format (rewrite the Python files), build (the artefact), guides (generated parts), changelog, lock (newer tools), clean, distclean"
 
 demo: system venv-core
 	@PATH="$(CURDIR)/.venvs/core/bin:$$PATH" tests/demo/run
@@ -51,6 +51,9 @@ build: venv-core
 
 format: venv-lint
 	@.venvs/lint/bin/ruff check --fix . ; .venvs/lint/bin/ruff format .
+
+guides: venv-core
+	@PYTHONPATH="$(CURDIR)/.build/link" .venvs/core/bin/python -m tools.generate_docs
 
 changelog: venv-lint
 	@PATH="$(CURDIR)/.venvs/lint/bin:$$PATH" tools/changelog

@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guides say what the code has."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.generate_docs import GUIDES, PARTS, generated
+
+NAMES = sorted(path.name for path in GUIDES.glob("*.rst"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_generated_parts_are_those_of_the_code(name: str) -> None:
+    text = (GUIDES / name).read_text(encoding="utf-8")
+    assert generated(text) == text, "run 'make guides'"
+
+
+def test_every_part_is_in_a_guide() -> None:
+    text = "".join((GUIDES / name).read_text(encoding="utf-8") for name in NAMES)
+    assert [part for part in PARTS if f".. begin generated: {part}\n" not in text] == []

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the parts of the guides that follow from the code: states, edges, guards, causes, options of services.
+
+generate_docs            rewrite them
+generate_docs --check    say which differ, and fail
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import typing as t
+from pathlib import Path
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import GUARDS
+
+GUIDES = Path(__file__).parent.parent / "docs" / "docsite" / "rst"
+BLOCK = re.compile(r"(?<=\.\. begin generated: )(\w+)\n.*?(?=\.\. end generated)", re.DOTALL)
+
+
+def table(header: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> str:
+    """A list-table."""
+    lines = [".. list-table::", "  :header-rows: 1", ""]
+    for row in [header, *rows]:
+        lines += [f"  {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
+
+
+def states() -> str:
+    """Every state once, with the machine that has it."""
+    rows = []
+    for machine in m.MACHINES.values():
+        for state in machine.states.values():
+            if machine is m.GENERIC or state.name not in m.GENERIC.states:
+                kind = "all" if machine is m.GENERIC else machine.name
+                rows.append(
+                    (f"``{state.name}``", kind, f"``{state.base}``", str(state.index), state.meaning,
+                     state.typical, state.verified_by)
+                )  # fmt: skip
+    return table(("State", "Kinds", "Base state", "Index", "Meaning", "Typical duration", "Verified by"), rows)
+
+
+def diagram(machine: m.Machine) -> str:
+    """The machine as text: each state, and where its edges lead."""
+    lines = ["::", ""]
+    for state in machine.states:
+        leaving = [e for e in machine.edges if e.source == state]
+        for i, edge in enumerate(leaving):
+            arrow = f"--{edge.trigger}-->" if edge.who == m.OPERATOR else f"..{edge.trigger}..>"
+            lines.append(f"  {state if i == 0 else '':<13}{arrow:<28} {edge.target}")
+    return "\n".join(lines) + "\n"
+
+
+def guards() -> str:
+    """The guards in their order, in the words of their docstrings."""
+    rows = [(f"``{name}``", " ".join((guard.__doc__ or "").split())) for name, guard in GUARDS]
+    return table(("Guard", "Holds when"), [*rows, ("``config_check``", "The configured check ends with 0.")])
+
+
+def causes() -> str:
+    """The causes that a diagnosis can name."""
+    seen: dict[str, tuple[str, str, str, str, str]] = {}
+    for rule in GENERIC_RULES:
+        row = (f"``{rule.cause}``", rule.category, rule.klass, rule.summary, rule.next_step)
+        seen.setdefault(rule.cause, row)
+    return table(("Cause", "Category", "Class", "Meaning", "Next step"), seen.values())
+
+
+def options() -> str:
+    """The options that every service may have in the inventory, with their defaults."""
+    rows = []
+    for name, spec in {**_args.WATCH_OPTIONS, **_args.DRIVE_OPTIONS}.items():
+        default = spec.get("default")
+        shown = "required" if spec.get("required") else "" if default is None else f"``{default}``"
+        rows.append((f"``{name}``", spec["type"], shown, ", ".join(f"``{c}``" for c in spec.get("choices", ()))))
+    return table(("Option", "Type", "Default", "Choices"), rows)
+
+
+PARTS: dict[str, t.Callable[[], str]] = {
+    "states": states,
+    "diagram_generic": lambda: diagram(m.GENERIC),
+    "diagram_besu": lambda: diagram(m.BESU),
+    "diagram_cloudflared": lambda: diagram(m.CLOUDFLARED),
+    "guards": guards,
+    "causes": causes,
+    "options": options,
+}
+
+
+def generated(text: str) -> str:
+    """The guide with its generated parts made anew. Raises KeyError for a part that nothing makes."""
+    return BLOCK.sub(lambda found: f"{found[1]}\n\n{PARTS[found[1]]()}\n", text)
+
+
+def main() -> int:
+    stale = []
+    for guide in sorted(GUIDES.glob("*.rst")):
+        text = guide.read_text(encoding="utf-8")
+        fresh = generated(text)
+        if fresh != text:
+            stale.append(guide.name)
+            if "--check" not in sys.argv:
+                guide.write_text(fresh, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        print(f"not as the code has it: {', '.join(stale)}; run 'make guides'")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

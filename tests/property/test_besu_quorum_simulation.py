@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ten thousand networks under faults, with two controllers: the guard and the reservation never break a quorum."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum
+from ansible_collections.chainops.lifecycle.tests.property.besu_chain_model import Tally, simulate
+
+NETWORKS = 10_000
+
+
+def lines(tally: Tally) -> str:
+    counts = "\n".join(f"  {name}: {count}" for name, count in sorted(tally.counts.items()))
+    reasons = "\n".join(f"  {count} x {reason}" for reason, count in tally.refusals.most_common())
+    return f"\n{counts}\nquorums broken by us: {len(tally.broken)}\nrefused though it was safe, because:\n{reasons}"
+
+
+def test_two_controllers_never_break_a_quorum(capsys: pytest.CaptureFixture[str]) -> None:
+    tally = simulate(NETWORKS)
+    with capsys.disabled():
+        print(lines(tally))
+    assert tally.broken == []
+    assert tally.counts["networks"] == NETWORKS
+    # The world was no paradise, and the guard no wall.
+    assert tally.counts["refused rightly"] > NETWORKS / 10
+    assert tally.counts["restart"] > NETWORKS
+    assert tally.counts["refused though safe"] < tally.counts["allowed"] / 5
+
+
+def test_three_controllers_do_not_either() -> None:
+    assert simulate(500, controllers=3, seed=1_000_000).broken == []
+
+
+def test_the_model_shows_the_harm_without_a_reservation() -> None:
+    """Two controllers that only look, and look well, stop two different validators at once."""
+    assert len(simulate(1000, reserve=False).broken) > 50
+
+
+def test_the_model_shows_the_harm_of_a_guard_that_believes_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quorum, "absence", lambda view, member: "")
+    assert len(simulate(300).broken) > 5
+
+
+def test_one_controller_that_is_alone_gets_its_work_done() -> None:
+    """Without faults and rivals the guard stands in nobody's way but where the arithmetic does."""
+    tally = simulate(300, controllers=1, seconds=120.0, seed=77)
+    assert tally.broken == []
+    assert tally.counts["not reserved"] < tally.counts["judged"] / 3

@@ -11,7 +11,6 @@ drive every wait without sleeping and every command without a host.
 
 from __future__ import annotations
 
-import getpass
 import os
 import select
 import signal
@@ -191,8 +190,18 @@ def _communicate(process: subprocess.Popen[bytes], deadline: float, stdin: bytes
     return Completed(None if timed_out else process.returncode, stdout, stderr, timed_out, truncated)
 
 
+def state_dir(user: bool) -> str:
+    """Where the collection keeps its records on this host: of the system, or of the calling user."""
+    if not user:
+        return "/var/lib/chainops-lifecycle"
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return f"{state}/chainops-lifecycle"
+
+
 def requester() -> str:
     """Who asks, for the lock and the record on the host: the user, and where the connection comes from."""
+    import getpass
+
     user = os.environ.get("SUDO_USER") or getpass.getuser()
     peer = os.environ.get("SSH_CONNECTION", "").split()
     return f"{user} from {peer[0]}" if peer else user

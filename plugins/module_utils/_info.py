@@ -52,18 +52,25 @@ def _observe(described: t.Sequence[Described], diagnose: str) -> list[dict[str, 
 def _row(
     host: Host, watched: Watched, seen: Observation, params: t.Mapping[str, t.Any], diagnose: str
 ) -> dict[str, t.Any]:
+    row = {**seen.as_dict(), "hold": None}
+    row["attempts"] = {"used": 0, "allowed": params["max_attempts"], "window": params["attempt_window"], "next_in": 0.0}
+    if host.has_records():
+        row.update(_records(host, watched, params))
+    if diagnose == "always" or (diagnose == "errors" and seen.state in _TROUBLED):
+        row["diagnosis"] = host.diagnose(watched, seen).as_dict()
+    return row
+
+
+def _records(host: Host, watched: Watched, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What is kept on the host about the service."""
     from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import budget
 
-    row = seen.as_dict()
     hold = host.ledger.hold(watched.unit)
-    row["hold"] = hold.as_dict() if hold else None
-    row["attempts"] = budget(
+    spent = budget(
         host.ledger.attempts(watched.unit),
         wall=host.clock.wall(),
         allowed=params["max_attempts"],
         window=params["attempt_window"],
         backoff=params["attempt_backoff"],
-    ).as_dict()
-    if diagnose == "always" or (diagnose == "errors" and seen.state in _TROUBLED):
-        row["diagnosis"] = host.diagnose(watched, seen).as_dict()
-    return row
+    )
+    return {"hold": hold.as_dict() if hold else None, "attempts": spent.as_dict()}

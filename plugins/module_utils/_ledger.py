@@ -20,10 +20,8 @@ import tempfile
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, LifecycleError, state_dir
 
-STATE_DIR = "/var/lib/chainops-lifecycle"
-RUN_DIR = "/run/chainops-lifecycle"
 HOST = "_host"
 _KEEP_ATTEMPTS = 50
 _LOCK_TEXT = 4096
@@ -120,18 +118,16 @@ def settled_attempts(attempts: t.Sequence[Attempt]) -> t.Sequence[Attempt]:
 class Ledger:
     """The files of one host (or of one user) for one unit."""
 
-    def __init__(self, clock: Clock, state_dir: str = STATE_DIR, run_dir: str = RUN_DIR) -> None:
+    def __init__(self, clock: Clock, records: str, run_dir: str) -> None:
         self._clock = clock
-        self._state_dir = state_dir
+        self._state_dir = records
         self._run_dir = run_dir
 
     @classmethod
     def for_scope(cls, clock: Clock, user: bool) -> Ledger:
         """The ledger of the system, or of the calling user."""
-        if not user:
-            return cls(clock)
-        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-        return cls(clock, f"{state}/chainops-lifecycle", f"/run/user/{os.getuid()}/chainops-lifecycle")
+        run_dir = f"/run/user/{os.getuid()}/chainops-lifecycle" if user else "/run/chainops-lifecycle"
+        return cls(clock, state_dir(user), run_dir)
 
     def attempts(self, unit: str) -> tuple[Attempt, ...]:
         return tuple(Attempt(**row) for row in self._read("attempts", unit, []))

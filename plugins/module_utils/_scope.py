@@ -11,11 +11,17 @@ is needed: looking at a healthy fleet has to cost little more than a ping.
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, SystemClock, run_command
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import (
+    Clock,
+    SystemClock,
+    run_command,
+    state_dir,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment, Kind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
@@ -56,6 +62,10 @@ class Host:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Ledger
 
         return Ledger.for_scope(self.clock, self._user)
+
+    def has_records(self) -> bool:
+        """Whether anything has ever been kept on this host: most hosts of a healthy fleet have nothing."""
+        return os.path.isdir(state_dir(self._user))
 
     def watched(self, params: t.Mapping[str, t.Any], make_kind: MakeKind, where: str = "") -> Watched:
         """The service that options describe. Raises LifecycleError naming the option that is wrong."""

@@ -43,14 +43,19 @@ _value:
 
 import typing as t
 
+from ansible.errors import AnsibleFilterError
+
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
 
 
 def _in_need(observations: t.Any, described: t.Any) -> list[dict[str, t.Any]]:
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in described]
-    rows = _fleet.read_fleet({"": {"services": observations}}, {"": entries})
+    rows = {row.service: row for row in _fleet.read_fleet({"": {"services": observations}}, {"": entries})}
     found: list[dict[str, t.Any]] = []
-    for entry, row in zip(entries, rows, strict=True):
+    for entry in entries:
+        row = rows.get(entry["name"])
+        if row is None:
+            raise AnsibleFilterError(f"{entry['name']} is described and was not observed; observe the same services")
         if row.verdict != _fleet.IN_NEED:
             continue
         causes = [cause["id"] for cause in (row.observation.get("diagnosis") or {}).get("causes", ())]

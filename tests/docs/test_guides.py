@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+import yaml
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._services import describe
 from tools.generate_docs import GUIDES, PARTS, generated
 
 NAMES = sorted(path.name for path in GUIDES.glob("*.rst"))
@@ -21,3 +25,10 @@ def test_the_generated_parts_are_those_of_the_code(name: str) -> None:
 def test_every_part_is_in_a_guide() -> None:
     text = "".join((GUIDES / name).read_text(encoding="utf-8") for name in NAMES)
     assert [part for part in PARTS if f".. begin generated: {part}\n" not in text] == []
+
+
+def test_the_inventory_of_the_guide_describes_services() -> None:
+    text = (GUIDES / "guide_services.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:  .*\n|\n)+)", text, re.MULTILINE)
+    services = yaml.safe_load(blocks[0])["all"]["vars"]["lifecycle_services"]
+    assert [service.params["name"] for service in describe(services)] == ["api", "worker", "cron"]

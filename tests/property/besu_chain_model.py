@@ -149,6 +149,7 @@ class World:
             validators=tuple(self.members),
             next_validators=tuple(self.next_members),
             last_proposed=dict(self.proposed),
+            proposed_to=self.block.number,
         )
 
     def lists(self, node: Node, other: Node) -> bool:

@@ -183,13 +183,26 @@ TROUBLES: dict[str, Trouble] = {
 }  # fmt: skip
 
 
-def trouble_rules(cause: t.Callable[[], str | None], reasons: t.Callable[[], t.Sequence[str]]) -> tuple[Rule, ...]:
-    """Rules that hold where the node itself was seen to be in one of TROUBLES. Both arguments are asked later."""
+def trouble_rules(
+    cause: t.Callable[[], str | None], reasons: t.Callable[[], t.Sequence[str]], refuses: t.Callable[[], bool]
+) -> tuple[Rule, ...]:
+    """Rules that hold where the node itself was seen to be in one of TROUBLES. The arguments are asked later.
+
+    ``refuses``: whether a sync is stuck because the node holds a block of the chain invalid, which no restart helps.
+    """
 
     def shows(name: str) -> t.Callable[[Case], Found | None]:
         return lambda _case: Found(tuple(reasons())) if cause() == name else None
 
-    return tuple(
-        Rule(name, x.category, x.klass, x.summary, x.next_step, facts=shows(name), rank=75, running=True)
-        for name, x in TROUBLES.items()
+    def never(_case: Case) -> Found | None:
+        return Found(tuple(reasons())) if cause() == "stuck_sync" and refuses() else None
+
+    stuck = TROUBLES["stuck_sync"]
+    refused = "it holds a block of the chain invalid, so that its sync can never end"
+    return (
+        Rule("stuck_sync", CONFIGURATION, HARD, refused, stuck.next_step, facts=never, rank=76, running=True),
+        *(
+            Rule(name, x.category, x.klass, x.summary, x.next_step, facts=shows(name), rank=75, running=True)
+            for name, x in TROUBLES.items()
+        ),
     )

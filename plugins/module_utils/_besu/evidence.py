@@ -69,7 +69,10 @@ def consensus_calls(group: str) -> dict[str, Call]:
 
 @dataclass(frozen=True)
 class NodeSample:
-    """One look. ``rpc``: the outcome of the request as a whole; ``outcomes``: of the calls that were not ok."""
+    """One look. ``rpc``: the outcome of the request as a whole; ``outcomes``: of the calls that were not ok.
+
+    ``proposed_to``: up to which block ``last_proposed`` and the head's miner know.
+    """
 
     at: float
     wall: float
@@ -92,6 +95,7 @@ class NodeSample:
     validators: tuple[str, ...] | None = None
     next_validators: tuple[str, ...] | None = None
     last_proposed: t.Mapping[str, int] | None = None
+    proposed_to: int | None = None
     state_available: bool | None = None
     metrics: t.Mapping[str, float] | None = None
     metrics_outcome: str | None = None
@@ -190,7 +194,8 @@ def sample_from(
     bft = bft_config(node_info) or (before.bft if before else None)
     group = _group(answers, bft) or (before.group if before else None)
     syncing = ok("eth_syncing")
-    genesis = block(ok("genesis")) or _when_zero(block(ok("head")))
+    head, made = block(ok("head")), signers(ok(f"{group}:signers"))
+    genesis = block(ok("genesis")) or _when_zero(head)
     enode = ok("net_enode") or get(node_info, "enode") or get(node_info, "id")
     return NodeSample(
         at=at,
@@ -198,7 +203,7 @@ def sample_from(
         rpc=whole,
         rpc_message=message,
         outcomes={label: answer.outcome for label, answer in answers.items() if answer.outcome != "ok"},
-        head=block(ok("head")),
+        head=head,
         genesis=get(get(get(node_info, "protocols"), "eth"), "genesis")
         or _hash_of(genesis)
         or _kept(before, "genesis"),
@@ -215,7 +220,8 @@ def sample_from(
         group=group,
         validators=addresses(ok(f"{group}:latest")),
         next_validators=addresses(ok(f"{group}:pending")),
-        last_proposed=signers(ok(f"{group}:signers")),
+        last_proposed=made,
+        proposed_to=head.number if head is not None and made is not None else None,
         state_available=_state(answers.get("state")),
         **values,
     )

@@ -33,6 +33,7 @@ _WORLD_STATE = re.compile(
     r"World State Root does not match|parent world state .{0,90} is not available"
     r"|identified a problem with its worldstate database"
 )
+_NODE_ADDRESS = re.compile(r"Node address (0x[0-9a-fA-F]{40})\b")
 _RPC_OFF = re.compile(r"JsonRpcConfiguration\{enabled=false")
 
 
@@ -72,6 +73,7 @@ class LogView:
     out_of_memory: str = ""
     world_state: str = ""
     rpc_off: bool = False
+    node_address: str | None = None
     evidence: tuple[str, ...] = field(default_factory=tuple)
 
     def round_since(self, moment: float) -> int | None:
@@ -106,6 +108,8 @@ def read_log(lines: t.Iterable[LogLine]) -> LogView:
             found["out_of_memory"] = present(text, 300)
         elif _WORLD_STATE.search(text):
             found["world_state"] = present(text, 300)
+        elif _NODE_ADDRESS.search(text):
+            found["node_address"] = text.rpartition("0x")[1] + text.rpartition("0x")[2][:40].lower()
         elif _RPC_OFF.search(text):
             found["rpc_off"] = True
         elif _PROGRESS.search(text) and "ERROR" not in text:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
@@ -71,6 +71,7 @@ class ChainView:
     head: int | None = None
     head_age: float | None = None
     last_proposed: t.Mapping[str, int] = field(default_factory=dict)
+    proposed_to: int = 0
     followers: t.Mapping[str, bool] = field(default_factory=dict)
     linked: frozenset[str] = frozenset()
     versions: t.Mapping[str, str] = field(default_factory=dict)
@@ -93,10 +94,10 @@ def chain_view(looks: t.Sequence[tuple[NodeSample, NodeSample]]) -> ChainView:
     for _first, last in asked:
         versions.update({p.address: p.version for p in last.peers or () if p.address and p.version})
         linked.update(p.address for p in last.peers or () if p.address)
-    for _first, last in top:
-        made = dict(last.last_proposed or {})
-        if last.head and last.head.miner:
-            made[last.head.miner] = last.head.number
+    for sample in (look for pair in top for look in pair):
+        made = dict(sample.last_proposed or {})
+        if sample.head and sample.head.miner:
+            made[sample.head.miner] = sample.head.number
         for address, number in made.items():
             proposed[address] = max(number, proposed.get(address, 0))
     versions.update({last.address: last.version for _first, last in asked if last.address and last.version})
@@ -108,6 +109,7 @@ def chain_view(looks: t.Sequence[tuple[NodeSample, NodeSample]]) -> ChainView:
         head=best,
         head_age=None if newest.head_time is None else newest.wall - newest.head_time,
         last_proposed=proposed,
+        proposed_to=max((last.proposed_to or 0 for _first, last in top), default=0),
         followers=_followers(looks, best),
         silent=sum(1 for first, last in looks if last.rpc != "ok" and not (last.address or first.address)),
         linked=frozenset(linked),
@@ -152,7 +154,7 @@ def absence(view: ChainView, member: str) -> str:
     """Why a member is not shown to take part; empty where it is."""
     members = view.next_validators or ()
     last = view.last_proposed.get(member)
-    if last is None or (view.head or 0) - last >= len(members):
+    if last is None or view.proposed_to - last >= len(members):
         return f"proposed none of the last {len(members)} blocks"
     if member in view.followers:
         return "" if view.followers[member] else "does not have the head that the others have"
@@ -174,41 +176,55 @@ class QuorumVerdict:
     which: tuple[str, ...] = ()
 
 
+def assess(view: ChainView, pace: Pace) -> QuorumVerdict:
+    """How many members may stop now, whoever they are; ``safe``: one at least."""
+    members = view.next_validators
+    if not members:
+        return QuorumVerdict(False, "the validator set is not known: a node with the QBFT or IBFT API is needed", "?")
+    n, needed, part = len(members), quorum(len(members)), taking_part(view)
+    missing = {member: absence(view, member) for member in members if member not in part}
+    arithmetic = f"{len(part)} of {n} take part, quorum ceil(2*{n}/3) = {needed}"
+    obstacle = _obstacle(view, pace, members)
+    doubtful = min(view.silent, sum(1 for member in part if member not in view.followers))
+    spare = 0 if obstacle else max(len(part) - doubtful - needed, 0)
+    reason = obstacle or (
+        "" if spare else "as many take part as are needed" if len(part) >= needed else "quorum is lost"
+    )
+    return QuorumVerdict(spare > 0, reason, arithmetic, n, needed, part, missing, spare, part if spare else ())
+
+
 def judge(view: ChainView, target: str | None, pace: Pace, *, target_runs: bool = True) -> QuorumVerdict:
     """May ``target`` (its address) be stopped now? Refuses whatever it cannot prove.
 
     ``target_runs`` False: its process is not there, so nothing is taken away.
     """
+    whole = assess(view, pace)
     members = view.next_validators
     if not members:
-        return QuorumVerdict(False, "the validator set is not known: a node with the QBFT or IBFT API is needed", "?")
-    n, needed = len(members), quorum(len(members))
-    part = taking_part(view)
-    missing = {member: absence(view, member) for member in members if member not in part}
-    left = [member for member in part if member != target]
-    arithmetic = f"{len(part)} of {n} take part, {len(left)} without it, quorum ceil(2*{n}/3) = {needed}"
+        return whole
+    left = [member for member in whole.taking_part if member != target]
+    counts = f"{len(whole.taking_part)} of {whole.members} take part, {len(left)} without it"
+    arithmetic = f"{counts}, quorum ceil(2*{whole.members}/3) = {whole.quorum}"
 
     def say(safe: bool, reason: str) -> QuorumVerdict:
-        spare = max(len(part) - needed, 0) if not obstacle else 0
-        which = part if spare else ()
-        return QuorumVerdict(safe, reason, arithmetic, n, needed, part, missing, spare, which)
+        return replace(whole, safe=safe, reason=reason, arithmetic=arithmetic)
 
-    obstacle = _obstacle(view, pace, members)
     if target is None:
         return say(False, "the node's own address is not known: give the option address")
     if target not in members and target not in (view.validators or ()) and not view.disagreement:
         return say(True, "it is no validator: nothing is taken from the quorum")
     if not target_runs:
         return say(True, "it does not run: nothing is taken from the quorum")
+    obstacle = _obstacle(view, pace, members)
     if obstacle:
         return say(False, obstacle)
-    doubtful = min(view.silent, sum(1 for member in left if member not in view.followers))
-    if len(left) - doubtful < needed <= len(left):
-        return say(False, f"{view.silent} of the nodes that were asked do not answer and may be among those left")
-    if target not in part and len(left) >= needed:
-        return say(True, "it does not take part: nothing is taken from the quorum")
-    if len(left) < needed:
+    if len(left) < whole.quorum:
         return say(False, "the chain would stop: too few would be left")
+    doubtful = min(view.silent, sum(1 for member in left if member not in view.followers))
+    if len(left) - doubtful < whole.quorum:
+        return say(False, f"{view.silent} of the nodes that were asked do not answer and may be among those left")
+    if target not in whole.taking_part:
+        return say(True, "it does not take part: nothing is taken from the quorum")
     return say(True, "enough are left")
 
 

@@ -64,7 +64,7 @@ class Answer(t.NamedTuple):
     message: str = ""
 
 
-Call = t.Tuple[str, t.Sequence[t.Any]]  # noqa: UP006
+Call = tuple[str, t.Sequence[t.Any]]
 
 
 def answer_of(reply: t.Any) -> Answer:
@@ -75,8 +75,10 @@ def answer_of(reply: t.Any) -> Answer:
     if error is not None:
         code = error.get("code") if isinstance(error, dict) else None
         code = code if isinstance(code, int) and not isinstance(code, bool) else None
+        if code in _OF_CODE:
+            return Answer(_OF_CODE[code], None, code)
         text = error.get("message", "") if isinstance(error, dict) else error
-        return Answer(_OF_CODE.get(code or 0, "rpc_error"), None, code, present(str(text), 200))
+        return Answer("rpc_error", None, code, present(str(text), 200))
     if "result" not in reply:
         return Answer("protocol", message="neither result nor error")
     return Answer("ok", reply["result"])

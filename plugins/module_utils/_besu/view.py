@@ -200,6 +200,8 @@ def with_details(v: View, verdict: BesuVerdict) -> BesuVerdict:
         "rpc": now.rpc,
         "missing": missing(now),
     }
+    if verdict.cause == "stuck_sync" and v.log.invalid_since:
+        shown["refused_block"] = v.log.invalid_block or -1
     if v.log.rounds:
         shown["rounds"] = {r.address: r.number for r in v.log.rounds}
     return replace(verdict, details={key: value for key, value in shown.items() if value is not None})

@@ -27,6 +27,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base imp
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 
 if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.guarding import QuorumGuard
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import Pace
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
     from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry
@@ -37,6 +39,7 @@ _RESTART_WINDOW = 600.0
 _LOG_EVERY = 3.0
 _JOURNAL_LAG = 5.0
 _SETTLE = 1.0
+_TAKING = ("stop", "restart", "reset")
 _FAILED = (m.ERROR, m.RESTARTING)
 # What systemd's own view already explains better than any line of a log.
 _OWN_CAUSES = ("suspended", "frozen", "unit_not_found", "unit_broken", "unhealthy", "crash_loop", "stop_killed")
@@ -53,12 +56,19 @@ class BesuKind(Kind):
     waits = True
 
     def __init__(
-        self, environment: Environment, options: Options, read: Reader, references: References | None = None
+        self,
+        environment: Environment,
+        options: Options,
+        read: Reader,
+        references: References | None = None,
+        quorum_guard: t.Callable[[], QuorumGuard] | None = None,
     ) -> None:
         self._environment = environment
         self._options = options
         self._read = read
         self._references = references
+        self._quorum_guard = quorum_guard
+        self.quorum: t.Any = None
         self._track: Track | None = None
         self._verdict: BesuVerdict | None = None
         self._log: tuple[float, str, LogView] | None = None
@@ -165,21 +175,38 @@ class BesuKind(Kind):
         return 0.0 if self._verdict is None or self._verdict.settled else _SETTLE
 
     def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Block]:
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+        """The quorum, before a validator whose process is there is taken away."""
+        facts = observation.facts
+        gone = facts is None or facts.active in ("inactive", "failed") or facts.sub.startswith("auto-restart")
+        if gone or step.action not in _TAKING or self._quorum_guard is None:
+            return ()
+        sample = self._track.last if self._track else None
+        if sample is not None and self._verdict is not None and self._verdict.details.get("validator") is False:
+            return ()
+        block, self.quorum = self._quorum_guard().check(sample, self._pace(), lambda: self._log_now(observation))
+        return () if block is None else (block,)
 
-        if observation.cause == "chain_stalled" and step.source == m.ERROR and step.action != "stop":
-            return (
-                Block(
-                    "chain_stalled",
-                    "; ".join(observation.reasons[:3]),
-                    "nothing at this node mends it: start the missing validators, see besu_network_info",
-                ),
-            )
-        return ()
+    def _pace(self) -> Pace:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import Pace
+
+        bft = self._track.last.bft if self._track else None
+        period = self._options.block_period or (bft.block_period if bft else None) or 2.0
+        timeout = self._options.request_timeout or (bft.request_timeout if bft else None) or 2 * period
+        limit = self._verdict.details.get("head_age_limit") if self._verdict else None
+        return Pace(period, timeout, float(limit or period + 3 * timeout))
+
+    def _log_now(self, observation: Observation) -> LogView:
+        return self._read_log(observation, self._track.last) if self._track else LogView()
 
     def hopeless(self, observation: Observation, target: str) -> str | None:
         if target == m.CONSENSUS and observation.details.get("validator") is False:
             return f"{observation.details.get('address')} is not in the validator set"
+        return None
+
+    def proof(self, before: Observation, after: Observation, target: str) -> str | None:
+        was, now = before.details.get("head"), after.details.get("head")
+        if was is not None and now is not None and now < was:
+            return f"its head is {now}, and was {was} before"
         return None
 
     def poll_interval(self, observation: Observation, waited: float) -> float | None:
@@ -211,8 +238,34 @@ class BesuKind(Kind):
             *trouble_rules(
                 lambda: self._verdict.cause if self._verdict else None,
                 lambda: self._verdict.reasons if self._verdict else (),
+                lambda: "refused_block" in self._verdict.details if self._verdict else False,
             ),
         )
+
+
+def make_besu(environment: Environment, params: t.Mapping[str, t.Any]) -> BesuKind:
+    """The kind that options describe. Raises LifecycleError naming the option that is wrong."""
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import access
+
+    access.check_options(params)
+    clock = environment.clock
+    reader, others = access.NodeReader(params, clock), access.OtherNodes(params, clock)
+    options = access.judge_options(params)
+
+    def guard() -> QuorumGuard:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.guarding import QuorumGuard
+
+        return QuorumGuard(
+            clock,
+            lambda: reader(None),
+            lambda: others.samples(fresh=True),
+            address=options.address,
+            reservation=params["reservation"],
+            quorum_lost=params["quorum_lost"],
+        )
+
+    guarded = params["quorum_guard"] == "enforce" and params["validator"] is not False
+    return BesuKind(environment, options, reader, others if others.clients else None, guard if guarded else None)
 
 
 def colourless(entries: t.Sequence[Entry]) -> list[Entry]:

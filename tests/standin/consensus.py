@@ -58,7 +58,7 @@ class Consensus:
         self.votes: dict[str, bool] = {}
         self.active = False
         self.halted = False
-        self.on_block: Callable[[Block], None] = lambda block: None
+        self.on_block: Callable[[Block], bool] = lambda block: True
         self._network = network
         self._version = version
         self._scale = scale
@@ -297,7 +297,8 @@ class Consensus:
                 _THREAD,
             )
         done = "Produced" if block.miner == self.address else "Imported"
-        self.on_block(block)
+        if not self.on_block(block):
+            return
         self._log.note(
             "QbftBesuControllerBuilder",
             f"{done} empty block #{block.number:,} / 0 tx / 0 pending / 0 (0.0%) gas / ({block.hash})",

@@ -27,7 +27,8 @@ class Faults:
     node addresses or IP addresses alone. stall_import: no block is imported. clock_skew: added to this node's clock.
     disk_full: the next write finds no space. exit_with: the process ends at once with this code; signal: by this
     signal (both as often as the process starts, so clear them). slow_stop: added to a stop. rpc_delay: before each
-    answer. rpc_status: every RPC request is answered with this HTTP status. start_delay: before the ports open.
+    answer. rpc_status: every RPC request is answered with this HTTP status. start_delay: before the ports open;
+    p2p_delay: between RPC and peering.
     invalid_block: this node refuses the block of that number. sync_rate, snap_rate: blocks a second.
     """
 
@@ -46,6 +47,7 @@ class Faults:
     rpc_delay: float = 0.0
     rpc_status: int | None = None
     start_delay: float = 0.0
+    p2p_delay: float = 0.0
     invalid_block: int | None = None
     sync_rate: float | None = None
     snap_rate: float | None = None

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from . import texts, tls
 from .block import Block
@@ -46,6 +47,7 @@ class Node:
         self._tasks: list[asyncio.Task[None]] = []
         self._files: list[Path] = []
         self._view: View | None = None
+        self._lock: TextIO | None = None
 
     async def run(self) -> int:
         """Live, and return the exit code."""
@@ -71,6 +73,7 @@ class Node:
     async def _start(self) -> None:
         options, log = self._options, self._log
         prepared = await Start(options, log, self._faults.read(), environment()).run()
+        self._lock = prepared.lock
         await asyncio.sleep(self._faults.current.start_delay)
         view = self._assemble(prepared)
         self._view = view
@@ -140,10 +143,11 @@ class Node:
         if view.allowlist is not None:
             network.allowed = frozenset(node.removeprefix("enode://")[:128].lower() for node in view.allowlist)
 
-    def _import(self, block: Block, announce: bool) -> None:
+    def _import(self, block: Block, announce: bool) -> bool:
+        """Append to the chain and tell everybody; whether the node lives to tell."""
         view = self._view
-        if view is None:
-            return
+        if view is None or self._ended.done():
+            return False
         try:
             if self._faults.current.disk_full:
                 raise DiskFull(str(self._options.data_path / "database/000004.log"))
@@ -151,12 +155,13 @@ class Node:
         except DiskFull as full:
             texts.disk_full(self._log, full.path, "EthScheduler-Services-5 (importBlock)")
             self.end(1)
-            return
+            return False
         if announce:
             for peer in list(view.network.peers.values()):
                 if peer.announced < block.number:
                     view.network.send(peer, {"t": "new", "block": block.wire()})
         view.consensus.head_changed()
+        return True
 
     async def _services(self, view: View) -> None:
         options, log = self._options, self._log
@@ -199,7 +204,7 @@ class Node:
         log, port = self._log, view.enode.port
         for node in prepared.bootnodes:
             view.network.learn(node)
-        await asyncio.sleep(0.05 * self._options.scale)
+        await asyncio.sleep(0.05 * self._options.scale + self._faults.current.p2p_delay)
         await view.network.start()
         thread = "nioEventLoopGroup-2-1"
         log.note("RlpxAgent", f"P2P RLPx agent started and listening on /[0:0:0:0:0:0:0:0]:{port}.", thread)

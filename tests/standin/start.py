@@ -191,7 +191,8 @@ class Start:
         options, log = self._options, self._log
         if options.flag("rpc-http-enabled"):
             log.note("Besu", texts.rpc_configuration(options))
-        if options.text("sync-mode", "FULL").upper() == "FULL":
+        bonsai = options.text("data-storage-format", "BONSAI").upper() == "BONSAI"
+        if bonsai and options.text("sync-mode", "FULL").upper() == "FULL":
             log.caution(
                 "Besu",
                 "Forcing --bonsai-limit-trie-logs-enabled=false, since it cannot be enabled with --sync-mode=FULL and "

@@ -80,7 +80,7 @@ class Synchronizer:
     ) -> None:  # fmt: skip
         self.status: Status | None = None
         self.restarts = {"complete": 0, "error": 0}
-        self.on_block: Callable[[Block, bool], None] = lambda block, announce: None
+        self.on_block: Callable[[Block, bool], bool] = lambda block, announce: True
         self.on_jump: Callable[[], None] = lambda: None
         self.on_target: Callable[[bool], None] = lambda target: None
         self.chain = chain
@@ -189,7 +189,8 @@ class Synchronizer:
             except InvalidBlock as invalid:
                 self._refuse(invalid)
                 return False
-            self.on_block(block, True)
+            if not self.on_block(block, True):
+                return False
             self.log.note(
                 "PersistBlockTask",
                 f"Imported empty block #{block.number:,} / 0 tx / 0 om / 0 (0.0%) gas / ({block.hash}) "
@@ -302,8 +303,7 @@ class Synchronizer:
             parent = block
 
     def _import_one(self, block: Block) -> None:
-        self.on_block(block, False)
-        if block.number % _BATCH == 0:
+        if self.on_block(block, False) and block.number % _BATCH == 0:
             self.log.note(
                 "FullImportBlockStep",
                 f"Import reached block {block.number} ({block.hash}), - Mg/s, Peers: {len(self.network.peers)}",

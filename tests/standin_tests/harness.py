@@ -76,6 +76,7 @@ class Node:
 
     @property
     def log_path(self) -> Path:
+        """Where its output goes."""
         return self.directory / "log"
 
     def configuration(self) -> dict[str, object]:
@@ -83,14 +84,17 @@ class Node:
         local = {"p2p_interface": self.host, "rpc_http_host": self.host, "metrics_host": self.host}
         return self.plan.options(self.name, str(self.directory), str(self.data), **{**local, **self.options})
 
-    def start(self, *arguments: str) -> Node:
-        """Start the process."""
-        (self.directory / "config.toml").write_text(network.toml(self.configuration()))
+    def start(self, *arguments: str, configure: bool = True, files: int | None = None) -> Node:
+        """Start the process; ``files``: how many it may open."""
+        if configure:
+            (self.directory / "config.toml").write_text(network.toml(self.configuration()))
         environment = {
             "PATH": os.environ["PATH"], "PYTHONPATH": str(TESTS), "BESU_STANDIN_FAULTS": str(self.faults),
             **self.environment,
         }  # fmt: skip
         command = [sys.executable, "-m", "standin", f"--config-file={self.directory / 'config.toml'}", *arguments]
+        if files is not None:
+            command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         return self
@@ -151,7 +155,7 @@ class Node:
 
     def seed(self, blocks: list[Block]) -> None:
         """Give it a chain before it starts."""
-        network.store(self.data, blocks)
+        network.store(self.data, blocks, self.environment["BESU_STANDIN_VERSION"])
 
 
 def port_open(host: str, port: int) -> bool:

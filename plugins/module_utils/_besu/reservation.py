@@ -40,6 +40,9 @@ from dataclasses import asdict, dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
 TTL = 180.0
 # The step is not made with less than this left of the target's own grant.
 LEFT = 60.0
@@ -118,7 +121,15 @@ class Store:
         self._change(lambda held, now: Answer(None if held is None or held.owner == owner else held, ""))
 
     def held(self) -> Grant | None:
-        return self._change(lambda held, now: Answer(held, "")).grant
+        """The grant that was given last, which may have ended. Touches nothing."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                return _parse(file.read())
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise LifecycleError(f"cannot read {self._path}: {exc.strerror}; run with become: true") from exc
 
     def _change(self, rule: t.Callable[[Grant | None, float], Answer]) -> Answer:
         try:
@@ -138,6 +149,31 @@ class Store:
             raise LifecycleError(
                 f"cannot keep a reservation in {self._path}: {exc.strerror}; run with become: true"
             ) from exc
+
+
+def reserve(module: AnsibleModule) -> None:
+    """Run the module ``besu_reservation`` with its options."""
+    owner = module.params["owner"]
+    try:
+        store = Store(module.params["network"])
+        held = store.held()
+        mine = held is not None and held.owner == owner and held.left(clock()) > 0
+        if module.params["state"] == "absent":
+            if mine and not module.check_mode:
+                store.release(owner)
+            module.exit_json(changed=mine, granted=False, reason="")
+        target = module.params["target"].lower()
+        if module.check_mode:
+            answer = decide(held, owner, target, now=clock(), alive_for=host_age())
+        else:
+            answer = store.request(owner, target)
+    except LifecycleError as exc:
+        module.fail_json(msg=exc.msg, **exc.details)
+    grant = answer.grant
+    result: dict[str, t.Any] = {"granted": not answer.refused, "reason": answer.refused}
+    if grant is not None:
+        result["holder"] = {"owner": grant.owner, "target": grant.target, "left": round(grant.left(clock()), 1)}
+    module.exit_json(changed=not answer.refused and not mine, **result)
 
 
 def _parse(text: str) -> Grant | None:

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this doc fragment is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options that the modules for Hyperledger Besu share."""
+
+    # How an endpoint is reached.
+    DOCUMENTATION = r"""
+options:
+  rpc_username:
+    description:
+      - The user for Besu's own log-in (C(--rpc-http-authentication-enabled)). The token is renewed when it ends, and
+        after a restart of the node.
+    type: str
+  rpc_password:
+    description: The password of O(rpc_username).
+    type: str
+  rpc_token:
+    description: A JWT made elsewhere, for nodes with C(--rpc-http-authentication-jwt-public-key-file).
+    type: str
+  rpc_timeout:
+    description: Seconds for one whole answer. Besu itself gives up on a call after 30.
+    type: float
+    default: 5.0
+  rpc_connect_timeout:
+    description: Seconds for the connection, within O(rpc_timeout).
+    type: float
+    default: 2.0
+  validate_certs:
+    description: Whether the certificate of an C(https) endpoint is checked.
+    type: bool
+    default: true
+  ca_path:
+    description: A file or directory with the certificates to trust instead of the system's.
+    type: path
+  client_cert:
+    description: A file with the certificate to show.
+    type: path
+  client_key:
+    description: A file with the key of O(client_cert), if it is not in the same file.
+    type: path
+  fingerprint_sha256:
+    description: The SHA-256 fingerprint of the one certificate to accept.
+    type: str
+  server_hostname:
+    description: The name to ask and to check the certificate for, if not the one in the URL.
+    type: str
+  lag_blocks:
+    description: How many blocks behind the highest known head still count as level with it.
+    type: int
+    default: 2
+  min_peers:
+    description: How many peers a node needs to be more than V(synced).
+    type: int
+    default: 1
+  block_period:
+    description:
+      - Seconds between two blocks. By default as C(admin_nodeInfo) has it (API group C(ADMIN)).
+    type: float
+  empty_block_period:
+    description: Seconds between two blocks while there are no transactions. By default as C(admin_nodeInfo) has it.
+    type: float
+  request_timeout:
+    description: Seconds of the first consensus round. By default as C(admin_nodeInfo) has it.
+    type: float
+  max_head_age:
+    description:
+      - Seconds that the head of a living chain may be old. By default the block period, and the round time-outs of as
+        many dead proposers in a row as the quorum allows, and a margin. V(30) where nothing tells the block period.
+    type: float
+  single_node:
+    description: Whether the node is its whole network, so that it needs no peers and no other head to compare with.
+    type: bool
+    default: false
+  chain_id:
+    description: The chain id that the node has to have.
+    type: int
+  genesis_hash:
+    description: The hash of block 0 that the node has to have.
+    type: str
+"""
+
+    # What belongs to one node on its own host.
+    NODE = r"""
+options:
+  rpc_url:
+    description: The node's JSON-RPC over HTTP. The API groups C(ADMIN) and C(QBFT) or C(IBFT) let more be known.
+    type: str
+    default: http://127.0.0.1:8545
+  metrics_url:
+    description: The node's Prometheus metrics, the second source where RPC cannot be asked. Empty for none.
+    type: str
+    default: http://127.0.0.1:9545/metrics
+  p2p_port:
+    description: The node's port for its peers. It opens last, so that it tells RPC that is off from RPC to come.
+    type: int
+    default: 30303
+  reference_urls:
+    description:
+      - JSON-RPC of other nodes of the same chain, best of all its validators. Their heads are what this one is compared
+        with, and the quorum guard asks them who takes part. The access options hold for them as well.
+    type: list
+    elements: str
+    default: []
+  validator:
+    description:
+      - Whether the node is a validator. By default the chain says so. V(false) switches the quorum guard off for it.
+    type: bool
+  address:
+    description: The node's address, 0x and 40 digits. By default it follows from the node's public key.
+    type: str
+  stall_timeout:
+    description: Seconds without progress after which a sync is V(error), cause V(stuck_sync).
+    type: float
+    default: 60.0
+  peers_timeout:
+    description: Seconds without a peer after which a node that has just been started is V(error), cause V(no_peers).
+    type: float
+    default: 20.0
+  hang_timeout:
+    description: Seconds without an answer on an open port after which it is V(error), cause V(unresponsive).
+    type: float
+    default: 20.0
+  quorum_guard:
+    description:
+      - V(enforce) refuses to stop or restart a validator unless those who are shown to take part without it are still
+        the quorum, ceil(2n/3) of the set on the chain. What cannot be known is refused.
+      - V(off) trusts the caller. A network of one or two validators cannot be restarted without it.
+    type: str
+    choices: [enforce, "off"]
+    default: enforce
+  quorum_lost:
+    description:
+      - What to do with a validator of a chain that is proved to stand still. V(refuse) does nothing, as nothing done at
+        one node mends it.
+      - V(restart_all) lets validators be restarted so that their rounds begin anew. Start the missing ones first, and
+        do it for all validators at the same time.
+    type: str
+    choices: [refuse, restart_all]
+    default: refuse
+  reservation:
+    description:
+      - The owner of a reservation made with M(chainops.lifecycle.besu_reservation). If given, a validator is only
+        taken away while that reservation is in force on this host.
+    type: str
+"""

@@ -1,0 +1,194 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: besu_node
+short_description: Drive a Hyperledger Besu node, and wait for its sync
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Like M(chainops.lifecycle.service), for a Besu node with QBFT or IBFT2 consensus. It knows the states V(syncing),
+    V(synced) and V(consensus), and why a node is in trouble.
+  - What Besu says of itself is not believed. C(eth_syncing), C(/readiness) and the sync metric call a node in sync
+    that has just been started, that is isolated, or that is in the middle of a SNAP sync. Here the head has to be level
+    with others and fresh, in two looks.
+  - A sync that cannot succeed ends the wait at once, with the cause. Running the same task again costs nothing.
+  - Before a validator is stopped or restarted the quorum is checked on the live chain.
+requirements:
+  - systemd 239 or newer
+  - Python 3.9 or newer
+  - Hyperledger Besu 24.x or newer, tested with 25.7 and 26.8
+extends_documentation_fragment:
+  - chainops.lifecycle._attributes
+  - chainops.lifecycle._attributes.actiongroup_lifecycle
+  - chainops.lifecycle._service
+  - chainops.lifecycle._service.drive
+  - chainops.lifecycle._besu
+  - chainops.lifecycle._besu.node
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Returns the whole plan, made by the same code. The node and O(reference_urls) are asked, which changes nothing.
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details:
+      - Not with O(state=restarted), unless O(expected_invocation) is given.
+  platform:
+    platforms: linux
+options:
+  state:
+    description:
+      - V(running) is a node that serves, validator or not.
+      - V(synced) is level with the chain. This is the sync wait.
+      - V(consensus) is a validator that takes part. It is never reached by a node that is not in the validator set.
+      - V(restarted) makes a new start and waits until the node serves, and takes part if it is a validator.
+      - V(stopped) and V(reset) as in M(chainops.lifecycle.service).
+    type: str
+    choices: [running, synced, consensus, stopped, restarted, reset]
+    default: running
+  stop_timeout:
+    description:
+      - Seconds after which a stop that has not ended is overdue. Besu needs time to close its database.
+      - O(force_stop) uses SIGKILL then, which may damage the database.
+    default: 300.0
+  wait_timeout:
+    description: Seconds for the whole run of the module. A sync may need more than the default.
+    default: 600.0
+  peers_timeout:
+    description: Seconds without a peer after which a node that has just been started is V(error), cause V(no_peers).
+    default: 60.0
+seealso:
+  - module: chainops.lifecycle.service
+  - module: chainops.lifecycle.besu_network_info
+  - module: chainops.lifecycle.besu_reservation
+"""
+
+EXAMPLES = r"""
+- name: Keep a node running, and a validator in consensus
+  chainops.lifecycle.besu_node:
+    name: besu
+    state: running
+
+- name: Wait up to two hours until it is level with the chain, and change nothing
+  chainops.lifecycle.besu_node:
+    name: besu
+    state: synced
+    recovery: never
+    wait_timeout: 7200
+    reference_urls:
+      - http://10.0.0.11:8545
+      - http://10.0.0.12:8545
+
+- name: Restart a validator, if the others are enough
+  chainops.lifecycle.besu_node:
+    name: besu
+    state: restarted
+    reference_urls: "{{ groups.validators | map('extract', hostvars, 'besu_rpc_url') }}"
+"""
+
+RETURN = r"""
+reached:
+  description: Whether the target was reached and proved, or in check mode whether nothing would refuse it.
+  returned: always
+  type: bool
+state:
+  description: The state at the end. V(unknown) where the node could not be observed.
+  returned: always
+  type: str
+  sample: consensus
+before:
+  description:
+    - The observation at the beginning, as M(chainops.lifecycle.service_info) returns it. Under C(besu) it has C(head),
+      C(head_age), C(reference), C(lag), C(peers), C(version), C(chain_id), C(genesis), C(address), C(validators),
+      C(validator), C(last_proposed), C(rounds) and C(missing), which says what could not be known and which API group
+      would tell.
+  returned: always
+  type: dict
+after:
+  description: The observation at the end.
+  returned: always
+  type: dict
+progress:
+  description: How far the sync has come at the end of the run.
+  returned: when the node told its head
+  type: dict
+  contains:
+    head:
+      description: Its height.
+      type: int
+    reference:
+      description: The highest head that it or another node knows.
+      type: int
+    lag:
+      description: Blocks between the two.
+      type: int
+    peers:
+      description: Its peers.
+      type: int
+    rate:
+      description: Blocks imported each second.
+      type: float
+    eta:
+      description: Seconds until it is level, if that can be told.
+      type: int
+    state:
+      description: The state.
+      type: str
+transitions:
+  description: What was done, and what was seen to come of it. In check mode the plan.
+  returned: always
+  type: list
+  elements: dict
+blocked_by:
+  description: The guards that refused, with C(guard), C(reason) and C(hint).
+  returned: always
+  type: list
+  elements: dict
+attempts:
+  description: The attempt budget after the run.
+  returned: always
+  type: dict
+duration:
+  description: Seconds that the run took on the host.
+  returned: always
+  type: float
+diagnosis:
+  description: Why the node failed. See M(chainops.lifecycle.service_info).
+  returned: on failure, when leaving the state V(error), or when asked for
+  type: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.access import NODE_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import drive
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import make_besu
+
+
+def main() -> None:
+    states = ["running", "synced", "consensus", "stopped", "restarted", "reset"]
+    argument_spec: dict[str, t.Any] = {
+        "state": {"type": "str", "choices": states, "default": "running"},
+        **WATCH_OPTIONS,
+        **DRIVE_OPTIONS,
+        **NODE_OPTIONS,
+        "stop_timeout": {"type": "float", "default": 300.0},
+        "wait_timeout": {"type": "float", "default": 600.0},
+        "peers_timeout": {"type": "float", "default": 60.0},
+    }
+    drive(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), make_besu)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,8 +13,9 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Tools
 from ansible_collections.chainops.lifecycle.plugins.module_utils._engine import Engine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._full_scope import FullHost
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError, requester, run_command
-from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host, MakeKind, plain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import MakeKind, plain
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -23,7 +24,7 @@ if t.TYPE_CHECKING:
 def drive(module: AnsibleModule, make_kind: MakeKind = plain) -> None:
     """Run the engine as a module's options say, and end the module with the result."""
     try:
-        host = Host(module.params["scope"])
+        host = FullHost(module.params["scope"])
         watched = host.watched(module.params, make_kind)
         request = _args.request(module.params, requester(), module.check_mode)
         unknown = [state for state in request.expected_state if state not in watched.kind.machine.states]

@@ -10,55 +10,61 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host
-from ansible_collections.chainops.lifecycle.plugins.module_utils._services import KINDS, Described, describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._services import Described, KindEntry, describe
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-_TROUBLED = (m.ERROR, m.RESTARTING, m.UNKNOWN)
 
+class Glance:
+    """A look at systemd alone: services without probes, kinds and diagnosis."""
 
-def inform(module: AnsibleModule) -> None:
-    """Run the module with its options, and end it with the observations."""
-    try:
-        described = describe(module.params["services"])
-        for service in described:
-            module.no_log_values.update(service.secrets)
-        rows = _observe(described, module.params["diagnose"])
-    except LifecycleError as exc:
-        module.fail_json(msg=exc.msg, **exc.details)
-    module.exit_json(changed=False, services=rows)
+    def __init__(self, kinds: t.Mapping[str, KindEntry], host: type[Host] = Host) -> None:
+        self._kinds = kinds
+        self._host = host
 
+    def inform(self, module: AnsibleModule) -> None:
+        """Run a module with its options, and end it with the observations."""
+        try:
+            described = describe(module.params["services"], self._kinds)
+            for service in described:
+                module.no_log_values.update(service.secrets)
+            rows = self._observe(described, module.params)
+        except LifecycleError as exc:
+            module.fail_json(msg=exc.msg, **exc.details)
+        module.exit_json(changed=False, services=rows)
 
-def _observe(described: t.Sequence[Described], diagnose: str) -> list[dict[str, t.Any]]:
-    rows: dict[int, dict[str, t.Any]] = {}
-    for scope in sorted({service.params["scope"] for service in described}):
-        host = Host(scope)
-        indexes = [i for i, service in enumerate(described) if service.params["scope"] == scope]
-        watched = [
-            host.watched(described[i].params, KINDS[described[i].params["kind"]].make, f"services[{i}].")
-            for i in indexes
-        ]
-        for i, one, seen in zip(indexes, watched, host.observer.settled(watched)):
-            rows[i] = _row(host, one, seen, described[i].params, diagnose)
-    return [rows[i] for i in sorted(rows)]
+    def _observe(self, described: t.Sequence[Described], options: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+        rows: dict[int, dict[str, t.Any]] = {}
+        for scope in sorted({service.params["scope"] for service in described}):
+            host = self._host(scope)
+            indexes = [i for i, service in enumerate(described) if service.params["scope"] == scope]
+            watched = [self._watched(host, described[i].params, f"services[{i}].") for i in indexes]
+            for i, one, seen in zip(indexes, watched, host.observer.settled(watched)):
+                rows[i] = self._row(host, one, seen, described[i].params, options)
+        return [rows[i] for i in sorted(rows)]
 
+    def _watched(self, host: Host, params: t.Mapping[str, t.Any], where: str) -> Watched:
+        return host.watched(params, self._kinds[params["kind"]].make, where)
 
-def _row(
-    host: Host, watched: Watched, seen: Observation, params: t.Mapping[str, t.Any], diagnose: str
-) -> dict[str, t.Any]:
-    row = {**seen.as_dict(), "hold": None}
-    row["attempts"] = {"used": 0, "allowed": params["max_attempts"], "window": params["attempt_window"], "next_in": 0.0}
-    if host.has_records():
-        row.update(_records(host, watched, params))
-    if diagnose == "always" or (diagnose == "errors" and seen.state in _TROUBLED):
-        row["diagnosis"] = host.diagnose(watched, seen).as_dict()
-    return row
+    def _row(
+        self,
+        host: Host,
+        watched: Watched,
+        seen: Observation,
+        params: t.Mapping[str, t.Any],
+        options: t.Mapping[str, t.Any],
+    ) -> dict[str, t.Any]:
+        row = {**seen.as_dict(), "hold": None}
+        allowed, window = params["max_attempts"], params["attempt_window"]
+        row["attempts"] = {"used": 0, "allowed": allowed, "window": window, "next_in": 0.0}
+        if host.has_records():
+            row.update(_records(host, watched, params))
+        return row
 
 
 def _records(host: Host, watched: Watched, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

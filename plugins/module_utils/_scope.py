@@ -1,12 +1,13 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The services of one scope of this host, as they are looked at.
+"""The services of one scope of this host, as systemd shows them.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-What only some runs need (probes, diagnosis, the ledger) is imported where it
-is needed: looking at a healthy fleet has to cost little more than a ping.
+Looking at a healthy fleet has to cost little more than a ping. So what only
+some runs need is imported where it is needed, and what is large (probes,
+diagnosis) is in a subclass, so that Ansible need not send it along.
 """
 
 from __future__ import annotations
@@ -15,27 +16,23 @@ import os
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import (
     Clock,
+    LifecycleError,
     SystemClock,
     run_command,
     state_dir,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment, Kind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import HealthCheck, Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, unit_name
 
 if t.TYPE_CHECKING:
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Diagnosis
     from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Journal
     from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Ledger
 
-# MESSAGE_IDs of systemd, sd-messages.h: "Scheduled restart job".
+# MESSAGE_ID of systemd (sd-messages.h): "Scheduled restart job".
 _RESTART_SCHEDULED = "5eb03494b6584870a536b337290809b3"
-_FAILURE_RESULT = "d9b373ed55a64feb8242e02dbe79a49c"  # "Failed with result"
-_TROUBLED = (m.ERROR, m.RESTARTING)
 MakeKind = t.Callable[[Environment, t.Mapping[str, t.Any]], Kind]
 
 
@@ -72,41 +69,11 @@ class Host:
         _args.check_numbers(params, where)
         unit = unit_name(params["name"])
         environment = Environment(params["name"], unit, self.clock, run_command, self.systemd, lambda: self.journal)
-        health = None
-        if params["probes"]:
-            from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient
-            from ansible_collections.chainops.lifecycle.plugins.module_utils._probes import ServiceHealth, parse_probes
-
-            probes = parse_probes(params["probes"])
-            health = ServiceHealth(probes, http=HttpClient(), runner=run_command, clock=self.clock)
+        health = self._health(params["probes"]) if params["probes"] else None
         return Watched(params["name"], unit, make_kind(environment, params), _args.limits(params), health)
 
-    def diagnose(self, watched: Watched, observation: Observation) -> Diagnosis:
-        """Why the service is as it is."""
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Diagnosis
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence import examine
-
-        if observation.facts is None:
-            return Diagnosis(notes=observation.reasons)
-        troubled = observation.state in _TROUBLED or observation.cause is not None
-        properties = observation.facts.properties
-        if observation.cause == "crash_loop":
-            properties = {**properties, **self._last_failure(watched)}
-        return examine(
-            properties,
-            self.journal,
-            show=self.systemd.properties,
-            rules=watched.kind.causes(),
-            failing=troubled or None,
-        )
-
-    def _last_failure(self, watched: Watched) -> dict[str, str]:
-        """Which run of a crash loop failed last: the one that runs right now has not failed yet."""
-        since = self.clock.wall() - watched.limits.thrash_window
-        for entry in reversed(self.journal.manager_records([watched.unit], since=since).entries):
-            if entry.message_id == _FAILURE_RESULT and entry.invocation_id:
-                return {"InvocationID": entry.invocation_id, "Result": entry.fields.get("UNIT_RESULT", "")}
-        return {}
+    def _health(self, probes: t.Sequence[t.Mapping[str, t.Any]]) -> HealthCheck:
+        raise LifecycleError("probes: not looked at here; use chainops.lifecycle.service_info")
 
     def _count_restarts(self, unit: str, window: float) -> int | None:
         found = self.journal.manager_records([unit], since=self.clock.wall() - window)

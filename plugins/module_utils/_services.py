@@ -26,19 +26,20 @@ class KindEntry:
     make: MakeKind
 
 
-KINDS: dict[str, KindEntry] = {
-    "generic": KindEntry({}, plain),
-}
+# What a look at systemd alone can tell apart.
+PLAIN_KINDS: t.Mapping[str, KindEntry] = {"generic": KindEntry({}, plain)}
 
-_SHARED: Spec = {
-    **WATCH_OPTIONS,
-    **DRIVE_OPTIONS,
-    "kind": {"type": "str", "choices": list(KINDS), "default": "generic"},
-    "state": {"type": "str", "default": "running"},
-    "known_good": {"type": "dict", "default": {}},
-    "depends_on": {"type": "list", "elements": "str", "default": []},
-    **{kind: {"type": "dict", "default": {}} for kind in KINDS if kind != "generic"},
-}
+
+def _spec(kinds: t.Mapping[str, KindEntry]) -> Spec:
+    return {
+        **WATCH_OPTIONS,
+        **DRIVE_OPTIONS,
+        "kind": {"type": "str", "choices": list(kinds), "default": "generic"},
+        "state": {"type": "str", "default": "running"},
+        "known_good": {"type": "dict", "default": {}},
+        "depends_on": {"type": "list", "elements": "str", "default": []},
+        **{kind: {"type": "dict", "default": {}} for kind in kinds if kind != "generic"},
+    }
 
 
 class Described(t.NamedTuple):
@@ -48,12 +49,13 @@ class Described(t.NamedTuple):
     secrets: set[str]
 
 
-def describe(given: t.Sequence[t.Any]) -> list[Described]:
-    """The services that a list of names or descriptions means.
+def describe(given: t.Sequence[t.Any], kinds: t.Mapping[str, KindEntry]) -> list[Described]:
+    """The services that a list of names or descriptions means; ``kinds`` are those that there may be.
 
     Raises LifecycleError naming the entry and the option.
     """
-    found = [_one(f"services[{index}]", entry) for index, entry in enumerate(given)]
+    spec = _spec(kinds)
+    found = [_one(f"services[{index}]", entry, spec, kinds) for index, entry in enumerate(given)]
     names = [(service.params["scope"], service.params["name"]) for service in found]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -61,18 +63,18 @@ def describe(given: t.Sequence[t.Any]) -> list[Described]:
     return found
 
 
-def _one(where: str, entry: t.Any) -> Described:
+def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, KindEntry]) -> Described:
     given = {"name": entry} if isinstance(entry, str) else entry
     if not isinstance(given, dict):
         raise LifecycleError(f"{where}: {type(entry).__name__} found; give a name or a dictionary with name, kind, ...")
-    params, secrets = _validated(where, _SHARED, given)
+    params, secrets = _validated(where, spec, given)
     kind = params["kind"]
-    for other in KINDS:
+    for other in kinds:
         if other not in ("generic", kind) and params[other]:
             raise LifecycleError(
                 f"{where}.{other}: given for a service of kind {kind}; set kind: {other} or leave it out"
             )
-    own = KINDS[kind].options
+    own = kinds[kind].options
     if own:
         nested, more = _validated(f"{where}.{kind}", own, params[kind])
         params.update({name: value for name, value in nested.items() if name not in params})

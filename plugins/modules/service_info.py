@@ -24,6 +24,12 @@ extends_documentation_fragment:
   - chainops.lifecycle._attributes.info_module
   - chainops.lifecycle._attributes.actiongroup_lifecycle
 attributes:
+  action:
+    description: Decides on the controller how much code a host needs.
+    support: full
+  async:
+    description: Supports being used with C(async).
+    support: full
   platform:
     platforms: linux
 options:
@@ -43,8 +49,13 @@ options:
     type: str
     choices: [never, errors, always]
     default: never
+notes:
+  - Where systemd alone can tell (services of the kind C(generic) without probes), it sends
+    M(chainops.lifecycle.service_glance) to the host first, which is much smaller, and itself only where something is
+    to be diagnosed.
 seealso:
   - module: chainops.lifecycle.service
+  - module: chainops.lifecycle.service_glance
 """
 
 EXAMPLES = r"""
@@ -150,11 +161,11 @@ services:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._info import inform
+from ansible_collections.chainops.lifecycle.plugins.module_utils._full_info import FullLook
 
 
 def main() -> None:
-    inform(
+    FullLook().inform(
         AnsibleModule(
             argument_spec={
                 "services": {"type": "list", "elements": "raw", "required": True},

@@ -10,6 +10,7 @@ import re
 import pytest
 import yaml
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.registry import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._services import describe
 from tools.generate_docs import GUIDES, PARTS, generated
 
@@ -31,4 +32,4 @@ def test_the_inventory_of_the_guide_describes_services() -> None:
     text = (GUIDES / "guide_services.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:  .*\n|\n)+)", text, re.MULTILINE)
     services = yaml.safe_load(blocks[0])["all"]["vars"]["lifecycle_services"]
-    assert [service.params["name"] for service in describe(services)] == ["api", "worker", "cron"]
+    assert [service.params["name"] for service in describe(services, KINDS)] == ["api", "worker", "cron"]

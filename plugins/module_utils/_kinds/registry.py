@@ -1,0 +1,17 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kinds that there are.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._services import PLAIN_KINDS, KindEntry
+
+KINDS: t.Mapping[str, KindEntry] = {
+    **PLAIN_KINDS,
+}

@@ -9,17 +9,20 @@ import json
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.chainops.lifecycle.tests.bench.conftest import HERE, HOSTS, Ansible, Figures
+from ansible_collections.chainops.lifecycle.tests.bench.runbook import runbook
 
 SERVICES = json.dumps({"lifecycle_services": ["bench-8081", "bench-8082", "bench-8083"]})
 ROUNDS = 3
 
 
 @pytest.mark.timeout(900)
-def test_status_of_a_fleet(ansible: Ansible, figures: Figures) -> None:
+def test_status_of_a_fleet(ansible: Ansible, figures: Figures, tmp_path: Path) -> None:
     ansible.play("ping.yml")  # opens the connections
     pings, ours = [], []
     for _round in range(ROUNDS):
@@ -27,8 +30,9 @@ def test_status_of_a_fleet(ansible: Ansible, figures: Figures) -> None:
         ours.append(ansible.play("chainops.lifecycle.status", "-e", SERVICES))
     what = f"status of {HOSTS} hosts, 3 services each"
     assert figures.ratio(f"{what} / ping", ours, pings, "<= 1.2") > 0
-    runbook = [ansible.play("runbook.yml")]
-    assert figures.ratio(f"{what} / runbook of one service", ours, runbook, "<= 0.2") > 0
+    (tmp_path / "runbook.yml").write_text(yaml.safe_dump(runbook("bench-8081", 8081), sort_keys=False))
+    peer = [ansible.play(str(tmp_path / "runbook.yml"))]
+    assert figures.ratio(f"{what} / runbook of one service", ours, peer, "<= 0.2") > 0
 
 
 @pytest.mark.timeout(600)

@@ -37,6 +37,12 @@ def _at_start(case: Case) -> Found | None:
     return Found(()) if left < entered or left - entered < _START_SECONDS else None
 
 
+def _refuses(case: Case) -> Found | None:
+    """Its own last word, without taking the line from the generic rules."""
+    said = [line.text for line in case.lines if "Failed to start Besu: " in line.text]
+    return Found(said[-1:]) if said else None
+
+
 START_RULES: tuple[Rule, ...] = (
     Rule(
         "node_allowlist", CONFIGURATION, HARD, "its bootnodes are not on its own node allowlist",
@@ -126,9 +132,8 @@ START_RULES: tuple[Rule, ...] = (
         said=r"failed to create a child event loop|failed to open a new selector|too many open files",
     ),
     Rule(
-        "start_failed", CONFIGURATION, SOFT, "Besu refuses to start",
-        "the evidence has its own words for it",
-        said=r"Failed to start Besu: ", rank=56,
+        "start_failed", CONFIGURATION, SOFT, "Besu refuses to start", "the evidence has its own words for it",
+        facts=_refuses, rank=56,
     ),
 )  # fmt: skip
 

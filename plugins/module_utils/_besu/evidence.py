@@ -140,22 +140,19 @@ def read_sample(
     wall: float,
     before: NodeSample | None = None,
     metrics_client: RpcClient | None = None,
-    metrics_path: str = "/metrics",
-    always_metrics: bool = False,
     p2p_probe: t.Callable[[], bool] | None = None,
-    light: bool = False,
 ) -> NodeSample:
     """Look once. ``before``: an earlier sample of the same process, whose unchanging answers are kept.
 
-    ``light``: head, sync and peers only. The metrics are asked where RPC does
-    not answer, or ``always_metrics``; the p2p port is tried where RPC is
-    refused, because it opens last: open, it means that RPC is switched off.
+    The metrics (at the client's own URL) are asked where RPC does not answer;
+    the p2p port is tried there too, because it opens last: open, it means that
+    RPC is switched off.
     """
-    calls = _calls(before, light)
+    calls = _calls(before)
     answers = dict(zip(calls, client.batch(list(calls.values()))))
     values: dict[str, t.Any] = {}
-    if metrics_client is not None and (always_metrics or not _any_ok(answers)):
-        outcome, status, text = metrics_client.get(metrics_path)
+    if metrics_client is not None and not _any_ok(answers):
+        outcome, status, text = metrics_client.get("")
         values["metrics_outcome"] = outcome
         values["metrics"] = m.parse(text) if outcome == "ok" and status == 200 else None
     if p2p_probe is not None and not _any_ok(answers):
@@ -163,9 +160,7 @@ def read_sample(
     return sample_from(answers, at=at, wall=wall, before=before, **values)
 
 
-def _calls(before: NodeSample | None, light: bool) -> dict[str, Call]:
-    if light:
-        return {label: LIVE[label] for label in ("head", "eth_syncing", "net_peerCount")}
+def _calls(before: NodeSample | None) -> dict[str, Call]:
     calls = dict(LIVE)
     if before is None or before.genesis is None or before.version is None or before.bft is None:
         calls.update(STATIC)

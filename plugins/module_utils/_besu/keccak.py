@@ -66,9 +66,9 @@ def _permute(a: list[int]) -> None:
         a[0] ^= constant
 
 
-def keccak256(data: bytes) -> bytes:
-    """The 32 bytes of Keccak-256 over ``data``."""
-    padded = bytearray(data + b"\x01" + b"\x00" * (-(len(data) + 1) % _RATE))
+def sponge(data: bytes, suffix: int) -> bytes:
+    """32 bytes of the sponge with capacity 512. ``suffix``: 1 for Keccak, 6 for SHA-3."""
+    padded = bytearray(data + bytes((suffix,)) + b"\x00" * (-(len(data) + 1) % _RATE))
     padded[-1] |= 0x80
     state = [0] * 25
     for start in range(0, len(padded), _RATE):
@@ -77,6 +77,11 @@ def keccak256(data: bytes) -> bytes:
             state[lane] ^= int.from_bytes(padded[at : at + 8], "little")
         _permute(state)
     return b"".join(lane.to_bytes(8, "little") for lane in state[:4])
+
+
+def keccak256(data: bytes) -> bytes:
+    """The 32 bytes of Keccak-256 over ``data``."""
+    return sponge(data, 1)
 
 
 def address_from_public_key(key: str) -> str | None:

@@ -95,7 +95,7 @@ def read_log(lines: t.Iterable[LogLine]) -> LogView:
         text = plain(line.text)[:2000]
         found["lines"] += 1
         if _rounds(text, line.at, found, rounds):
-            evidence.append(present(text, 200))
+            evidence.append(text)
         elif _IMPORTED.search(text):
             found.update(round=None, progress_at=line.at, invalid_since=0.0)
             rounds.clear()
@@ -114,7 +114,9 @@ def read_log(lines: t.Iterable[LogLine]) -> LogView:
             found["rpc_off"] = True
         elif _PROGRESS.search(text) and "ERROR" not in text:
             found["progress_at"] = line.at
-    return LogView(rounds=tuple(rounds.values()), evidence=tuple(evidence[-8:]), **found)
+    found["invalid_lines"] = tuple(present(text.rpartition(" | ")[2], 200) for text in found["invalid_lines"])
+    shown = tuple(present(text, 200) for text in evidence[-8:])
+    return LogView(rounds=tuple(rounds.values()), evidence=shown, **found)
 
 
 def _rounds(text: str, at: float, found: dict[str, t.Any], rounds: dict[str, Round]) -> bool:
@@ -142,8 +144,7 @@ def _invalid(text: str, at: float, found: dict[str, t.Any]) -> None:
     found["invalid_count"] += 1
     found["invalid_since"] = found.get("invalid_since") or at
     if " | " in text:  # the line itself, not the stack trace below it
-        shown = present(text.rpartition(" | ")[2], 200)
-        found["invalid_lines"] = tuple(dict.fromkeys((*found["invalid_lines"], shown)))[-2:]
+        found["invalid_lines"] = tuple(dict.fromkeys((*found["invalid_lines"], text)))[-2:]
 
 
 def _number(text: str) -> int:

@@ -90,10 +90,11 @@ def survey(endpoints: t.Sequence[Endpoint], options: Options, clock: Clock, inte
     for one in endpoints:
         one.client.close()
     networks = _by_network(_answered(endpoints))
+    silent = [one for one in endpoints if one.key is None]
     return {
         "nodes": [_node(one, networks.get(one.key or "", []), options) for one in endpoints],
-        "networks": [_network(key, members, options) for key, members in sorted(networks.items())],
-        "unobserved": [one.name for one in endpoints if one.key is None],
+        "networks": [_network(key, members, silent, options) for key, members in sorted(networks.items())],
+        "unobserved": [one.name for one in silent],
     }
 
 
@@ -191,8 +192,11 @@ def _node(one: Endpoint, members: t.Sequence[Endpoint], options: Options) -> dic
     }
 
 
-def _network(key: str, members: t.Sequence[Endpoint], options: Options) -> dict[str, t.Any]:
-    view = q.chain_view([(one.first, one.last) for one in members if one.first and one.last])
+def _network(
+    key: str, members: t.Sequence[Endpoint], silent: t.Sequence[Endpoint], options: Options
+) -> dict[str, t.Any]:
+    # Whoever does not answer may belong to any network.
+    view = q.chain_view([(one.first, one.last) for one in (*members, *silent) if one.first and one.last])
     names = {one.first.address: one.name for one in members if one.first and one.first.address}
     verdict = q.assess(view, _pace(members, options))
     best = _best(members)

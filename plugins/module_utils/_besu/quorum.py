@@ -187,9 +187,8 @@ def assess(view: ChainView, pace: Pace) -> QuorumVerdict:
     obstacle = _obstacle(view, pace, members)
     doubtful = min(view.silent, sum(1 for member in part if member not in view.followers))
     spare = 0 if obstacle else max(len(part) - doubtful - needed, 0)
-    reason = obstacle or (
-        "" if spare else "as many take part as are needed" if len(part) >= needed else "quorum is lost"
-    )
+    none_left = "quorum is lost" if len(part) < needed else "no more take part than are needed"
+    reason = obstacle or ("" if spare else none_left)
     return QuorumVerdict(spare > 0, reason, arithmetic, n, needed, part, missing, spare, part if spare else ())
 
 
@@ -275,8 +274,8 @@ class Stall:
     advice: str = ""
 
 
-def stall(view: ChainView, log: LogView, pace: Pace, *, wall: float, starting: t.Collection[str] = ()) -> Stall:
-    """What is known of a stall. ``starting``: members that have just been brought back, and climb from round 0."""
+def stall(view: ChainView, log: LogView, pace: Pace, *, wall: float) -> Stall:
+    """What is known of a stall. ``wall``: the time of ``view``; the log is that of one validator."""
     members = view.next_validators or ()
     moved = view.head is not None and view.first_head is not None and view.head > view.first_head
     if view.head is None or moved or view.head_age is None or view.head_age <= pace.age_limit:
@@ -288,7 +287,8 @@ def stall(view: ChainView, log: LogView, pace: Pace, *, wall: float, starting: t
     natural = None
     if number is not None and len(seen) >= quorum(len(members)):
         left = max(log.round_at + log.round_seconds - wall, 0.0)
-        natural = natural_regain(pace.request_timeout, number, left) if starting or len(heard) < len(seen) else left
+        rounds = sorted((heard.get(member, 0) for member in seen), reverse=True)
+        natural = natural_regain(pace.request_timeout, number, left, rounds[quorum(len(members)) - 1])
     restart = RESTART_SECONDS + pace.request_timeout + pace.period
     needed = quorum(len(members))
     said = f"block {view.head} is {view.head_age:.0f} s old; {len(seen)} of {len(members)} seen, quorum {needed}"
@@ -310,14 +310,17 @@ def _advice(
     return f"waiting takes {long}, a restart of all validators together about {restart:.0f} s (quorum_lost=restart_all)"
 
 
-def natural_regain(request_timeout: float, others_round: int, left: float) -> float:
-    """Seconds until a validator that begins at round 0 meets the others, who stay in ``others_round`` for ``left``.
+def natural_regain(request_timeout: float, others_round: int, left: float, begins: int = 0) -> float:
+    """Seconds until a validator in round ``begins`` meets the others, who stay in ``others_round`` for ``left``.
 
-    A round r lasts request_timeout * 2**r. Measured 130 s after a stall of 100 s, with a time-out of 4 s.
+    One that comes back begins in round 0. A round r lasts request_timeout *
+    2**r. Measured 130 s after a stall of 100 s, with a time-out of 4 s.
     """
+    if begins >= others_round:
+        return left
     number, until = others_round, left
     while number < _MAX_ROUND:
-        climb = request_timeout * (2.0**number - 1)
+        climb = request_timeout * (2.0**number - 2.0**begins)
         if climb <= until:
             return climb
         number += 1

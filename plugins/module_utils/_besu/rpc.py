@@ -156,7 +156,7 @@ class RpcClient:
         return answers
 
     def get(self, path: str, max_bytes: int | None = None) -> tuple[str, int, str]:
-        """GET a path beside the endpoint (``/readiness``): outcome, HTTP status (0: none) and body."""
+        """GET the URL's own path with ``path`` behind it: outcome, HTTP status (0: none) and body."""
         try:
             response = self._request("GET", path, None, max_bytes)
         except HttpError as exc:
@@ -181,7 +181,7 @@ class RpcClient:
         self.requests += 1
         return self._connection.request(
             method,
-            None if path is None else self._path + path,
+            None if path is None else (self._path + path) or "/",
             headers=headers,
             body=body,
             timeout=self._timeout,

@@ -1,0 +1,292 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The arithmetic of a quorum, what refuses, and what a stall needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import Block, Peer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView, Round
+
+PACE = q.Pace(2.0, 4.0, 9.0)
+
+
+def names(n):
+    return tuple(f"0x{i:040x}" for i in range(1, n + 1))
+
+
+# BftHelpersTest of Besu, and the documents' table.
+@pytest.mark.parametrize(
+    ("n", "needed", "down"),
+    [
+        (1, 1, 0),
+        (2, 2, 0),
+        (3, 2, 1),
+        (4, 3, 1),
+        (5, 4, 1),
+        (6, 4, 2),
+        (7, 5, 2),
+        (8, 6, 2),
+        (9, 6, 3),
+        (10, 7, 3),
+        (15, 10, 5),
+        (20, 14, 6),
+    ],
+)
+def test_arithmetic(n, needed, down):
+    assert q.quorum(n) == needed
+    assert q.may_be_down(n) == down
+
+
+def view(n=4, head=100, **more):
+    """A healthy network of n validators, each asked itself."""
+    members = names(n)
+    given = {
+        "validators": members,
+        "next_validators": members,
+        "first_head": head - 1,
+        "head": head,
+        "head_age": 1.0,
+        "last_proposed": {member: head - i for i, member in enumerate(members)},
+        "proposed_to": head,
+        "followers": dict.fromkeys(members, True),
+        "versions": dict.fromkeys(members, "26.8.0"),
+        "observers": n,
+    }
+    return q.ChainView(**{**given, **more})
+
+
+def without(base, *gone, stopped_following=True):
+    return replace(
+        base,
+        followers={a: a not in gone for a in base.followers},
+        last_proposed={a: 1 if a in gone else n for a, n in base.last_proposed.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "gone", "safe"),
+    [
+        (1, 0, False),
+        (2, 0, False),
+        (3, 0, True),
+        (3, 1, False),
+        (4, 0, True),
+        (4, 1, False),
+        (5, 1, False),
+        (6, 1, True),
+        (7, 1, True),
+        (7, 2, False),
+        (9, 2, True),
+        (10, 2, True),
+        (10, 3, False),
+    ],
+)
+def test_one_may_go_only_while_the_rest_is_the_quorum(n, gone, safe):
+    members = names(n)
+    verdict = q.judge(without(view(n), *members[n - gone :]), members[0], PACE)
+    assert verdict.safe is safe
+    assert verdict.may_stop == max(n - gone - q.quorum(n), 0)
+    assert str(q.quorum(n)) in verdict.arithmetic and f"{n - gone} of {n} take part" in verdict.arithmetic
+
+
+TARGET = names(4)[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"next_validators": None}, "not known"),
+        ({"next_validators": ()}, "not known"),
+        ({"next_validators": names(5)}, "changes with the next block"),
+        ({"first_head": 100}, "did not advance"),
+        ({"first_head": None}, "did not advance"),
+        ({"head_age": 20.0}, "old"),
+        ({"head_age": None}, "old"),
+        ({"disagreement": "there are two blocks 7"}, "two blocks"),
+        ({"followers": {}}, "too few"),
+        ({"last_proposed": {}}, "too few"),
+        ({"versions": {**dict.fromkeys(names(4), "26.8.0"), names(4)[3]: "25.12.0"}}, "do not understand"),
+    ],
+)
+def test_what_cannot_be_proved_is_refused(change, word):
+    verdict = q.judge(view(**change), TARGET, PACE)
+    assert not verdict.safe and word in verdict.reason
+
+
+def test_no_address_no_leave():
+    assert not q.judge(view(), None, PACE).safe
+
+
+def test_nothing_is_taken_where_nothing_is_there():
+    for verdict in (
+        q.judge(view(), "0x" + "f" * 40, PACE),
+        q.judge(view(head_age=500.0), TARGET, PACE, target_runs=False),
+        q.judge(without(view(), TARGET), TARGET, PACE),
+    ):
+        assert verdict.safe and "nothing is taken" in verdict.reason
+
+
+def test_a_validator_voted_out_with_the_next_block_is_still_one():
+    assert not q.judge(view(next_validators=names(4)[1:]), TARGET, PACE).safe
+
+
+def test_peers_count_only_where_they_cannot_be_asked_and_everybody_answers():
+    linked = view(followers={TARGET: True}, linked=frozenset(names(4)))
+    assert q.judge(linked, TARGET, PACE).safe
+    assert not q.judge(replace(linked, linked=frozenset(names(4)[:3])), TARGET, PACE).safe
+    silent = q.judge(replace(linked, silent=1), TARGET, PACE)
+    assert not silent.safe and "do not answer" in silent.reason
+    assert q.assess(replace(linked, silent=1), PACE).may_stop == 0
+
+
+def test_seldom_blocks_need_no_new_one_between_two_looks():
+    slow = q.Pace(60.0, 120.0, 400.0)
+    assert q.judge(view(first_head=100), TARGET, slow).safe
+    assert not q.judge(view(first_head=100, head_age=500.0), TARGET, slow).safe
+
+
+@pytest.mark.parametrize(
+    ("versions", "mixed"),
+    [
+        (("26.1.0", "26.8.0"), False),
+        (("25.7.0", "25.12.0"), False),
+        (("25.12.0", "26.1.0"), True),
+        (("24.3", "26.3-develop"), True),
+        (("x", "26.8.0"), False),
+        ((), False),
+    ],
+)
+def test_versions(versions, mixed):
+    members = names(4)
+    assert bool(q.incompatible(dict(zip(members, versions)), members)) is mixed
+
+
+# --- from samples ---------------------------------------------------------------------------------------------------
+
+
+def node(i, n=4, height=100, **more):
+    members = names(n)
+    given = {
+        "rpc": "ok",
+        "head": Block(height, 1000 + 2 * height, f"0x{height:064x}", members[height % n]),
+        "genesis": "0x" + "a" * 64,
+        "peers": tuple(Peer(a, height, "26.8.0") for a in members if a != members[i]),
+        "address": members[i],
+        "version": "26.8.0",
+        "validators": members,
+        "next_validators": members,
+        "last_proposed": {members[j % n]: j for j in range(height - n, height)},
+        "proposed_to": height,
+    }
+    given.update(more)
+    return NodeSample(float(height), 1000.0 + 2 * height + 1, **given)
+
+
+def test_a_healthy_network_as_samples():
+    seen = q.chain_view([(node(i), node(i, height=101)) for i in range(4)])
+    assert (seen.first_head, seen.head, seen.observers, seen.silent) == (100, 101, 4, 0)
+    verdict = q.judge(seen, names(4)[2], PACE)
+    assert verdict.safe and verdict.may_stop == 1 and set(verdict.which) == set(names(4))
+
+
+def test_the_last_blocks_are_known_from_both_looks():
+    """The metrics leave out the head, and the second look may be a light one with the metrics of the first."""
+    first = [node(i) for i in range(4)]
+    later = [replace(one, head=Block(102, 1204, "", names(4)[2])) for one in first]
+    assert q.taking_part(q.chain_view(list(zip(first, later)))) == names(4)
+
+
+def test_a_node_that_answered_before_and_not_now_does_not_take_part():
+    looks = [(node(i), node(i, height=101)) for i in range(3)] + [(node(3), NodeSample(1.0, 1.0, "unreachable"))]
+    seen = q.chain_view(looks)
+    assert seen.followers[names(4)[3]] is False
+    assert not q.judge(seen, names(4)[0], PACE).safe
+
+
+def test_a_node_that_never_answered_may_be_any_of_those_seen_as_peers():
+    dead = NodeSample(1.0, 1.0, "unreachable")
+    seen = q.chain_view([(node(i), node(i, height=101)) for i in range(3)] + [(dead, dead)])
+    assert seen.silent == 1
+    assert not q.judge(seen, names(4)[0], PACE).safe
+
+
+def test_a_node_that_stays_behind_does_not_take_part():
+    looks = [(node(i), node(i, height=103)) for i in range(3)] + [(node(3), node(3))]
+    assert q.absence(q.chain_view(looks), names(4)[3]) == "does not have the head that the others have"
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"genesis": "0x" + "b" * 64}, "genesis"),
+        ({"next_validators": names(5)}, "validator set"),
+        ({"head": Block(101, 1202, "0x" + "f" * 64, "")}, "two blocks 101"),
+    ],
+)
+def test_nodes_that_contradict_each_other(more, word):
+    looks = [(node(i), node(i, height=101)) for i in range(3)] + [(node(3), node(3, height=101, **more))]
+    assert word in q.chain_view(looks).disagreement
+
+
+def test_nobody_answers():
+    dead = NodeSample(1.0, 1.0, "refused")
+    assert not q.judge(q.chain_view([(dead, dead)]), names(4)[0], PACE).safe
+    assert q.chain_view([]) == q.ChainView()
+
+
+# --- lost -----------------------------------------------------------------------------------------------------------
+
+
+def stalled(heard, age=100.0, round_number=4, at=1000.0, lasts=64.0, **more):
+    log = LogView(
+        round=round_number,
+        round_seconds=lasts,
+        round_at=at - 20.0,
+        rounds=tuple(Round(names(4)[i], r, i == 0) for i, r in heard.items()),
+        rounds_at=at - 20.0,
+        quorum=3,
+    )
+    base = view(first_head=100, head_age=age, followers={}, **more)
+    return q.stall(base, log, PACE, wall=at)
+
+
+def test_two_of_four_are_missing():
+    found = stalled({0: 4, 1: 4})
+    assert found.proved and found.missing == names(4)[2:] and found.round == 4
+    assert (
+        found.natural is None and "start the missing validators first" in found.advice and "block 101" in found.advice
+    )
+
+
+def test_one_has_come_back_and_climbs():
+    """Measured: 130 s after a stall of 100 s."""
+    found = stalled({0: 4, 1: 4, 2: 1}, linked=frozenset(names(4)[:3]))
+    assert found.missing == names(4)[3:]
+    # Round 4 lasts 44 s more, the climb from round 1 to it takes 56 s: they meet in round 5.
+    assert found.natural == 120.0 and "a restart of all validators together about 26 s" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("round_number", "left", "seconds"),
+    [(4, 14.6, 124.0), (0, 4.0, 4.0), (1, 4.0, 4.0), (2, 16.0, 12.0), (10, 100.0, 8188.0)],
+)
+def test_natural_regain(round_number, left, seconds):
+    assert q.natural_regain(4.0, round_number, left) == seconds
+
+
+def test_hours_against_minutes_after_a_night():
+    night = q.natural_regain(4.0, 12, 1000.0)
+    assert night > 4 * 3600 > 60 * (q.RESTART_SECONDS + 6.0) / 2
+
+
+def test_no_stall_where_the_head_moves_or_is_young():
+    assert not stalled({0: 4}, age=5.0).proved
+    assert not q.stall(view(), LogView(), PACE, wall=1.0).proved
+    assert not q.stall(q.ChainView(), LogView(), PACE, wall=1.0).proved

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 
 from . import ctl
@@ -18,11 +20,12 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["ctl"]:
         return ctl.main(arguments[1:])
     if "--version" in arguments:
-        import os
-
         version = os.environ.get("BESU_STANDIN_VERSION", "26.8.0")
         sys.stdout.write(f"besu/v{version}/linux-x86_64/openjdk-java-25\n")
         return 0
+    # The virtual machine ends with these codes too before Besu could do anything about it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: os._exit(128 + number))
     return asyncio.run(live(arguments))
 
 

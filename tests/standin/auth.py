@@ -14,7 +14,7 @@ import json
 import secrets
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +70,9 @@ class OwnTokens:
     which keeps its key pair to itself.
     """
 
-    def __init__(self, users: dict[str, User]) -> None:
+    def __init__(self, users: dict[str, User], clock: Callable[[], float] = time.time) -> None:
         self._users = users
+        self._clock = clock
         self._secret = secrets.token_bytes(32)
 
     def _sign(self, text: str) -> bytes:
@@ -86,7 +87,7 @@ class OwnTokens:
         user = self._users.get(name)
         if user is None or not password_matches(password, user.hash):
             raise Refused
-        now = int(time.time())
+        now = int(self._clock())
         claims = {"permissions": list(user.permissions), "username": name, "iat": now, "exp": now + LIFETIME}
         header = {"typ": "JWT", "alg": "RS256"}
         text = ".".join(_encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
@@ -101,17 +102,17 @@ class OwnTokens:
             raise Refused from None
         if not genuine:
             raise Refused
-        return _claimed(text)
+        return _claimed(text, self._clock())
 
 
-def _claimed(text: str) -> Sequence[str]:
+def _claimed(text: str, now: float) -> Sequence[str]:
     """The permissions in header and claims that are known to be genuine; an expiry is required."""
     try:
         claims = json.loads(_decode(text.split(".")[1]))
         expiry = float(claims["exp"])
     except (ValueError, KeyError, IndexError, TypeError):
         raise Refused from None
-    if expiry <= time.time():
+    if expiry <= now:
         raise Refused
     permissions = claims.get("permissions", [])
     return [str(p) for p in permissions] if isinstance(permissions, list) else []
@@ -158,7 +159,7 @@ class OutsideTokens:
             raise Refused
         if pow(signature, self._exponent, self._modulus).to_bytes(size, "big") != expected:
             raise Refused
-        return _claimed(text)
+        return _claimed(text, time.time())
 
 
 def permits(permissions: Sequence[str], method: str) -> bool:

@@ -234,13 +234,23 @@ class Consensus:
         if round_ in height.proposed:
             return
         height.proposed.add(round_)
-        prepared = [p for p in height.changes.get(round_, {}).values() if p is not None]
-        if prepared:
-            block = replace(max(prepared, key=lambda p: p[0])[1], round=round_)
-        else:
-            block = self._new_block(round_, height)
+        prepared = self._prepared(round_, height)
+        block = replace(prepared, round=round_) if prepared is not None else self._new_block(round_, height)
         self._tell({"t": "proposal", "h": height.number, "r": round_, "block": block.wire()}, height)
         self._on_proposal(self.address, round_, block, height)
+
+    def _prepared(self, round_: int, height: Height) -> Block | None:
+        """The block that others may have decided on: it is proposed again.
+
+        A block that this node cannot accept is proposed again only when so many hold it that it may be decided.
+        """
+        held = [p for p in height.changes.get(round_, {}).values() if p is not None]
+        size = len(height.validators)
+        for _round, block in sorted(held, key=lambda p: p[0], reverse=True):
+            holders = sum(other.hash == block.hash for _r, other in held)
+            if self._acceptable(block, height) or holders >= 2 * quorum(size) - size:
+                return block
+        return None
 
     def _new_block(self, round_: int, height: Height) -> Block:
         head = self.chain.head

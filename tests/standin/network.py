@@ -110,8 +110,13 @@ class NetworkPlan:
             File("/etc/systemd/system/besu.service", unit(environment or {}, binary)),
         ]
 
-    def history(self, blocks: int, head_time: int | None = None, client: str = "26.8.0") -> list[Block]:
-        """A chain of so many blocks; its hashes are unlike the real ones, which take long to compute."""
+    def history(
+        self, blocks: int, head_time: int | None = None, client: str = "26.8.0", branch: str = ""
+    ) -> list[Block]:
+        """A chain of so many blocks; its hashes are unlike the real ones, which take long to compute.
+
+        Another ``branch`` is another chain from block 1 on.
+        """
         genesis = parse(self.genesis)
         sets = ValidatorSets(genesis)
         period = genesis.block_period
@@ -121,7 +126,7 @@ class NetworkPlan:
             order = sorted(sets.next)
             parent = chain[-1]
             miner = order[number % len(order)]
-            digest = hashlib.sha256(f"{parent.hash}{number}".encode()).hexdigest()
+            digest = hashlib.sha256(f"{parent.hash}{number}{branch}".encode()).hexdigest()
             stamp = end - (blocks - number) * period
             quorum = -(-2 * len(order) // 3)
             chain.append(Block(number, "0x" + digest, parent.hash, stamp, miner, 0, None, quorum, client))

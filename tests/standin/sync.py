@@ -259,10 +259,7 @@ class Synchronizer:
         peer = self.best_peer()
         if peer is None or peer.height <= self.chain.head.number:
             return
-        self.status = Status(self.chain.head.number, self.best_known)
-        if not self._out_of_sync:
-            self._set_out_of_sync("EthScheduler-Services-0")
-        self.on_target(True)
+        self._target()
         try:
             await self._import_from(peer)
             self.restarts["complete"] += 1
@@ -271,6 +268,12 @@ class Synchronizer:
         except TimeoutError:
             self.restarts["error"] += 1
         await self._settle()
+
+    def _target(self) -> None:
+        self.status = Status(self.chain.head.number, self.best_known)
+        if not self._out_of_sync:
+            self._set_out_of_sync("EthScheduler-Services-0")
+        self.on_target(True)
 
     async def _import_from(self, peer: Peer) -> None:
         credit = 0.0
@@ -288,6 +291,10 @@ class Synchronizer:
                     peer = self.best_peer() or peer
                     await asyncio.sleep(_STEP)
                     continue
+                if ready[0].parent != self.chain.head.hash:
+                    # The other chain is not ours; the stand-in never gives up blocks that it has.
+                    self.network.drop(peer, "local", "USELESS_PEER", refuse_for=14 * self.scale)
+                    raise TimeoutError
                 self._check_all(ready)
             count = int(credit)
             for block in ready[:count]:
@@ -322,17 +329,25 @@ class Synchronizer:
         await asyncio.sleep(2 * self.scale)
 
     async def _settle(self) -> None:
-        """The end of a sync: mining begins, and the target stays a moment longer."""
+        """The end of a sync. Blocks that came meanwhile make one more short target, which stays when they are there."""
         beaten = self.status is not None and self.status.beaten
         thread = "EthScheduler-Services-6 (importBlock)"
         self._out_of_sync = False
         self.log.note("TransactionPoolFactory", "Node is in sync, enabling transaction handling", thread)
+        self._mine(thread)
         if not beaten:
+            self._out_of_sync = True
+            self._target()
+            self._out_of_sync = False
+            await self._catch_up()
             await asyncio.sleep(1.5 * self.scale)
             await self._catch_up()
-        self.log.note("BftMiningCoordinator", "Starting BFT mining coordinator following sync", thread)
+            self._mine(thread)
         self.status = None
         self.on_target(False)
+
+    def _mine(self, thread: str) -> None:
+        self.log.note("BftMiningCoordinator", "Starting BFT mining coordinator following sync", thread)
 
     async def _catch_up(self) -> None:
         """Blocks that came while the target stayed."""

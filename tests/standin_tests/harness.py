@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.chainops.lifecycle.tests.standin import network
 from ansible_collections.chainops.lifecycle.tests.standin.block import Block
@@ -36,7 +37,7 @@ class Answer:
     text: str
 
     @property
-    def json(self) -> object:
+    def json(self) -> Any:
         """The body."""
         return json.loads(self.text)
 
@@ -131,7 +132,7 @@ class Node:
         """A GET request."""
         return http_request(self.host, port, "GET", path, headers=headers)
 
-    def call(self, method: str, *parameters: object) -> object:
+    def call(self, method: str, *parameters: object) -> Any:
         """The result of a call, the error object where there is one."""
         answer = self.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}).json
         assert isinstance(answer, dict)

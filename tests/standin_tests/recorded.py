@@ -74,6 +74,14 @@ def comparable(lines: Iterable[str], replace: Iterable[tuple[str, str]] = ()) ->
     return [normal(line.rstrip(), pairs).rstrip() for line in kept]
 
 
+def events(lines: Iterable[str], *loggers: str) -> list[str]:
+    """Log events of those loggers (all without any), without the thread."""
+    parts = (line.split(" | ", 3) for line in lines if line.count(" | ") >= 3)
+    return [
+        f"{level.strip()} {logger}: {text}" for _t, level, logger, text in parts if not loggers or logger in loggers
+    ]
+
+
 @cache
 def all_recorded() -> frozenset[str]:
     """Every line of every recording, normal."""

@@ -130,7 +130,7 @@ def test_values_fit_together(network: tuple[str, dict[str, Node]]) -> None:
     """Peers look one block behind, the head is left out of signer metrics, and identities agree everywhere."""
     _name, nodes = network
     node = nodes["b1"]
-    assert node.call("admin_nodeInfo")["id"] == node.plan.nodes["b1"].enode.id  # type: ignore[index,call-overload]
+    assert node.call("admin_nodeInfo")["id"] == node.plan.nodes["b1"].enode.id
     validators = node.call("qbft_getValidatorsByBlockNumber", "latest")
     assert validators == sorted(n.address for n in node.plan.validators)
     height = node.height

@@ -101,6 +101,13 @@ def test_without_an_api_group_less_is_claimed(missing: tuple[str, ...]) -> None:
             assert one.observation.state not in ("consensus", "error"), (scenario, one)
 
 
+@pytest.mark.parametrize("scenario", [name for name in MANIFEST if "samples" in load(name)])
+def test_the_own_address_follows_from_the_public_key(scenario: str) -> None:
+    for host, known in load(scenario)["hosts"].items():
+        told = {one.observation.details.get("address") for one in Replay(scenario, host).run()}
+        assert told <= {known["address"], None}
+
+
 def test_the_manifest_covers_what_the_kind_claims() -> None:
     told = {state for entry in MANIFEST.values() for window in entry["windows"] for state in words(window["state"])}
     assert {"consensus", "running", "syncing", "starting", "stopped", "error", "restarting"} <= told

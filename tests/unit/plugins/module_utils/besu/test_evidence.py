@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import answers as a
@@ -38,15 +36,14 @@ def sample(**given):
 
 def test_a_block():
     assert a.block(BLOCK) == a.Block(29, 1795509038, "0x" + "ab" * 32, "0x76514c72210c678add0840cbb03806261df4dd8b")
-    for wrong in (
-        None,
-        [],
-        {},
-        {"number": "29", "timestamp": "0x1"},
-        {"number": 29, "timestamp": "0x1"},
-        {"number": "0x1"},
-    ):
-        assert a.block(wrong) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, [], {}, {"number": "29", "timestamp": "0x1"}, {"number": 29, "timestamp": "0x1"}, {"number": "0x1"}],
+)
+def test_no_block(wrong):
+    assert a.block(wrong) is None
 
 
 @pytest.mark.parametrize("value", ["0x", "1a", "0xg", "0x" + "f" * 65, 26, None, True, ["0x1"], "0x1 "])

@@ -1,0 +1,407 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kind: what it adds to an observation, what it refuses, when it wants another look."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import guarding
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.access import NODE_OPTIONS, check_options
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import BftConfig, Block, Peer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import BesuKind, make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, classify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
+
+WALL = 1_795_000_000.0
+MEMBERS = tuple("0x" + digit * 40 for digit in "1234")
+
+
+class Clock:
+    def __init__(self):
+        self.now = 5000.0
+
+    def monotonic(self):
+        return self.now
+
+    def wall(self):
+        return WALL + self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class Chain:
+    """Four validators that propose in turn, a block every two seconds while ``alive``."""
+
+    def __init__(self, clock):
+        self.clock, self.stands_at, self.down = clock, None, set()
+
+    def look(self, who=0, before=None):
+        if who in self.down:
+            return NodeSample(self.clock.now, self.clock.wall(), "refused", p2p_open=False)
+        made = self.clock.now if self.stands_at is None else self.stands_at
+        number = int(made // 2)
+        return NodeSample(
+            self.clock.now,
+            self.clock.wall(),
+            "ok",
+            head=Block(number, int(WALL) + 2 * number, f"0x{number:064x}", MEMBERS[number % 4]),
+            genesis="0x" + "a" * 64,
+            chain_id=1337,
+            peers=tuple(Peer(MEMBERS[i], number, "26.8.0") for i in range(4) if i != who and i not in self.down),
+            address=MEMBERS[who],
+            bft=BftConfig("qbft", 2.0, None, 4.0, None),
+            group="qbft",
+            validators=MEMBERS,
+            next_validators=MEMBERS,
+            last_proposed={MEMBERS[i]: number - 1 - (number - 1 - i) % 4 for i in range(4)},
+            proposed_to=number,
+            version="26.8.0",
+        )
+
+
+class Journal:
+    def __init__(self, *entries):
+        self.entries, self.asked = entries, 0
+
+    def invocation(self, unit, invocation, limit=300):
+        self.asked += 1
+        return Records(tuple(self.entries))
+
+    def manager_records(self, units, since=None, **more):
+        self.asked += 1
+        return Records(tuple(self.entries))
+
+
+def entry(text, message_id="", pid="77"):
+    fields = {"_PID": pid, "_TRANSPORT": "stdout"}
+    return Entry(WALL, 0.0, "", "run", 6, text, "besu.service", "besu", 7, message_id, "", fields)
+
+
+RESTART = entry("Scheduled restart job", "5eb03494b6584870a536b337290809b3", "1")
+UP = {
+    "ActiveState": "active",
+    "SubState": "running",
+    "Type": "simple",
+    "InvocationID": "run",
+    "ActiveEnterTimestampMonotonic": "1000000000",
+    "StateChangeTimestampMonotonic": "1000000000",
+}
+FAILED = {
+    **UP,
+    "ActiveState": "failed",
+    "SubState": "failed",
+    "Result": "exit-code",
+    "ExecMainCode": "1",
+    "ExecMainStatus": "2",
+    "InactiveEnterTimestampMonotonic": "1003000000",
+}
+
+
+class World:
+    def __init__(self, *entries, others=(1, 2, 3), **options):
+        self.clock = Clock()
+        self.chain = Chain(self.clock)
+        self.journal: t.Any = Journal(*entries)
+        environment = Environment("besu", "besu.service", self.clock, None, None, lambda: self.journal)
+        self.guard_options = options
+        self.others = others
+        self.kind: t.Any = BesuKind(environment, Options(), lambda before: self.chain.look(0, before), None, self.guard)
+
+    def guard(self):
+        return guarding.QuorumGuard(
+            self.clock,
+            lambda: self.chain.look(0),
+            lambda: [self.chain.look(i) for i in self.others],
+            **self.guard_options,
+        )
+
+    def see(self, wait=2.0, **properties):
+        self.clock.sleep(wait)
+        facts = UnitFacts("besu.service", {**UP, **properties})
+        return self.kind.refine(classify("besu", facts, Context(self.clock.now, self.clock.wall()), "besu"))
+
+
+STOP = m.Step(m.CONSENSUS, "stop", m.STOPPING)
+RESTART_STEP = m.Step(m.CONSENSUS, "restart", m.RESTARTING)
+
+
+def test_two_looks_and_it_is_told():
+    world = World()
+    world.see()
+    assert world.kind.settle_time() > 0
+    seen = world.see()
+    assert (seen.state, seen.base_state) == ("consensus", "running")
+    assert world.kind.settle_time() == 0
+    assert seen.as_dict()["besu"]["validator"] is True
+    assert world.journal.asked == 0
+
+
+def test_a_new_invocation_forgets_the_old_one():
+    world = World()
+    world.see()
+    world.see()
+    seen = world.see(InvocationID="other", ActiveEnterTimestampMonotonic=str(int(5003e6)))
+    assert seen.state == "starting"
+
+
+def test_a_failed_unit_is_told_by_its_own_words():
+    world = World(entry("\x1b[31mUnknown option: '--no-such-option=1'\x1b[m"))
+    seen = world.see(**FAILED)
+    assert (seen.state, seen.cause) == ("error", "config_invalid")
+    assert "--no-such-option" in seen.reasons[0]
+    world.see(**FAILED)
+    assert world.journal.asked == 1
+
+
+def test_silence_of_a_journal_that_lags_is_not_kept():
+    world = World()
+    just = {**FAILED, "StateChangeTimestampMonotonic": str(int(5001e6))}
+    assert world.see(**just).cause == "exit_code"
+    world.journal.entries = (entry("Unknown option: '-x'"),)
+    assert world.see(wait=0.5, **just).cause == "config_invalid"
+
+
+def test_a_clean_stop_stays_one():
+    seen = World(entry("x")).see(**{**FAILED, "ExecMainStatus": "143"})
+    assert (seen.state, seen.cause) == ("stopped", None)
+
+
+@pytest.mark.parametrize(
+    ("active", "state"),
+    [
+        ({"ActiveState": "activating", "SubState": "auto-restart", "Result": "exit-code"}, "restarting"),
+        ({}, "restarting"),
+    ],
+)
+def test_a_crash_loop_before_systemd_says_so(active, state):
+    world = World(entry("Unknown option: '-x'"), RESTART, RESTART, RESTART)
+    world.chain.down = {0}
+    young = {
+        "NRestarts": "3",
+        "ActiveEnterTimestampMonotonic": str(int(5001e6)),
+        "StateChangeTimestampMonotonic": str(int(5001e6)),
+    }
+    seen = world.see(**{**UP, **young, **active})
+    assert (seen.state, seen.cause) == (state, "crash_loop")
+
+
+def test_old_restarts_are_no_loop():
+    world = World()
+    seen = [world.see(NRestarts="4") for _look in range(2)][-1]
+    assert seen.state == "consensus"
+
+
+# --- the guard ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [STOP, RESTART_STEP, m.Step(m.ERROR, "reset", m.STOPPED)])
+def test_a_validator_may_go_while_three_others_take_part(step):
+    world = World()
+    world.see()
+    assert world.kind.guards(step, world.see()) == ()
+    assert world.kind.quorum.safe and "3 without it" in world.kind.quorum.arithmetic
+
+
+def test_not_while_another_is_away():
+    world = World()
+    world.chain.down = {2}
+    world.see()
+    (block,) = world.kind.guards(RESTART_STEP, world.see())
+    assert block.guard == "quorum" and "quorum ceil(2*4/3) = 3" in block.reason
+    assert MEMBERS[2] in block.hint
+
+
+def test_starting_what_is_down_takes_nothing_away():
+    world = World()
+    world.chain.down = {0, 1}
+    assert world.kind.guards(m.Step(m.ERROR, "restart", m.STARTING), world.see(**FAILED)) == ()
+    assert world.kind.guards(m.Step(m.STOPPED, "start", m.STARTING), world.see()) == ()
+
+
+def test_a_node_that_is_no_validator_needs_no_quorum():
+    world = World()
+    original = world.chain.look
+    world.chain.look = lambda who=0, before=None: NodeSample(
+        **{**vars(original(who, before)), "next_validators": MEMBERS[1:]}
+    )
+    world.see()
+    world.chain.down = {1, 2}
+    assert world.kind.guards(STOP, world.see()) == ()
+
+
+def test_a_hanging_validator_is_judged_by_the_others():
+    world = World(address=MEMBERS[0])
+    world.see()
+    world.see()
+    world.chain.look = (
+        lambda look: (
+            lambda who=0, before=None: (
+                NodeSample(world.clock.now, world.clock.wall(), "hang") if who == 0 else look(who)
+            )
+        )
+    )(world.chain.look)
+    seen = world.see(wait=30.0)
+    seen = world.see(wait=30.0)
+    assert (seen.state, seen.cause) == ("error", "unresponsive")
+    assert world.kind.guards(m.Step(m.ERROR, "restart", m.STARTING), seen) == ()
+
+
+def test_its_address_may_come_from_its_log():
+    line = entry("x | DefaultP2PNetwork | Node address " + MEMBERS[0])
+    world = World(line)
+    world.chain.down = {0}
+    seen = world.see()
+    assert world.kind.guards(RESTART_STEP, seen) == ()
+    world = World()
+    world.chain.down = {0}
+    seen = world.see()
+    (block,) = world.kind.guards(RESTART_STEP, seen)
+    assert "address" in block.reason
+
+
+def stalled(**options):
+    world = World(**options)
+    world.see()
+    world.chain.stands_at = world.clock.now
+    world.chain.down = {2, 3}
+    world.see(wait=60.0)
+    return world, world.see(wait=10.0)
+
+
+def test_a_stalled_chain_is_told_and_nobody_restarts_for_it():
+    world, seen = stalled()
+    assert (seen.state, seen.cause) == ("error", "chain_stalled")
+    (block,) = world.kind.guards(m.Step(m.ERROR, "restart", m.STARTING), seen)
+    assert block.guard == "chain_stalled" and "start the missing validators first" in block.hint
+
+
+def test_restart_all_only_when_the_missing_are_back():
+    world, seen = stalled(quorum_lost="restart_all")
+    step = m.Step(m.ERROR, "restart", m.STARTING)
+    assert [block.guard for block in world.kind.guards(step, seen)] == ["chain_stalled"]
+    world.chain.down = set()
+    assert world.kind.guards(step, world.see()) == ()
+    world, seen = stalled()
+    world.chain.down = set()
+    assert [block.guard for block in world.kind.guards(step, world.see())] == ["chain_stalled"]
+
+
+class Store:
+    def __init__(self, grant):
+        self.grant = grant
+
+    def __call__(self, network):
+        return self
+
+    def held(self):
+        return self.grant
+
+
+@pytest.mark.parametrize(
+    ("grant", "word"),
+    [
+        (r.Grant("me", MEMBERS[0], 1e18), None),
+        (None, "no grant"),
+        (r.Grant("you", MEMBERS[0], 1e18), "you has"),
+        (r.Grant("me", MEMBERS[1], 1e18), MEMBERS[1]),
+        (r.Grant("me", MEMBERS[0], 1.0), "no grant"),
+    ],
+)
+def test_a_reservation_that_was_asked_for_has_to_hold(grant, word):
+    world = World(reservation="me", store=Store(grant))
+    world.see()
+    blocks = world.kind.guards(STOP, world.see())
+    if word is None:
+        assert blocks == ()
+    else:
+        assert blocks[0].guard == "reservation" and word in blocks[0].reason
+
+
+def test_the_guard_waits_for_a_block_but_not_for_ever():
+    world = World()
+    world.chain.stands_at = world.clock.now - 4.0
+    began = world.clock.now
+    block, _seen = world.guard().check(world.chain.look(0), q.Pace(2.0, 4.0, 9.0), LogView)
+    assert block is not None
+    assert 9.0 <= world.clock.now - began <= 15.0
+
+
+# --- waiting --------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_outside_the_set_never_reaches_consensus():
+    world = World()
+    world.see()
+    seen = world.see()
+    assert world.kind.hopeless(seen, m.CONSENSUS) is None
+    outside = {**seen.details, "validator": False}
+    from dataclasses import replace
+
+    assert "not in the validator set" in world.kind.hopeless(replace(seen, details=outside), m.CONSENSUS)
+    assert world.kind.hopeless(replace(seen, details=outside), m.RUNNING) is None
+
+
+def test_a_head_that_went_back_proves_nothing():
+    world = World()
+    before, after = world.see(), world.see()
+    assert world.kind.proof(before, after, m.RUNNING) is None
+    assert "was" in world.kind.proof(after, before, m.RUNNING)
+
+
+def test_progress_of_a_sync():
+    world = World()
+    original = world.chain.look
+    world.chain.look = lambda who=0, before=None: NodeSample(
+        **{**vars(original(who, before)), "head": Block(int(world.clock.now - 5000) * 20, 0, "", "")}
+    )
+    world.see()
+    seen = world.see(wait=10.0)
+    assert seen.state == "syncing"
+    shown = world.kind.progress(seen, m.SYNCED)
+    assert shown["rate"] == 20.0 and shown["lag"] == shown["reference"] - shown["head"] and 0 < shown["eta"] < 1000
+    assert 0.5 <= world.kind.poll_interval(seen, 10.0) <= 10.0
+    assert world.kind.poll_interval(World().see(), 1.0) is None
+
+
+DEFAULTS = {name: spec.get("default") for name, spec in NODE_OPTIONS.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"rpc_timeout": 0}, "rpc_timeout"),
+        ({"lag_blocks": -1}, "lag_blocks"),
+        ({"stall_timeout": float("nan")}, "stall_timeout"),
+        ({"address": "0x12"}, "address"),
+        ({"genesis_hash": "0x" + "g" * 64}, "genesis_hash"),
+        ({"rpc_username": "u", "rpc_token": "t"}, "rpc_token"),
+        ({"rpc_password": "p"}, "rpc_password"),
+    ],
+)
+def test_options_that_mean_nothing_are_named(wrong, word):
+    check_options(DEFAULTS)
+    with pytest.raises(LifecycleError, match=word):
+        check_options({**DEFAULTS, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("rpc_url", "localhost"), ("metrics_url", "x"), ("reference_urls", ["http://a", "b"])]
+)
+def test_a_url_that_is_none_is_named(option, value):
+    environment = Environment("besu", "besu.service", Clock(), None, None, Journal)
+    with pytest.raises(LifecycleError, match=option):
+        make_besu(environment, {**DEFAULTS, "start_timeout": 600.0, option: value})

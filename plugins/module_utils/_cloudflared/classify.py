@@ -1,0 +1,180 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what a connector answers, its unit and its log to one state. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+What is not believed: systemd's ``active`` (READY=1 is sent once and never
+taken back), ``/healthcheck`` (OK while the process lives),
+``ha_connections`` (counts attempts), ``server_locations`` (never reset).
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.endpoints import Endpoint, Metrics, Ready
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import LogView
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.words import HARD, live_cause
+from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
+
+# Before its metrics server is up cloudflared looks names up, which a dead resolver can draw out, in seconds.
+YOUNG = 60.0
+# A registration takes a second or two; no word for longer than this is a finding, in seconds.
+MUTE = 20.0
+# Times that quic has to fail in a row before its way counts as blocked (each takes 5 s).
+BLOCKED_AFTER = 3
+# Log lines this much older than the newest one tell of another trouble, in seconds.
+_RECENT = 120.0
+_LATE = ("refused", "reset", "timeout_connect", "timeout")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What systemd knows. ``state``: starting or running; ``age``: seconds since the start; ``ready``: READY=1 sent."""
+
+    state: str
+    age: float
+    ready: bool
+    wall: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at the connector.
+
+    ``had``: an earlier look at the same process saw connections;
+    ``edge_open``: whether TCP to the edge addresses that failed last works now (None: not tried);
+    ``lost``: why it counts as half open although it says that it is connected.
+    """
+
+    endpoint: Endpoint = field(default_factory=Endpoint)
+    ready: Ready = field(default_factory=Ready)
+    metrics: Metrics = field(default_factory=Metrics)
+    config_version: int | None = None
+    had: bool = False
+    log: LogView | None = None
+    edge_open: bool | None = None
+    lost: str = ""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is wanted of it: connections expected and at least needed, its protocol, whether the edge configures it."""
+
+    expected: int = 4
+    minimum: int = 1
+    protocol: str = "auto"
+    remote: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One state. ``since``: seconds since the epoch, where the log tells; ``wants_log``: the log would say more."""
+
+    state: str
+    reasons: tuple[str, ...]
+    cause: str | None = None
+    since: float | None = None
+    evidence: tuple[str, ...] = ()
+    wants_log: bool = False
+
+    @property
+    def base_state(self) -> str:
+        return m.CLOUDFLARED.base(self.state)
+
+    @property
+    def hard(self) -> bool:
+        """Whether the cause is one that no restart mends."""
+        return self.cause in HARD
+
+
+def judge(unit: Unit, sample: Sample, rules: Rules) -> Verdict:
+    """The state of a connector whose process is there."""
+    count = sample.ready.connections
+    if count is None:
+        return _unanswered(unit, sample)
+    expected = expected_connections(sample, rules)
+    if count >= 1 and sample.lost:
+        said = f"/ready says {count} connections, and yet: {sample.lost}"
+        return Verdict(m.ERROR, (said,), "half_open", evidence=(said,))
+    if count < rules.minimum or count == 0:
+        return _disconnected(unit, sample, rules, count)
+    said = f"{count} of {expected} connections are registered"
+    if count < expected:
+        return _partial(sample, said)
+    if rules.remote and sample.config_version == -1:
+        return Verdict(m.CONNECTED, (said, "no configuration has come from the edge yet (/config has version -1)"))
+    return Verdict(m.RUNNING, (said,))
+
+
+def expected_connections(sample: Sample, rules: Rules) -> int:
+    """How many connections it can have: the edge may offer fewer addresses than it asks for."""
+    offered = sample.log.at_most if sample.log is not None else None
+    return rules.expected if offered is None else max(min(rules.expected, offered), 1)
+
+
+def _unanswered(unit: Unit, sample: Sample) -> Verdict:
+    ready, endpoint = sample.ready, sample.endpoint
+    why = endpoint.problem or ready.said or ready.problem or "its metrics server was not asked"
+    early = unit.age < YOUNG and (endpoint.problem or ready.problem in _LATE)
+    if unit.state == m.STARTING or early:
+        found = _from_log(sample)
+        reasons = (f"its metrics server is not there yet: {why}",)
+        if found is None:
+            return Verdict(m.STARTING, reasons, wants_log=sample.log is None and unit.age > MUTE)
+        return Verdict(m.STARTING, (*reasons, found[1][-1]), found[0], evidence=found[1])
+    if ready.problem == "unsupported":
+        return Verdict(m.UNKNOWN, (f"{why}; update cloudflared (/ready came with 2020.12)",), "ready_unsupported")
+    return Verdict(m.UNKNOWN, (why,), "metrics_unreachable", evidence=(why,))
+
+
+def _partial(sample: Sample, said: str) -> Verdict:
+    if sample.log is None:
+        return Verdict(m.CONNECTED, (said,), wants_log=True)
+    found = _from_log(sample)
+    if found is None:
+        return Verdict(m.CONNECTED, (said,), since=sample.log.lost_at)
+    return Verdict(m.CONNECTED, (said, found[1][-1]), found[0], sample.log.lost_at, found[1])
+
+
+def _disconnected(unit: Unit, sample: Sample, rules: Rules, count: int) -> Verdict:
+    registered = sample.metrics.registered or 0
+    had = registered > 0 or sample.had or (unit.ready and unit.state == m.RUNNING)
+    state = m.RECONNECTING if had else m.CONNECTING
+    said = "no connection is registered" if count == 0 else f"{count} of at least {rules.minimum} connections"
+    history = f"{registered} registrations since its start" if registered else "none since its start"
+    began = unit.wall - unit.age
+    if sample.log is None:
+        return Verdict(state, (f"{said} ({history})",), since=None if had else began, wants_log=True)
+    since = sample.log.lost_at if had else began
+    found = _from_log(sample)
+    if found is None:
+        mute = not had and unit.age > MUTE
+        return Verdict(state, (f"{said} ({history})",), "edge_mute" if mute else None, since, (said,) if mute else ())
+    cause, evidence = found
+    if _blocked(cause, evidence, sample, rules):
+        cause = "protocol_blocked"
+        evidence = (*evidence, "TCP to the same addresses works", f"protocol={rules.protocol}")
+    if sample.edge_open is not None and cause.startswith("edge_unreachable"):
+        tried = "works now" if sample.edge_open else "does not work now either"
+        evidence = (*evidence, f"TCP to the edge {tried}")
+    state = m.ERROR if cause in HARD and count == 0 else state
+    return Verdict(state, (f"{said} ({history})", *evidence[-2:]), cause, since, evidence)
+
+
+def _blocked(cause: str, evidence: t.Sequence[str], sample: Sample, rules: Rules) -> bool:
+    pinned = rules.protocol == "quic" and len(evidence) >= BLOCKED_AFTER
+    return cause == "edge_unreachable_udp" and pinned and sample.edge_open is True
+
+
+def _from_log(sample: Sample) -> tuple[str, tuple[str, ...]] | None:
+    """The cause that the log names since the last registration, and its last lines, fit to be shown."""
+    if sample.log is None or not sample.log.trouble:
+        return None
+    newest = sample.log.trouble[-1].at
+    found = live_cause([line.text for line in sample.log.trouble if newest - line.at <= _RECENT])
+    return None if found is None else (found[0], tuple(present(text, 300) for text in found[1][-5:]))

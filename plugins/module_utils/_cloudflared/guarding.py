@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What forbids taking a connector away. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+
+
+def last_replica(serving: int, others: int | None) -> Block | None:
+    """A tunnel keeps one healthy connector.
+
+    ``serving``: connections that this one has and that carry requests, 0 where it serves nobody;
+    ``others``: healthy connectors of the same tunnel elsewhere, None where nobody said.
+    """
+    if serving <= 0 or (others is not None and others > 0):
+        return None
+    if others is None:
+        return Block(
+            "last_replica",
+            f"it serves its tunnel with {serving} connections, and nobody said whether another connector does",
+            "give healthy_replicas (the role tunnel_reconnect counts them), or set replica_guard=off to accept the gap",
+        )
+    return Block(
+        "last_replica",
+        f"it is the last healthy connector of its tunnel ({serving} connections)",
+        "bring back another connector first, or set replica_guard=off to accept the gap",
+    )
+
+
+def own_tunnel(carries: bool | None, setting: str, pid: int) -> Block | None:
+    """The connection that this run uses must not be cut unseen.
+
+    ``carries``: whether process ``pid`` is the client of our SSH connection (None: it may not be seen);
+    ``setting``: ``auto``, or ``yes`` and ``no`` where a person knows better.
+    """
+    if setting == "no" or (setting == "auto" and carries is False):
+        return None
+    if setting == "yes":
+        said = "own_tunnel=yes: this connector carries the connection of this run"
+    elif carries is None:
+        said = f"it cannot be seen whether process {pid} carries the SSH connection of this run (become root)"
+    else:
+        said = f"process {pid} carries the SSH connection of this run"
+    return Block(
+        "own_tunnel",
+        said,
+        "use state=reconnected with own_tunnel_action=hand_over, which leaves the restart to the host, then run again",
+    )

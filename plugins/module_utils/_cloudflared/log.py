@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The log of a connector: what it last tried, and since when it has trouble. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Formats: console lines (``TIME INF message key=value``) and JSON lines of cloudflared (logger/*.go).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+from dataclasses import dataclass
+
+_CONSOLE = re.compile(r"\S{10,40} (DBG|INF|WRN|ERR|FTL) (.*)", re.DOTALL)
+_LEVELS = {"debug": "DBG", "info": "INF", "warn": "WRN", "error": "ERR", "fatal": "FTL"}
+_DIALLED = re.compile(r"dial tcp (\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]{1,5})")
+_EDGE_IP = re.compile(r"\bip=([0-9A-Fa-f:.]+)")
+_AT_MOST = re.compile(r"requested \d+ HA connections but I can give you at most (\d{1,3})")
+_LOSSES = (
+    "Lost connection with the edge",
+    "Unregistered tunnel connection",
+    "Serve tunnel error",
+    "Retrying connection in",
+    "Connection terminated",
+)
+_MAX_TEXT = 2000
+_MAX_TROUBLE = 50
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: seconds since the epoch, level (DBG to FTL, or empty), words with ``error=`` and ``ip=``."""
+
+    at: float
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class LogView:
+    """What the log of one run says.
+
+    ``trouble``: warnings and errors since the last registration, the newest
+    last; ``lost_at``: the first loss after it, or None.
+    """
+
+    registered_at: float | None = None
+    lost_at: float | None = None
+    trouble: tuple[Line, ...] = ()
+    at_most: int | None = None
+    edge: tuple[tuple[str, int], ...] = ()
+
+
+def read_line(at: float, raw: str) -> Line:
+    """One record of the journal as a line, whichever of the two formats it is in."""
+    raw = raw[:_MAX_TEXT]
+    if raw.startswith("{"):
+        try:
+            data = json.loads(raw)
+        except (ValueError, RecursionError):
+            data = None
+        if isinstance(data, dict) and isinstance(data.get("message"), str):
+            extra = "".join(
+                f' {key}="{data[key]}"' if key == "error" else f" {key}={data[key]}"
+                for key in ("error", "connIndex", "ip")
+                if key in data
+            )
+            return Line(at, _LEVELS.get(str(data.get("level")), ""), data["message"] + extra)
+    match = _CONSOLE.match(raw)
+    return Line(at, match[1], match[2]) if match else Line(at, "", raw)
+
+
+def read_log(records: t.Iterable[tuple[float, str]], port: int = 7844) -> LogView:
+    """The view of records (seconds since the epoch, message) of one run, oldest first.
+
+    ``port``: that of the edge, for lines that name an address without one.
+    """
+    registered_at: float | None = None
+    lost_at: float | None = None
+    at_most: int | None = None
+    trouble: list[Line] = []
+    edge: dict[tuple[str, int], None] = {}
+    for at, raw in records:
+        line = read_line(at, raw)
+        found = _AT_MOST.search(line.text)
+        if found:
+            at_most = int(found[1])
+        if line.text.startswith("Registered tunnel connection") or re.match(r"Connection \S+ registered", line.text):
+            registered_at, lost_at = at, None
+            trouble.clear()
+            continue
+        if lost_at is None and line.text.startswith(_LOSSES):
+            lost_at = at
+        if line.level in ("WRN", "ERR", "FTL", ""):
+            trouble.append(line)
+            for address in _addresses(line.text, port):
+                edge.pop(address, None)
+                edge[address] = None
+    return LogView(registered_at, lost_at, tuple(trouble[-_MAX_TROUBLE:]), at_most, tuple(edge)[-8:][::-1])
+
+
+def _addresses(text: str, port: int) -> list[tuple[str, int]]:
+    """The edge addresses that a line says could not be used."""
+    found = [(ip.strip("[]"), int(number)) for ip, number in _DIALLED.findall(text) if 0 < int(number) < 65536]
+    if not found and "quic" in text:
+        found = [(ip, port) for ip in _EDGE_IP.findall(text)]
+    return found

@@ -1,0 +1,328 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a connector was told to do: its arguments, its environment, its configuration file.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Precedence and names follow cloudflared's own (cmd/cloudflared/tunnel/cmd.go,
+config/configuration.go): arguments, then environment, then file. What runs is
+read from the running process, because systemd shows Exec values unquoted; a
+unit that is down is read from its files, with systemd's own rules.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import typing as t
+from dataclasses import dataclass, field, replace
+
+MAX_FILE = 256 * 1024
+_MAX_CMDLINE = 128 * 1024
+# Option -> its names as an argument, its variable, its key in the file.
+OPTIONS: t.Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    "config": (("config",), "", ""),
+    "metrics": (("metrics",), "TUNNEL_METRICS", "metrics"),
+    "retries": (("retries",), "TUNNEL_RETRIES", "retries"),
+    "grace_period": (("grace-period",), "TUNNEL_GRACE_PERIOD", "grace-period"),
+    "connections": (("ha-connections",), "", "ha-connections"),
+    "protocol": (("protocol", "p"), "TUNNEL_TRANSPORT_PROTOCOL", "protocol"),
+    "logfile": (("logfile",), "TUNNEL_LOGFILE", "logfile"),
+    "log_directory": (("log-directory",), "TUNNEL_LOGDIRECTORY", "log-directory"),
+    "token": (("token",), "TUNNEL_TOKEN", "token"),
+    "token_file": (("token-file",), "TUNNEL_TOKEN_FILE", "token-file"),
+    "credentials": (("credentials-contents",), "TUNNEL_CRED_CONTENTS", "credentials-contents"),
+    "credentials_file": (("credentials-file", "cred-file"), "TUNNEL_CRED_FILE", "credentials-file"),
+    "edge": (("edge",), "TUNNEL_EDGE", "edge"),
+    "origin": (("url", "unix-socket", "hello-world"), "TUNNEL_URL", "url"),
+}
+# Flags of ``tunnel`` and ``run`` that take a value and do not matter here, so that no value is taken for a tunnel.
+_TAKES_VALUE = frozenset(
+    "autoupdate-freq region edge-ip-version edge-bind-address cacert origincert loglevel l transport-loglevel "
+    "proto-loglevel output trace-output pidfile tag heartbeat-interval heartbeat-count max-edge-addr-retries label "
+    "rpc-timeout write-stream-timeout compression-quality icmpv4-src icmpv6-src features F max-active-flows "
+    "management-hostname service-op-ip name n lb-pool hostname id api-url api-key api-email api-ca-key "
+    "metrics-update-freq quic-connection-level-flow-control-limit quic-stream-level-flow-control-limit "
+    "dns-resolver-addrs proxy-connect-timeout proxy-tls-timeout proxy-tcp-keepalive proxy-keepalive-connections "
+    "proxy-keepalive-timeout http-host-header origin-server-name origin-ca-pool proxy-address proxy-port".split()
+)
+_CONFIG_DIRS = (
+    "~/.cloudflared",
+    "~/.cloudflare-warp",
+    "~/cloudflare-warp",
+    "/etc/cloudflared",
+    "/usr/local/etc/cloudflared",
+)
+_CONFIG_NAMES = ("config.yml", "config.yaml")
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_KEY = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,60})[ \t]*:(?:[ \t]+(.*))?$")
+_SECRET = frozenset(("token", "credentials"))
+
+# The text of a file as the service sees it, or None where it cannot be read.
+Read = t.Callable[[str], t.Optional[str]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options in force, as text, and where each comes from (``argument``, ``environment``, ``file``).
+
+    ``token`` and ``credentials`` in ``values`` are secrets: only ``identity`` may look at them.
+    """
+
+    values: t.Mapping[str, str] = field(default_factory=dict, repr=False)
+    sources: t.Mapping[str, str] = field(default_factory=dict)
+    tunnel: str = ""
+    config_path: str = ""
+    ingress: bool = False
+    notes: tuple[str, ...] = ()
+
+    def text(self, option: str) -> str:
+        return self.values.get(option, "")
+
+    def number(self, option: str, default: int, limit: int) -> int:
+        value = self.text(option)
+        return min(int(value), limit) if value.isascii() and value.isdigit() and len(value) < 10 else default
+
+    @property
+    def expected(self) -> int:
+        """How many connections it holds (``--ha-connections``, 4 by default)."""
+        return max(self.number("connections", 4, 255), 1)
+
+    @property
+    def retries(self) -> int:
+        return self.number("retries", 5, 30)
+
+    @property
+    def grace_period(self) -> float:
+        """Seconds that a stop may take to drain (30 by default, 3 minutes at most)."""
+        seconds = duration(self.text("grace_period"))
+        return 30.0 if seconds is None else min(seconds, 180.0)
+
+    @property
+    def protocol(self) -> str:
+        return self.text("protocol") or "auto"
+
+    @property
+    def remote(self) -> bool:
+        """Whether its rules of ingress have to come from the edge, as far as it shows here."""
+        by_token = bool(self.text("token") or self.text("token_file"))
+        return by_token and not self.ingress and not self.text("origin")
+
+
+def duration(text: str) -> float | None:
+    """A duration as Go writes it (``1m30s``) in seconds; None for what is none."""
+    parts = _DURATION.findall(text)
+    if text == "0":
+        return 0.0
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def top_level(text: str) -> dict[str, str]:
+    """The scalars at the top level of a YAML mapping; a key with a block below it has an empty value.
+
+    There is no YAML library on managed hosts. Anything beyond plain and
+    quoted one-line scalars is left out, so nothing is misread.
+    """
+    found: dict[str, str] = {}
+    for line in text[:MAX_FILE].splitlines():
+        match = _KEY.match(line.rstrip())
+        if match is None:
+            continue
+        value = (match[2] or "").strip()
+        if value[:1] in ("'", '"'):
+            end = value.find(value[0], 1)
+            value = value[1:end] if end > 0 and "\\" not in value[:end] else ""
+        else:
+            value = value.split(" #")[0].strip()
+        if value[:1] not in ("|", ">", "&", "*", "!", "{", "[", "#"):
+            found.setdefault(match[1], value)
+        elif match[1] == "ingress":
+            found.setdefault(match[1], "")
+    return found
+
+
+def read_arguments(argv: t.Sequence[str]) -> tuple[dict[str, str], str]:
+    """The options among arguments, and the name of the tunnel that ``run`` was given."""
+    names = {name: option for option, (flags, _variable, _key) in OPTIONS.items() for name in flags}
+    values: dict[str, str] = {}
+    words: list[str] = []
+    rest = iter(argv[1:])
+    for word in rest:
+        if not word.startswith("-") or word == "-":
+            words.append(word)
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        if name in names:
+            values[names[name]] = value if equals or name == "hello-world" else next(rest, "")
+        elif not equals and name in _TAKES_VALUE:
+            next(rest, "")
+    after = words[words.index("run") + 1 :] if "run" in words else []
+    return values, after[-1] if after else ""
+
+
+def settings_of(
+    argv: t.Sequence[str],
+    environ: t.Mapping[str, str],
+    read: Read,
+    home: str = "",
+) -> Settings:
+    """The settings in force."""
+    arguments, tunnel = read_arguments(argv)
+    path, text = _config_file(arguments.get("config", ""), home or environ.get("HOME", ""), read)
+    file = top_level(text or "")
+    values: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for option, (_flags, variable, key) in OPTIONS.items():
+        for source, value in (
+            ("argument", arguments.get(option)),
+            ("environment", environ.get(variable) if variable else None),
+            ("file", file.get(key) if key else None),
+        ):
+            if value:
+                values[option], sources[option] = value, source
+                break
+    notes = () if text is not None or not arguments.get("config") else (f"{path} could not be read",)
+    return Settings(values, sources, tunnel or file.get("tunnel", ""), path, "ingress" in file, notes)
+
+
+def _config_file(given: str, home: str, read: Read) -> tuple[str, str | None]:
+    if given:
+        return given, read(given)
+    for folder in _CONFIG_DIRS:
+        if folder.startswith("~") and not home:
+            continue
+        for name in _CONFIG_NAMES:
+            path = os.path.join(folder.replace("~", home, 1), name)
+            text = read(path)
+            if text is not None:
+                return path, text
+    return "", None
+
+
+def config_dirs(home: str) -> list[str]:
+    """The folders that cloudflared looks into for its files."""
+    return [folder.replace("~", home, 1) for folder in _CONFIG_DIRS if home or not folder.startswith("~")]
+
+
+def read_file(path: str, root: str = "") -> str | None:
+    """The beginning of a text file below ``root``, or None where it cannot be read."""
+    try:
+        with open(root + path if root else path, encoding="utf-8", errors="replace") as stream:
+            return stream.read(MAX_FILE)
+    except (OSError, ValueError):
+        return None
+
+
+def of_unit_files(properties: t.Mapping[str, str]) -> Settings:
+    """The settings that the files of a unit ask for, for a unit that is not running."""
+    argv, environ = unit_command(properties)
+    return settings_of(argv, environ, read_file, home="/root" if properties.get("User", "") in ("", "root") else "")
+
+
+def unit_command(properties: t.Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """The command line and the environment that a unit's files give: ExecStart, Environment, EnvironmentFile."""
+    expand = _specifiers(properties.get("Id", ""))
+    command: list[str] = []
+    environ: dict[str, str] = {}
+    files: list[str] = []
+    for path in [properties.get("FragmentPath", ""), *properties.get("DropInPaths", "").split()]:
+        for key, value in _service_lines(read_file(path) or "") if path else ():
+            if key == "ExecStart":
+                command = _words(expand(value.lstrip("-@:+!|"))) or []
+            elif key == "Environment":
+                environ = {**environ, **_assignments(_words(expand(value)))} if value else {}
+            elif key == "EnvironmentFile":
+                files = [*files, expand(value)] if value else []
+    for path in files:
+        environ.update(_environment_file(read_file(path.lstrip("-")) or ""))
+    return [_substitute(word, environ) for word in command], environ
+
+
+def _service_lines(text: str) -> t.Iterator[tuple[str, str]]:
+    section = ""
+    lines = (line.strip() for line in text.replace("\\\n", " ").splitlines())
+    for line in lines:
+        if line[:1] in ("#", ";", ""):
+            continue
+        if line.startswith("["):
+            section = line
+        elif section == "[Service]" and "=" in line:
+            key, _equals, value = line.partition("=")
+            yield key.strip(), value.strip()
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()  # an open quote: systemd would refuse the line, so nothing depends on it
+
+
+def _assignments(words: t.Sequence[str]) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def _environment_file(text: str) -> dict[str, str]:
+    lines = (line.strip() for line in text.splitlines())
+    pairs = (line.partition("=") for line in lines if line[:1] not in ("#", ";", "") and "=" in line)
+    return {key.strip(): " ".join(_words(value)) for key, _equals, value in pairs}
+
+
+def _substitute(word: str, environ: t.Mapping[str, str]) -> str:
+    return re.sub(r"\$\{(\w+)\}|^\$(\w+)$", lambda match: environ.get(match[1] or match[2], ""), word)
+
+
+def _specifiers(unit: str) -> t.Callable[[str], str]:
+    stem = unit.rpartition(".")[0] or unit
+    prefix, _at, instance = stem.partition("@")
+    known = {"i": instance, "I": instance, "n": unit, "N": stem, "p": prefix, "%": "%"}
+    known["d"] = f"/run/credentials/{unit}"
+
+    def expand(text: str) -> str:
+        return re.sub(r"%(.)", lambda match: known.get(match[1], match[0]), text)
+
+    return expand
+
+
+class Process:
+    """A process as /proc shows it. What this user may not see is None or empty."""
+
+    def __init__(self, pid: int, proc: str = "/proc") -> None:
+        self.pid = pid
+        self._base = f"{proc}/{pid}"
+
+    def argv(self) -> list[str]:
+        return [word.decode("utf-8", "replace") for word in (self._bytes("cmdline") or b"").split(b"\0")[:-1]]
+
+    def environ(self) -> dict[str, str] | None:
+        data = self._bytes("environ")
+        if data is None:
+            return None
+        return _assignments([word.decode("utf-8", "replace") for word in data.split(b"\0")])
+
+    def read(self, path: str) -> str | None:
+        """A file as the process sees it: from its own root and working directory."""
+        if not path.startswith("/"):
+            return read_file(path, f"{self._base}/cwd/")
+        seen = read_file(path, f"{self._base}/root")
+        return read_file(path) if seen is None else seen
+
+    def settings(self) -> Settings:
+        environ = self.environ()
+        found = settings_of(self.argv(), environ or {}, self.read)
+        if environ is not None:
+            return found
+        note = "the environment of the process may not be read (become root): its variables are not known"
+        return replace(found, notes=(*found.notes, note))
+
+    def _bytes(self, name: str) -> bytes | None:
+        try:
+            with open(f"{self._base}/{name}", "rb") as stream:
+                return stream.read(_MAX_CMDLINE)
+        except OSError:
+            return None

@@ -1,0 +1,168 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sockets and processes of this host: who listens, who is at the other end.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Format: proc(5), /proc/net/tcp. Addresses there are words of the machine's own
+byte order in hexadecimal.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+import typing as t
+
+_ORDER = "<" if sys.byteorder == "little" else ">"
+_LISTEN, _ESTABLISHED = "0A", "01"
+_MAX_TABLE = 4 * 1024 * 1024
+
+Address = tuple[str, int]
+
+
+class Row(t.NamedTuple):
+    """One TCP socket: its two ends, its state as the kernel writes it, its inode."""
+
+    local: Address
+    remote: Address
+    state: str
+    inode: str
+
+
+def parse_table(text: str) -> list[Row]:
+    """The rows of /proc/net/tcp or tcp6. What is no row is left out."""
+    rows: list[Row] = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) < 10:
+            continue
+        local, remote = _address(fields[1]), _address(fields[2])
+        if local is not None and remote is not None:
+            rows.append(Row(local, remote, fields[3], fields[9]))
+    return rows
+
+
+def _address(text: str) -> Address | None:
+    digits, _colon, port = text.partition(":")
+    try:
+        words = [struct.pack(_ORDER + "I", int(digits[i : i + 8], 16)) for i in range(0, len(digits), 8)]
+        data, number = b"".join(words), int(port, 16)
+    except (ValueError, struct.error):
+        return None
+    if data[:12] == b"\0" * 10 + b"\xff\xff":
+        data = data[12:]  # IPv4 over an IPv6 socket
+    if len(data) == 4:
+        return socket.inet_ntop(socket.AF_INET, data), number
+    return (socket.inet_ntop(socket.AF_INET6, data), number) if len(data) == 16 else None
+
+
+def table(pid: str | int = "self", proc: str = "/proc") -> list[Row]:
+    """The TCP sockets of the network that a process is in."""
+    rows: list[Row] = []
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"{proc}/{pid}/net/{name}", encoding="ascii", errors="replace") as stream:
+                rows += parse_table(stream.read(_MAX_TABLE))
+        except OSError:
+            continue  # no IPv6, or the process is gone
+    return rows
+
+
+def open_sockets(pid: int, proc: str = "/proc") -> set[str] | None:
+    """The inodes of a process's sockets; None where this user may not see them."""
+    found: set[str] = set()
+    try:
+        for name in os.listdir(f"{proc}/{pid}/fd"):
+            try:
+                target = os.readlink(f"{proc}/{pid}/fd/{name}")
+            except FileNotFoundError:
+                continue
+            if target.startswith("socket:["):
+                found.add(target[8:-1])
+    except OSError:
+        return None
+    return found
+
+
+def listeners(pid: int, proc: str = "/proc") -> list[Address] | None:
+    """Where a process listens; None where this user may not see that."""
+    own = open_sockets(pid, proc)
+    if own is None:
+        return None
+    return sorted({row.local for row in table(pid, proc) if row.state == _LISTEN and row.inode in own})
+
+
+def same_network(pid: int, proc: str = "/proc") -> bool:
+    """Whether a process is in the network namespace of this one, as far as this user may see."""
+    try:
+        return os.readlink(f"{proc}/{pid}/ns/net") == os.readlink(f"{proc}/self/ns/net")
+    except OSError:
+        return True
+
+
+def named(name: str, proc: str = "/proc") -> list[int]:
+    """The processes that are called ``name``."""
+    found: list[int] = []
+    for entry in os.listdir(proc):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"{proc}/{entry}/comm", encoding="utf-8", errors="replace") as stream:
+                if stream.read(64).strip() == name:
+                    found.append(int(entry))
+        except OSError:
+            continue  # it ended
+    return sorted(found)
+
+
+def parse_connection(text: str) -> tuple[Address, Address] | None:
+    """SSH_CONNECTION: the address of the client, and ours."""
+    words = text.split()
+    if len(words) != 4 or not (words[1].isdigit() and words[3].isdigit()):
+        return None
+    return (_plain(words[0]), int(words[1])), (_plain(words[2]), int(words[3]))
+
+
+def _plain(address: str) -> str:
+    address = address.partition("%")[0]
+    return address[7:] if address.lower().startswith("::ffff:") and "." in address else address
+
+
+def ssh_connection(environ: t.Mapping[str, str], proc: str = "/proc", pid: int | None = None) -> str:
+    """SSH_CONNECTION of this process or, where sudo took it away, of one that it descends from."""
+    text = environ.get("SSH_CONNECTION", "")
+    here = os.getpid() if pid is None else pid
+    for _generation in range(32):
+        if text or here <= 1:
+            break
+        try:
+            with open(f"{proc}/{here}/environ", "rb") as stream:
+                words = stream.read(131072).split(b"\0")
+            with open(f"{proc}/{here}/stat", "rb") as stream:
+                here = int(stream.read(4096).rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            break
+        text = next((w[15:].decode("utf-8", "replace") for w in words if w.startswith(b"SSH_CONNECTION=")), "")
+    return text
+
+
+def carries(pid: int, connection: str, proc: str = "/proc") -> bool | None:
+    """Whether process ``pid`` is the client at the other end of an SSH connection to this host.
+
+    A connector that carries SSH opens the connection to sshd itself, so the
+    client's address is that of a socket of its own. None where this user may
+    not see whose socket it is.
+    """
+    ends = parse_connection(connection)
+    if ends is None:
+        return False
+    client, ours = ends
+    rows = [row for row in table(pid, proc) if (row.local, row.remote, row.state) == (client, ours, _ESTABLISHED)]
+    if not rows:
+        return False  # the client is not on this host
+    own = open_sockets(pid, proc)
+    return None if own is None else any(row.inode in own for row in rows)

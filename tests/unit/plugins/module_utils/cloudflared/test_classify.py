@@ -1,0 +1,341 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From answers, unit and log to a state: a table, and what a real cloudflared said in each trouble."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import causes, words
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.budget import natural_budget
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import (
+    YOUNG,
+    Rules,
+    Sample,
+    Unit,
+    judge,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.endpoints import (
+    Endpoint,
+    Metrics,
+    Ready,
+    read_metrics,
+    read_ready,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.guarding import last_replica, own_tunnel
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import LogView, read_line, read_log
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import diagnose
+from ansible_collections.chainops.lifecycle.plugins.module_utils._http import Response
+from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import (
+    RECORDED,
+    recording,
+)
+
+HERE = Endpoint("http://127.0.0.1:20241", "given")
+STARTING = Unit(m.STARTING, 5.0, False, 1000.0)
+LONG = Unit(m.STARTING, 50.0, False, 1000.0)
+ACTIVE = Unit(m.RUNNING, 500.0, True, 1000.0)
+SIMPLE = Unit(m.RUNNING, 5.0, False, 1000.0)
+OLD = Unit(m.RUNNING, 500.0, False, 1000.0)
+NOTHING = LogView()
+
+
+def look(connections=0, registered=None, **more):
+    ready = Ready(connections) if isinstance(connections, int) else Ready(problem=connections)
+    return Sample(HERE, ready, Metrics(registered=registered), **more)
+
+
+@pytest.mark.parametrize(
+    ("unit", "sample", "rules", "state", "cause"),
+    [
+        (ACTIVE, look(4, 4), Rules(), m.RUNNING, None),
+        (SIMPLE, look(4, 4), Rules(), m.RUNNING, None),
+        (ACTIVE, look(2, 2), Rules(expected=2), m.RUNNING, None),
+        (ACTIVE, look(3, 9, log=NOTHING), Rules(), m.CONNECTED, None),
+        (STARTING, look(1, 1, log=NOTHING), Rules(), m.CONNECTED, None),
+        (ACTIVE, look(4, 4, config_version=-1), Rules(remote=True), m.CONNECTED, None),
+        (ACTIVE, look(4, 4, config_version=0), Rules(remote=True), m.RUNNING, None),
+        (ACTIVE, look(4, 4, config_version=None), Rules(remote=True), m.RUNNING, None),
+        (ACTIVE, look(4, 4, config_version=-1), Rules(), m.RUNNING, None),
+        (ACTIVE, look(1, 1, log=LogView(at_most=1)), Rules(), m.RUNNING, None),
+        (ACTIVE, look(1, 1, log=NOTHING), Rules(minimum=2), m.RECONNECTING, None),
+        (STARTING, look(0, 0, log=NOTHING), Rules(), m.CONNECTING, None),
+        (LONG, look(0, 0, log=NOTHING), Rules(), m.CONNECTING, "edge_mute"),
+        (SIMPLE, look(0, 0, log=NOTHING), Rules(), m.CONNECTING, None),
+        (SIMPLE, look(0, 3, log=NOTHING), Rules(), m.RECONNECTING, None),
+        (SIMPLE, look(0, None, had=True, log=NOTHING), Rules(), m.RECONNECTING, None),
+        # READY=1 is sent at the first registration: an active unit of Type=notify had one.
+        (ACTIVE, look(0, 0, log=NOTHING), Rules(), m.RECONNECTING, None),
+        (STARTING, look("refused"), Rules(), m.STARTING, None),
+        (SIMPLE, look("refused"), Rules(), m.STARTING, None),
+        (OLD, look("refused"), Rules(), m.UNKNOWN, "metrics_unreachable"),
+        (ACTIVE, look("timeout"), Rules(), m.UNKNOWN, "metrics_unreachable"),
+        (SIMPLE, look("not_json"), Rules(), m.UNKNOWN, "metrics_unreachable"),
+        (ACTIVE, look("unsupported"), Rules(), m.UNKNOWN, "ready_unsupported"),
+        (OLD, Sample(Endpoint(problem="give metrics")), Rules(), m.UNKNOWN, "metrics_unreachable"),
+        (ACTIVE, look(4, 4, lost="the edge does not know it"), Rules(), m.ERROR, "half_open"),
+        (ACTIVE, look(0, 4, log=NOTHING, lost="the edge does not know it"), Rules(), m.RECONNECTING, None),
+    ],
+)
+def test_states(unit, sample, rules, state, cause):
+    verdict = judge(unit, sample, rules)
+    assert (verdict.state, verdict.cause) == (state, cause), verdict
+    assert verdict.reasons and all(verdict.reasons)
+    assert verdict.base_state == m.CLOUDFLARED.base(state)
+
+
+def test_the_log_is_wanted_only_where_it_can_say_more():
+    assert not judge(ACTIVE, look(4, 4), Rules()).wants_log
+    assert judge(ACTIVE, look(3, 4), Rules()).wants_log
+    assert judge(ACTIVE, look(0, 4), Rules()).wants_log
+    assert not judge(ACTIVE, look(0, 4, log=NOTHING), Rules()).wants_log
+
+
+def test_a_young_process_may_lack_its_metrics_server():
+    assert judge(Unit(m.RUNNING, YOUNG - 1, False), look("refused"), Rules()).state == m.STARTING
+    assert judge(Unit(m.RUNNING, YOUNG, False), look("refused"), Rules()).state == m.UNKNOWN
+
+
+def records(lines, at=900.0, step=1.0):
+    return [(at + index * step, line) for index, line in enumerate(lines)]
+
+
+def replayed(name, moment="first", unit=LONG, **more):
+    seen = recording(name)
+    answers = seen["answers"][moment]
+    ready = read_ready(Response(answers["/ready"]["status"], "", {}, answers["/ready"]["body"].encode(), 0.0))
+    sample = Sample(
+        HERE, ready, read_metrics(answers["/metrics"]["body"]), log=read_log(records(until(seen["log"]))), **more
+    )
+    return judge(unit, sample, Rules(protocol="http2", remote=True))
+
+
+def until(lines):
+    """The log up to the moment of the look: it was told to end only afterwards."""
+    ends = [i for i, line in enumerate(lines) if "Initiating graceful shutdown" in line]
+    return lines[: ends[0]] if ends else lines
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "cause"),
+    [
+        ("unauthorized", m.ERROR, "unauthorized"),
+        ("unauthorized_json", m.ERROR, "unauthorized"),
+        ("edge_refuses_tcp", m.CONNECTING, "edge_unreachable_tcp"),
+        ("edge_drops_packets", m.CONNECTING, "edge_unreachable_tcp"),
+        ("edge_certificate_untrusted", m.ERROR, "edge_certificate"),
+        ("duplicate_connection", m.CONNECTING, "duplicate_connection"),
+        ("control_stream_never_opened", m.CONNECTING, "edge_mute"),
+        ("quic_blocked_pinned", m.CONNECTING, "edge_unreachable_udp"),
+        ("quic_blocked_auto", m.CONNECTING, "edge_unreachable_udp"),
+    ],
+)
+def test_what_a_real_connector_says(name, state, cause):
+    verdict = replayed(name)
+    assert (verdict.state, verdict.cause) == (state, cause), verdict
+    assert verdict.hard == (state == m.ERROR)
+
+
+def test_a_real_cut_and_the_way_back():
+    seen = recording("connect_cut_reconnect")
+    lines = seen["log"]
+    cut_at = next(i for i, line in enumerate(lines) if "Lost connection" in line)
+    view = read_log(records(lines[: cut_at + 14]))
+    assert view.registered_at is not None and view.lost_at == 900.0 + cut_at
+    answers = seen["answers"]["cut"]
+    ready = read_ready(Response(503, "", {}, answers["/ready"]["body"].encode(), 0.0))
+    verdict = judge(ACTIVE, Sample(HERE, ready, read_metrics(answers["/metrics"]["body"]), log=view), Rules())
+    assert (verdict.state, verdict.cause, verdict.since) == (m.RECONNECTING, "edge_closed", view.lost_at)
+    back = read_log(records(until(lines)))
+    assert back.lost_at is None
+    assert judge(ACTIVE, Sample(HERE, Ready(4), Metrics(8), log=back), Rules()).state == m.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("protocol", "times", "edge_open", "cause"),
+    [
+        ("quic", 3, True, "protocol_blocked"),
+        ("quic", 2, True, "edge_unreachable_udp"),
+        ("quic", 3, False, "edge_unreachable_udp"),
+        ("quic", 3, None, "edge_unreachable_udp"),
+        ("auto", 9, True, "edge_unreachable_udp"),
+    ],
+)
+def test_blocked_udp_is_hard_only_where_it_is_proved(protocol, times, edge_open, cause):
+    line = 'T12:34:39Z0 ERR Failed to dial a quic connection error="failed to dial to edge with quic: timeout" ip=127.0.0.1'
+    log = read_log(records([line] * times))
+    assert log.edge == (("127.0.0.1", 7844),)
+    verdict = judge(LONG, look(0, 0, log=log, edge_open=edge_open), Rules(protocol=protocol))
+    assert verdict.cause == cause
+    assert (verdict.state == m.ERROR) == (cause == "protocol_blocked")
+
+
+def test_old_trouble_does_not_name_the_cause():
+    old = records(['x2026-01-01 ERR Register tunnel error error="Unauthorized: no"'], at=0.0)
+    new = records(['x2026-01-01 ERR Connection terminated error="connection with edge closed"'], at=900.0)
+    assert judge(ACTIVE, look(0, 4, log=read_log(old + new)), Rules()).cause == "edge_closed"
+    registered = records(["x2026-01-01 INF Registered tunnel connection connIndex=0"], at=1.0)
+    assert judge(ACTIVE, look(0, 4, log=read_log(old + registered)), Rules()).cause is None
+
+
+def test_hostile_log_lines_are_shown_harmless():
+    line = 'x2026-01-01 ERR DialContext error \x1b[31m{{ lookup("x") }}<script> eyJ' + "A" * 500
+    verdict = judge(STARTING, look(0, 0, log=read_log(records([line]))), Rules())
+    assert verdict.cause == "edge_unreachable_tcp"
+    assert not any(bad in " ".join(verdict.reasons) for bad in ("\x1b", "{{", "<s", "AAAA"))
+
+
+@pytest.mark.parametrize(
+    "raw", ["", "{", "{}", '{"message":1}', "[" * 3000, "{" * 3000, "\0", '{"message":"x","error":{}}']
+)
+def test_any_line_can_be_read(raw):
+    assert read_line(1.0, raw).at == 1.0
+
+
+def entry(message, *, pid="9", by_manager=False, **fields):
+    known = {"_PID": "1" if by_manager else pid, "_TRANSPORT": "stdout", **fields}
+    return Entry(
+        10.0,
+        10.0,
+        "b",
+        "i1",
+        6,
+        message,
+        "cloudflared.service",
+        "cloudflared",
+        9,
+        fields.get("MESSAGE_ID", ""),
+        "",
+        known,
+    )
+
+
+def cause_of_end(name, **properties):
+    seen = recording(name)
+    facts = {
+        "Id": "cloudflared.service", "InvocationID": "i1", "ActiveState": "activating", "SubState": "auto-restart",
+        "Result": "exit-code", "ExecMainCode": "1", "ExecMainStatus": str(seen["exit"]), "ExecMainPID": "9", **properties,
+    }  # fmt: skip
+    found = diagnose(facts, [entry(line) for line in seen["log"]], rules=(*causes.RULES, *GENERIC_RULES))
+    return found.primary
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "klass"),
+    [
+        ("token_malformed", "token_malformed", "hard"),
+        ("token_file_malformed", "token_malformed", "hard"),
+        ("token_file_missing", "token_unreadable", "hard"),
+        ("credentials_file_missing", "token_unreadable", "hard"),
+        ("no_tunnel_named", "config_invalid", "hard"),
+        ("config_invalid", "config_invalid", "hard"),
+        ("metrics_address_invalid", "config_invalid", "hard"),
+        ("metrics_port_taken", "address_in_use", "hard"),
+        ("names_not_resolved", "dns", "soft"),
+        ("edge_name_not_resolved", "dns", "soft"),
+        ("edge_closes", "edge_closed", "soft"),
+        ("registration_refused", "registration_refused", "soft"),
+        ("registration_unanswered", "edge_silent", "soft"),
+    ],
+)
+def test_why_a_real_connector_ended(name, cause, klass):
+    found = cause_of_end(name)
+    assert (found.id, found.klass) == (cause, klass), found
+    assert found.evidence and found.next_step
+
+
+@pytest.mark.parametrize("name", ["flag_on_wrong_level", "flag_unknown", "environment_not_a_number"])
+def test_exit_0_at_once_is_an_error(name):
+    """Under Type=notify systemd calls it a protocol error; cloudflared itself says 0."""
+    assert recording(name)["exit"] == 0
+    found = cause_of_end(name, Result="protocol")
+    assert (found.id, found.klass) == ("unknown_flag", "hard")
+
+
+def test_an_update_is_no_crash():
+    facts = {"Id": "c.service", "InvocationID": "i1", "ActiveState": "failed", "SubState": "failed", "Result": "exit-code",
+             "ExecMainCode": "1", "ExecMainStatus": "11", "Restart": "no"}  # fmt: skip
+    found = diagnose(facts, [entry("INF cloudflared has been updated")], rules=(*causes.RULES, *GENERIC_RULES)).primary
+    assert (found.id, found.klass) == ("auto_update", "soft")
+
+
+def test_a_start_that_systemd_ended_names_what_the_log_knows():
+    facts = {"Id": "c.service", "InvocationID": "i1", "ActiveState": "activating", "SubState": "auto-restart",
+             "Result": "timeout", "ExecMainCode": "1", "ExecMainStatus": "0"}  # fmt: skip
+    said = entry("c.service: start operation timed out. Terminating.", by_manager=True)
+    rules = (*causes.RULES, *GENERIC_RULES)
+    assert diagnose(facts, [said, entry("x INF hello")], rules=rules).primary.id == "start_timeout"
+    lines = [entry(line) for line in until(recording("edge_refuses_tcp")["log"])]
+    assert diagnose(facts, [*lines, said], rules=rules).primary.id == "edge_unreachable_tcp"
+
+
+def test_a_cause_that_was_observed_comes_first():
+    facts = {"Id": "c.service", "InvocationID": "i1", "ActiveState": "active", "Result": "success"}
+    rule = causes.observed_rule("unauthorized", ("token file /etc/t",))
+    found = diagnose(
+        facts, [entry("x ERR something")], rules=(rule, *causes.RULES, *GENERIC_RULES), failing=True
+    ).primary
+    assert (found.id, found.klass, found.evidence) == ("unauthorized", "hard", ("token file /etc/t",))
+    assert causes.observed_rule("nonsense", ()) is None
+
+
+def test_every_cause_has_words_and_a_class():
+    assert set(words.SAID) | {"protocol_blocked", "half_open", "edge_mute"} <= set(causes.BY_ID)
+    assert set(causes.BY_ID) >= words.HARD
+    for rule in causes.BY_ID.values():
+        assert (rule.klass == "hard") == (rule.cause in words.HARD)
+        assert rule.summary and rule.next_step
+
+
+def test_patterns_take_linear_time():
+    for pattern in words.SAID.values():
+        for text in ("a" * 20000, "error=" * 4000, 'error="' * 3000, "Tunnel credentials file " * 900):
+            assert re.search(pattern, text[:20000]) is None
+
+
+def test_every_recording_is_used():
+    names = {name[:-5] for name in os.listdir(RECORDED) if name.endswith(".json")}
+    with open(__file__, encoding="utf-8") as stream:
+        text = stream.read()
+    assert {name for name in names if f'"{name}"' not in text} == set()
+
+
+@pytest.mark.parametrize(
+    ("retries", "registered", "seconds"),
+    [
+        (5, True, 32 + 320 + 15),
+        (5, False, 32 + 15),
+        (1, True, 2 + 20 + 15),
+        (0, True, 1 + 10 + 15),
+        (30, True, 3600),
+        (-1, False, 16),
+    ],
+)
+def test_natural_budget(retries, registered, seconds):
+    assert natural_budget(retries, registered) == seconds
+
+
+@pytest.mark.parametrize(
+    ("serving", "others", "refused"), [(0, None, False), (0, 0, False), (4, None, True), (4, 0, True), (1, 1, False)]
+)
+def test_the_last_healthy_replica_stays(serving, others, refused):
+    block = last_replica(serving, others)
+    assert (block is not None) == refused
+    assert block is None or (block.guard == "last_replica" and block.hint)
+
+
+@pytest.mark.parametrize(
+    ("carries", "setting", "refused"),
+    [(False, "auto", False), (True, "auto", True), (None, "auto", True), (True, "no", False), (False, "yes", True)],
+)
+def test_the_tunnel_of_this_run_is_not_cut(carries, setting, refused):
+    block = own_tunnel(carries, setting, 7)
+    assert (block is not None) == refused
+    assert block is None or block.guard == "own_tunnel"

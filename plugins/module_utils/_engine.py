@@ -79,8 +79,6 @@ class Engine:
             return self._failure(exc.msg)
         except _End as end:
             return self._failure(end.msg, end.blocks)
-        if self._renewed:
-            self._tools.ledger.finish(self._watched.unit, "verified")
         return self._outcome()
 
     def _begin(self) -> None:
@@ -89,10 +87,12 @@ class Engine:
         if self._request.check_mode:
             self._foresee(self._before)
             return
-        if self._arrived(self._before) and self._soaked(self._before) and not self._leftovers_matter(self._before):
-            self._forget_attempts(self._before)
-            return
         lock = self._tools.ledger.lock(self._watched.unit, self._request.owner)
+        if self._arrived(self._before) and self._soaked(self._before) and not self._leftovers_matter(self._before):
+            if self._settles_attempts(self._before) and lock.acquire() is None:
+                self._settle_attempts("verified")
+                lock.release()
+            return
         holder = lock.acquire()
         if holder is not None:
             raise _End(
@@ -101,6 +101,11 @@ class Engine:
             )
         try:
             self._drive()
+            self._settle_attempts("verified")
+        except (LifecycleError, _End):
+            if self._renewed:
+                self._settle_attempts("failed")
+            raise
         finally:
             lock.release()
 
@@ -290,14 +295,26 @@ class Engine:
         self._last = observation
         return observation
 
-    def _forget_attempts(self, observation: Observation) -> None:
-        if observation.state == m.RUNNING and (observation.age or 0.0) >= self._request.good_running:
-            if self._tools.ledger.attempts(self._watched.unit):
-                self._tools.ledger.forget(self._watched.unit)
+    def _settles_attempts(self, observation: Observation) -> bool:
+        """Whether what is seen proves an attempt of an earlier run that was killed, or clears them all."""
+        rows = self._tools.ledger.attempts(self._watched.unit)
+        if not rows or observation.base_state != m.RUNNING or observation.facts is None:
+            return False
+        proved = rows[-1].outcome == "open" and rows[-1].before != observation.facts.invocation
+        return proved or self._ran_well(observation)
+
+    def _settle_attempts(self, outcome: str) -> None:
+        """Record how the last attempt ended. To be called with the lock held: the last one is this run's only then."""
+        ledger, unit = self._tools.ledger, self._watched.unit
+        if self._renewed or self._settles_attempts(self._last):
+            ledger.finish(unit, outcome)
+        if not self._renewed and self._ran_well(self._last):
+            ledger.forget(unit)
+
+    def _ran_well(self, observation: Observation) -> bool:
+        return observation.state == m.RUNNING and (observation.age or 0.0) >= self._request.good_running
 
     def _failure(self, msg: str, blocks: tuple[g.Block, ...] = ()) -> Outcome:
-        if self._renewed:
-            self._tools.ledger.finish(self._watched.unit, "failed")
         troubled = self._last.state in (m.ERROR, m.RESTARTING, m.STARTING) or self._acts > 0
         # What was captured before the act describes the failure before it: after a start there is a newer one.
         if troubled and (self._diagnosis is None or self._renewed):

@@ -16,7 +16,6 @@ import errno
 import fcntl
 import json
 import os
-import tempfile
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
@@ -188,19 +187,17 @@ class Ledger:
 
     def _write(self, kind: str, unit: str, data: t.Any) -> None:
         path = self._path(kind, unit)
+        folder = os.path.dirname(path)
         try:
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+            os.makedirs(folder, mode=0o755, exist_ok=True)
+            turn = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    json.dump(data, stream, indent=1)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                os.chmod(temporary, 0o644)
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+                # One writer at a time: what a killed one left half written is overwritten, not left for ever.
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                _replace(path, json.dumps(data, indent=1))
+                os.fsync(turn)
+            finally:
+                os.close(turn)
         except OSError as exc:
             raise LifecycleError(f"cannot write {path}: {exc.strerror}; nothing was done without a record") from exc
 
@@ -211,6 +208,22 @@ class Ledger:
             pass  # nothing to forget
         except OSError as exc:
             raise LifecycleError(f"cannot remove {self._path(kind, unit)}: {exc.strerror}") from exc
+
+
+def _replace(path: str, text: str) -> None:
+    """Put a file there whole, or not at all."""
+    fresh = f"{path}.new"
+    try:
+        with open(fresh, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(fresh, 0o644)
+        os.replace(fresh, path)
+    except OSError:
+        if os.path.exists(fresh):
+            os.unlink(fresh)
+        raise
 
 
 class Lock:

@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+START = ("java_version", "heap", "heap_size", "file_descriptors")
 DEFAULT_FILE = "/run/besu-standin/faults.json"
 
 
@@ -21,7 +22,7 @@ DEFAULT_FILE = "/run/besu-standin/faults.json"
 class Faults:
     """What is wrong with a node. Durations in seconds, not scaled.
 
-    start: fail the start: java_version, heap, heap_size, file_descriptors, disk_full, crash.
+    start: fail the start: java_version, heap, heap_size, file_descriptors (the other failures have real causes).
     hang: RPC and metrics accept and never answer. oom: the same after an OutOfMemoryError, and nothing else works.
     halt_mining: consensus died of a fatal error. isolate: no traffic to or from any peer; isolate_from: from these
     node addresses or IP addresses alone. stall_import: no block is imported. clock_skew: added to this node's clock.
@@ -61,6 +62,8 @@ def parse(document: dict[str, object]) -> Faults:
     unknown = set(document) - set(NAMES)
     if unknown:
         raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
+    if document.get("start", "") not in ("", *START):
+        raise ValueError(f"no such failure of the start: {document['start']}; there are: {', '.join(START)}")
     chosen = dict(document)
     if "isolate_from" in chosen:
         chosen["isolate_from"] = tuple(chosen["isolate_from"])  # type: ignore[arg-type]

@@ -276,32 +276,35 @@ class Synchronizer:
         self.on_target(True)
 
     async def _import_from(self, peer: Peer) -> None:
+        """Import at the given rate until nobody has more. ``InvalidBlock``; ``TimeoutError`` when the peer is no use."""
         credit = 0.0
         ready: list[Block] = []
         while self.chain.head.number < self.best_known() and self.network.peers:
             faults = self.faults.current
             rate = faults.sync_rate or self._rate or _RATE
-            credit = min(rate, credit + rate * _STEP)
             if faults.stall_import or credit < 1:
                 await asyncio.sleep(_STEP)
+                credit = 0.0 if faults.stall_import else min(rate, credit + rate * _STEP)
                 continue
             if not ready:
-                ready = await self.ask(peer, self.chain.head.number + 1, _BATCH)
+                ready = await self._next_batch(peer)
                 if not ready:
                     peer = self.best_peer() or peer
                     await asyncio.sleep(_STEP)
                     continue
-                if ready[0].parent != self.chain.head.hash:
-                    # The other chain is not ours; the stand-in never gives up blocks that it has.
-                    self.network.drop(peer, "local", "USELESS_PEER", refuse_for=14 * self.scale)
-                    raise TimeoutError
-                self._check_all(ready)
-            count = int(credit)
-            for block in ready[:count]:
+            now, ready = ready[: int(credit)], ready[int(credit) :]
+            for block in now:
                 self._import_one(block)
-            credit -= len(ready[:count])
-            ready = ready[count:]
-            await asyncio.sleep(_STEP)
+            credit -= len(now)
+
+    async def _next_batch(self, peer: Peer) -> list[Block]:
+        blocks = await self.ask(peer, self.chain.head.number + 1, _BATCH)
+        if blocks and blocks[0].parent != self.chain.head.hash:
+            # The other chain is not ours; the stand-in never gives up blocks that it has.
+            self.network.drop(peer, "local", "USELESS_PEER", refuse_for=14 * self.scale)
+            raise TimeoutError
+        self._check_all(blocks)
+        return blocks
 
     def _check_all(self, blocks: Sequence[Block]) -> None:
         parent = self.chain.head

@@ -22,6 +22,13 @@ from ansible_collections.chainops.lifecycle.tests.standin_tests.recorded import 
 )
 
 VERSIONS = {"26.8.0": "consensus_validator", "25.7.0": "consensus_validator_v25_7"}
+# What no chain and no host changes: the same to the byte, but for addresses of hosts.
+EXACT = (
+    "eth_syncing", "eth_chainId", "web3_clientVersion", "net_version", "net_listening", "net_services", "rpc_modules",
+    "qbft_getPendingVotes", "qbft_getRequestTimeoutSeconds", "txpool_besuStatistics", "plugins_reloadPluginConfig",
+    "eth_mining", "eth_getBlockByNumber 0xffffff False",
+)  # fmt: skip
+HOST = re.compile(r"\d+\.\d+\.\d+\.\d+\"")
 # Compared on their own below.
 APART = ("metrics in full", "debug_metrics")
 
@@ -53,6 +60,9 @@ def _same(label: str, ours: Answer, theirs: dict[str, object]) -> None:
         assert ours.text == body, label
         return
     expected = json.loads(body)
+    if label in EXACT:
+        assert HOST.sub("", ours.text) == HOST.sub("", body), label
+        return
     if "error" in expected or label.startswith("GET "):
         assert ours.text == body, label
         return

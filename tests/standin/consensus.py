@@ -156,7 +156,7 @@ class Consensus:
 
     def _until_block(self) -> float:
         head = self.chain.head
-        period = self.chain.genesis.period_at(head.number + 1)
+        period = self.chain.genesis.interval_at(head.number + 1)
         if self._scale == 1.0:
             # The real node's rule. Times of blocks are whole seconds, so shorter periods count from the import.
             return head.timestamp + period - self.clock()
@@ -254,7 +254,7 @@ class Consensus:
 
     def _new_block(self, round_: int, height: Height) -> Block:
         head = self.chain.head
-        period = self.chain.genesis.period_at(height.number) if self._scale == 1.0 else 0
+        period = self.chain.genesis.interval_at(height.number) if self._scale == 1.0 else 0
         timestamp = max(head.timestamp + period, int(self.clock()))
         vote = self._vote(height)
         sealers = quorum(len(height.validators))

@@ -46,6 +46,7 @@ class Genesis:
     epoch_length: int
     active_fork: str
     periods: tuple[tuple[int, int], ...] = field(default=())
+    empty_block_period: int = 0
 
     def period_at(self, number: int) -> int:
         """The block period that holds for block ``number``, transitions regarded."""
@@ -54,6 +55,10 @@ class Genesis:
             if number >= start:
                 period = seconds
         return period
+
+    def interval_at(self, number: int) -> int:
+        """The time from block ``number`` less 1 to it: there are no transactions, so empty blocks' period holds."""
+        return max(self.period_at(number), self.empty_block_period)
 
 
 def _malformed(error: Exception) -> StartFailure:
@@ -114,6 +119,7 @@ def parse(document: dict[str, object]) -> Genesis:
         epoch_length=bft.get("epochlength", 30000),
         active_fork=next((name for key, name in _FORKS if key in config), "Frontier"),
         periods=periods,
+        empty_block_period=bft.get("emptyblockperiodseconds", 0),
     )
 
 

@@ -141,7 +141,7 @@ def _key(seed: str) -> str:
 
 def plan(
     hosts: Mapping[str, str], validators: Sequence[str], *, chain_id: int = 1337, block_period: int = 2,
-    request_timeout: int = 4, epoch_length: int = 30000, p2p_port: int = 30303, seed: str = "",
+    request_timeout: int = 4, epoch_length: int = 30000, empty_block_period: int = 0, p2p_port: int = 30303, seed: str = "",
     bootnodes: Sequence[str] | None = None, consensus: str = "qbft", settings: Mapping[str, object] | None = None,
 ) -> NetworkPlan:  # fmt: skip
     """A network of ``hosts`` (name -> address), of which ``validators`` vote. The same input, the same keys."""
@@ -157,6 +157,8 @@ def plan(
     bft = {
         "epochlength": epoch_length, "blockperiodseconds": block_period, "requesttimeoutseconds": request_timeout
     }  # fmt: skip
+    if empty_block_period:
+        bft["emptyblockperiodseconds"] = empty_block_period
     genesis: dict[str, object] = {
         "config": {"chainId": chain_id, "berlinBlock": 0, "londonBlock": 0, "shanghaiTime": 0, consensus: bft},
         "nonce": "0x0",

@@ -196,6 +196,16 @@ def test_versions_that_do_not_understand_each_other(make_network: MakeNetwork) -
     assert {node.height for node in nodes.values()} == {0}
 
 
+def test_empty_blocks_may_come_less_often(make_network: MakeNetwork) -> None:
+    nodes = _running(make_network(1, block_period=1, empty_block_period=10), 1)
+    node = nodes["b1"]
+    shown = node.call("admin_nodeInfo")["protocols"]["eth"]["config"]["qbft"]
+    assert (shown["blockPeriodSeconds"], shown["emptyBlockPeriodSeconds"]) == (1, 10)
+    height = node.height
+    until(lambda: node.height > height)
+    assert until(lambda: node.height > height + 1) > 0.7
+
+
 def test_ibft2(make_network: MakeNetwork) -> None:
     nodes = make_network(4, consensus="ibft2")
     for node in nodes.values():

@@ -105,6 +105,17 @@ class Connector:
         """Whether all that is left of it waits to be forgotten."""
         return self.live == 0
 
+    def as_dict(self) -> dict[str, t.Any]:
+        return {
+            "id": self.id,
+            "version": self.version,
+            "run_at": self.run_at,
+            "config_version": self.config_version,
+            "live": self.live,
+            "ghost": self.ghost,
+            "connections": [connection.as_dict() for connection in self.connections],
+        }
+
 
 @dataclass(frozen=True)
 class Tunnel:

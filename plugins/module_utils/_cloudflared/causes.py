@@ -138,6 +138,10 @@ OBSERVED: tuple[Rule, ...] = (
         "set TUNNEL_TRANSPORT_PROTOCOL to http2 or auto, or let UDP to port 7844 out; then restart it",
     ),
     _rule(
+        "token_replaced", CONFIGURATION, 60, "the edge refuses the token that it started with, and there is a new one",
+        "restart it: it reads its token file at the start only",
+    ),
+    _rule(
         "half_open", NETWORK, 60, "it says that it is connected, and the edge does not know it",
         "reconnect it: a black hole under http2 is noticed by nobody for minutes",
     ),

@@ -72,7 +72,7 @@ class Metrics:
 def find(settings: Settings, pid: int, proc: str = "/proc", given: str = "") -> Endpoint:
     """Where the connector with process ``pid`` serves its metrics."""
     if given:
-        return Endpoint(_url(given), "option metrics")
+        return Endpoint(base_url(given), "option metrics")
     if not sockets.same_network(pid, proc):
         return Endpoint(problem=f"process {pid} has a network of its own; give metrics as an address seen from here")
     asked = settings.text("metrics")
@@ -85,13 +85,13 @@ def find(settings: Settings, pid: int, proc: str = "/proc", given: str = "") -> 
         )
         if open_at is not None and not _listens(asked, open_at):
             return Endpoint(problem=f"process {pid} does not listen on {present(asked, 80)} ({how}) yet")
-        return Endpoint(_url(asked), how)
+        return Endpoint(base_url(asked), how)
     if open_at is None:
         return Endpoint(problem=f"the sockets of process {pid} may not be seen (become root), and no metrics is given")
     known = [address for address in open_at if address[1] in KNOWN_PORTS]
     chosen = known or open_at
     if len(chosen) == 1 or known:
-        return Endpoint(_url(_join(chosen[0])), f"process {pid} listens there")
+        return Endpoint(base_url(_join(chosen[0])), f"process {pid} listens there")
     if not chosen:
         return Endpoint(problem=f"process {pid} listens nowhere yet")
     several = ", ".join(_join(address) for address in chosen[:5])
@@ -108,7 +108,8 @@ def _join(address: sockets.Address) -> str:
     return f"{host}:{address[1]}"
 
 
-def _url(address: str) -> str:
+def base_url(address: str) -> str:
+    """The URL of a metrics server that is written as cloudflared takes it (``host:port``), or is a URL already."""
     if "://" in address:
         return address.rstrip("/")
     host, _colon, port = address.rpartition(":")

@@ -32,22 +32,20 @@ def last_replica(serving: int, others: int | None) -> Block | None:
     )
 
 
-def own_tunnel(carries: bool | None, setting: str, pid: int) -> Block | None:
+def own_tunnel(carries: bool | None, pid: int) -> Block | None:
     """The connection that this run uses must not be cut unseen.
 
-    ``carries``: whether process ``pid`` is the client of our SSH connection (None: it may not be seen);
-    ``setting``: ``auto``, or ``yes`` and ``no`` where a person knows better.
+    ``carries``: whether process ``pid`` carries it (None: it may not be seen).
     """
-    if setting == "no" or (setting == "auto" and carries is False):
+    if carries is False:
         return None
-    if setting == "yes":
-        said = "own_tunnel=yes: this connector carries the connection of this run"
-    elif carries is None:
+    if carries is None:
         said = f"it cannot be seen whether process {pid} carries the SSH connection of this run (become root)"
     else:
         said = f"process {pid} carries the SSH connection of this run"
     return Block(
         "own_tunnel",
         said,
-        "use state=reconnected with own_tunnel_action=hand_over, which leaves the restart to the host, then run again",
+        "let the host do it (state=reconnected or restarted with own_tunnel_action=hand_over), and run again after it; "
+        "set own_tunnel=false if that is wrong",
     )

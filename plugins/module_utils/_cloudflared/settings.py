@@ -77,6 +77,7 @@ class Settings:
     tunnel: str = ""
     config_path: str = ""
     ingress: bool = False
+    home: str = ""
     notes: tuple[str, ...] = ()
 
     def text(self, option: str) -> str:
@@ -173,7 +174,8 @@ def settings_of(
 ) -> Settings:
     """The settings in force."""
     arguments, tunnel = read_arguments(argv)
-    path, text = _config_file(arguments.get("config", ""), home or environ.get("HOME", ""), read)
+    home = home or environ.get("HOME", "")
+    path, text = _config_file(arguments.get("config", ""), home, read)
     file = top_level(text or "")
     values: dict[str, str] = {}
     sources: dict[str, str] = {}
@@ -187,7 +189,7 @@ def settings_of(
                 values[option], sources[option] = value, source
                 break
     notes = () if text is not None or not arguments.get("config") else (f"{path} could not be read",)
-    return Settings(values, sources, tunnel or file.get("tunnel", ""), path, "ingress" in file, notes)
+    return Settings(values, sources, tunnel or file.get("tunnel", ""), path, "ingress" in file, home, notes)
 
 
 def _config_file(given: str, home: str, read: Read) -> tuple[str, str | None]:

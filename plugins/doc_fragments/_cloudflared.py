@@ -1,0 +1,102 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this doc fragment is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options that the modules for Cloudflare tunnels share."""
+
+    # How the API is reached.
+    DOCUMENTATION = r"""
+options:
+  account_id:
+    description: The account, 32 hexadecimal digits.
+    type: str
+    required: true
+  api_token:
+    description:
+      - A token with the permission Account > Cloudflare Tunnel > Read, or Edit where a connector is removed.
+      - If it is not given, the environment variable E(CLOUDFLARE_API_TOKEN) of the host that the task runs on is used.
+    type: str
+  base_url:
+    description: Where the API is.
+    type: str
+    default: https://api.cloudflare.com/client/v4
+  ca_path:
+    description: A file or directory with the certificates to trust instead of the system's.
+    type: path
+  timeout:
+    description: Seconds for one call.
+    type: float
+    default: 15.0
+  deadline:
+    description:
+      - Seconds for all calls together. If the API asks to wait (status 429), it is waited for as long as that fits.
+    type: float
+    default: 60.0
+"""
+
+    # What belongs to one connector on its own host.
+    CONNECTOR = r"""
+options:
+  metrics:
+    description:
+      - Where the connector serves its metrics, as C(host:port) or a URL.
+      - By default it is found by the arguments and the environment of the running process, and by the sockets on which
+        that process listens. C(metrics_found) in the observation says how.
+    type: str
+  metrics_timeout:
+    description: Seconds for one whole answer.
+    type: float
+    default: 3.0
+  expected_connections:
+    description:
+      - How many connections make it V(running). By default what C(--ha-connections) says, which is 4 if it is not set.
+    type: int
+  min_connections:
+    description: How many connections it needs to count as V(connected).
+    type: int
+    default: 1
+  natural_budget:
+    description:
+      - Seconds that a connector without a connection may take to come back by itself before V(reconnected) restarts it.
+      - By default it is computed from C(--retries), whose waits grow to 6 minutes with the default of 5.
+    type: float
+  tunnel_url:
+    description:
+      - A URL that leads through this tunnel. Requests that get no answer show that the connections are dead
+        although C(/ready) says that there are some (cause V(half_open)). Any answer of the origin is good.
+      - Only for tunnels with a single connector. The edge chooses between several.
+    type: str
+  tunnel_url_timeout:
+    description: Seconds for one request.
+    type: float
+    default: 10.0
+  edge_lost:
+    description:
+      - Ids of connectors that the edge does not know any more, as M(chainops.lifecycle.cloudflare_tunnel_info) returns
+        them. If this one is among them although it says that it is connected, it is in V(error), cause V(half_open).
+    type: list
+    elements: str
+    default: []
+  healthy_replicas:
+    description:
+      - How many other connectors of the same tunnel are healthy. A connector that serves is taken away only where
+        there is at least one.
+      - If it is not given nobody knows, and a connector that serves is not taken away.
+    type: int
+  replica_guard:
+    description: Whether O(healthy_replicas) is needed. V(off) accepts that the tunnel is down for a moment.
+    type: str
+    choices: [enforce, 'off']
+    default: enforce
+  own_tunnel:
+    description:
+      - Whether the connection of this run goes through this connector.
+      - By default that is found out by C(SSH_CONNECTION) and the sockets of the connector's process.
+    type: bool
+"""

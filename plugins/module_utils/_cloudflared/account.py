@@ -1,0 +1,129 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules that ask the Cloudflare API: from their options to a client, from its answers to a result.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible.module_utils.common.parameters import env_fallback
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import api as a
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError, SystemClock
+from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient, TlsSettings
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+Spec = dict[str, dict[str, t.Any]]
+
+# How the API is reached.
+API_OPTIONS: Spec = {
+    "account_id": {"type": "str", "required": True},
+    "api_token": {"type": "str", "no_log": True, "fallback": (env_fallback, ["CLOUDFLARE_API_TOKEN"])},
+    "base_url": {"type": "str", "default": a.BASE_URL},
+    "ca_path": {"type": "path"},
+    "timeout": {"type": "float", "default": 15.0},
+    "deadline": {"type": "float", "default": 60.0},
+}
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def client(params: t.Mapping[str, t.Any]) -> a.TunnelApi:
+    """The client that options describe. Raises LifecycleError naming the option that is wrong."""
+    for option in ("timeout", "deadline"):
+        if not params[option] > 0:
+            raise LifecycleError(f"{option}: {params[option]} is not above 0; give seconds")
+    if not params["api_token"]:
+        raise LifecycleError("api_token: it is not given, and CLOUDFLARE_API_TOKEN is not set")
+    return a.TunnelApi(
+        HttpClient(),
+        SystemClock(),
+        account_id=params["account_id"].lower(),
+        token=params["api_token"],
+        base_url=params["base_url"],
+        timeout=params["timeout"],
+        seconds=params["deadline"],
+        tls=TlsSettings(ca_path=params["ca_path"]),
+    )
+
+
+def inform(module: AnsibleModule) -> None:
+    """See the tunnels, and end the module with them."""
+    try:
+        result = survey(client(module.params), module.params["tunnels"], module.params["hosts"])
+    except LifecycleError as exc:
+        module.fail_json(msg=exc.msg, **exc.details)
+    module.exit_json(changed=False, **result)
+
+
+def survey(api: a.TunnelApi, wanted: t.Sequence[str], hosts: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The tunnels that ``wanted`` names (all, if it is empty) with their connectors, mapped to hosts."""
+    known = {host: str(identity).lower() for host, identity in hosts.items() if identity}
+    tunnels = [_named(api, name) for name in dict.fromkeys(wanted)] if wanted else api.tunnels()
+    seen = [(tunnel, api.connectors(tunnel.id)) for tunnel in tunnels]
+    every = [connector for _tunnel, connectors in seen for connector in connectors]
+    lost_hosts = a.lost(every, known)
+    return {
+        "tunnels": [_tunnel(tunnel, connectors, known) for tunnel, connectors in seen],
+        "lost": sorted({known[host] for host in lost_hosts}),
+        "lost_hosts": lost_hosts,
+        "calls": api.calls,
+    }
+
+
+def _named(api: a.TunnelApi, name: str) -> a.Tunnel:
+    if _UUID.fullmatch(name.lower()):
+        return api.tunnel(name.lower())
+    found = api.tunnels(name=name)
+    if len(found) != 1:
+        raise LifecycleError(f"tunnels: there are {len(found)} tunnels called {name!r}; give the id of one")
+    return found[0]
+
+
+def _tunnel(tunnel: a.Tunnel, connectors: t.Sequence[a.Connector], hosts: t.Mapping[str, str]) -> dict[str, t.Any]:
+    of = a.assign(connectors, hosts)
+    return {
+        "id": tunnel.id,
+        "name": tunnel.name,
+        "status": tunnel.status,
+        "remote_config": tunnel.remote,
+        "created_at": tunnel.created_at,
+        "active_at": tunnel.active_at,
+        "inactive_at": tunnel.inactive_at,
+        "healthy_connectors": sum(1 for connector in connectors if not connector.ghost),
+        "connectors": [{**connector.as_dict(), "host": of[connector.id]} for connector in connectors],
+        "ghosts": [connector.id for connector in connectors if connector.ghost],
+        "strangers": [one.id for one in connectors if not one.ghost and of[one.id] is None],
+    }
+
+
+def forget(module: AnsibleModule) -> None:
+    """Make the edge forget one connector, and end the module."""
+    try:
+        known, changed = remove(client(module.params), module.params, module.check_mode)
+    except LifecycleError as exc:
+        module.fail_json(msg=exc.msg, **exc.details)
+    shown = known.as_dict() if known is not None else None
+    module.exit_json(changed=changed, connector=shown, diff={"before": shown or {}, "after": {}})
+
+
+def remove(api: a.TunnelApi, params: t.Mapping[str, t.Any], check_mode: bool) -> tuple[a.Connector | None, bool]:
+    """The connector as it was known, and whether it is (or would be) forgotten. Raises LifecycleError."""
+    identity = a.ConnectorId(params["connector_id"].lower())
+    tunnel = params["tunnel_id"].lower()
+    known = next((one for one in api.connectors(tunnel) if one.id == identity.text), None)
+    if known is None:
+        return None, False
+    if known.live and not params["force"]:
+        raise LifecycleError(
+            f"connector_id: {identity.text} has {known.live} connections; stop it on its host, or set force=true"
+        )
+    if not check_mode:
+        api.remove_connector(tunnel, identity)
+    return known, True

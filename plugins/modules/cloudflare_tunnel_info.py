@@ -1,0 +1,127 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cloudflare_tunnel_info
+short_description: See the tunnels of an account as Cloudflare's edge sees them
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Asks the Cloudflare API for tunnels, their connectors and connections, and maps connectors to hosts by their ids.
+  - The status of a tunnel is that of all its connectors together, so one healthy connector hides those that are down.
+    The connectors tell more.
+  - Run it once on the controller (C(delegate_to) and C(run_once)) and not on each host. The API allows 1200 calls in
+    five minutes, and one is needed for each tunnel.
+requirements:
+  - Python 3.9 or newer
+extends_documentation_fragment:
+  - chainops.lifecycle._attributes
+  - chainops.lifecycle._attributes.info_module
+  - chainops.lifecycle._attributes.actiongroup_lifecycle
+  - chainops.lifecycle._cloudflared
+attributes:
+  platform:
+    platforms: posix
+options:
+  tunnels:
+    description: The tunnels to ask for, by id or name. By default all of the account that are not deleted.
+    type: list
+    elements: str
+    default: []
+  hosts:
+    description:
+      - The id of the connector of each host, as C(cloudflared.connector_id) in an observation has it.
+    type: dict
+    default: {}
+seealso:
+  - module: chainops.lifecycle.cloudflared_tunnel
+  - module: chainops.lifecycle.cloudflare_tunnel_connector
+"""
+
+EXAMPLES = r"""
+- name: See which connectors of a tunnel the edge knows
+  chainops.lifecycle.cloudflare_tunnel_info:
+    account_id: 0123456789abcdef0123456789abcdef
+    tunnels: [web]
+    hosts:
+      edge1: 19dfd5eb-87fc-4f30-ad94-bc189e47f0bc
+  delegate_to: localhost
+  run_once: true
+  register: seen
+"""
+
+RETURN = r"""
+tunnels:
+  description: The tunnels.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: The id.
+      type: str
+    name:
+      description: The name.
+      type: str
+    status:
+      description: V(healthy), V(degraded), V(down) or V(inactive), for all connectors together.
+      type: str
+    remote_config:
+      description: Whether its rules of ingress come from Cloudflare.
+      type: bool
+    healthy_connectors:
+      description: How many connectors have a connection.
+      type: int
+    connectors:
+      description:
+        - The connectors, each with C(id), C(host) (if O(hosts) names it), C(version), C(run_at), C(config_version),
+          C(live) (its connections), C(ghost) (whether it waits to be forgotten) and C(connections).
+      type: list
+      elements: dict
+    ghosts:
+      description: The ids of connectors that have no connection any more and are still tracked for some minutes.
+      type: list
+      elements: str
+    strangers:
+      description: The ids of connectors with connections that no host of O(hosts) has.
+      type: list
+      elements: str
+lost:
+  description: The connector ids of O(hosts) that no tunnel has, or only as a ghost.
+  returned: always
+  type: list
+  elements: str
+lost_hosts:
+  description: The hosts that they belong to.
+  returned: always
+  type: list
+  elements: str
+calls:
+  description: How many calls the API was asked.
+  returned: always
+  type: int
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.account import API_OPTIONS, inform
+
+
+def main() -> None:
+    argument_spec: dict[str, t.Any] = {
+        **API_OPTIONS,
+        "tunnels": {"type": "list", "elements": "str", "default": []},
+        "hosts": {"type": "dict", "default": {}},
+    }
+    inform(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -140,6 +140,12 @@ networks:
     advances:
       description: Whether the head moved between the two looks.
       type: bool
+    stalled:
+      description: Whether the head did not move and is older than a living chain's may be.
+      type: bool
+    block_period:
+      description: Seconds between two blocks, where a node tells it.
+      type: float
     validators:
       description: The validators of the next block.
       type: list

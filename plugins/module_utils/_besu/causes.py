@@ -189,11 +189,15 @@ TROUBLES: dict[str, Trouble] = {
 
 
 def trouble_rules(
-    cause: t.Callable[[], str | None], reasons: t.Callable[[], t.Sequence[str]], refuses: t.Callable[[], bool]
+    cause: t.Callable[[], str | None],
+    reasons: t.Callable[[], t.Sequence[str]],
+    refuses: t.Callable[[], bool],
+    restart_all: bool = False,
 ) -> tuple[Rule, ...]:
     """Rules that hold where the node itself was seen to be in one of TROUBLES. The arguments are asked later.
 
     ``refuses``: whether a sync is stuck because the node holds a block of the chain invalid, which no restart helps.
+    ``restart_all``: a person asked for the restart of all validators, which is what a stalled chain can need.
     """
 
     def shows(name: str) -> t.Callable[[Case], Found | None]:
@@ -207,7 +211,16 @@ def trouble_rules(
     return (
         Rule("stuck_sync", CONFIGURATION, HARD, refused, stuck.next_step, facts=never, rank=76, running=True),
         *(
-            Rule(name, x.category, x.klass, x.summary, x.next_step, facts=shows(name), rank=75, running=True)
+            Rule(
+                name,
+                x.category,
+                SOFT if restart_all and x.klass == CHAIN else x.klass,
+                x.summary,
+                x.next_step,
+                facts=shows(name),
+                rank=75,
+                running=True,
+            )
             for name, x in TROUBLES.items()
         ),
     )

@@ -227,12 +227,10 @@ def _stale(v: View) -> BesuVerdict | None:
     if v.head_age is None or _moves(v):
         return None
     at = f"the head, {v.now.number}, is {_span(v.head_age)} old, more than {v.age_limit:.0f} s"
-    rate = v.track.rate
-    if rate and v.still_for <= v.age_limit and v.lag is not None and (not v.period or rate <= 3.0 / v.period):
-        if v.track.advanced_at is not None and v.track.earlier is not None:
-            skewed = _at_head(v)
-            said = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is ahead"
-            return _say(skewed.state, said, *skewed.reasons, cause="clock_skew")
+    if _grows(v):
+        skewed = _at_head(v)
+        said = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is ahead"
+        return _say(skewed.state, said, *skewed.reasons, cause="clock_skew")
     if v.alone:
         return _say(m.ERROR, at, "it is the only validator and makes no blocks", cause="not_proposing", wants_log=True)
     if v.lag is None:
@@ -246,13 +244,27 @@ def _stale(v: View) -> BesuVerdict | None:
     return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=watched)
 
 
+def _grows(v: View) -> bool:
+    """Whether the chain was seen to grow, here and at others, although its head is old by this host's clock.
+
+    A node that catches up with a chain that stands still imports old blocks,
+    too; but nobody tells it of new ones.
+    """
+    rate, period = v.track.rate, v.period or 1.0
+    watched = v.now.at - v.track.first_at
+    if not rate or rate > 3.0 / period or v.still_for > v.age_limit or v.track.earlier is None:
+        return False
+    return v.lag is not None and v.track.others_advanced >= 2 and watched >= 3 * period
+
+
 def _at_head(v: View) -> BesuVerdict:
     """Level with the others and fresh, in one look or in two."""
     if v.now.state_available is False:
         return _say(m.SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
     earlier = v.track.earlier
     if earlier is None and v.young and not _takes_part(v):
-        return _say(m.STARTING, f"at block {v.now.number} in one look: that may be the start-up lie", settled=False)
+        said = f"at block {v.now.number} in one look: that may be the start-up lie"
+        return _say(m.STARTING if v.track.answered_at in (None, v.now.at) else m.SYNCING, said, settled=False)
     confirmed = earlier is not None
     at = f"at block {v.now.number}, {_lag_text(v)}, {_span(v.head_age)} old" + ("" if confirmed else " (one look)")
     if v.head_age is not None and v.head_age < -_FUTURE:

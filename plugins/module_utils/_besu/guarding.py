@@ -77,7 +77,8 @@ class QuorumGuard:
         limit = min(pace.age_limit + pace.period, _MAX_WAIT)
         while True:
             self._clock.sleep(min(max(pace.period / 2, 0.5), limit))
-            last = [own(), *self._others()]
+            # One that hangs is not waited for a second time: it is the target, the others count.
+            last = [first[0] if first[0].rpc == "hang" else own(), *self._others()]
             view = q.chain_view(list(zip(first, last)))
             moved = view.head is not None and view.first_head is not None and view.head > view.first_head
             if moved or view.head is None or self._clock.monotonic() - began >= limit:

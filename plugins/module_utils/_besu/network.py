@@ -198,7 +198,9 @@ def _network(
     # Whoever does not answer may belong to any network.
     view = q.chain_view([(one.first, one.last) for one in (*members, *silent) if one.first and one.last])
     names = {one.first.address: one.name for one in members if one.first and one.first.address}
-    verdict = q.assess(view, _pace(members, options))
+    pace = _pace(members, options)
+    verdict = q.assess(view, pace)
+    moved = view.head is not None and view.first_head is not None and view.head > view.first_head
     best = _best(members)
     tolerance = options.lag_blocks
     forks = _forks(members)
@@ -209,7 +211,8 @@ def _network(
         "nodes": [one.name for one in members],
         "head": view.head,
         "head_age": None if view.head_age is None else round(view.head_age, 1),
-        "advances": view.head is not None and view.first_head is not None and view.head > view.first_head,
+        "advances": moved,
+        "stalled": not moved and view.head_age is not None and view.head_age > pace.age_limit,
         "block_period": best.bft.block_period if best and best.bft else options.block_period,
         "validators": list(view.next_validators or ()),
         "quorum": verdict.quorum,

@@ -22,6 +22,7 @@ _RATE_SPAN = 120.0
 class Track:
     """Everything remembered of one process (one ``invocation`` of its unit). Moments are CLOCK_MONOTONIC.
 
+    ``others_advanced``: how often the highest block that peers told was a higher one than before.
     ``earlier``: the newest look with a head that is at least APART older than ``last``.
     """
 
@@ -35,6 +36,7 @@ class Track:
     head_since: float | None = None
     advanced_at: float | None = None
     highest_known: int | None = None
+    others_advanced: int = 0
     alone_since: float | None = None
     silent_since: float | None = None
     metrics_since: float | None = None
@@ -64,6 +66,7 @@ def fold(track: Track | None, sample: NodeSample, invocation: str) -> Track:
     known = number is not None
     advanced = number is not None and track.number is not None and number > track.number
     best = sample.best_known
+    heard = int(track.highest_known is not None and best is not None and best > track.highest_known)
     silent = sample.rpc == "hang"
     return replace(
         track,
@@ -75,6 +78,7 @@ def fold(track: Track | None, sample: NodeSample, invocation: str) -> Track:
         head_since=now if known and number != track.number else track.head_since,
         advanced_at=now if advanced else track.advanced_at,
         highest_known=best if track.highest_known is None else max(track.highest_known, best or 0),
+        others_advanced=track.others_advanced + heard,
         alone_since=None if sample.connected != 0 else track.alone_since if track.alone_since is not None else now,
         silent_since=None if not silent else track.silent_since if track.silent_since is not None else now,
         metrics_since=None if not sample.metrics else track.metrics_since if track.metrics_since is not None else now,

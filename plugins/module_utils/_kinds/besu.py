@@ -39,6 +39,7 @@ _RESTART_WINDOW = 600.0
 _LOG_EVERY = 3.0
 _JOURNAL_LAG = 5.0
 _SETTLE = 1.0
+_UP = ("active", "reloading", "refreshing")
 _TAKING = ("stop", "restart", "reset")
 _FAILED = (m.ERROR, m.RESTARTING)
 # What systemd's own view already explains better than any line of a log.
@@ -62,12 +63,14 @@ class BesuKind(Kind):
         read: Reader,
         references: References | None = None,
         quorum_guard: t.Callable[[], QuorumGuard] | None = None,
+        restart_all: bool = False,
     ) -> None:
         self._environment = environment
         self._options = options
         self._read = read
         self._references = references
         self._quorum_guard = quorum_guard
+        self._restart_all = restart_all
         self.quorum: t.Any = None
         self._track: Track | None = None
         self._verdict: BesuVerdict | None = None
@@ -82,7 +85,8 @@ class BesuKind(Kind):
             return observation
         if observation.state == m.RUNNING:
             return self._running(observation)
-        self._track = None
+        if facts.active not in _UP:
+            self._track = None
         return self._failed(observation) if observation.state in _FAILED else observation
 
     def _running(self, observation: Observation) -> Observation:
@@ -96,7 +100,7 @@ class BesuKind(Kind):
         references = self._references() if self._references else ()
         verdict = classify(unit, track, self._options, references)
         if verdict.wants_log:
-            verdict = classify(unit, track, self._options, references, self._read_log(observation, sample))
+            verdict = classify(unit, track, self._options, references, self._read_log(observation))
         self._verdict = verdict
         return replace(
             observation,
@@ -157,9 +161,10 @@ class BesuKind(Kind):
         answered = self._track is not None and self._track.answered_at is not None
         return not answered and (observation.age or 0.0) < YOUNG
 
-    def _read_log(self, observation: Observation, sample: NodeSample) -> LogView:
+    def _read_log(self, observation: Observation) -> LogView:
+        now = self._environment.clock.monotonic()
         invocation = observation.facts.invocation if observation.facts else ""
-        if self._log is not None and self._log[1] == invocation and sample.at - self._log[0] < _LOG_EVERY:
+        if self._log is not None and self._log[1] == invocation and now - self._log[0] < _LOG_EVERY:
             return self._log[2]
         records = self._environment.open_journal().invocation(self._environment.unit, invocation)
         lines = [
@@ -168,7 +173,7 @@ class BesuKind(Kind):
             if entry.invocation_id in (invocation, "") and not entry.from_manager
         ]
         view = read_log(lines)
-        self._log = (sample.at, invocation, view)
+        self._log = (now, invocation, view)
         return view
 
     def settle_time(self) -> float:
@@ -183,7 +188,7 @@ class BesuKind(Kind):
         sample = self._track.last if self._track else None
         if sample is not None and self._verdict is not None and self._verdict.details.get("validator") is False:
             return ()
-        block, self.quorum = self._quorum_guard().check(sample, self._pace(), lambda: self._log_now(observation))
+        block, self.quorum = self._quorum_guard().check(sample, self._pace(), lambda: self._read_log(observation))
         return () if block is None else (block,)
 
     def _pace(self) -> Pace:
@@ -195,10 +200,11 @@ class BesuKind(Kind):
         limit = self._verdict.details.get("head_age_limit") if self._verdict else None
         return Pace(period, timeout, float(limit or period + 3 * timeout))
 
-    def _log_now(self, observation: Observation) -> LogView:
-        return self._read_log(observation, self._track.last) if self._track else LogView()
-
     def hopeless(self, observation: Observation, target: str) -> str | None:
+        """A loop of starts that fail for a cause which no start mends; a target that this node never has."""
+        failed = self._failure[1] if self._failure is not None else None
+        if observation.state == m.RESTARTING and failed is not None and failed.klass != "soft":
+            return f"{failed.id}: {failed.summary} ({'; '.join(failed.evidence[:1])}); {failed.next_step}"
         if target == m.CONSENSUS and observation.details.get("validator") is False:
             return f"{observation.details.get('address')} is not in the validator set"
         return None
@@ -239,6 +245,7 @@ class BesuKind(Kind):
                 lambda: self._verdict.cause if self._verdict else None,
                 lambda: self._verdict.reasons if self._verdict else (),
                 lambda: "refused_block" in self._verdict.details if self._verdict else False,
+                self._restart_all,
             ),
         )
 
@@ -265,7 +272,9 @@ def make_besu(environment: Environment, params: t.Mapping[str, t.Any]) -> BesuKi
         )
 
     guarded = params["quorum_guard"] == "enforce" and params["validator"] is not False
-    return BesuKind(environment, options, reader, others if others.clients else None, guard if guarded else None)
+    references = others if others.clients else None
+    restart_all = params["quorum_lost"] == "restart_all"
+    return BesuKind(environment, options, reader, references, guard if guarded else None, restart_all)
 
 
 def colourless(entries: t.Sequence[Entry]) -> list[Entry]:

@@ -274,9 +274,17 @@ def test_rounds_of_before_the_last_block_are_no_proof():
 
 
 def test_a_clock_that_is_ahead_is_no_stall():
-    """Old by this clock, and yet new blocks at the chain's pace."""
-    verdict = tell(look(age=100.0), look(at=1004.0, number=502, age=100.0))
+    """Old by this clock, and yet new blocks at the chain's pace, here and at the peers."""
+    looks = [look(at=1000.0 + 2 * i, number=500 + i, age=100.0, peers=(499 + i,)) for i in range(5)]
+    verdict = tell(*looks)
     assert (verdict.state, verdict.cause) == ("consensus", "clock_skew")
+
+
+def test_catching_up_with_a_chain_that_stands_still_is_no_skew():
+    """Old blocks at the pace of a living chain; but the peers have no new ones."""
+    looks = [look(at=1000.0 + 2 * i, number=496 + i, age=200.0 - i, peers=(500,)) for i in range(5)]
+    assert told(*looks) == ("error", "chain_stalled")
+    assert told(*looks, unit=Unit(since=990.0)) == ("syncing", None)
 
 
 def test_a_clock_that_is_behind():

@@ -205,6 +205,23 @@ def test_old_restarts_are_no_loop():
     assert seen.state == "consensus"
 
 
+def test_a_loop_of_starts_that_no_start_mends_is_hopeless():
+    loop = {
+        **UP,
+        "ActiveState": "activating",
+        "SubState": "auto-restart",
+        "Result": "exit-code",
+        "ExecMainCode": "1",
+        "ExecMainStatus": "2",
+    }
+    world = World(entry("Unknown option: '-x'"))
+    seen = world.see(**loop)
+    assert seen.state == "restarting"
+    assert "config_invalid" in world.kind.hopeless(seen, m.RUNNING)
+    world = World(entry("java.net.SomethingElse: unheard of"))
+    assert world.kind.hopeless(world.see(**loop), m.RUNNING) is None
+
+
 # --- the guard ------------------------------------------------------------------------------------------------------
 
 

@@ -230,6 +230,13 @@ def test_a_sync_that_can_never_end_is_hard():
         assert diagnose(unit, [], rules=rules).primary.klass == klass
 
 
+def test_a_person_may_ask_for_the_restart_of_all():
+    unit = {"ActiveState": "active", "SubState": "running", "InvocationID": "run"}
+    for asked, klass in ((False, "chain"), (True, "soft")):
+        rules = trouble_rules(lambda: "chain_stalled", lambda: ("r",), lambda: False, asked)
+        assert diagnose(unit, [], rules=rules).primary.klass == klass
+
+
 def test_nothing_is_a_cause_where_nothing_is_wrong():
     unit = {"ActiveState": "active", "SubState": "running", "InvocationID": "run"}
     assert diagnose(unit, [], rules=trouble_rules(lambda: None, lambda: (), lambda: False)).causes == ()

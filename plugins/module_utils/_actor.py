@@ -38,6 +38,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._text import pr
 _RC_CONFLICT = 4
 _CONFIG_CHECK_TIMEOUT = 60.0
 _START_JOBS = ("start", "restart", "try-restart")
+_DOWN = ("inactive", "failed")
 
 
 class Refused(Exception):
@@ -145,10 +146,18 @@ class Actor:
                 owner=self._request.owner,
             )
             self._tools.ledger.begin(self._unit, attempt)
+        try:
+            return self._make(step, observation)
+        except Refused:
+            self._tools.ledger.finish(self._unit, "refused")  # nothing was started: that must not use up the budget
+            raise
+
+    def _make(self, step: m.Step, observation: Observation) -> tuple[str, ...]:
+        facts = observation.facts
         if step.action == "reset":
             return self._reset(observation)
         # A failed unit has nothing to stop; a unit that is up or in a restart loop has.
-        down = facts is None or facts.active in ("inactive", "failed")
+        down = facts is None or facts.active in _DOWN
         if down:
             return (self._ask("start"),)
         return (*self._cancel_start(observation), self._ask("restart"))
@@ -174,14 +183,16 @@ class Actor:
     def leftovers(self, observation: Observation) -> tuple[int, ...]:
         """Processes in the unit's cgroup although the unit is down."""
         facts = observation.facts
-        if facts is None or facts.active not in ("inactive", "failed"):
+        if facts is None or facts.active not in _DOWN:
             return ()
-        return self._tools.systemd.processes(facts.text("ControlGroup") or f"/system.slice/{self._unit}")
+        found = self._tools.systemd.processes(facts.text("ControlGroup") or f"/system.slice/{self._unit}")
+        # Somebody may have started it since it was observed: then these are no left-overs, and must not be killed.
+        return found if found and self._tools.systemd.show([self._unit])[0].active in _DOWN else ()
 
     def _reset(self, observation: Observation) -> tuple[str, ...]:
         facts = observation.facts
         asked: list[str] = []
-        if facts is not None and facts.active not in ("inactive", "failed"):
+        if facts is not None and facts.active not in _DOWN:
             asked += [*self._cancel_start(observation), self._ask("stop")]
         if facts is not None and facts.active == "failed":
             done = self._tools.systemd.reset_failed(self._unit)

@@ -67,6 +67,7 @@ class Engine:
         self._renewed = False
         self._acts = 0
         self._forced = False
+        self._ended = ""
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
         self._before = self._last = observer.settled([watched])[0]
@@ -182,6 +183,8 @@ class Engine:
             raise _End(f"{self._watched.unit}: {refused.block.reason}", [refused.block]) from refused
         self._acts += 1
         self._renewed = self._renewed or step.action in ("start", "restart")
+        if self._request.target == m.STOPPED and step.action == "stop" and observation.facts is not None:
+            self._ended = observation.facts.invocation
         self._waiting_since = began
         self._trace.acted(step, "systemctl " + ", ".join(asked), began)
 
@@ -270,6 +273,10 @@ class Engine:
         fell = observation.state in (m.ERROR, m.STOPPED) and not _job(observation)
         if self._renewed and fell and self._request.target != m.STOPPED:
             raise _End(f"{unit} was started, and is {seen}")
+        facts = observation.facts
+        revived = facts and facts.active in ("active", "activating") and facts.invocation != self._ended
+        if self._ended and revived and not _job(observation):
+            raise _End(f"{unit} was stopped, and has been started anew by somebody or something else; it is {seen}")
         if self._acts >= _ACTION_LIMIT:
             raise _End(f"{unit} keeps no state: after {self._acts} actions it is {seen}")
         if self._left() <= 0:

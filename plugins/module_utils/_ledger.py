@@ -28,7 +28,7 @@ _LOCK_TEXT = 4096
 
 @dataclass(frozen=True)
 class Attempt:
-    """One start that was made. ``at``: seconds since the epoch; ``outcome``: open, verified, failed."""
+    """One start that was made. ``at``: seconds since the epoch; ``outcome``: open, verified, failed, or refused."""
 
     at: float
     action: str
@@ -93,7 +93,8 @@ def budget(
     counted = [
         min(a.at, wall)
         for a in attempts
-        if (a.recovery or a.outcome != "verified")
+        if a.outcome != "refused"
+        and (a.recovery or a.outcome != "verified")
         and wall - min(a.at, wall) < window
         and (good_since is None or a.at > good_since)
     ]

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine where others act on the same service at the same time, or a run before it was killed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor, Tools
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
+from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
+
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.test_engine import (
+    UNIT,
+    Bench,
+    guards,
+    started,
+)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def test_a_refused_start_uses_up_no_attempt(bench):
+    started(bench)
+    bench.unit.stop_takes = 30.0
+    refuse = bench.world._do_restart
+
+    def meets_another_job(args):
+        bench.world._do_stop(["--no-block", "--job-mode=fail", UNIT])  # between our last look and our request
+        return refuse(args)
+
+    bench.world._do_restart = meets_another_job
+    outcome = bench.run("restarted")
+    assert guards(outcome) == ["busy"] and not outcome.changed
+    assert [a.outcome for a in bench.ledger.attempts(UNIT)] == ["verified", "refused"]
+    assert outcome.budget.used == 0
+
+
+def test_an_attempt_of_a_killed_run_is_settled_by_what_is_seen(bench):
+    started(bench)
+    bench.ledger.begin(UNIT, Attempt(bench.clock.wall(), "restart", True, before="another"))
+    held = bench.ledger.lock(UNIT, "ann")
+    assert held.acquire() is None
+    assert not bench.run().failed
+    assert bench.ledger.attempts(UNIT)[-1].outcome == "open", "it may be the one of who holds the lock"
+    held.release()
+    outcome = bench.run()
+    assert (outcome.failed, outcome.changed, bench.verbs) == (False, False, [])
+    assert bench.ledger.attempts(UNIT)[-1].outcome == "verified"
+
+
+def test_an_attempt_that_has_started_nothing_is_not_settled(bench):
+    started(bench)
+    now = bench.run().after.facts.invocation
+    bench.ledger.begin(UNIT, Attempt(bench.clock.wall(), "restart", True, before=now))
+    bench.run()
+    assert bench.ledger.attempts(UNIT)[-1].outcome == "open"
+
+
+def test_what_somebody_starts_again_is_not_stopped_twice(bench):
+    started(bench)
+    stopped = bench.world._on_stopped
+
+    def somebody_starts_it(unit):
+        stopped(unit)
+        bench.world._do_start(["--no-block", "--job-mode=fail", UNIT])
+
+    bench.world._on_stopped = somebody_starts_it
+    outcome = bench.run("stopped")
+    assert outcome.failed and "started anew" in outcome.msg
+    assert bench.verbs.count("stop") == 1
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_what_was_started_in_between_is_no_left_over(bench, tmp_path, down):
+    group = tmp_path / "cgroup" / "system.slice" / UNIT
+    group.mkdir(parents=True)
+    (group / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    systemd = Systemd(bench.world, cgroup_root=str(tmp_path / "cgroup"))
+    actor = Actor(UNIT, Request("running"), Tools(systemd, bench.ledger, bench.clock, bench.world))
+    observation = Observer(systemd, bench.clock, lambda unit, window: None).look([Watched("api", UNIT, Kind())])[0]
+    if not down:
+        started(bench)
+    assert actor.leftovers(observation) == ((os.getpid(),) if down else ())

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.access import CONNECTOR_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.cloudflared import make_cloudflared
 from ansible_collections.chainops.lifecycle.plugins.module_utils._services import PLAIN_KINDS, KindEntry
 
 KINDS: t.Mapping[str, KindEntry] = {
     **PLAIN_KINDS,
+    "cloudflared": KindEntry(CONNECTOR_OPTIONS, make_cloudflared),
 }

@@ -15,7 +15,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
-
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.test_engine import (
     UNIT,
     Bench,

@@ -237,8 +237,9 @@ def _stale(v: View) -> BesuVerdict | None:
         return _say(m.SYNCING, at, "no peer has told its height yet")
     proof = v.log.round_since(v.now.head_time or 0.0)
     rounds = f"consensus is in round {proof}, which lasts {v.log.round_seconds:.0f} s" if proof is not None else ""
-    if v.young and proof is None:
-        return _say(m.SYNCING, at, "no peer has a newer block; the process is young", wants_log=True)
+    if v.young:
+        # A network that is started as a whole goes through rounds as well, until enough have come.
+        return _say(m.SYNCING, at, "no peer has a newer block; the process is young", rounds)
     level = "nobody that it knows has a newer block"
     watched = v.still_for >= 2 * (v.period or 2.0) or proof is not None
     return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=watched)

@@ -24,6 +24,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Cl
 HOST = "_host"
 _KEEP_ATTEMPTS = 50
 _LOCK_TEXT = 4096
+_LOCK_TRIES = 20
+_LOCK_PAUSE = 0.01
 
 
 @dataclass(frozen=True)
@@ -243,14 +245,22 @@ class Lock:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as exc:
             raise LifecycleError(f"cannot open the lock {self._path}: {exc.strerror}; run with become: true") from exc
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            holder = self._describe(handle)
+        for _try in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as exc:
+                holder = self._describe(handle)
+                if exc.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    os.close(handle)
+                    raise LifecycleError(f"cannot lock {self._path}: {exc.strerror}") from exc
+            if holder:
+                os.close(handle)
+                return holder
+            self._clock.sleep(_LOCK_PAUSE)  # it has the lock and has not written its name yet
+        else:
             os.close(handle)
-            if exc.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise LifecycleError(f"cannot lock {self._path}: {exc.strerror}") from exc
-            return holder
+            return "another controller that does not say who it is"
         self._handle = handle
         record = {"owner": self._owner, "pid": os.getpid(), "monotonic": self._clock.monotonic()}
         os.ftruncate(handle, 0)
@@ -263,10 +273,12 @@ class Lock:
             os.close(self._handle)
             self._handle = None
 
-    def _describe(self, handle: int) -> str:
+    def _describe(self, handle: int) -> str | None:
         try:
             record = json.loads(os.pread(handle, _LOCK_TEXT, 0))
+            if not os.path.exists(f"/proc/{record['pid']}"):
+                return None  # of one that was killed: who holds it now is just about to write
             age = self._clock.monotonic() - record["monotonic"]
             return f"{record['owner']} (pid {record['pid']}) for {age:.0f} s"
         except (OSError, ValueError, KeyError, TypeError):
-            return "another controller that has just taken it"
+            return None

@@ -128,6 +128,33 @@ def test_the_lock_is_ours_alone(ledger, clock):
     assert ledger.lock("other.service", "bob").acquire() is None
 
 
+@pytest.mark.parametrize("stale", ["", '{"owner": "dead", "pid": 99999999, "monotonic": 1.0}'])
+def test_who_has_just_taken_the_lock_is_waited_for_to_say_its_name(ledger, clock, tmp_path, stale):
+    lock = ledger.lock(UNIT, "ann")
+    assert lock.acquire() is None
+    path = tmp_path / "run" / f"{UNIT}.lock"
+    record, waited = path.read_text(), []
+    path.write_text(stale)
+
+    class Slow(VirtualClock):
+        def sleep(self, seconds):
+            waited.append(seconds)
+            if len(waited) == 3:
+                path.write_text(record)
+
+    other = Ledger(Slow(), str(tmp_path / "state"), str(tmp_path / "run")).lock(UNIT, "bob")
+    assert other.acquire().startswith("ann (pid ")
+    assert len(waited) == 3
+    path.write_text(stale)
+    assert other.acquire() == "another controller that does not say who it is"
+    lock.release()
+    assert other.acquire() is None
+
+
+def test_a_refused_attempt_counts_for_nothing():
+    assert spent([attempt(995, outcome="refused"), attempt(100, recovery=False, outcome="failed")]) == (1, 0.0)
+
+
 def test_the_lock_is_free_when_its_holder_is_killed(ledger, tmp_path):
     child = subprocess.Popen(
         [

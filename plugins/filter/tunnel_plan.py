@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: tunnel_plan
+short_description: Which connectors of Cloudflare tunnels need to be brought back, and whose turn it is
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Groups the connectors that M(chainops.lifecycle.service_info) saw on each host by their tunnels.
+  - Each tunnel has at most one connector whose turn it is. What is stopped on purpose, held by somebody or could not
+    be observed never has a turn.
+options:
+  _input:
+    description: A dictionary from host to the registered result.
+    type: dict
+    required: true
+  described:
+    description: A dictionary from host to its services, for the state that is wanted of each.
+    type: dict
+  edge:
+    description: What M(chainops.lifecycle.cloudflare_tunnel_info) returned for the same tunnels.
+    type: dict
+  done:
+    description: The connectors that had their turn, as C(host/service).
+    type: list
+    elements: str
+    default: []
+seealso:
+  - plugin: chainops.lifecycle.tunnel_summary
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Plan
+  ansible.builtin.set_fact:
+    plan: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars, 'seen')))
+      | chainops.lifecycle.tunnel_plan }}"
+  run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - The plan. C(tunnels) has each tunnel with C(id), C(name), C(healthy), C(elsewhere) and C(connectors).
+    - C(next) has the connectors whose turn it is, with C(host), C(service), C(tunnel), C(healthy_replicas) and
+      C(edge_lost), fit for M(chainops.lifecycle.cloudflared_tunnel).
+    - C(rounds) is how many turns it takes, C(in_need) and C(unknown) name connectors, C(ids) and C(connectors) are
+      what M(chainops.lifecycle.cloudflare_tunnel_info) takes as C(tunnels) and C(hosts), C(lines) is the plan as text.
+  type: dict
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnels import tunnel_plan
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"tunnel_plan": tunnel_plan}

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: tunnel_summary
+short_description: What came of a reconnect, tunnel by tunnel
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Sums up which connectors came back, by themselves or by a restart, and which did not and why.
+options:
+  _input:
+    description: The first plan, as P(chainops.lifecycle.tunnel_plan#filter) made it.
+    type: dict
+    required: true
+  results:
+    description: A dictionary from C(host/service) to what M(chainops.lifecycle.cloudflared_tunnel) returned.
+    type: dict
+    required: true
+  after:
+    description: A plan made of what was seen at the end.
+    type: dict
+    required: true
+  edge:
+    description: What M(chainops.lifecycle.cloudflare_tunnel_info) returned at the end, or its failure.
+    type: dict
+seealso:
+  - plugin: chainops.lifecycle.tunnel_plan
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Show what came of it
+  chainops.lifecycle.show_report:
+    lines: "{{ (plan | chainops.lifecycle.tunnel_summary(results, plan_at_the_end)).lines }}"
+  run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - C(lines) is the summary as text, C(outcome) a dictionary from a word to connectors, C(failed) those that are not
+      back, C(unserved) the tunnels without any connector, C(edge_problem) what the edge says against it.
+  type: dict
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnels import tunnel_summary
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"tunnel_summary": tunnel_summary}

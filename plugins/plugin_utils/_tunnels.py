@@ -1,0 +1,264 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cloudflare tunnels as the controller sees them: which connectors belong together, whose turn it is, what came of it.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import Row, read_fleet
+
+HEALTHY = "healthy"
+IN_NEED = "in need"
+LEFT = "left alone"
+UNKNOWN = "unknown"
+
+_SERVING = (m.CONNECTED, m.RUNNING)
+# What is down already comes first; who still tries to connect uses the time of the others for that.
+_RANK = {m.STOPPED: 0, m.ERROR: 1}
+# A connector that has just registered may not be in the API's answer yet, in seconds.
+_SETTLED = 60.0
+# The states of a tunnel in the API's words; ``connectors`` counts those that have connections.
+EdgeView = t.Mapping[str, t.Any]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One connector of one host. ``lost``: it says that it is connected, and the edge does not know it."""
+
+    row: Row
+    tunnel: str
+    verdict: str
+    lost: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.row.host}/{self.row.service}"
+
+    @property
+    def details(self) -> t.Mapping[str, t.Any]:
+        details = self.row.observation.get("cloudflared")
+        return details if isinstance(details, dict) else {}
+
+    @property
+    def connector_id(self) -> str:
+        return str(self.details.get("connector_id") or "")
+
+    @property
+    def why(self) -> str:
+        return "the edge does not know it any more" if self.lost else self.row.why
+
+    @property
+    def cause(self) -> str:
+        return "half_open" if self.lost else self.row.cause
+
+
+def tunnel_plan(
+    seen: t.Mapping[str, t.Any],
+    described: t.Mapping[str, t.Any] | None = None,
+    edge: EdgeView | None = None,
+    done: t.Sequence[str] = (),
+) -> dict[str, t.Any]:
+    """Whose turn it is: for each tunnel one connector that has no connection.
+
+    ``seen``: host -> what service_info returned there; ``described``: host -> its services;
+    ``edge``: what cloudflare_tunnel_info returned; ``done``: ``host/service`` that had their turn.
+    """
+    replicas = _replicas(seen, described, edge or {})
+    tunnels = [
+        _tunnel(identity, [replica for replica in replicas if replica.tunnel == identity], edge or {})
+        for identity in dict.fromkeys(replica.tunnel for replica in replicas)
+    ]
+    waiting = {
+        tunnel["id"]: [r for r in _in_order(replicas) if r.tunnel == tunnel["id"] and r.key not in done]
+        for tunnel in tunnels
+    }
+    return {
+        "tunnels": tunnels,
+        "next": [_turn(queue[0], tunnel) for tunnel in tunnels for queue in [waiting[tunnel["id"]]] if queue],
+        "rounds": max((len(queue) for queue in waiting.values()), default=0),
+        "in_need": [replica.key for replica in replicas if replica.verdict == IN_NEED],
+        "unknown": [replica.key for replica in replicas if replica.verdict == UNKNOWN],
+        "ids": [tunnel["id"] for tunnel in tunnels if not tunnel["id"].startswith("of ")],
+        "connectors": {r.key: r.connector_id for r in replicas if r.connector_id and r.row.state in _SERVING},
+        "lines": _plan_lines(tunnels),
+    }
+
+
+def _replicas(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None, edge: EdgeView) -> list[Replica]:
+    asked = {host: result for host, result in seen.items() if not (isinstance(result, dict) and result.get("skipped"))}
+    rows = [row for row in read_fleet(asked, described) if row.kind == "cloudflared" or not row.observation]
+    lost = {str(identity) for identity in edge.get("lost") or ()}
+    return [_replica(row, lost) for row in rows]
+
+
+def _replica(row: Row, lost: t.Container[str]) -> Replica:
+    details = row.observation.get("cloudflared") or {}
+    known = details.get("tunnel_id") or details.get("tunnel_name")
+    tunnel = str(known) if known else f"of {row.host}/{row.service}"
+    serving = row.state in _SERVING
+    if serving and details.get("connector_id") in lost and (row.age or 0.0) >= _SETTLED:
+        return Replica(row, tunnel, LEFT if row.observation.get("hold") else IN_NEED, lost=True)
+    if row.state == m.UNKNOWN:
+        return Replica(row, tunnel, UNKNOWN)
+    if serving:
+        return Replica(row, tunnel, HEALTHY)
+    left = row.wanted == m.STOPPED or row.observation.get("hold")
+    return Replica(row, tunnel, LEFT if left else IN_NEED)
+
+
+def _in_order(replicas: t.Sequence[Replica]) -> list[Replica]:
+    needy = [replica for replica in replicas if replica.verdict == IN_NEED]
+    return sorted(needy, key=lambda replica: _RANK.get(replica.row.state, 2))
+
+
+def _tunnel(identity: str, replicas: t.Sequence[Replica], edge: EdgeView) -> dict[str, t.Any]:
+    view = next((row for row in edge.get("tunnels") or () if row.get("id") == identity), {})
+    named = next((str(r.details["tunnel_name"]) for r in replicas if r.details.get("tunnel_name")), "")
+    return {
+        "id": identity,
+        "name": str(view.get("name") or named or identity),
+        "healthy": sum(1 for replica in replicas if replica.verdict == HEALTHY),
+        # Connectors that serve and are not of this inventory keep the tunnel up as well.
+        "elsewhere": len(view.get("strangers") or ()),
+        "edge_status": view.get("status"),
+        "edge_healthy": view.get("healthy_connectors"),
+        "connectors": [_shown(replica) for replica in replicas],
+    }
+
+
+def _shown(replica: Replica) -> dict[str, t.Any]:
+    return {
+        "host": replica.row.host,
+        "service": replica.row.service,
+        "state": replica.row.state,
+        "verdict": replica.verdict,
+        "cause": replica.cause,
+        "why": replica.why,
+        "connector_id": replica.connector_id,
+        "connections": replica.details.get("connections"),
+        "expected_connections": replica.details.get("expected_connections"),
+    }
+
+
+def _turn(replica: Replica, tunnel: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {
+        "host": replica.row.host,
+        "service": replica.row.service,
+        "tunnel": replica.tunnel,
+        "healthy_replicas": tunnel["healthy"] + tunnel["elsewhere"],
+        "edge_lost": [replica.connector_id] if replica.lost else [],
+    }
+
+
+def _plan_lines(tunnels: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    lines: list[str] = []
+    for tunnel in tunnels:
+        lines.append(_head(tunnel))
+        for one in tunnel["connectors"]:
+            said = f": {one['cause'] + ': ' if one['cause'] else ''}{one['why']}" if one["verdict"] != HEALTHY else ""
+            lines.append(f"  {one['host']} {one['service']}: {one['state']}, {one['verdict']}{said}")
+    return lines or ["no connector of a Cloudflare tunnel was found"]
+
+
+def _head(tunnel: t.Mapping[str, t.Any]) -> str:
+    total = len(tunnel["connectors"])
+    named = "" if tunnel["name"] == tunnel["id"] else f" ({tunnel['id']})"
+    edge = f", edge: {tunnel['edge_status']}, {tunnel['edge_healthy']} connectors" if tunnel["edge_status"] else ""
+    more = f" and {tunnel['elsewhere']} elsewhere" if tunnel["elsewhere"] else ""
+    return f"Tunnel {tunnel['name']}{named}: {tunnel['healthy']} of {total} connectors healthy{more}{edge}"
+
+
+def tunnel_summary(
+    plan: t.Mapping[str, t.Any], results: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any], edge: t.Any = None
+) -> dict[str, t.Any]:
+    """What came of it, a block for each tunnel.
+
+    ``plan``: the first plan; ``results``: ``host/service`` -> what cloudflared_tunnel returned;
+    ``after``: a plan of what was seen at the end; ``edge``: what cloudflare_tunnel_info returned then, or its failure.
+    """
+    lines: list[str] = []
+    outcome: dict[str, list[str]] = {}
+    last = {f"{one['host']}/{one['service']}": one for tunnel in after["tunnels"] for one in tunnel["connectors"]}
+    ends = {tunnel["id"]: tunnel for tunnel in after["tunnels"]}
+    for tunnel in plan["tunnels"]:
+        lines.append(_head(ends.get(tunnel["id"], tunnel)))
+        for one in tunnel["connectors"]:
+            key = f"{one['host']}/{one['service']}"
+            word, said = _outcome(one, results.get(key), last.get(key, one))
+            outcome.setdefault(word, []).append(key)
+            lines.append(f"  {one['host']} {one['service']}: {word.upper()}{': ' + said if said else ''}")
+            lines += [f"    next: {hint}" for hint in _hints(results.get(key))]
+    unserved = [tunnel["name"] for tunnel in after["tunnels"] if not tunnel["healthy"] + tunnel["elsewhere"]]
+    problem = _edge_problem(edge)
+    lines += [f"Tunnels without a connector: {', '.join(unserved)}"] if unserved else []
+    lines += [f"Edge side: {problem}"] if problem else []
+    counts = ", ".join(f"{len(keys)} {word}" for word, keys in outcome.items())
+    lines += ["", f"Summary: {counts or 'no connector was found'}"]
+    bad = [key for word in ("refused", "failed", "unknown", "not tried") for key in outcome.get(word, ())]
+    return {"lines": lines, "outcome": outcome, "unserved": unserved, "failed": bad, "edge_problem": problem}
+
+
+def _outcome(one: t.Mapping[str, t.Any], result: t.Any, last: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    if not isinstance(result, dict):
+        if one["verdict"] != IN_NEED:
+            return one["verdict"], "" if one["verdict"] == HEALTHY else _because(one)
+        came = last["verdict"] == HEALTHY
+        return ("came back", _held(last)) if came else ("not tried", _because(last))
+    if result.get("unreachable"):
+        return "unknown", f"the host was lost: {result.get('msg') or 'no answer'}"
+    if result.get("failed"):
+        refused = result.get("blocked_by") and not result.get("changed")
+        return "refused" if refused else "failed", str(result.get("msg") or "no reason")
+    if any(not step.get("applied", True) and step.get("action") != "wait" for step in result.get("transitions") or ()):
+        return "planned", ", ".join(step["action"] for step in result["transitions"] if step["action"] != "wait")
+    handover = result.get("handover") or {}
+    if handover.get("outcome") == "pending":
+        return "handed over", "the host restarts it; run again to see how it went"
+    if handover.get("outcome") == "failed":
+        return "failed", "the restart that was left to the host did not bring it back"
+    spent = f", {result['duration']:.0f} s" if isinstance(result.get("duration"), (int, float)) else ""
+    before = _id(result.get("before"))
+    now = _id(result.get("after"))
+    if result.get("changed") or handover.get("outcome") == "verified":
+        return "reconnected", f"{_held(last)}{spent}, connector {before or 'none'} -> {now or 'unknown'}"
+    return "came back", f"by itself, {_held(last)}{spent}"
+
+
+def _id(observation: t.Any) -> str:
+    details = observation.get("cloudflared") if isinstance(observation, dict) else None
+    return str((details or {}).get("connector_id") or "")
+
+
+def _held(one: t.Mapping[str, t.Any]) -> str:
+    count = one.get("connections")
+    if count is None:
+        return str(one["state"])
+    return f"{one['state']}, {count} of {one.get('expected_connections')} connections"
+
+
+def _because(one: t.Mapping[str, t.Any]) -> str:
+    return f"{one['state']}, {one['cause'] + ': ' if one['cause'] else ''}{one['why']}"
+
+
+def _hints(result: t.Any) -> list[str]:
+    if not isinstance(result, dict) or not result.get("failed"):
+        return []
+    hints = [block["hint"] for block in result.get("blocked_by") or ()]
+    causes = (result.get("diagnosis") or {}).get("causes") or ()
+    return (hints or [cause["next_step"] for cause in causes if cause.get("id") != "unknown"])[:2]
+
+
+def _edge_problem(edge: t.Any) -> str:
+    if not isinstance(edge, dict) or edge.get("skipped"):
+        return ""
+    if edge.get("failed"):
+        return f"could not be asked: {edge.get('msg') or 'no reason'}"
+    hosts = edge.get("lost_hosts") or []
+    return f"does not know the connectors of {', '.join(hosts)}" if hosts else ""

@@ -1,0 +1,186 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnels import tunnel_plan, tunnel_summary
+
+WEB, API = "8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11", "11111111-3c1d-4f5f-9c36-2f1f4a7d0c11"
+
+
+def connector(state, *, tunnel=WEB, number=1, age=600.0, name="cloudflared", cause=None, hold=None):
+    serving = {"running": 4, "connected": 2}.get(state, 0)
+    return {
+        "name": name,
+        "kind": "cloudflared",
+        "state": state,
+        "age": age,
+        "cause": cause,
+        "reasons": [f"it is {state}"],
+        "hold": hold,
+        "cloudflared": {
+            "tunnel_id": tunnel,
+            "connector_id": f"{number:08d}-0000-4000-8000-000000000000" if state != "stopped" else None,
+            "connections": serving,
+            "expected_connections": 4,
+        },
+    }
+
+
+def identity(number):
+    return f"{number:08d}-0000-4000-8000-000000000000"
+
+
+def fleet(**states):
+    return {
+        host: {"services": [connector(state, number=number)]} for number, (host, state) in enumerate(states.items(), 1)
+    }
+
+
+def turns(plan):
+    return [(turn["host"], turn["healthy_replicas"]) for turn in plan["next"]]
+
+
+@pytest.mark.parametrize(
+    ("states", "expected", "rounds"),
+    [
+        ({"a": "running", "b": "connected"}, [], 0),
+        ({"a": "running", "b": "reconnecting", "c": "running"}, [("b", 2)], 1),
+        ({"a": "reconnecting", "b": "error", "c": "stopped"}, [("c", 0)], 3),
+        ({"a": "connecting", "b": "restarting", "c": "running"}, [("a", 1)], 2),
+        ({"a": "unknown", "b": "running"}, [], 0),
+        ({"a": "unknown", "b": "starting"}, [("b", 0)], 1),
+    ],
+)
+def test_one_connector_of_a_tunnel_has_its_turn(states, expected, rounds):
+    plan = tunnel_plan(fleet(**states))
+    assert (turns(plan), plan["rounds"]) == (expected, rounds)
+
+
+def test_each_tunnel_has_a_turn_of_its_own_and_two_on_one_host_are_told_apart():
+    seen = {
+        "a": {"services": [connector("error"), connector("error", tunnel=API, name="cloudflared-api")]},
+        "b": {"services": [connector("error"), connector("running", tunnel=API, name="cloudflared-api")]},
+    }
+    plan = tunnel_plan(seen)
+    assert [(turn["host"], turn["service"], turn["healthy_replicas"]) for turn in plan["next"]] == [
+        ("a", "cloudflared", 0),
+        ("a", "cloudflared-api", 1),
+    ]
+    again = tunnel_plan(seen, done=["a/cloudflared", "a/cloudflared-api"])
+    assert [(turn["host"], turn["service"]) for turn in again["next"]] == [("b", "cloudflared")]
+    assert tunnel_plan(seen, done=plan["in_need"])["next"] == []
+    assert plan["ids"] == [WEB, API]
+
+
+def test_connectors_whose_tunnel_is_not_known_are_never_counted_as_replicas_of_each_other():
+    seen = {
+        "a": {"services": [connector("error", tunnel=None)]},
+        "b": {"services": [connector("running", tunnel=None)]},
+    }
+    plan = tunnel_plan(seen)
+    assert turns(plan) == [("a", 0)]
+    assert plan["ids"] == []
+
+
+def test_what_is_held_or_stopped_on_purpose_is_left_alone():
+    seen = fleet(a="stopped", b="error")
+    seen["b"]["services"][0]["hold"] = {"owner": "ann", "reason": "moving house"}
+    plan = tunnel_plan(seen, {"a": [{"name": "cloudflared", "kind": "cloudflared", "state": "stopped"}]})
+    assert plan["next"] == [] and plan["in_need"] == []
+    assert "held by ann" in "\n".join(plan["lines"])
+
+
+@pytest.mark.parametrize("result", [None, {"unreachable": True, "msg": "no route"}, {"failed": True, "msg": "boom"}])
+def test_a_host_that_was_not_seen_is_unknown_and_has_no_turn(result):
+    plan = tunnel_plan({**fleet(a="running"), "b": result})
+    assert plan["unknown"] == ["b/-"] and plan["next"] == []
+
+
+def test_hosts_without_a_connector_and_other_kinds_are_no_part_of_it():
+    seen = {"a": {"skipped": True}, "b": {"services": [{"name": "x", "kind": "generic", "state": "error"}]}}
+    assert tunnel_plan(seen)["tunnels"] == []
+
+
+def view(lost=(), strangers=()):
+    return {
+        "tunnels": [
+            {"id": WEB, "name": "web", "status": "degraded", "healthy_connectors": 1, "strangers": list(strangers)}
+        ],
+        "lost": list(lost),
+        "lost_hosts": [],
+    }
+
+
+@pytest.mark.parametrize(("age", "expected"), [(600.0, [("a", 1)]), (5.0, [])])
+def test_a_connector_that_the_edge_does_not_know_has_its_turn_unless_it_has_just_registered(age, expected):
+    seen = {"a": {"services": [connector("running", age=age)]}, "b": {"services": [connector("running", number=2)]}}
+    plan = tunnel_plan(seen, edge=view(lost=[identity(1)]))
+    assert turns(plan) == expected
+    assert [turn["edge_lost"] for turn in plan["next"]] == [[identity(1)] for _turn in expected]
+
+
+def test_connectors_elsewhere_keep_a_tunnel_up():
+    plan = tunnel_plan(fleet(a="error"), edge=view(strangers=[identity(9)]))
+    assert turns(plan) == [("a", 1)]
+    assert "Tunnel web (8ff4db4e" in plan["lines"][0] and "1 elsewhere" in plan["lines"][0]
+
+
+def result(number, **more):
+    after = connector("running", number=number)
+    return {"changed": True, "before": connector("reconnecting"), "after": after, "duration": 8.2, **more}
+
+
+REFUSED = {
+    "failed": True,
+    "changed": False,
+    "msg": "unauthorized",
+    "blocked_by": [{"guard": "cause", "reason": "unauthorized", "hint": "write the token"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("done", "end", "word", "said"),
+    [
+        (result(7), "running", "reconnected", f"connector {identity(1)} -> {identity(7)}"),
+        (result(1, changed=False), "running", "came back", "by itself"),
+        (result(7, changed=False, handover={"outcome": "verified"}), "running", "reconnected", identity(7)),
+        (result(7, handover={"outcome": "pending"}), "reconnecting", "handed over", "run again"),
+        (result(7, handover={"outcome": "failed"}), "error", "failed", "did not bring it back"),
+        (REFUSED, "error", "refused", "unauthorized"),
+        ({"failed": True, "changed": True, "msg": "no edge"}, "connecting", "failed", "no edge"),
+        ({"unreachable": True, "msg": "gone"}, "unknown", "unknown", "gone"),
+        (
+            {"changed": True, "transitions": [{"action": "restart", "applied": False}]},
+            "reconnecting",
+            "planned",
+            "restart",
+        ),
+        (None, "running", "came back", "4 of 4"),
+        (None, "reconnecting", "not tried", "reconnecting"),
+    ],
+)
+def test_the_summary_has_one_word_for_each_connector(done, end, word, said):
+    plan = tunnel_plan(fleet(a="reconnecting", b="running"))
+    results = {} if done is None else {"a/cloudflared": done}
+    found = tunnel_summary(plan, results, tunnel_plan(fleet(a=end, b="running")))
+    assert found["outcome"] == {word: ["a/cloudflared"], "healthy": ["b/cloudflared"]}
+    assert any(said in line and word.upper() in line for line in found["lines"])
+    assert found["failed"] == (["a/cloudflared"] if word in ("refused", "failed", "unknown", "not tried") else [])
+    assert ("    next: write the token" in found["lines"]) == (word == "refused")
+    assert found["unserved"] == []
+
+
+def test_a_tunnel_without_any_connector_is_named():
+    plan = tunnel_plan(fleet(a="reconnecting"))
+    found = tunnel_summary(plan, {"a/cloudflared": REFUSED}, plan, {"failed": True, "msg": "429"})
+    assert found["unserved"] == [WEB]
+    assert "Edge side: could not be asked: 429" in found["lines"]
+
+
+def test_what_the_edge_does_not_know_at_the_end_is_a_problem():
+    plan = tunnel_plan(fleet(a="running"))
+    found = tunnel_summary(plan, {}, plan, {**view(), "lost_hosts": ["a/cloudflared"]})
+    assert found["edge_problem"] == "does not know the connectors of a/cloudflared"

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.access import NODE_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.access import CONNECTOR_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import make_besu
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.cloudflared import make_cloudflared
 from ansible_collections.chainops.lifecycle.plugins.module_utils._services import PLAIN_KINDS, KindEntry
 
 KINDS: t.Mapping[str, KindEntry] = {
     **PLAIN_KINDS,
+    "besu": KindEntry(NODE_OPTIONS, make_besu),
     "cloudflared": KindEntry(CONNECTOR_OPTIONS, make_cloudflared),
 }

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import BftConfig, Block, Peer, Syncing
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify, eta_seconds
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import fold
@@ -377,14 +377,6 @@ def test_a_crash_loop_in_the_making():
 
 
 # --- the rest -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("rate", "gap", "period", "eta"),
-    [(10.0, 95, 2.0, 10.0), (0.5, 95, 2.0, None), (0.0, 95, 2.0, None), (None, 95, None, None), (2.0, 10, None, 5.0)],
-)
-def test_eta(rate, gap, period, eta):
-    assert eta_seconds(rate, gap, period) == eta
 
 
 def test_a_new_process_begins_a_new_track():

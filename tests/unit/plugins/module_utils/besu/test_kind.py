@@ -13,15 +13,13 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import guarding
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.access import NODE_OPTIONS, check_options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import BftConfig, Block, Peer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry, Records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import BesuKind, make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import BesuKind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
 
@@ -392,33 +390,3 @@ def test_progress_of_a_sync():
     assert shown["rate"] == 20.0 and shown["lag"] == shown["reference"] - shown["head"] and 0 < shown["eta"] < 1000
     assert 0.5 <= world.kind.poll_interval(seen, 10.0) <= 10.0
     assert world.kind.poll_interval(World().see(), 1.0) is None
-
-
-DEFAULTS = {name: spec.get("default") for name, spec in NODE_OPTIONS.items()}
-
-
-@pytest.mark.parametrize(
-    ("wrong", "word"),
-    [
-        ({"rpc_timeout": 0}, "rpc_timeout"),
-        ({"lag_blocks": -1}, "lag_blocks"),
-        ({"stall_timeout": float("nan")}, "stall_timeout"),
-        ({"address": "0x12"}, "address"),
-        ({"genesis_hash": "0x" + "g" * 64}, "genesis_hash"),
-        ({"rpc_username": "u", "rpc_token": "t"}, "rpc_token"),
-        ({"rpc_password": "p"}, "rpc_password"),
-    ],
-)
-def test_options_that_mean_nothing_are_named(wrong, word):
-    check_options(DEFAULTS)
-    with pytest.raises(LifecycleError, match=word):
-        check_options({**DEFAULTS, **wrong})
-
-
-@pytest.mark.parametrize(
-    ("option", "value"), [("rpc_url", "localhost"), ("metrics_url", "x"), ("reference_urls", ["http://a", "b"])]
-)
-def test_a_url_that_is_none_is_named(option, value):
-    environment = Environment("besu", "besu.service", Clock(), None, None, Journal)
-    with pytest.raises(LifecycleError, match=option):
-        make_besu(environment, {**DEFAULTS, "start_timeout": 600.0, option: value})

@@ -331,11 +331,8 @@ def test_the_last_healthy_replica_stays(serving, others, refused):
     assert block is None or (block.guard == "last_replica" and block.hint)
 
 
-@pytest.mark.parametrize(
-    ("carries", "setting", "refused"),
-    [(False, "auto", False), (True, "auto", True), (None, "auto", True), (True, "no", False), (False, "yes", True)],
-)
-def test_the_tunnel_of_this_run_is_not_cut(carries, setting, refused):
-    block = own_tunnel(carries, setting, 7)
+@pytest.mark.parametrize(("carries", "refused"), [(False, False), (True, True), (None, True)])
+def test_the_tunnel_of_this_run_is_not_cut(carries, refused):
+    block = own_tunnel(carries, 7)
     assert (block is not None) == refused
     assert block is None or block.guard == "own_tunnel"

@@ -1,0 +1,464 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kind: what it adds to an observation, when it acts or waits, what it refuses. And the restart left to the host."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import handover as h
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.access import (
+    CONNECTOR_OPTIONS,
+    Eye,
+    check_options,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed, LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.cloudflared import CloudflaredKind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Ledger
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, Limits, classify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import reply
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_settings import (
+    SECRET,
+    TOKEN,
+    TUNNEL,
+)
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.hostile import free_port, servers
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
+
+IDS = ("19dfd5eb-87fc-4f30-ad94-bc189e47f0bc", "29dfd5eb-87fc-4f30-ad94-bc189e47f0bc")
+DEFAULTS = {name: spec.get("default") for name, spec in CONNECTOR_OPTIONS.items()}
+UP = {
+    "Id": "cloudflared.service",
+    "LoadState": "loaded",
+    "ActiveState": "active",
+    "SubState": "running",
+    "Type": "notify",
+    "MainPID": "7",
+    "InvocationID": "one",
+    "InactiveExitTimestampMonotonic": "900000000",
+    "ActiveEnterTimestampMonotonic": "902000000",
+    "StateChangeTimestampMonotonic": "902000000",
+}
+STARTING = {**UP, "ActiveState": "activating", "SubState": "start"}
+ENDED = {
+    **UP,
+    "ActiveState": "activating",
+    "SubState": "auto-restart",
+    "MainPID": "0",
+    "Result": "exit-code",
+    "ExecMainCode": "1",
+    "ExecMainStatus": "255",
+    "ExecMainPID": "7",
+    "InactiveEnterTimestampMonotonic": "903000000",
+}
+
+
+class World:
+    """One host: a process 7 in a made-up /proc, a real metrics server, a journal, virtual time."""
+
+    def __init__(self, tmp_path, start, **params):
+        self.clock = VirtualClock()
+        self.ready, self.registered, self.version, self.identity = 4, 4, 1, IDS[0]
+        self.lines = []
+        self.server = start(self._answer)
+        self.proc = tmp_path / "proc"
+        self.token = tmp_path / "token"
+        self.token.write_text(TOKEN)
+        os.utime(self.token, (1.0, 1.0))
+        base = self.proc / "7"
+        base.mkdir(parents=True)
+        (base / "comm").write_text("cloudflared\n")
+        (base / "cmdline").write_bytes(b"/usr/bin/cloudflared\0tunnel\0run\0")
+        environ = {"TUNNEL_TOKEN_FILE": str(self.token), "TUNNEL_RETRIES": "1", "TUNNEL_GRACE_PERIOD": "3s"}
+        (base / "environ").write_bytes(b"\0".join(f"{k}={v}".encode() for k, v in environ.items()) + b"\0")
+        self.params = {**DEFAULTS, "metrics": f"127.0.0.1:{self.server.port}", "own_tunnel": False, **params}
+        environment = Environment("c", "cloudflared.service", self.clock, None, None, lambda: self)
+        self.kind = CloudflaredKind(environment, self.params, Eye(self.params, self.clock, proc=str(self.proc)))
+
+    def _answer(self, server, sock):
+        while True:
+            request = server.read_request(sock)
+            if not request:
+                return
+            sock.sendall(self._body(request.split(b" ")[1]))
+
+    def _body(self, path):
+        if path == b"/ready":
+            if self.ready is None:
+                return reply("404", 404)
+            data = {"status": 200 if self.ready else 503, "readyConnections": self.ready, "connectorId": self.identity}
+            return reply(json.dumps(data), data["status"])
+        if path == b"/metrics":
+            name = "cloudflared_tunnel_tunnel_register_success"
+            return reply(f'{name}{{rpcName="registerConnection"}} {self.registered}\nprocess_start_time_seconds 1\n')
+        return reply(json.dumps({"version": self.version, "config": {}}))
+
+    # What the kind uses of a journal.
+    def invocation(self, unit, invocation, **more):
+        entries = [
+            Entry(self.clock.wall() - 1.0, 0.0, "", invocation, 6, text, unit, "cloudflared", 7, "", "", {"_PID": "7"})
+            if not isinstance(text, Entry)
+            else text
+            for text in self.lines
+        ]
+        return Records(tuple(entries))
+
+    def see(self, properties=UP, **context):
+        facts = UnitFacts("cloudflared.service", properties)
+        limits = Limits(thrash_restarts=5)
+        seen = classify("c", facts, Context(self.clock.now, self.clock.wall(), limits=limits, **context), "cloudflared")
+        return self.kind.refine(seen)
+
+    def line(self, text):
+        self.lines.append(f"2026-01-01T00:00:00Z ERR {text}")
+
+
+@pytest.fixture
+def make(tmp_path):
+    with servers() as start:
+        yield lambda **params: World(tmp_path, start, **params)
+
+
+RESTART = m.Step(m.RUNNING, "restart", m.RESTARTING)
+STOP = m.Step(m.RUNNING, "stop", m.STOPPING)
+START = m.Step(m.STOPPED, "start", m.STARTING)
+
+
+def test_running_says_all_that_is_known_and_no_secret(make):
+    seen = make().see()
+    about = seen.as_dict()["cloudflared"]
+    assert (seen.state, seen.base_state, seen.cause) == ("running", "running", None)
+    assert (about["tunnel_id"], about["connector_id"], about["connections"]) == (TUNNEL, IDS[0], 4)
+    assert (about["retries"], about["grace_period"], about["natural_budget"]) == (1, 3.0, 37.0)
+    assert about["metrics_found"] == "option metrics"
+    assert TOKEN not in json.dumps(seen.as_dict()) and SECRET not in json.dumps(seen.as_dict())
+
+
+def test_a_healthy_connector_costs_neither_journal_nor_metrics(make):
+    world = make()
+    world.invocation = None
+    for _round in range(3):
+        world.see()
+        world.clock.sleep(1)
+    asked = [request.split(b" ")[1] for request in world.server.requests]
+    assert asked == [b"/ready", b"/metrics", b"/config", b"/ready", b"/ready"]
+
+
+def test_reconnecting_waits_for_the_budget_then_is_overdue(make):
+    world = make()
+    world.see()
+    world.ready = 0
+    world.line('Serve tunnel error error="connection with edge closed" connIndex=0')
+    seen = world.see()
+    assert (seen.state, seen.cause) == ("reconnecting", "edge_closed")
+    assert not world.kind.overdue(seen, "reconnected")
+    kept = world.invocation("cloudflared.service", "one")
+    world.invocation = lambda *a, **k: kept
+    world.clock.sleep(36.1)
+    seen = world.see()
+    assert seen.age == pytest.approx(37.1) and world.kind.overdue(seen, "reconnected")
+    assert not world.kind.overdue(seen, "running") and not world.kind.overdue(seen, "connected")
+    assert world.kind.hopeless(seen, "reconnected") is None
+
+
+def test_no_restart_while_the_edge_cannot_be_reached(make):
+    world = make(natural_budget=0.0)
+    world.see()
+    world.ready = 0
+    world.line(f"DialContext error: dial tcp 127.0.0.1:{free_port()}: connect: connection refused")
+    seen = world.see()
+    assert (seen.state, seen.cause) == ("reconnecting", "edge_unreachable_tcp")
+    assert seen.details["edge_reachable"] is False and not world.kind.overdue(seen, "reconnected")
+    world.lines = [f"x2026-01-01 ERR DialContext error: dial tcp 127.0.0.1:{world.server.port}: i/o timeout"]
+    world.clock.sleep(10)
+    seen = world.see()
+    assert seen.details["edge_reachable"] is True and world.kind.overdue(seen, "reconnected")
+
+
+def test_unauthorized_is_hopeless_until_the_token_file_changes(make):
+    world = make()
+    world.ready = world.registered = 0
+    world.line('Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0')
+    seen = world.see(STARTING)
+    assert (seen.state, seen.cause) == ("error", "unauthorized")
+    assert "unauthorized" in world.kind.hopeless(seen, "reconnected")
+    assert not world.kind.overdue(seen, "reconnected")
+    rule = world.kind.causes()[0]
+    assert (rule.cause, rule.klass) == ("unauthorized", "hard")
+    os.utime(world.token, (world.clock.wall(), world.clock.wall()))
+    seen = world.see(STARTING)
+    assert (seen.state, seen.cause) == ("error", "token_replaced")
+    assert world.kind.causes()[0].klass == "soft" and world.kind.hopeless(seen, "reconnected") is None
+
+
+def test_a_start_job_shows_as_connecting(make):
+    world = make()
+    world.ready = world.registered = 0
+    assert world.see(STARTING).state == "connecting"
+    assert world.see(STARTING, job_type="restart").state == "connecting"
+    world.ready = None
+    assert world.see(STARTING).state == "starting"
+
+
+def test_a_new_process_is_asked_anew(make):
+    world = make()
+    world.see()
+    world.ready, world.registered = 0, 0
+    assert world.see({**STARTING, "InvocationID": "two"}).state == "connecting"
+
+
+def test_a_crash_loop_that_connects_is_none_any_more(make):
+    world = make()
+    looping = {**UP, "NRestarts": "7", "ActiveEnterTimestampMonotonic": "999000000"}
+    assert world.see(looping).state == "running"
+    world.ready = 0
+    seen = world.see(looping)
+    assert (seen.state, seen.cause) == ("error", "crash_loop")
+
+
+def test_probes_speak_for_what_is_behind_it(make):
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Health
+
+    world = make()
+    health = Health("unhealthy", ("the page is broken",))
+    seen = world.see(health=health)
+    assert (seen.state, seen.cause) == ("error", "unhealthy")
+    world.ready = 0
+    assert world.see(health=health).state == "reconnecting"
+
+
+def test_half_open_by_the_word_of_the_edge(make):
+    world = make(edge_lost=[IDS[0].upper()])
+    seen = world.see()
+    assert (seen.state, seen.cause) == ("error", "half_open")
+    assert world.kind.causes()[0].klass == "soft"
+    assert world.kind.guards(RESTART, seen) == []  # it serves nobody
+    world.identity = IDS[1]
+    assert world.see().state == "running"
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [(reply("x", 200), "running"), (reply("x", 502), "running"), (reply("x", 530), "error"), (b"", "error")],
+)
+def test_half_open_by_a_request_through_the_tunnel(tmp_path, answer, state):
+    with servers() as start:
+        through = start(answer)
+        world = World(tmp_path, start, tunnel_url=through.url)
+        world.see()
+        assert (world.kind.settle_time() > 0) == (state == "error")
+        world.clock.sleep(3)
+        assert world.see().state == state
+        assert world.kind.settle_time() == 0
+
+
+def test_hard_ends_are_errors_at_once(make):
+    world = make()
+    world.lines = ["Provided Tunnel token is not valid.", "See 'cloudflared tunnel run --help'."]
+    seen = world.see(ENDED)
+    assert (seen.state, seen.cause) == ("error", "token_malformed")
+    world.lines = ['x2026-01-01 ERR Initiating shutdown error="connection with edge closed"']
+    seen = world.see({**ENDED, "InvocationID": "two", "ExecMainStatus": "1"})
+    assert (seen.state, seen.cause) == ("restarting", "edge_closed")
+    loop = world.see({**ENDED, "InvocationID": "three", "ExecMainStatus": "1", "NRestarts": "9"})
+    assert (loop.state, loop.cause) == ("error", "crash_loop") and "edge" in " ".join(loop.reasons)
+    assert world.kind.patience(loop, "reconnected") == 1.0
+    assert world.kind.patience(seen, "reconnected") is None
+
+
+STOPPED = {
+    **ENDED,
+    "ActiveState": "inactive",
+    "SubState": "dead",
+    "Result": "success",
+    "ExecMainStatus": "0",
+    "Type": "simple",
+}
+
+
+def by_manager(text):
+    return Entry(1.0, 0.0, "", "one", 6, text, "cloudflared.service", "systemd", 1, "", "", {"_PID": "1"})
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        (["Incorrect Usage: flag provided but not defined: -metrics", "NAME:"], "unknown_flag"),
+        ([by_manager("Started")], "unknown_flag"),
+        ([by_manager("Started"), "x INF Starting tunnel"], None),
+        ([by_manager("Started"), by_manager("Stopping it")], None),
+        ([], None),
+    ],
+)
+def test_exit_0_at_once_is_not_taken_for_a_stop(make, lines, cause):
+    world = make()
+    world.lines = lines
+    seen = world.see(STOPPED)
+    assert (seen.state, seen.cause) == ("stopped", cause)
+    assert bool(world.kind.guards(START, seen)) == (cause is not None)
+    world.params["accept_causes"] = ["unknown_flag"]
+    assert not world.kind.guards(START, seen)
+
+
+def test_a_long_run_that_ended_with_0_is_a_stop(make):
+    world = make()
+    world.lines = ["Incorrect Usage: flag provided but not defined: -metrics"]
+    assert world.see({**STOPPED, "InactiveEnterTimestampMonotonic": "990000000"}).cause is None
+
+
+def test_draining_is_not_overdue(make):
+    world = make()
+    stopping = {
+        **UP,
+        "ActiveState": "deactivating",
+        "SubState": "stop-sigterm",
+        "ActiveExitTimestampMonotonic": "995000000",
+    }
+    facts = UnitFacts("cloudflared.service", stopping)
+    context = Context(world.clock.now, world.clock.wall(), limits=Limits(stop=1.0))
+    assert classify("c", facts, context).cause == "stop_overdue"
+    assert world.kind.refine(classify("c", facts, context, "cloudflared")).cause is None
+    late = Context(world.clock.now + 10, world.clock.wall() + 10, limits=Limits(stop=1.0))
+    assert world.kind.refine(classify("c", facts, late, "cloudflared")).cause == "stop_overdue"
+
+
+@pytest.mark.parametrize(
+    ("params", "step", "guards"),
+    [
+        ({}, RESTART, ["last_replica"]),
+        ({"healthy_replicas": 0}, STOP, ["last_replica"]),
+        ({"healthy_replicas": 1}, RESTART, []),
+        ({"replica_guard": "off"}, RESTART, []),
+        ({"healthy_replicas": 1, "own_tunnel": True}, RESTART, ["own_tunnel"]),
+        ({"own_tunnel": True}, RESTART, ["last_replica", "own_tunnel"]),
+        ({}, START, []),
+    ],
+)
+def test_guards(make, params, step, guards):
+    world = make(**params)
+    assert [block.guard for block in world.kind.guards(step, world.see())] == guards
+
+
+def test_a_connector_without_connections_may_be_taken_away(make):
+    world = make()
+    world.ready = 0
+    assert world.kind.guards(RESTART, world.see()) == []
+
+
+def test_proof_is_a_new_connector(make):
+    world = make()
+    before = world.see()
+    assert "still the one from before" in world.kind.proof(before, before, "reconnected")
+    world.identity = IDS[1]
+    assert world.kind.proof(before, world.see({**UP, "InvocationID": "two"}), "reconnected") is None
+    world.identity = "old"  # a version that does not tell
+    old = world.see({**UP, "InvocationID": "three"})
+    assert old.details["connector_id"] == "unsupported" and world.kind.proof(old, old, "reconnected") is None
+
+
+def test_progress(make):
+    world = make()
+    assert world.kind.progress(world.see(), "running")["connections"] == 4
+    assert world.kind.progress(world.see(STOPPED), "running") is None
+
+
+def test_a_wrapper_is_looked_through(make):
+    world = make()
+    wrapper = world.proc / "5"
+    wrapper.mkdir()
+    (wrapper / "cmdline").write_bytes(b"/bin/sh\0-c\0cloudflared\0")
+    seen = []
+    world.kind._environment = Environment(
+        "c",
+        "c",
+        world.clock,
+        None,
+        type("S", (), {"processes": lambda s, g: seen.append(g) or (5, 7)})(),
+        lambda: world,
+    )
+    assert world.see({**UP, "MainPID": "5", "ControlGroup": "/x"}).details["pid"] == 7
+    assert seen == ["/x"]
+
+
+def test_further_connectors_are_told(make):
+    world = make()
+    (world.proc / "9").mkdir()
+    (world.proc / "9" / "comm").write_text("cloudflared\n")
+    assert world.see().details["other_connectors"] == [9]
+
+
+@pytest.mark.parametrize(
+    ("params", "option"),
+    [
+        ({"metrics_timeout": 0}, "metrics_timeout"),
+        ({"expected_connections": 0}, "expected_connections"),
+        ({"min_connections": 0}, "min_connections"),
+        ({"min_connections": 3, "expected_connections": 2}, "min_connections"),
+        ({"healthy_replicas": -1}, "healthy_replicas"),
+        ({"natural_budget": -1}, "natural_budget"),
+        ({"metrics": "nowhere"}, "metrics"),
+        ({"metrics": "a b:1"}, "metrics"),
+        ({"tunnel_url": "app.example.com"}, "tunnel_url"),
+    ],
+)
+def test_wrong_options_are_named(params, option):
+    with pytest.raises(LifecycleError, match=option):
+        check_options({**DEFAULTS, **params})
+
+
+class Ran:
+    def __init__(self, done):
+        self.done, self.argv = done, None
+
+    def __call__(self, argv, **_options):
+        self.argv = list(argv)
+        return self.done
+
+
+def test_the_restart_is_left_to_the_host(make, tmp_path):
+    world = make()
+    ledger = Ledger(world.clock, str(tmp_path / "records"), str(tmp_path / "run"))
+    run = Ran(Completed(0, b"", b""))
+    made = h.hand_over("cloudflared.service", False, world.see(), "me", ledger, world.clock, run)
+    assert (made.before, made.outcome) == ("one", "pending")
+    assert run.argv[0] == "systemd-run" and run.argv[-4:] == ["--job-mode=fail", "restart", "--", "cloudflared.service"]
+    earlier = h.last("cloudflared.service", ledger, world.clock)
+    assert h.outcome_of(earlier, world.see(), world.clock).outcome == "pending"
+    assert h.outcome_of(earlier, world.see({**UP, "InvocationID": "two"}), world.clock).outcome == "verified"
+    world.clock.sleep(301)
+    assert h.outcome_of(earlier, world.see(), world.clock).outcome == "failed"
+    world.clock.sleep(300)
+    assert h.last("cloudflared.service", ledger, world.clock) is None
+
+
+def test_a_host_that_does_not_take_it_is_told(make, tmp_path):
+    world = make()
+    ledger = Ledger(world.clock, str(tmp_path / "records"), str(tmp_path / "run"))
+    with pytest.raises(LifecycleError, match="handed over"):
+        h.hand_over("c.service", True, world.see(), "me", ledger, world.clock, Ran(Completed(1, b"", b"no\n")))
+    assert ledger.attempts("c.service")[-1].outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("guards", "target", "wanted"),
+    [
+        (["own_tunnel"], "reconnected", True),
+        (["own_tunnel"], "stopped", False),
+        (["own_tunnel", "last_replica"], "restarted", False),
+        ([], "restarted", False),
+    ],
+)
+def test_when_a_restart_is_handed_over(make, guards, target, wanted):
+    seen = make().see()
+    blocks = tuple(Block(guard, "r", "h") for guard in guards)
+    assert h.wanted(Outcome(seen, seen, failed=True, blocked_by=blocks), Request(target)) == wanted

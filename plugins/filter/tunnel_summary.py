@@ -44,7 +44,8 @@ RETURN = r"""
 _value:
   description:
     - C(lines) is the summary as text, C(outcome) a dictionary from a word to connectors, C(failed) those that are not
-      back, C(unserved) the tunnels without any connector, C(edge_problem) what the edge says against it.
+      back, C(unserved) the tunnels without any connector, C(edge_problem) what the edge says against it, C(ghosts) what
+      the edge still tracks of the connectors that were replaced.
   type: dict
 """
 

@@ -135,6 +135,7 @@ def _tunnel(identity: str, replicas: t.Sequence[Replica], edge: EdgeView) -> dic
 
 def _shown(replica: Replica) -> dict[str, t.Any]:
     return {
+        "key": replica.key,
         "host": replica.row.host,
         "service": replica.row.service,
         "state": replica.row.state,
@@ -149,6 +150,7 @@ def _shown(replica: Replica) -> dict[str, t.Any]:
 
 def _turn(replica: Replica, tunnel: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {
+        "key": replica.key,
         "host": replica.row.host,
         "service": replica.row.service,
         "tunnel": replica.tunnel,
@@ -185,12 +187,12 @@ def tunnel_summary(
     """
     lines: list[str] = []
     outcome: dict[str, list[str]] = {}
-    last = {f"{one['host']}/{one['service']}": one for tunnel in after["tunnels"] for one in tunnel["connectors"]}
+    last = {one["key"]: one for tunnel in after["tunnels"] for one in tunnel["connectors"]}
     ends = {tunnel["id"]: tunnel for tunnel in after["tunnels"]}
     for tunnel in plan["tunnels"]:
         lines.append(_head(ends.get(tunnel["id"], tunnel)))
         for one in tunnel["connectors"]:
-            key = f"{one['host']}/{one['service']}"
+            key = one["key"]
             word, said = _outcome(one, results.get(key), last.get(key, one))
             outcome.setdefault(word, []).append(key)
             lines.append(f"  {one['host']} {one['service']}: {word.upper()}{': ' + said if said else ''}")
@@ -202,7 +204,27 @@ def tunnel_summary(
     counts = ", ".join(f"{len(keys)} {word}" for word, keys in outcome.items())
     lines += ["", f"Summary: {counts or 'no connector was found'}"]
     bad = [key for word in ("refused", "failed", "unknown", "not tried") for key in outcome.get(word, ())]
-    return {"lines": lines, "outcome": outcome, "unserved": unserved, "failed": bad, "edge_problem": problem}
+    bad += [key for key in (edge or {}).get("lost_hosts") or () if key not in bad]
+    return {
+        "lines": lines,
+        "outcome": outcome,
+        "unserved": unserved,
+        "failed": bad,
+        "edge_problem": problem,
+        "ghosts": _ghosts(results, edge),
+    }
+
+
+def _ghosts(results: t.Mapping[str, t.Any], edge: t.Any) -> list[dict[str, str]]:
+    """What the edge still tracks of connectors that a restart has replaced."""
+    replaced = {_id(result.get("before")) for result in results.values() if isinstance(result, dict)}
+    tunnels = (edge.get("tunnels") if isinstance(edge, dict) else None) or ()
+    return [
+        {"tunnel_id": tunnel["id"], "connector_id": ghost}
+        for tunnel in tunnels
+        for ghost in tunnel.get("ghosts") or ()
+        if ghost in replaced
+    ]
 
 
 def _outcome(one: t.Mapping[str, t.Any], result: t.Any, last: t.Mapping[str, t.Any]) -> tuple[str, str]:
@@ -213,7 +235,7 @@ def _outcome(one: t.Mapping[str, t.Any], result: t.Any, last: t.Mapping[str, t.A
         return ("came back", _held(last)) if came else ("not tried", _because(last))
     if result.get("unreachable"):
         return "unknown", f"the host was lost: {result.get('msg') or 'no answer'}"
-    if result.get("failed"):
+    if not result.get("reached"):  # a task may have been told not to fail
         refused = result.get("blocked_by") and not result.get("changed")
         return "refused" if refused else "failed", str(result.get("msg") or "no reason")
     if any(not step.get("applied", True) and step.get("action") != "wait" for step in result.get("transitions") or ()):
@@ -248,7 +270,7 @@ def _because(one: t.Mapping[str, t.Any]) -> str:
 
 
 def _hints(result: t.Any) -> list[str]:
-    if not isinstance(result, dict) or not result.get("failed"):
+    if not isinstance(result, dict) or result.get("reached"):
         return []
     hints = [block["hint"] for block in result.get("blocked_by") or ()]
     causes = (result.get("diagnosis") or {}).get("causes") or ()

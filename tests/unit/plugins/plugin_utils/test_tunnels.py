@@ -130,7 +130,14 @@ def test_connectors_elsewhere_keep_a_tunnel_up():
 
 def result(number, **more):
     after = connector("running", number=number)
-    return {"changed": True, "before": connector("reconnecting"), "after": after, "duration": 8.2, **more}
+    return {
+        "changed": True,
+        "reached": True,
+        "before": connector("reconnecting"),
+        "after": after,
+        "duration": 8.2,
+        **more,
+    }
 
 
 REFUSED = {
@@ -153,7 +160,7 @@ REFUSED = {
         ({"failed": True, "changed": True, "msg": "no edge"}, "connecting", "failed", "no edge"),
         ({"unreachable": True, "msg": "gone"}, "unknown", "unknown", "gone"),
         (
-            {"changed": True, "transitions": [{"action": "restart", "applied": False}]},
+            {"changed": True, "reached": True, "transitions": [{"action": "restart", "applied": False}]},
             "reconnecting",
             "planned",
             "restart",
@@ -183,4 +190,13 @@ def test_a_tunnel_without_any_connector_is_named():
 def test_what_the_edge_does_not_know_at_the_end_is_a_problem():
     plan = tunnel_plan(fleet(a="running"))
     found = tunnel_summary(plan, {}, plan, {**view(), "lost_hosts": ["a/cloudflared"]})
+    assert found["failed"] == ["a/cloudflared"]
     assert found["edge_problem"] == "does not know the connectors of a/cloudflared"
+
+
+def test_only_the_ghosts_of_replaced_connectors_are_for_removal():
+    plan = tunnel_plan(fleet(a="reconnecting"))
+    edge = {**view(), "tunnels": [{"id": WEB, "ghosts": [identity(1), identity(5)]}]}
+    found = tunnel_summary(plan, {"a/cloudflared": result(7)}, tunnel_plan(fleet(a="running")), edge)
+    assert found["ghosts"] == [{"tunnel_id": WEB, "connector_id": identity(1)}]
+    assert tunnel_summary(plan, {}, plan, edge)["ghosts"] == []

@@ -36,10 +36,9 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Plan
-  ansible.builtin.set_fact:
-    plan: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars, 'seen')))
-      | chainops.lifecycle.tunnel_plan }}"
+- name: Show which connectors need to be brought back
+  chainops.lifecycle.show_report:
+    lines: "{{ (seen_by_host | chainops.lifecycle.tunnel_plan).lines }}"
   run_once: true
 """
 

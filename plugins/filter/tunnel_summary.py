@@ -36,8 +36,11 @@ seealso:
 EXAMPLES = r"""
 - name: Show what came of it
   chainops.lifecycle.show_report:
-    lines: "{{ (plan | chainops.lifecycle.tunnel_summary(results, plan_at_the_end)).lines }}"
+    lines: "{{ (seen_by_host | chainops.lifecycle.tunnel_plan
+      | chainops.lifecycle.tunnel_summary(results_by_host, seen_at_the_end | chainops.lifecycle.tunnel_plan)).lines }}"
   run_once: true
+  vars:
+    seen_at_the_end: "{{ seen_by_host }}"
 """
 
 RETURN = r"""

@@ -20,7 +20,13 @@ ROOT = Path(__file__).parent.parent.parent
 SHOP = ROOT / "tests" / "demo" / "shop.py"
 PORTS = {"api": 8080, "worker": 8081, "besu": 8545, "cloudflared": 20241, "cron": 8083}
 # Examples whose services need more than the host of this test has are run by the tests of their kind.
-ELSEWHERE = {"besu_node", "besu_network_info", "cloudflared_tunnel", "cloudflare_tunnel_info"}
+ELSEWHERE = {
+    "besu_node",
+    "besu_network_info",
+    "cloudflared_tunnel",
+    "cloudflare_tunnel_connector",
+    "cloudflare_tunnel_info",
+}
 CONNECTION = """
 [ssh_connection]
 pipelining = true

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Case, Host, Rule
@@ -84,9 +85,17 @@ def _maybe_out_of_memory(case: Case) -> bool:
     return case.failing and ended is not None and (ended.status in (9, 137) or case.text("Result") == "oom-kill")
 
 
+def listed(text: str) -> list[str]:
+    """The words of a list that systemctl printed: it quotes those with a backslash or a space, such as slices."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()  # cut off within quotes
+
+
 def missing_dependencies(properties: t.Mapping[str, str], show: ShowUnits) -> dict[str, str]:
     """The units that this one requires and that are not active: unit -> state (``failed``, ``not-found``, ...)."""
-    named = [unit for key in ("Requires", "Requisite", "BindsTo") for unit in properties.get(key, "").split()]
+    named = [unit for key in ("Requires", "Requisite", "BindsTo") for unit in listed(properties.get(key, ""))]
     units = [unit for unit in dict.fromkeys(named) if not unit.endswith(_STATIC_UNITS)]
     if not units:
         return {}
@@ -103,8 +112,8 @@ def written_paths(properties: t.Mapping[str, str], extra: t.Sequence[str] = (), 
     """The directories that the service writes to, as far as its unit says, and where every service's log goes."""
     found = [os.path.join(root, path.lstrip("/")) for path in extra]
     for key, base in _DIRECTORIES.items():
-        found += [os.path.join(root, base, name.partition(":")[0]) for name in properties.get(key, "").split()]
-    for word in [properties.get("WorkingDirectory", ""), *properties.get("ReadWritePaths", "").split()]:
+        found += [os.path.join(root, base, name.partition(":")[0]) for name in listed(properties.get(key, ""))]
+    for word in [properties.get("WorkingDirectory", ""), *listed(properties.get("ReadWritePaths", ""))]:
         path = word.lstrip("-!+~")
         if path.startswith("/"):
             found.append(os.path.join(root, path.lstrip("/")))

@@ -30,6 +30,21 @@ def test_dependencies_that_are_missing() -> None:
     assert e.missing_dependencies(properties, show) == {"db.service": "failed", "gone.service": "not-found"}
     assert asked == [["db.service", "data.mount", "gone.service"]]
     assert e.missing_dependencies({"Requires": "sysinit.target"}, show) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", []),
+        ("db.service sysinit.target", ["db.service", "sysinit.target"]),
+        # systemd 252 to 262, for an instance of x-y@.service
+        (r'"system-x\\x2dy.slice" sysinit.target', [r"system-x\x2dy.slice", "sysinit.target"]),
+        ('a "/srv/two words"', ["a", "/srv/two words"]),
+        ('a "cut', ["a", '"cut']),
+    ],
+)
+def test_a_list_as_systemctl_prints_it(text, words):
+    assert e.listed(text) == words
     assert len(asked) == 1
 
 

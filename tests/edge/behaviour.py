@@ -100,13 +100,13 @@ class Selection:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Selection:
+        """From JSON. ScriptError for an unknown word."""
         fields = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(data) - fields):
             raise ScriptError(f"select: no word {', '.join(unknown)}; there are {', '.join(sorted(fields))}")
-        given = {name: value for name, value in data.items() if value not in (None, "")}
-        if "port" in given:
-            given["port"] = int(given["port"])
-        return cls(**{name: value if name == "port" else str(value).lower() for name, value in given.items()})
+        words = {name: str(value).lower() for name, value in data.items() if value not in (None, "")}
+        port = words.pop("port", None)
+        return cls(**words, port=int(port) if port else None)
 
     @property
     def size(self) -> int:

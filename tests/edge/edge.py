@@ -16,7 +16,7 @@ from typing import Any
 from . import silence
 from .behaviour import Behaviour, Mode, Rules, ScriptError, Selection
 from .http2 import StreamLost
-from .registry import Registry
+from .registry import Registry, Tunnel
 from .session import Session
 
 _HANDSHAKE_SECONDS = 10.0
@@ -41,6 +41,11 @@ class Edge:
         self._serving: set[asyncio.Task[None]] = set()
         self.sessions: set[Session] = set()
         self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def listening(self) -> list[str]:
+        """The ports that are open now."""
+        return [f"{host}:{port}" for host, port in self._listeners]
 
     # -- up and down --
 
@@ -201,6 +206,13 @@ class Edge:
         for session in chosen:
             session.cut("reset by the edge")
         return len(chosen)
+
+    def forget(self, tunnel: Tunnel, connector: str | None) -> None:
+        """Remove a connector of a tunnel (all of them for None) and cut what it holds; a living one comes back."""
+        gone = {connection.id for connection in self.registry.forget(tunnel, connector)}
+        for session in list(self.sessions):
+            if session.connection is not None and session.connection.id in gone:
+                session.cut("removed by the API")
 
     # -- through the tunnel --
 

@@ -9,6 +9,8 @@ import json
 import os
 import typing as t
 
+import pytest
+
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _evidence as e
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Journal
@@ -30,6 +32,7 @@ def test_dependencies_that_are_missing() -> None:
     assert e.missing_dependencies(properties, show) == {"db.service": "failed", "gone.service": "not-found"}
     assert asked == [["db.service", "data.mount", "gone.service"]]
     assert e.missing_dependencies({"Requires": "sysinit.target"}, show) == {}
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -43,9 +46,8 @@ def test_dependencies_that_are_missing() -> None:
         ('a "cut', ["a", '"cut']),
     ],
 )
-def test_a_list_as_systemctl_prints_it(text, words):
+def test_a_list_as_systemctl_prints_it(text: str, words: list[str]) -> None:
     assert e.listed(text) == words
-    assert len(asked) == 1
 
 
 def test_paths_that_it_writes_to() -> None:

@@ -125,7 +125,7 @@ RULES: tuple[Rule, ...] = (
         facts=_ended_at_once,
     ),
     _rule(
-        "start_timeout", NETWORK, 62, "it had no connection within TimeoutStartSec, so that systemd ended it",
+        "start_timeout", NETWORK, 69, "it had no connection within TimeoutStartSec, so that systemd ended it",
         "set TimeoutStartSec to 90 s or more: the unit that cloudflared writes has 15 s, too short for a slow edge",
         facts=p.timeout("start"),
     ),

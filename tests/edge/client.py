@@ -76,10 +76,12 @@ class EdgeClient:
         query = urllib.parse.urlencode({"since": since, **({"event": event} if event else {})})
         return list(self._ask("GET", f"events?{query}"))
 
-    def wait_live(self, tunnel: str, count: int, timeout: float = 30.0, connector: str | None = None) -> float:
-        """Seconds until exactly ``count`` connections live. EdgeError after ``timeout`` seconds."""
+    def wait_live(
+        self, tunnel: str, count: int, timeout: float = 30.0, connector: str | None = None, *, or_more: bool = False
+    ) -> float:
+        """Seconds until ``count`` connections live. EdgeError after ``timeout`` seconds."""
         began = time.monotonic()
-        while (found := self.live(tunnel, connector)) != count:
+        while (found := self.live(tunnel, connector)) != count and not (or_more and found > count):
             if time.monotonic() - began > timeout:
                 raise EdgeError(f"after {timeout:g} s tunnel {tunnel} has {found} connections, not {count}")
             time.sleep(0.05)

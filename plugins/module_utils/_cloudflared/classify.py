@@ -120,7 +120,7 @@ def expected_connections(sample: Sample, rules: Rules) -> int:
 def _unanswered(unit: Unit, sample: Sample) -> Verdict:
     ready, endpoint = sample.ready, sample.endpoint
     why = endpoint.problem or ready.said or ready.problem or "its metrics server was not asked"
-    early = unit.age < YOUNG and (endpoint.problem or ready.problem in _LATE)
+    early = unit.age < YOUNG and (endpoint.pending or ready.problem in _LATE)
     if unit.state == m.STARTING or early:
         found = _from_log(sample)
         reasons = (f"its metrics server is not there yet: {why}",)

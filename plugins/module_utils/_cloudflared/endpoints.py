@@ -40,11 +40,12 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A base URL, how it was found, or in ``problem`` why there is none."""
+    """A base URL, how it was found, or in ``problem`` why there is none; ``pending``: it may come yet."""
 
     url: str = ""
     how: str = ""
     problem: str = ""
+    pending: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def find(settings: Settings, pid: int, proc: str = "/proc", given: str = "") -> 
             else (f"{settings.sources['metrics']} of the connector")
         )
         if open_at is not None and not _listens(asked, open_at):
-            return Endpoint(problem=f"process {pid} does not listen on {present(asked, 80)} ({how}) yet")
+            return Endpoint(problem=f"process {pid} does not listen on {present(asked, 80)} ({how}) yet", pending=True)
         return Endpoint(base_url(asked), how)
     if open_at is None:
         return Endpoint(problem=f"the sockets of process {pid} may not be seen (become root), and no metrics is given")
@@ -93,7 +94,7 @@ def find(settings: Settings, pid: int, proc: str = "/proc", given: str = "") -> 
     if len(chosen) == 1 or known:
         return Endpoint(base_url(_join(chosen[0])), f"process {pid} listens there")
     if not chosen:
-        return Endpoint(problem=f"process {pid} listens nowhere yet")
+        return Endpoint(problem=f"process {pid} listens nowhere yet", pending=True)
     several = ", ".join(_join(address) for address in chosen[:5])
     return Endpoint(problem=f"process {pid} listens on {several}; give metrics")
 

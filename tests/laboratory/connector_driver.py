@@ -1,0 +1,51 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""On a host: runs what the module cloudflared_tunnel runs, with its defaults; prints the result as JSON.
+
+The argument is a JSON object of options; ``look`` instead of a state only observes, ``check`` is check mode.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.access import CONNECTOR_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.driving import ConnectorRun
+from ansible_collections.chainops.lifecycle.plugins.module_utils._full_scope import FullHost
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.cloudflared import make_cloudflared
+
+DEFAULTS: dict[str, t.Any] = {
+    **{name: spec.get("default") for name, spec in {**WATCH_OPTIONS, **DRIVE_OPTIONS, **CONNECTOR_OPTIONS}.items()},
+    "name": "cloudflared",
+    "own_tunnel_action": "hand_over",
+    "probes": [],
+    "attempt_backoff": 0.1,
+    "max_attempts": 100,
+}
+
+
+def main() -> None:
+    options = json.loads(sys.argv[1])
+    check = options.pop("check", False)
+    params = {**DEFAULTS, **options}
+    try:
+        if params["state"] == "look":
+            host = FullHost("system")
+            watched = host.watched(params, make_cloudflared)
+            seen = host.observer.settled([watched])[0]
+            result = {**seen.as_dict(), "diagnosis": host.diagnose(watched, seen).as_dict()}
+        else:
+            outcome, handed = ConnectorRun(params, check).run()
+            result = {**outcome.as_dict(), "failed": outcome.failed, "handover": handed.as_dict() if handed else None}
+    except LifecycleError as exc:
+        result = {"failed": True, "msg": exc.msg, **exc.details}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

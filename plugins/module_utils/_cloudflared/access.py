@@ -39,7 +39,7 @@ CONNECTOR_OPTIONS: Spec = {
     "own_tunnel": {"type": "bool"},
 }
 EDGE_PORT = 7844
-_EDGE_TRY = 2.0
+_EDGE_TRY = 1.5
 _EDGE_EVERY = 5.0
 _METRICS_EVERY = 0.5
 _URL_EVERY = 3.0

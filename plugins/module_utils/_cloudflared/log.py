@@ -45,7 +45,8 @@ class LogView:
     """What the log of one run says.
 
     ``trouble``: warnings and errors since the last registration, the newest
-    last; ``lost_at``: the first loss after it, or None.
+    last; ``lost_at``: the first loss after it, or None; ``edge``: the edge
+    addresses that these lines name, the newest first.
     """
 
     registered_at: float | None = None
@@ -104,8 +105,6 @@ def read_log(records: t.Iterable[tuple[float, str]], port: int = 7844) -> LogVie
 
 
 def _addresses(text: str, port: int) -> list[tuple[str, int]]:
-    """The edge addresses that a line says could not be used."""
+    """The edge addresses that a line of trouble names."""
     found = [(ip.strip("[]"), int(number)) for ip, number in _DIALLED.findall(text) if 0 < int(number) < 65536]
-    if not found and "quic" in text:
-        found = [(ip, port) for ip in _EDGE_IP.findall(text)]
-    return found
+    return found or [(ip, port) for ip in _EDGE_IP.findall(text)]

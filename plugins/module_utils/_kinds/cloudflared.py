@@ -121,7 +121,7 @@ class CloudflaredKind(Kind):
             return verdict
         sample = replace(sample, log=self._read_log(facts, watch))
         verdict = c.judge(unit, sample, rules)
-        if sample.log is not None and (verdict.cause or "").startswith("edge_unreachable"):
+        if sample.log is not None and verdict.state in _WAITING:
             self._eye.try_edge(watch, sample.log.edge)
             verdict = c.judge(unit, replace(sample, edge_open=watch.edge_open), rules)
         if verdict.cause == "unauthorized":
@@ -312,7 +312,9 @@ class CloudflaredKind(Kind):
         watch, verdict = self._watch, self._verdict
         if target != "reconnected" or watch is None or verdict is None or observation.state not in _WAITING:
             return False
-        if verdict.hard or watch.edge_open is False:
+        # With quic it is UDP that has to pass, of which nothing is known.
+        by_tcp = watch.settings.protocol == "http2" or verdict.cause == "edge_unreachable_tcp"
+        if verdict.hard or (by_tcp and watch.edge_open is False):
             return False  # a restart mends neither
         return (observation.age or 0.0) >= self._eye.budget(watch)
 

@@ -80,7 +80,7 @@ def test_paging():
     with servers() as start:
         server = serve(start, [reply(page) for page in pages])
         assert len(client(server).tunnels()) == 201
-        wanted = [re.search(rb"page=(\d+)", request)[1] for request in server.requests]
+        wanted = [re.findall(rb"[?&]page=(\d+)", request)[0] for request in server.requests]
         assert wanted == [b"1", b"2", b"3"]
         assert all(b"is_deleted=false" in request for request in server.requests)
 

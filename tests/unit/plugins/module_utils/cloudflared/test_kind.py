@@ -1,30 +1,25 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kind: what it adds to an observation, when it acts or waits, what it refuses. And the restart left to the host."""
+"""The kind: what it adds to an observation, when it acts or waits, what it refuses."""
 
 from __future__ import annotations
 
 import json
 import os
+import typing as t
 
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import handover as h
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.access import (
     CONNECTOR_OPTIONS,
     Eye,
-    check_options,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed, LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry, Records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.cloudflared import CloudflaredKind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Ledger
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, Limits, classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, Health, Limits, classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import reply
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_settings import (
@@ -68,7 +63,8 @@ class World:
 
     def __init__(self, tmp_path, start, **params):
         self.clock = VirtualClock()
-        self.ready, self.registered, self.version, self.identity = 4, 4, 1, IDS[0]
+        self.ready: t.Any = 4
+        self.registered, self.version, self.identity = 4, 1, IDS[0]
         self.lines = []
         self.server = start(self._answer)
         self.proc = tmp_path / "proc"
@@ -82,7 +78,7 @@ class World:
         environ = {"TUNNEL_TOKEN_FILE": str(self.token), "TUNNEL_RETRIES": "1", "TUNNEL_GRACE_PERIOD": "3s"}
         (base / "environ").write_bytes(b"\0".join(f"{k}={v}".encode() for k, v in environ.items()) + b"\0")
         self.params = {**DEFAULTS, "metrics": f"127.0.0.1:{self.server.port}", "own_tunnel": False, **params}
-        environment = Environment("c", "cloudflared.service", self.clock, None, None, lambda: self)
+        environment = Environment("c", "cloudflared.service", self.clock, None, None, lambda: t.cast(t.Any, self))
         self.kind = CloudflaredKind(environment, self.params, Eye(self.params, self.clock, proc=str(self.proc)))
 
     def _answer(self, server, sock):
@@ -113,8 +109,8 @@ class World:
         ]
         return Records(tuple(entries))
 
-    def see(self, properties=UP, **context):
-        facts = UnitFacts("cloudflared.service", properties)
+    def see(self, properties=None, **context):
+        facts = UnitFacts("cloudflared.service", UP if properties is None else properties)
         limits = Limits(thrash_restarts=5)
         seen = classify("c", facts, Context(self.clock.now, self.clock.wall(), limits=limits, **context), "cloudflared")
         return self.kind.refine(seen)
@@ -185,6 +181,20 @@ def test_no_restart_while_the_edge_cannot_be_reached(make):
     assert seen.details["edge_reachable"] is True and world.kind.overdue(seen, "reconnected")
 
 
+@pytest.mark.parametrize(("protocol", "overdue"), [("http2", False), ("auto", True), ("quic", True)])
+def test_the_way_to_the_edge_is_tried_before_anything_says_that_it_is_cut(make, protocol, overdue):
+    world = make(natural_budget=0.0)
+    world.see()
+    world.ready = 0
+    told = f"TUNNEL_EDGE=127.0.0.1:{free_port()}\0TUNNEL_TRANSPORT_PROTOCOL={protocol}\0"
+    (world.proc / "7" / "environ").write_bytes(told.encode())
+    world.line('Serve tunnel error error="connection with edge closed" connIndex=0 event=0 ip=127.0.0.1')
+    seen = world.see({**UP, "InvocationID": "two"})
+    assert (seen.cause, seen.details["edge_reachable"]) == ("edge_closed", False)
+    world.clock.sleep(1.0)
+    assert world.kind.overdue(seen, "reconnected") == overdue
+
+
 def test_unauthorized_is_hopeless_until_the_token_file_changes(make):
     world = make()
     world.ready = world.registered = 0
@@ -227,8 +237,6 @@ def test_a_crash_loop_that_connects_is_none_any_more(make):
 
 
 def test_probes_speak_for_what_is_behind_it(make):
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Health
-
     world = make()
     health = Health("unhealthy", ("the page is broken",))
     seen = world.see(health=health)
@@ -368,7 +376,7 @@ def test_proof_is_a_new_connector(make):
 
 def test_progress(make):
     world = make()
-    assert world.kind.progress(world.see(), "running")["connections"] == 4
+    assert dict(world.kind.progress(world.see(), "running") or {})["connections"] == 4
     assert world.kind.progress(world.see(STOPPED), "running") is None
 
 
@@ -377,17 +385,16 @@ def test_a_wrapper_is_looked_through(make):
     wrapper = world.proc / "5"
     wrapper.mkdir()
     (wrapper / "cmdline").write_bytes(b"/bin/sh\0-c\0cloudflared\0")
-    seen = []
-    world.kind._environment = Environment(
-        "c",
-        "c",
-        world.clock,
-        None,
-        type("S", (), {"processes": lambda s, g: seen.append(g) or (5, 7)})(),
-        lambda: world,
-    )
+    asked = []
+
+    class Manager:
+        def processes(self, group):
+            asked.append(group)
+            return (5, 7)
+
+    world.kind._environment = Environment("c", "c", world.clock, None, Manager(), lambda: t.cast(t.Any, world))
     assert world.see({**UP, "MainPID": "5", "ControlGroup": "/x"}).details["pid"] == 7
-    assert seen == ["/x"]
+    assert asked == ["/x"]
 
 
 def test_further_connectors_are_told(make):
@@ -395,70 +402,3 @@ def test_further_connectors_are_told(make):
     (world.proc / "9").mkdir()
     (world.proc / "9" / "comm").write_text("cloudflared\n")
     assert world.see().details["other_connectors"] == [9]
-
-
-@pytest.mark.parametrize(
-    ("params", "option"),
-    [
-        ({"metrics_timeout": 0}, "metrics_timeout"),
-        ({"expected_connections": 0}, "expected_connections"),
-        ({"min_connections": 0}, "min_connections"),
-        ({"min_connections": 3, "expected_connections": 2}, "min_connections"),
-        ({"healthy_replicas": -1}, "healthy_replicas"),
-        ({"natural_budget": -1}, "natural_budget"),
-        ({"metrics": "nowhere"}, "metrics"),
-        ({"metrics": "a b:1"}, "metrics"),
-        ({"tunnel_url": "app.example.com"}, "tunnel_url"),
-    ],
-)
-def test_wrong_options_are_named(params, option):
-    with pytest.raises(LifecycleError, match=option):
-        check_options({**DEFAULTS, **params})
-
-
-class Ran:
-    def __init__(self, done):
-        self.done, self.argv = done, None
-
-    def __call__(self, argv, **_options):
-        self.argv = list(argv)
-        return self.done
-
-
-def test_the_restart_is_left_to_the_host(make, tmp_path):
-    world = make()
-    ledger = Ledger(world.clock, str(tmp_path / "records"), str(tmp_path / "run"))
-    run = Ran(Completed(0, b"", b""))
-    made = h.hand_over("cloudflared.service", False, world.see(), "me", ledger, world.clock, run)
-    assert (made.before, made.outcome) == ("one", "pending")
-    assert run.argv[0] == "systemd-run" and run.argv[-4:] == ["--job-mode=fail", "restart", "--", "cloudflared.service"]
-    earlier = h.last("cloudflared.service", ledger, world.clock)
-    assert h.outcome_of(earlier, world.see(), world.clock).outcome == "pending"
-    assert h.outcome_of(earlier, world.see({**UP, "InvocationID": "two"}), world.clock).outcome == "verified"
-    world.clock.sleep(301)
-    assert h.outcome_of(earlier, world.see(), world.clock).outcome == "failed"
-    world.clock.sleep(300)
-    assert h.last("cloudflared.service", ledger, world.clock) is None
-
-
-def test_a_host_that_does_not_take_it_is_told(make, tmp_path):
-    world = make()
-    ledger = Ledger(world.clock, str(tmp_path / "records"), str(tmp_path / "run"))
-    with pytest.raises(LifecycleError, match="handed over"):
-        h.hand_over("c.service", True, world.see(), "me", ledger, world.clock, Ran(Completed(1, b"", b"no\n")))
-    assert ledger.attempts("c.service")[-1].outcome == "failed"
-
-
-@pytest.mark.parametrize(
-    ("guards", "target", "wanted"),
-    [
-        (["own_tunnel"], "reconnected", True),
-        (["own_tunnel"], "stopped", False),
-        (["own_tunnel", "last_replica"], "restarted", False),
-        ([], "restarted", False),
-    ],
-)
-def test_when_a_restart_is_handed_over(make, guards, target, wanted):
-    seen = make().see()
-    blocks = tuple(Block(guard, "r", "h") for guard in guards)
-    assert h.wanted(Outcome(seen, seen, failed=True, blocked_by=blocks), Request(target)) == wanted

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The restart of a connector that carries the connection of the run: left to the host, its outcome read later."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import handover as h
+from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed, LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Ledger
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, classify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
+
+UNIT = "cloudflared.service"
+
+
+def seen(clock, invocation="one"):
+    """A connector that runs."""
+    facts = UnitFacts(UNIT, {"ActiveState": "active", "SubState": "running", "InvocationID": invocation})
+    return classify("cloudflared", facts, Context(clock.now, clock.wall()), "cloudflared")
+
+
+@pytest.fixture
+def clock():
+    return VirtualClock()
+
+
+@pytest.fixture
+def ledger(clock, tmp_path):
+    return Ledger(clock, str(tmp_path / "records"), str(tmp_path / "run"))
+
+
+class Ran:
+    def __init__(self, done):
+        self.done: t.Any = done
+        self.argv: t.Any = None
+
+    def __call__(self, argv, **_options):
+        self.argv = list(argv)
+        return self.done
+
+
+def test_the_restart_is_left_to_the_host(clock, ledger):
+    run = Ran(Completed(0, b"", b""))
+    made = h.hand_over("cloudflared.service", False, seen(clock), "me", ledger, clock, run)
+    assert (made.before, made.outcome) == ("one", "pending")
+    assert run.argv[0] == "systemd-run" and run.argv[-4:] == ["--job-mode=fail", "restart", "--", "cloudflared.service"]
+    earlier = h.last("cloudflared.service", ledger, clock)
+    assert h.outcome_of(earlier, seen(clock), clock).outcome == "pending"
+    assert h.outcome_of(earlier, seen(clock, "two"), clock).outcome == "verified"
+    clock.sleep(301)
+    assert h.outcome_of(earlier, seen(clock), clock).outcome == "failed"
+    clock.sleep(300)
+    assert h.last("cloudflared.service", ledger, clock) is None
+
+
+def test_a_host_that_does_not_take_it_is_told(clock, ledger):
+    with pytest.raises(LifecycleError, match="handed over"):
+        h.hand_over("c.service", True, seen(clock), "me", ledger, clock, Ran(Completed(1, b"", b"no\n")))
+    assert ledger.attempts("c.service")[-1].outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("guards", "target", "wanted"),
+    [
+        (["own_tunnel"], "reconnected", True),
+        (["own_tunnel"], "stopped", False),
+        (["own_tunnel", "last_replica"], "restarted", False),
+        ([], "restarted", False),
+    ],
+)
+def test_when_a_restart_is_handed_over(clock, guards, target, wanted):
+    last = seen(clock)
+    blocks = tuple(Block(guard, "r", "h") for guard in guards)
+    assert h.wanted(Outcome(last, last, failed=True, blocked_by=blocks), Request(target)) == wanted

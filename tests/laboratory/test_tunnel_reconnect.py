@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import textwrap
 import threading
 import time
 import typing as t
@@ -26,6 +27,7 @@ from .connectors import CANARY, PORTS
 
 API_TOKEN = "CANARY-api-token-of-the-account"
 SERVICES = {"cloudflared": "127.0.0.1:20241", "cloudflared-api": "127.0.0.1:20242"}
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "docsite" / "rst" / "guide_tunnels.rst"
 PLAYBOOK = "chainops.lifecycle.tunnel_reconnect"
 
 
@@ -99,7 +101,7 @@ class Tunnels:
         }
         (self.folder / "vars.yml").write_text(yaml.safe_dump(given))
         (self.folder / "ansible.cfg").write_text("[ssh_connection]\npipelining = true\n")
-        argv = ["ansible-playbook", "-i", str(self.fleet.inventory), PLAYBOOK, "-e", "@vars.yml", *arguments]
+        argv = ["ansible-playbook", "-i", str(self.fleet.inventory), *arguments, PLAYBOOK, "-e", "@vars.yml"]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         least = dict.fromkeys(SERVICES, 99)
         over = threading.Event()
@@ -251,3 +253,61 @@ def test_a_connector_that_the_edge_has_lost_is_restarted_and_the_others_are_not(
     changed = {key for key, one in world.invocations().items() if one != before[key]}
     assert changed == {f"{first.name}/cloudflared"}
     assert old not in world.edge.tunnel(world.tunnels["cloudflared"].id)["connectors"]
+
+
+def test_the_tunnel_that_carries_this_connection_is_restarted_by_its_host(world: Tunnels) -> None:
+    first, *others = hosts(world)
+    tunnel = world.tunnels["cloudflared"]
+    for host in others:
+        host.sh("systemctl stop cloudflared")
+    world.edge.wait_live(tunnel.id, 4, 30)
+    world.edge.behave("accept", select={"tunnel": tunnel.id}, max_connections=1)
+    world.edge.reset(select={"tunnel": tunnel.id})
+    world.edge.wait_live(tunnel.id, 1, 60)
+    old = world.connector(first, "cloudflared")
+    way, port = world.edge.forward(tunnel.id, "127.0.0.1:22")["listen"].rsplit(":", 1)
+    through = {"all": {"hosts": {first.name: {"ansible_host": way, "ansible_port": int(port)}}}}
+    (world.folder / "through.yml").write_text(yaml.safe_dump(through))
+
+    def mend() -> None:
+        until(lambda: old not in world.connectors("cloudflared"), 120, "the host restarts the connector")
+        world.edge.clear()
+
+    mender = threading.Thread(target=mend)
+    mender.start()
+    services = [
+        {
+            "name": "cloudflared",
+            "kind": "cloudflared",
+            "attempt_backoff": 0.1,
+            "cloudflared": {"min_connections": 2, "natural_budget": 1, "replica_guard": "off"},
+        }
+    ]
+    played = world.play("-i", "through.yml", "--limit", first.name, lifecycle_services=services)
+    mender.join()
+    assert played.code == 0, played.output
+    assert played.line(first.name, "cloudflared").startswith("RECONNECTED"), played.output
+    new = world.connector(first, "cloudflared")
+    assert new != old and world.connectors("cloudflared") == {new}
+    logged = first.run("journalctl", "-b", "-o", "cat", "-t", "systemd", "--grep", "handed over", check=False).stdout
+    assert "handed over" in logged
+
+
+def test_the_unit_of_the_guide(world: Tunnels) -> None:
+    found = re.search(r"code-block:: ini\n\n((?:  .*\n|\n)+)", GUIDE.read_text(encoding="utf-8"))
+    assert found
+    host, tunnel = hosts(world)[0], world.tunnels["cloudflared"]
+    unit = "/etc/systemd/system/cloudflared.service"
+    stock = host.read_text(unit)
+    host.push_text(unit, textwrap.dedent(found[1]))
+    host.sh("ln -sf /usr/local/bin/cloudflared /usr/bin/cloudflared; systemctl daemon-reload")
+    try:
+        old = world.connector(host, "cloudflared")
+        host.sh("systemctl restart cloudflared")
+        until(lambda: len(world.connectors("cloudflared") - {old}) == 3, 30, "it has registered")
+        world.edge.wait_live(tunnel.id, 12, 30)
+        assert host.sh("systemd-analyze verify cloudflared.service 2>&1").stdout == ""
+        assert "Summary: 6 healthy" in world.play().output
+    finally:
+        host.push_text(unit, stock)
+        host.sh("systemctl daemon-reload; systemctl restart --no-block cloudflared")

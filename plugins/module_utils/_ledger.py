@@ -245,6 +245,7 @@ class Lock:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as exc:
             raise LifecycleError(f"cannot open the lock {self._path}: {exc.strerror}; run with become: true") from exc
+        holder: str | None = None
         for _try in range(_LOCK_TRIES):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -46,7 +46,9 @@ def _watch_input(over: asyncio.Event) -> None:
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    addresses = [(host, int(port)) for host, port in itertools.product(options.listen.split(","), options.port.split(","))]
+    addresses = [
+        (host, int(port)) for host, port in itertools.product(options.listen.split(","), options.port.split(","))
+    ]
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, over.set)

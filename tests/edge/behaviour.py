@@ -140,8 +140,11 @@ class Rules:
             self._rules.pop(select, None)
 
     def of(self, subject: Selection) -> Behaviour:
-        fitting = [(select.size, place, rule) for place, (select, rule) in enumerate(self._rules.items())
-                   if select.covers(subject)]
+        fitting = [
+            (select.size, place, rule)
+            for place, (select, rule) in enumerate(self._rules.items())
+            if select.covers(subject)
+        ]
         return max(fitting, key=lambda one: one[:2])[2] if fitting else Behaviour()
 
     def selections(self, mode: Mode) -> list[Selection]:

@@ -195,7 +195,7 @@ class EdgeProcess(EdgeClient):
     def _first_line(self) -> bytes:
         if self._process is None or self._process.stdout is None:
             return b""
-        ready, _, _ = select.select([self._process.stdout], [], [], _START_SECONDS)
+        ready, _unused, _unused = select.select([self._process.stdout], [], [], _START_SECONDS)
         return self._process.stdout.readline() if ready else b""
 
     def stop(self) -> None:

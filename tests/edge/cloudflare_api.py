@@ -107,7 +107,7 @@ class CloudflareApi:
         return Response(answer.status, answer.data, {**limits, **answer.headers})
 
     def _refusal(self, request: Request, account: str) -> Response | None:
-        word, _, token = request.headers.get("authorization", "").partition(" ")
+        word, _unused, token = request.headers.get("authorization", "").partition(" ")
         if word.lower() != "bearer" or not token:
             return failure(401, 10000, "Authentication error")
         if token not in self.tokens:
@@ -194,7 +194,7 @@ def tunnel_row(tunnel: Tunnel) -> dict[str, Any]:
 
 def connector_row(connector: Connector) -> dict[str, Any]:
     """A connector as the API shows it."""
-    rows = [connection_row(connector, one) for _, one in sorted(connector.connections.items())]
+    rows = [connection_row(connector, one) for _unused, one in sorted(connector.connections.items())]
     return {
         "id": connector.id,
         "features": list(connector.features),

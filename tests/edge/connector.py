@@ -169,7 +169,9 @@ class LocalConnector:
     def start(self) -> None:
         command = ["setpriv", "--pdeathsig", "KILL", str(cloudflared()), "tunnel", *self._arguments, "run"]
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(command, env=self._settings, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, env=self._settings, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     @property
     def exit_code(self) -> int | None:

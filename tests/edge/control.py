@@ -29,7 +29,7 @@ _REQUEST_SECONDS = 15.0
 
 def parse_address(text: str) -> Address:
     """IP:PORT. ScriptError where it is none."""
-    host, _, port = text.rpartition(":")
+    host, _unused, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise ScriptError(f"address: {text!r} is not IP:PORT")
     return host, int(port)
@@ -95,7 +95,7 @@ class Control:
                 "version": one.version,
                 "config_version": one.config_version,
                 "live": len(one.live),
-                "connections": [two.as_dict() for _, two in sorted(one.connections.items())],
+                "connections": [two.as_dict() for _unused, two in sorted(one.connections.items())],
             }
         row = {name: value for name, value in tunnel_row(tunnel).items() if name != "connections"}
         return {**row, "live": len(tunnel.live), "config_version": tunnel.config_version, "connectors": connectors}

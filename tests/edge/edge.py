@@ -17,7 +17,7 @@ from . import silence
 from .behaviour import Behaviour, Mode, Rules, ScriptError, Selection
 from .http2 import StreamLost
 from .registry import Registry, Tunnel
-from .session import Session
+from .session import RESET_ON_CLOSE, Session
 
 _HANDSHAKE_SECONDS = 10.0
 _SWEEP_SECONDS = 0.5
@@ -112,16 +112,16 @@ class Edge:
         behaviour = self.rules.of(subject)
         sock.setblocking(False)
         if behaviour.mode is Mode.BLACK_HOLE:
-            await self._hold(sock)
+            await self._hold(sock, subject)
             return
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
         if behaviour.mode is Mode.REFUSE:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             sock.close()
             return
         try:
-            transport, _ = await loop.connect_accepted_socket(
+            transport, _unused = await loop.connect_accepted_socket(
                 lambda: protocol,
                 sock,
                 ssl=self._contexts[behaviour.mode is not Mode.BAD_CERTIFICATE],
@@ -147,13 +147,13 @@ class Edge:
             with contextlib.suppress(OSError, ssl.SSLError):
                 await writer.wait_closed()
 
-    async def _hold(self, sock: socket.socket) -> None:
+    async def _hold(self, sock: socket.socket, subject: Selection) -> None:
         """Keep a connection that slipped in while its packets should be dropped; it ends with the silence."""
         silence.drop_all(sock)
-        while self.rules.selections(Mode.BLACK_HOLE):
+        while self.rules.of(subject).mode is Mode.BLACK_HOLE:
             await asyncio.sleep(_SWEEP_SECONDS)
         silence.let_through(sock)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         sock.close()
 
     # -- the script --

@@ -101,7 +101,9 @@ class Server:
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        headers = {
+            name.strip().lower(): value.strip() for name, _unused, value in (line.partition(":") for line in head[1:])
+        }
         keep = headers.get("connection", "").lower() != "close"
         try:
             method, target, _version = head[0].split(" ")

@@ -135,7 +135,9 @@ class Link:
         self._h2.increment_flow_control_window(_WINDOW)
         self._flush()
 
-    def open(self, headers: Headers, *, method: str, path: str = "/", authority: str = "localhost", end: bool = False) -> Stream:
+    def open(
+        self, headers: Headers, *, method: str, path: str = "/", authority: str = "localhost", end: bool = False
+    ) -> Stream:
         """Open a stream; its body follows with ``send`` unless ``end``. StreamLost where the connection is gone."""
         if self.closed.is_set():
             raise StreamLost("the connection is closed")

@@ -76,7 +76,7 @@ class Connector:
 
     @property
     def live(self) -> list[Connection]:
-        return [connection for _, connection in sorted(self.connections.items()) if connection.live]
+        return [connection for _unused, connection in sorted(self.connections.items()) if connection.live]
 
 
 @dataclass

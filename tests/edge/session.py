@@ -20,6 +20,7 @@ from .registry import Connection, Refused, Registry, Tunnel
 from .silence import drop_all, let_through
 
 UPGRADE = "cf-cloudflared-proxy-connection-upgrade"
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 _CONFIG_ANSWER_LIMIT = 65536
 
 # Modes that came into play earlier where the tunnel was known then: nothing more is said, or the connection cut.
@@ -31,7 +32,7 @@ def reset(transport: asyncio.BaseTransport) -> None:
     """End a connection with a reset instead of an orderly goodbye."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     transport.abort()  # type: ignore[attr-defined]
 
 

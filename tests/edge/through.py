@@ -60,7 +60,7 @@ def origin_headers(headers: Headers) -> dict[str, str]:
     packed = next((value for name, value in headers if name == _ORIGIN_HEADERS), "")
     found = {}
     for pair in filter(None, packed.split(";")):
-        name, _, value = pair.partition(":")
+        name, _unused, value = pair.partition(":")
         try:
             found[_unpad(name).lower()] = _unpad(value)
         except binascii.Error as exc:

@@ -40,7 +40,9 @@ def test_the_api_shows_what_the_edge_sees(edge: EdgeProcess, tunnel: TunnelIdent
     assert [connector["id"]] == list(seen["connectors"])
     assert connector["version"] == "2026.6.0"
     truth = seen["connectors"][connector["id"]]["connections"]
-    assert [(one["id"], one["opened_at"]) for one in connector["conns"]] == [(one["id"], one["opened_at"]) for one in truth]
+    assert [(one["id"], one["opened_at"]) for one in connector["conns"]] == [
+        (one["id"], one["opened_at"]) for one in truth
+    ]
     for one in connector["conns"]:
         assert one["uuid"] == one["id"]
         assert (one["client_id"], one["is_pending_reconnect"]) == (connector["id"], False)
@@ -95,7 +97,7 @@ def test_without_client_id_all_are_removed(edge: EdgeProcess, tunnel: TunnelIden
 
 
 def test_list(edge: EdgeProcess) -> None:
-    mine = [TunnelIdentity().id for _ in range(5)]
+    mine = [TunnelIdentity().id for _unused in range(5)]
     for number, name in enumerate(mine):
         edge.declare(name, name=f"{'web' if number % 2 else 'db'}-{number}")
     edge.declare(TunnelIdentity().id, name="not-mine", account="f" * 32)
@@ -150,8 +152,8 @@ def test_faults(edge: EdgeProcess) -> None:
             {"kind": "not_json", "status": 502},
         ]
     )
-    answers = [edge.v4("GET", ROOT, API_TOKEN) for _ in range(5)]
-    assert [status for status, _ in answers] == [503, 200, 400, 502, 200]
+    answers = [edge.v4("GET", ROOT, API_TOKEN) for _unused in range(5)]
+    assert [status for status, _unused in answers] == [503, 200, 400, 502, 200]
     assert answers[1][1]["success"] is False
     assert isinstance(answers[1][1]["errors"][0]["code"], str)
     assert answers[2][1] == {"error": "the request could not be carried out"}

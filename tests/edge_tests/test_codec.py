@@ -121,5 +121,5 @@ def test_answers() -> None:
     number, message = _result(rpc.answer_refused(9, "EDUPCONN", True, 1.5))
     error = message.root().child(0).child(0).child(0).child(0).child(0)
     assert (error.text(0), error.number(0, "q"), error.flag(64)) == ("EDUPCONN", 1_500_000_000, True)
-    _, message = _result(rpc.answer_unimplemented(9, "no"))
+    _unused, message = _result(rpc.answer_unimplemented(9, "no"))
     assert (message.root().child(0).number(6, "H"), message.root().child(0).child(0).text(0)) == (1, "no")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,9 @@ def wait_said(connector: LocalConnector, text: str, times: int = 1, timeout: flo
         ("unauthorized", "Unauthorized: Invalid tunnel secret"),
     ],
 )
-def test_it_tries_again_for_ever(edge: EdgeProcess, tunnel: TunnelIdentity, connect: Connect, mode: str, said: str) -> None:
+def test_it_tries_again_for_ever(
+    edge: EdgeProcess, tunnel: TunnelIdentity, connect: Connect, mode: str, said: str
+) -> None:
     edge.behave(mode)
     connector = connect()
     wait_said(connector, said, times=3)
@@ -74,7 +77,7 @@ def test_unauthorized_counts_as_failed_registrations(edge: EdgeProcess, connect:
         ({"mode": "reject", "cause": "try again later", "retry": True}, "try again later"),
     ],
 )
-def test_it_gives_up_at_the_start(edge: EdgeProcess, connect: Connect, script: dict[str, object], said: str) -> None:
+def test_it_gives_up_at_the_start(edge: EdgeProcess, connect: Connect, script: dict[str, Any], said: str) -> None:
     edge.behave(**script)
     connector = connect()
     assert connector.wait(40) == 1
@@ -170,7 +173,7 @@ def test_a_black_hole_is_not_seen_by_the_connector(edge: EdgeProcess, tunnel: Tu
     """Half-open: /ready says 200, and nothing goes through."""
     connector = connect(live=4)
     edge.behave("black-hole")
-    with pytest.raises(EdgeError, match="in time|no such living connection"):
+    with pytest.raises(EdgeError, match=r"in time|no such living connection"):
         edge.request(tunnel.id, timeout=1)
     edge.wait_live(tunnel.id, 0, timeout=15)  # the edge takes them for lost after 10 s
     assert get(connector.metrics_address(), "/ready")[0] == 200
@@ -235,7 +238,7 @@ def test_refuse_for_all_closes_the_ports(edge: EdgeProcess, connect: Connect, tu
         ({"mode": "accept", "select": {"colour": "red"}}, "no word colour"),
     ],
 )
-def test_a_script_without_sense_is_refused(edge: EdgeProcess, script: dict[str, object], words: str) -> None:
+def test_a_script_without_sense_is_refused(edge: EdgeProcess, script: dict[str, Any], words: str) -> None:
     with pytest.raises(EdgeError, match=words):
         edge.behave(**script)
     assert edge.state()["rules"] == []

@@ -46,14 +46,14 @@ def origin() -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Origin)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield "127.0.0.1:{}".format(server.server_address[1])
+    yield f"127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
 
 
 @pytest.fixture
 def echo() -> Iterator[str]:
-    """A TCP server that greets, sends back what it gets and says bye at the end; HOST:PORT."""
+    """A TCP server that greets and sends back what it gets; HOST:PORT."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve(one: socket.socket) -> None:
@@ -61,18 +61,17 @@ def echo() -> Iterator[str]:
             one.sendall(b"hello\n")
             while data := one.recv(65536):
                 one.sendall(data)
-            one.sendall(b"bye\n")
 
     def accept() -> None:
         while True:
             try:
-                one, _ = server.accept()
+                one, _unused = server.accept()
             except OSError:
                 return
             threading.Thread(target=serve, args=(one,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
-    yield "127.0.0.1:{}".format(server.getsockname()[1])
+    yield f"127.0.0.1:{server.getsockname()[1]}"
     server.close()
 
 
@@ -125,7 +124,9 @@ def test_configuration_is_pushed_at_the_start_and_later(
     edge.wait_event("configured")
     assert json.loads(get(metrics, "/config")[1])["version"] == 1
     answers = edge.configure(tunnel.id, {"ingress": [{"service": "http_status:204"}]})
-    assert [(one["index"], one["lastAppliedVersion"], one["err"]) for one in answers] == [(i, 2, None) for i in range(4)]
+    assert [(one["index"], one["lastAppliedVersion"], one["err"]) for one in answers] == [
+        (i, 2, None) for i in range(4)
+    ]
     config = json.loads(get(metrics, "/config")[1])
     assert (config["version"], config["config"]["ingress"][0]["service"]) == (2, "http_status:204")
     assert edge.request(tunnel.id)["status"] == 204
@@ -179,7 +180,7 @@ def test_no_request_through_a_tunnel_without_connections(edge: EdgeProcess, tunn
 
 
 def _forward_address(edge: EdgeProcess, tunnel: TunnelIdentity, target: str) -> tuple[str, int]:
-    host, _, port = edge.forward(tunnel.id, target)["listen"].rpartition(":")
+    host, _unused, port = edge.forward(tunnel.id, target)["listen"].rpartition(":")
     return host, int(port)
 
 
@@ -193,6 +194,21 @@ def test_tcp_goes_through_the_tunnel(edge: EdgeProcess, tunnel: TunnelIdentity, 
         while len(got) < len(sent) and (chunk := one.recv(65536)):
             got += chunk
         assert got == sent
+
+
+def test_the_end_of_one_side_is_the_end_of_both(
+    edge: EdgeProcess, tunnel: TunnelIdentity, connect: Connect, echo: str
+) -> None:
+    """cloudflared waits for no last words of the origin once the client's side has ended."""
+    connect(live=1)
+    with socket.create_connection(_forward_address(edge, tunnel, echo), timeout=20) as one:
+        assert one.recv(100) == b"hello\n"
+        one.shutdown(socket.SHUT_WR)
+        while one.recv(100):
+            pass
+    deadline = time.monotonic() + 5
+    while edge.call("GET", "/control/forwards")[1][0]["open"]:
+        assert time.monotonic() < deadline
 
 
 def test_tcp_through_the_tunnel_ends_with_its_connection(

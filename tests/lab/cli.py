@@ -64,7 +64,7 @@ def _host_command(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("command", nargs=argparse.REMAINDER)
 
 
-def _check(_: argparse.Namespace) -> int:
+def _check(_unused: argparse.Namespace) -> int:
     found = check.problems()
     for problem in found:
         print(problem)
@@ -97,7 +97,7 @@ def _down(options: argparse.Namespace) -> int:
     return 0
 
 
-def _status(_: argparse.Namespace) -> int:
+def _status(_unused: argparse.Namespace) -> int:
     for record, report in overview(paths()):
         owner = f"until process {record.owner} ends" if record.owner else "until lab down"
         print(f"fleet {record.name}: {record.subnet} on {record.bridge}, {owner}")

@@ -85,7 +85,7 @@ class Settings(dict):  # type: ignore[type-arg]  # a subscript is evaluated on P
 
 
 def parse_word(word: str) -> tuple[str, t.Any]:
-    name, _, text = word.partition("=")
+    name, _unused, text = word.partition("=")
     if isinstance(DEFAULTS.get(name), str):
         return name, text
     try:
@@ -145,8 +145,8 @@ class Faultd:
 
     def run(self) -> int:
         self.event("start")
-        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "terminated", True))
-        signal.signal(signal.SIGHUP, lambda *_: setattr(self, "reload_asked", True))
+        signal.signal(signal.SIGTERM, lambda *_unused: setattr(self, "terminated", True))
+        signal.signal(signal.SIGHUP, lambda *_unused: setattr(self, "reload_asked", True))
         wake, waker = socket.socketpair()
         waker.setblocking(False)
         wake.setblocking(False)
@@ -202,8 +202,8 @@ class Faultd:
         if want["open_files"]:
             hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            self.held += [os.open("/dev/null", os.O_RDONLY) for _ in range(want["open_files"])]
-        for _ in range(want["children"]):
+            self.held += [os.open("/dev/null", os.O_RDONLY) for _unused in range(want["open_files"])]
+        for _unused in range(want["children"]):
             if os.fork() == 0:
                 ignore = want["children_ignore_term"]
                 signal.signal(signal.SIGTERM, signal.SIG_IGN if ignore else signal.SIG_DFL)
@@ -309,7 +309,7 @@ class Faultd:
 
             do_HEAD = do_POST = do_GET
 
-            def log_message(self, *_: t.Any) -> None:
+            def log_message(self, *_unused: t.Any) -> None:
                 pass  # the journal of a probed service would be full of it
 
         ThreadingHTTPServer.daemon_threads = True

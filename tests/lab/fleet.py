@@ -189,7 +189,7 @@ class Fleet:
     def _wait_up(self, reader: int) -> None:
         with os.fdopen(reader, "rb") as verdict:
             log = self.record.path / "keeper.log"
-            ready, _, _ = select.select([verdict], [], [], _BOOT_TIMEOUT)
+            ready, _unused, _unused = select.select([verdict], [], [], _BOOT_TIMEOUT)
             line = verdict.readline() if ready else b""
             error = json.loads(line)["error"] if line else f"its keeper ended or hangs: {_tail(log)}"
         if error:

@@ -73,7 +73,7 @@ class Keeper:
             waker.setblocking(False)
             signal.set_wakeup_fd(waker.fileno())
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, lambda *_: None)
+                signal.signal(number, lambda *_unused: None)
             self._watch(wake, self._end)
             if owner_fd is not None:
                 self._watch(owner_fd, self._end)
@@ -102,7 +102,7 @@ class Keeper:
 
     def _loop(self) -> None:
         while not self.ending:
-            for key, _ in self.selector.select(1.0):
+            for key, _unused in self.selector.select(1.0):
                 key.data()
             self._say_ready()
 
@@ -159,7 +159,7 @@ class Keeper:
         with contextlib.suppress(BlockingIOError):
             while True:
                 for line in machine.notify.recv(4096).decode("utf-8", "replace").splitlines():
-                    name, _, value = line.partition("=")
+                    name, _unused, value = line.partition("=")
                     if name == "X_NSPAWN_LEADER_PID":
                         machine.leader = int(value)
                     elif line == "READY=1" and machine.state == "booting" and machine.leader:
@@ -275,9 +275,9 @@ def main(arguments: list[str]) -> None:
         Keeper(fleet, lab, int(ready_fd)).run(int(owner_fd) if int(owner_fd) >= 0 else None)
         return
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda signum, _: os.kill(child, signum))
+        signal.signal(number, lambda signum, _unused: os.kill(child, signum))
     os.close(int(ready_fd))  # its end must tell that the keeper ended
-    _, status = os.waitpid(child, 0)
+    _unused, status = os.waitpid(child, 0)
     if status != 0:
         with lab.lock("lab"):
             clear_away(fleet)

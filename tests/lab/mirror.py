@@ -26,7 +26,7 @@ def deb822_uris(text: str) -> list[str]:
             if line[:1] in (" ", "\t"):
                 fields[key] = f"{fields.get(key, '')} {line.strip()}"
             elif ":" in line:
-                key, _, value = line.partition(":")
+                key, _unused, value = line.partition(":")
                 key = key.strip().lower()
                 fields[key] = value.strip()
         if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes").lower() not in ("no", "false"):

@@ -98,7 +98,7 @@ def answers_of(status: int, body: bytes, count: int) -> list[Answer]:
     found: dict[int, Answer] = {}
     for reply in replies if isinstance(replies, list) else ():
         number = reply.get("id") if isinstance(reply, dict) else None
-        if type(number) is not int or not 0 <= number < count or number in found:
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < count or number in found:
             return [Answer("protocol", message="an id that was not asked for")] * count
         found[number] = answer_of(reply)
     return [found.get(number, Answer("protocol", message="no answer to this call")) for number in range(count)]

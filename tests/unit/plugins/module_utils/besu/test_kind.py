@@ -262,13 +262,12 @@ def test_a_hanging_validator_is_judged_by_the_others():
     world = World(address=MEMBERS[0])
     world.see()
     world.see()
-    world.chain.look = (
-        lambda look: (
-            lambda who=0, before=None: (
-                NodeSample(world.clock.now, world.clock.wall(), "hang") if who == 0 else look(who)
-            )
-        )
-    )(world.chain.look)
+    look = world.chain.look
+
+    def hangs(who=0, before=None):
+        return NodeSample(world.clock.now, world.clock.wall(), "hang") if who == 0 else look(who)
+
+    world.chain.look = hangs
     seen = world.see(wait=30.0)
     seen = world.see(wait=30.0)
     assert (seen.state, seen.cause) == ("error", "unresponsive")

@@ -24,6 +24,7 @@ _SERVING = (m.CONNECTED, m.RUNNING)
 _RANK = {m.STOPPED: 0, m.ERROR: 1}
 # A connector that has just registered may not be in the API's answer yet, in seconds.
 _SETTLED = 60.0
+_NOT_KNOWN = "not known"
 # The states of a tunnel in the API's words; ``connectors`` counts those that have connections.
 EdgeView = t.Mapping[str, t.Any]
 
@@ -123,7 +124,7 @@ def _tunnel(identity: str, replicas: t.Sequence[Replica], edge: EdgeView) -> dic
     named = next((str(r.details["tunnel_name"]) for r in replicas if r.details.get("tunnel_name")), "")
     return {
         "id": identity,
-        "name": str(view.get("name") or named or identity),
+        "name": str(view.get("name") or named or (_NOT_KNOWN if identity.startswith("of ") else identity)),
         "healthy": sum(1 for replica in replicas if replica.verdict == HEALTHY),
         # Connectors that serve and are not of this inventory keep the tunnel up as well.
         "elsewhere": len(view.get("strangers") or ()),
@@ -171,7 +172,7 @@ def _plan_lines(tunnels: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
 
 def _head(tunnel: t.Mapping[str, t.Any]) -> str:
     total = len(tunnel["connectors"])
-    named = "" if tunnel["name"] == tunnel["id"] else f" ({tunnel['id']})"
+    named = "" if tunnel["name"] in (tunnel["id"], _NOT_KNOWN) else f" ({tunnel['id']})"
     edge = f", edge: {tunnel['edge_status']}, {tunnel['edge_healthy']} connectors" if tunnel["edge_status"] else ""
     more = f" and {tunnel['elsewhere']} elsewhere" if tunnel["elsewhere"] else ""
     return f"Tunnel {tunnel['name']}{named}: {tunnel['healthy']} of {total} connectors healthy{more}{edge}"
@@ -197,7 +198,8 @@ def tunnel_summary(
             outcome.setdefault(word, []).append(key)
             lines.append(f"  {one['host']} {one['service']}: {word.upper()}{': ' + said if said else ''}")
             lines += [f"    next: {hint}" for hint in _hints(results.get(key))]
-    unserved = [tunnel["name"] for tunnel in after["tunnels"] if not tunnel["healthy"] + tunnel["elsewhere"]]
+    known = [tunnel for tunnel in after["tunnels"] if tunnel["name"] != _NOT_KNOWN]
+    unserved = [tunnel["name"] for tunnel in known if not tunnel["healthy"] + tunnel["elsewhere"]]
     problem = _edge_problem(edge)
     lines += [f"Tunnels without a connector: {', '.join(unserved)}"] if unserved else []
     lines += [f"Edge side: {problem}"] if problem else []

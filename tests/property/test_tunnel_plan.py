@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever was seen of a fleet: one turn for each tunnel, everybody in need has one, nobody else does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnels import tunnel_plan, tunnel_summary
+
+STATES = st.sampled_from(sorted(m.CLOUDFLARED.states))
+TUNNELS = st.sampled_from(["web", "api", None])
+IDS = st.sampled_from(["c1", "c2", "c3", None, "unsupported"])
+CONNECTORS = st.fixed_dictionaries(
+    {
+        "state": STATES,
+        "tunnel": TUNNELS,
+        "connector_id": IDS,
+        "age": st.sampled_from([None, 1.0, 61.0]),
+        "hold": st.booleans(),
+    }
+)
+UNSEEN = st.sampled_from([None, False, {"unreachable": True}, {"failed": True, "msg": "x"}, {"skipped": True}])
+HOSTS = st.dictionaries(
+    st.sampled_from("abcdef"), st.one_of(UNSEEN, st.lists(CONNECTORS, max_size=3)), min_size=1, max_size=6
+)
+EDGES = st.none() | st.fixed_dictionaries(
+    {
+        "lost": st.lists(st.sampled_from(["c1", "c2"])),
+        "tunnels": st.lists(
+            st.fixed_dictionaries(
+                {"id": st.sampled_from(["web", "api"]), "strangers": st.lists(st.just("x"), max_size=2)}
+            )
+        ),
+    }
+)
+
+
+def seen_by(hosts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        host: {"services": [service(number, about) for number, about in enumerate(found)]}
+        if isinstance(found, list)
+        else found
+        for host, found in hosts.items()
+    }
+
+
+def service(number: int, about: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": f"cloudflared-{number}",
+        "kind": "cloudflared",
+        "state": about["state"],
+        "age": about["age"],
+        "hold": {"owner": "o", "reason": "r"} if about["hold"] else None,
+        "reasons": ["because"],
+        "cloudflared": {"tunnel_id": about["tunnel"], "connector_id": about["connector_id"]},
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(HOSTS, EDGES)
+def test_turns(hosts: dict[str, Any], edge: dict[str, Any] | None) -> None:
+    seen = seen_by(hosts)
+    first = tunnel_plan(seen, None, edge)
+    done: list[str] = []
+    for _round in range(first["rounds"]):
+        turns = tunnel_plan(seen, None, edge, done)["next"]
+        assert turns
+        assert len({turn["tunnel"] for turn in turns}) == len(turns)
+        for turn in turns:
+            tunnel = next(one for one in first["tunnels"] if one["id"] == turn["tunnel"])
+            others = [one for one in tunnel["connectors"] if one["key"] != turn["key"]]
+            healthy = [
+                one for one in others if one["state"] in ("connected", "running") and one["verdict"] == "healthy"
+            ]
+            assert turn["healthy_replicas"] == len(healthy) + tunnel["elsewhere"]
+        done += [turn["key"] for turn in turns]
+    assert tunnel_plan(seen, None, edge, done)["next"] == []
+    assert sorted(done) == sorted(first["in_need"])
+    found = tunnel_summary(first, {}, first, edge)
+    assert sorted(key for keys in found["outcome"].values() for key in keys) == sorted(
+        one["key"] for tunnel in first["tunnels"] for one in tunnel["connectors"]
+    )
+    assert set(first["in_need"]) | set(first["unknown"]) <= set(found["failed"])

@@ -117,7 +117,9 @@ class Connectors:
 
 
 def brief(seen: Result) -> str:
-    return json.dumps({key: seen.get(key) for key in ("state", "cause", "reasons", "msg", "blocked_by")})
+    about = {key: seen.get(key) for key in ("state", "cause", "reasons", "msg", "blocked_by")}
+    steps = [(step["from"], step["action"], step["to"]) for step in seen.get("transitions", ())]
+    return json.dumps({**about, "transitions": steps, "before": (seen.get("before") or {}).get("reasons")})
 
 
 def new_edge(fleet: Fleet, folder: Path) -> EdgeProcess:

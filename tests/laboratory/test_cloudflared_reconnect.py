@@ -93,8 +93,8 @@ def test_it_gives_up_with_the_cause(world: Connectors) -> None:
     before = {name: invocation(host) for name, host in world.fleet.hosts.items()}
     world.edge.behave("refuse", reset=True)
     for done in run_all(world, state="reconnected", natural_budget=1, wait_timeout=12).values():
-        assert done["failed"] and not done["changed"]
-        assert done["after"]["cause"] == "edge_unreachable_tcp" and "does not work now either" in done["msg"]
+        assert done["failed"] and not done["changed"], brief(done)
+        assert done["after"]["cause"] == "edge_unreachable_tcp" and "TCP to the edge does not work now" in done["msg"]
     assert before == {name: invocation(host) for name, host in world.fleet.hosts.items()}
 
 
@@ -145,7 +145,7 @@ def test_the_last_healthy_replica_is_kept(world: Connectors) -> None:
     for options in ({}, {"healthy_replicas": 0}):
         for state in ("restarted", "stopped"):
             for done in run_all(world, state=state, **options).values():
-                assert done["failed"] and not done["changed"]
+                assert done["failed"] and not done["changed"], brief(done)
                 assert [block["guard"] for block in done["blocked_by"]] == ["last_replica"]
     assert before == {name: identity(seen) for name, seen in world.looks().items()}
     for name, done in run_all(world, state="restarted", healthy_replicas=1).items():

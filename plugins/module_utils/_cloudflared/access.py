@@ -73,7 +73,10 @@ def check_options(params: t.Mapping[str, t.Any]) -> None:
 
 @dataclass
 class Watch:
-    """What is known of one process of the connector, from one look to the next."""
+    """What is known of one process of the connector, from one look to the next.
+
+    ``lost_at``: when a look first found it without connections (seconds since the epoch).
+    """
 
     pid: int
     invocation: str
@@ -88,6 +91,7 @@ class Watch:
     metrics_at: float = 0.0
     config_version: int | None = None
     had: bool = False
+    lost_at: float | None = None
     edge_open: bool | None = None
     edge_at: float = 0.0
     url_failures: int = 0
@@ -143,6 +147,10 @@ class Eye:
         if count and watch.config_version in (None, -1) and rules.remote:
             watch.config_version = connector.config_version()
         watch.had = watch.had or count > 0
+        if count >= rules.minimum:
+            watch.lost_at = None
+        elif watch.lost_at is None:
+            watch.lost_at = self._clock.wall()
 
     def rules(self, watch: Watch) -> Rules:
         expected = self._params["expected_connections"] or watch.settings.expected

@@ -12,7 +12,6 @@ taken back), ``/healthcheck`` (OK while the process lives),
 
 from __future__ import annotations
 
-import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
@@ -155,20 +154,21 @@ def _disconnected(unit: Unit, sample: Sample, rules: Rules, count: int) -> Verdi
     if found is None:
         mute = not had and unit.age > MUTE
         return Verdict(state, (f"{said} ({history})",), "edge_mute" if mute else None, since, (said,) if mute else ())
-    cause, evidence = found
-    if _blocked(cause, evidence, sample, rules):
-        cause = "protocol_blocked"
-        evidence = (*evidence, "TCP to the same addresses works", f"protocol={rules.protocol}")
-    if sample.edge_open is not None and cause.startswith("edge_unreachable"):
-        tried = "works now" if sample.edge_open else "does not work now either"
-        evidence = (*evidence, f"TCP to the edge {tried}")
+    cause, evidence = _tried(*found, sample, rules)
     state = m.ERROR if cause in HARD and count == 0 else state
     return Verdict(state, (f"{said} ({history})", *evidence[-2:]), cause, since, evidence)
 
 
-def _blocked(cause: str, evidence: t.Sequence[str], sample: Sample, rules: Rules) -> bool:
+def _tried(cause: str, evidence: tuple[str, ...], sample: Sample, rules: Rules) -> tuple[str, tuple[str, ...]]:
+    """What the log says, and what an attempt of our own to reach the edge makes of it."""
     pinned = rules.protocol == "quic" and len(evidence) >= BLOCKED_AFTER
-    return cause == "edge_unreachable_udp" and pinned and sample.edge_open is True
+    if cause == "edge_unreachable_udp" and pinned and sample.edge_open:
+        return "protocol_blocked", (*evidence, "TCP to the same addresses works", f"protocol={rules.protocol}")
+    if cause == "edge_closed" and rules.protocol == "http2" and sample.edge_open is False:
+        return "edge_unreachable_tcp", (*evidence, "TCP to the edge does not work now")
+    if sample.edge_open is None or not cause.startswith("edge_unreachable"):
+        return cause, evidence
+    return cause, (*evidence, f"TCP to the edge {'works now' if sample.edge_open else 'does not work now either'}")
 
 
 def _from_log(sample: Sample) -> tuple[str, tuple[str, ...]] | None:

@@ -79,27 +79,22 @@ class CloudflaredKind(Kind):
         self._watch = watch
         self._eye.look(watch)
         verdict = self._judge(observation, facts, watch)
-        details = self._details(watch, verdict)
-        state, base, cause = verdict.state, verdict.base_state, verdict.cause
-        reasons = (*verdict.reasons, *observation.reasons[:1])
-        if observation.state == m.ERROR and (observation.cause == "unhealthy") == (state in _SERVING):
+        seen = replace(observation, details=self._details(watch, verdict))
+        serving = verdict.state in _SERVING
+        if observation.state == m.ERROR and not verdict.hard and (observation.cause == "unhealthy") == serving:
             # Its probes speak for what is behind it; and a loop is one until a connection proves otherwise.
-            state, base, cause = observation.state, observation.base_state, observation.cause
-            reasons = (*observation.reasons, *verdict.reasons)
-        else:
-            self._verdict = verdict
-        since, age = observation.since, observation.age
-        if verdict.since is not None and self._verdict is verdict:
-            since, age = verdict.since, max(self._environment.clock.wall() - verdict.since, 0.0)
+            return replace(seen, reasons=(*observation.reasons, *verdict.reasons))
+        self._verdict = verdict
+        # Where the journal does not tell since when, the time that it is given begins with the first look.
+        since = verdict.since if verdict.since is not None or verdict.state not in _WAITING else watch.lost_at
+        if since is not None:
+            seen = replace(seen, since=since, age=max(self._environment.clock.wall() - since, 0.0))
         return replace(
-            observation,
-            state=state,
-            base_state=base,
-            cause=cause,
-            reasons=reasons,
-            details=details,
-            since=since,
-            age=age,
+            seen,
+            state=verdict.state,
+            base_state=verdict.base_state,
+            cause=verdict.cause,
+            reasons=(*verdict.reasons, *observation.reasons[:1]),
         )
 
     def _judge(self, observation: Observation, facts: UnitFacts, watch: Watch) -> c.Verdict:

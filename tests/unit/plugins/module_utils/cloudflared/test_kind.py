@@ -190,9 +190,27 @@ def test_the_way_to_the_edge_is_tried_before_anything_says_that_it_is_cut(make, 
     (world.proc / "7" / "environ").write_bytes(told.encode())
     world.line('Serve tunnel error error="connection with edge closed" connIndex=0 event=0 ip=127.0.0.1')
     seen = world.see({**UP, "InvocationID": "two"})
-    assert (seen.cause, seen.details["edge_reachable"]) == ("edge_closed", False)
+    cause = "edge_unreachable_tcp" if protocol == "http2" else "edge_closed"
+    assert (seen.cause, seen.details["edge_reachable"]) == (cause, False)
     world.clock.sleep(1.0)
     assert world.kind.overdue(seen, "reconnected") == overdue
+
+
+def test_without_a_journal_the_budget_begins_with_the_first_look(make):
+    world = make()
+    world.ready = 0
+    seen = world.see()
+    assert (seen.state, seen.age) == ("reconnecting", 0.0) and not world.kind.overdue(seen, "reconnected")
+    world.clock.sleep(38)
+    assert world.kind.overdue(world.see(), "reconnected")
+
+
+def test_a_loop_for_a_hard_cause_has_that_cause(make):
+    world = make()
+    world.ready = world.registered = 0
+    world.line('Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0')
+    seen = world.see({**UP, "NRestarts": "7", "ActiveEnterTimestampMonotonic": "999000000"})
+    assert (seen.state, seen.cause) == ("error", "unauthorized")
 
 
 def test_unauthorized_is_hopeless_until_the_token_file_changes(make):

@@ -120,7 +120,7 @@ def _in_order(replicas: t.Sequence[Replica]) -> list[Replica]:
 
 
 def _tunnel(identity: str, replicas: t.Sequence[Replica], edge: EdgeView) -> dict[str, t.Any]:
-    view = next((row for row in edge.get("tunnels") or () if row.get("id") == identity), {})
+    view: t.Mapping[str, t.Any] = next((row for row in edge.get("tunnels") or () if row.get("id") == identity), {})
     named = next((str(r.details["tunnel_name"]) for r in replicas if r.details.get("tunnel_name")), "")
     return {
         "id": identity,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -41,23 +42,24 @@ class Tunnels:
             edge.declare(tunnel.id, name=name)
         edge.script_api(tokens={API_TOKEN: {"account": ACCOUNT, "write": True}})
         edge.settings(ghost_seconds=300)
-        fleet.each(lambda host: [self.put(host, name) for name in SERVICES])
+        fleet.each(self.put)
         self.heal()
 
-    def put(self, host: Host, name: str) -> None:
-        install_connector(
-            host, self.tunnels[name], self.edge.addresses, self.edge.ca, name=name, metrics=SERVICES[name], start=False
-        )
+    def put(self, host: Host) -> None:
+        for name, metrics in SERVICES.items():
+            install_connector(
+                host, self.tunnels[name], self.edge.addresses, self.edge.ca, name=name, metrics=metrics, start=False
+            )
 
     def heal(self) -> None:
         """All connectors connected."""
         self.edge.clear()
         self.fleet.each(lambda host: host.sh("rm -rf /var/lib/chainops-lifecycle"))
         for name, tunnel in self.tunnels.items():
-            self.fleet.each(lambda host, name=name: self.mend(host, name))
+            self.fleet.each(functools.partial(self.mend, name))
             self.edge.wait_live(tunnel.id, 4 * len(self.fleet.hosts), 90)
 
-    def mend(self, host: Host, name: str) -> None:
+    def mend(self, name: str, host: Host) -> None:
         host.push_text(f"/etc/{name}/token", self.tunnels[name].token, 0o600)
         host.sh(
             'rm -f /etc/systemd/system/"$1".service.d/zz.conf; systemctl daemon-reload; systemctl reset-failed "$1";'
@@ -266,14 +268,15 @@ def test_the_tunnel_that_carries_this_connection_is_restarted_by_its_host(world:
     world.edge.wait_live(tunnel.id, 1, 60)
     old = world.connector(first, "cloudflared")
     way, port = world.edge.forward(tunnel.id, "127.0.0.1:22")["listen"].rsplit(":", 1)
-    through = {"all": {"hosts": {first.name: {"ansible_host": way, "ansible_port": int(port)}}}}
-    (world.folder / "through.yml").write_text(yaml.safe_dump(through))
+    same_key = f"-o HostKeyAlias={first.address}"
+    through = {"ansible_host": way, "ansible_port": int(port), "ansible_ssh_extra_args": same_key}
+    (world.folder / "through.yml").write_text(yaml.safe_dump({"all": {"hosts": {first.name: through}}}))
 
     def mend() -> None:
         until(lambda: old not in world.connectors("cloudflared"), 120, "the host restarts the connector")
         world.edge.clear()
 
-    mender = threading.Thread(target=mend)
+    mender = threading.Thread(target=mend, daemon=True)
     mender.start()
     services = [
         {
@@ -284,9 +287,9 @@ def test_the_tunnel_that_carries_this_connection_is_restarted_by_its_host(world:
         }
     ]
     played = world.play("-i", "through.yml", "--limit", first.name, lifecycle_services=services)
-    mender.join()
     assert played.code == 0, played.output
     assert played.line(first.name, "cloudflared").startswith("RECONNECTED"), played.output
+    mender.join()
     new = world.connector(first, "cloudflared")
     assert new != old and world.connectors("cloudflared") == {new}
     logged = first.run("journalctl", "-b", "-o", "cat", "-t", "systemd", "--grep", "handed over", check=False).stdout

@@ -135,7 +135,7 @@ class Race:
 
     def _drive(self, owner: str, options: Options, delay: float) -> dict[str, t.Any]:
         fate = Fate()
-        common = {"name": self._unit, "owner": owner, "attempt_backoff": 0.0, "max_attempts": 9, "wait_timeout": 15.0}
+        common = {"name": self._unit, "owner": owner, "attempt_backoff": 0.0, "max_attempts": 999, "wait_timeout": 15.0}
         made = engine({**common, **options}, fate)
         began = self._wait(delay)
         result = made.run().as_dict()

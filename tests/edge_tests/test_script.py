@@ -139,7 +139,7 @@ def test_another_secret_is_unauthorized(edge: EdgeProcess, tunnel: TunnelIdentit
 def test_a_deleted_tunnel_is_unauthorized(edge: EdgeProcess, tunnel: TunnelIdentity, connect: Connect) -> None:
     connector = connect(live=4)
     edge.delete(tunnel.id)
-    wait_said(connector, "Unauthorized: Tunnel not found")
+    wait_said(connector, "Unauthorized: Tunnel not found", timeout=40)  # after its back-off, up to 22 s
     assert edge.live(tunnel.id) == 0
 
 

@@ -44,7 +44,8 @@ class ConnectorRun:
         tools = Tools(host.systemd, host.ledger, host.clock, run_command)
         earlier = h.last(unit, host.ledger, host.clock) if host.has_records() else None
         if earlier is not None:
-            host.clock.sleep(earlier.at + h.DELAY + 1.0 - host.clock.wall())  # it has not begun yet
+            # It may not have begun yet; a clock that was set back must not make this wait long.
+            host.clock.sleep(min(earlier.at + h.DELAY + 1.0 - host.clock.wall(), h.DELAY + 1.0))
         engine = Engine(
             self.watched, self._request, host.observer, tools, lambda seen: host.diagnose(self.watched, seen)
         )

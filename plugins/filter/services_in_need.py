@@ -35,8 +35,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The descriptions of the services in need, each with C(seen), its observation, and C(causes), the identifiers
-      of what was found, the most specific first.
+    - The descriptions of the services in need, each with C(seen), its observation, C(causes), the identifiers of
+      what was found, the most specific first, and C(label), a name that no other service of the host has.
   type: list
   elements: dict
 """
@@ -50,18 +50,17 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
 
 def _in_need(observations: t.Any, described: t.Any) -> list[dict[str, t.Any]]:
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in described]
-    rows = {row.service: row for row in _fleet.read_fleet({"": {"services": observations}}, {"": entries})}
+    if [entry["name"] for entry in entries] != [seen["name"] for seen in observations]:
+        raise AnsibleFilterError("the services that are described are not those that were observed; observe the same")
     found: list[dict[str, t.Any]] = []
-    for entry in entries:
-        row = rows.get(entry["name"])
-        if row is None:
-            raise AnsibleFilterError(f"{entry['name']} is described and was not observed; observe the same services")
+    for entry, seen in zip(entries, observations, strict=True):
+        (row,) = _fleet.read_fleet({"": {"services": [seen]}}, {"": [entry]})
         if row.verdict != _fleet.IN_NEED:
             continue
-        causes = [cause["id"] for cause in (row.observation.get("diagnosis") or {}).get("causes", ())]
-        own = row.observation.get("cause")
-        causes += [own] if own else []
-        found.append({"kind": "generic", **entry, "seen": row.observation, "causes": causes})
+        causes = [cause["id"] for cause in (seen.get("diagnosis") or {}).get("causes", ())]
+        causes += [seen["cause"]] if seen.get("cause") else []
+        label = entry["name"] if entry.get("scope", "system") == "system" else f"{entry['name']} of the user"
+        found.append({"kind": "generic", **entry, "seen": seen, "causes": causes, "label": label})
     return found
 
 

@@ -21,6 +21,8 @@ IN_NEED = "in need"
 HELD = "held"
 UNKNOWN = "unknown"
 
+_NO_SERVICES = "No host has services: describe them in the inventory variable lifecycle_services."
+
 # A unit that is down already comes first: to bring it back costs the fleet nothing.
 _RANK = {m.STOPPED: 0, m.ERROR: 1, m.RESTARTING: 2}
 
@@ -180,6 +182,8 @@ def _plan_lines(
     rows: t.Sequence[Row], needy: t.Sequence[str], blind: t.Sequence[str], hosts: t.Sequence[str], refusal: str
 ) -> list[str]:
     lines = [f"{len(needy)} of {len(hosts)} hosts need recovery" + (f", {len(blind)} unknown" if blind else "")]
+    if not rows:
+        lines.append(_NO_SERVICES)
     shown = [row for row in rows if row.verdict != OK]
     table = [("HOST", "SERVICE", "STATE", "PLAN", "WHY")]
     for host in [*needy, *(h for h in hosts if h not in needy)]:
@@ -214,6 +218,8 @@ def status_lines(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] |
     table += [(r.host, r.service, r.kind, r.state, duration(r.age), "" if r.verdict == OK else _why(r)) for r in rows]
     counted = {verdict: sum(1 for row in rows if row.verdict == verdict) for verdict in reversed(worst)}
     parts = [f"{count} {verdict}" for verdict, count in counted.items() if count]
+    if not rows:
+        return [_NO_SERVICES]
     return [*render(table), "", f"{len(rows)} services on {len(seen)} hosts: {', '.join(parts) or 'none'}"]
 
 
@@ -233,13 +239,10 @@ def summary_lines(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -
 
 def _result_lines(host: str, result: t.Mapping[str, t.Any]) -> list[str]:
     head = f"{host} {result['name']}: {_outcome(result).upper()}"
-    before, after = result.get("before") or {}, result.get("after") or {}
-    causes = (result.get("diagnosis") or {}).get("causes") or []
-    cause = next((c for c in causes if c["id"] != "unknown"), None)
-    reasons = before.get("reasons") or [""]
-    why = f"{cause['id']}: {cause['summary']}" if cause else f"{before.get('cause') or 'no cause'}: {reasons[0]}"
-    saw = f"{before.get('state', 'unknown')}, {why}"
-    lines = [head, f"  saw    {saw}"]
+    # The role has looked before it mended anything: that is what was seen, and not what the last step began with.
+    before, after = result.get("seen") or result.get("before") or {}, result.get("after") or {}
+    cause = _first_cause(before if "seen" in result else result)
+    lines = [head, f"  saw    {_saw(before, cause)}"]
     if cause and cause["evidence"]:
         lines.append(f"         {cause['evidence'][0]}")
     acts = [s["action"] for s in result.get("transitions") or () if s["action"] not in ("none", "wait")]
@@ -247,6 +250,7 @@ def _result_lines(host: str, result: t.Mapping[str, t.Any]) -> list[str]:
     lines.append(f"  {planned:<6} {'; '.join([*result.get('fixes', ()), *acts]) or 'nothing'}")
     if result.get("failed"):
         lines.append(f"  why    {result.get('msg', '')}")
+        cause = _first_cause(result)
         hints = [block["hint"] for block in result.get("blocked_by") or ()] or ([cause["next_step"]] if cause else [])
         lines += [f"  next   {hint}" for hint in hints[:2]]
     elif planned == "did":
@@ -255,6 +259,18 @@ def _result_lines(host: str, result: t.Mapping[str, t.Any]) -> list[str]:
         proof = "; ".join((after.get("reasons") or [])[:2])
         lines.append(f"  proof  {after.get('state')}, {proof}" + (f", invocation {invocation}" if invocation else ""))
     return lines
+
+
+def _first_cause(of: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any] | None:
+    causes = (of.get("diagnosis") or {}).get("causes") or ()
+    return next((cause for cause in causes if cause["id"] != "unknown"), None)
+
+
+def _saw(before: t.Mapping[str, t.Any], cause: t.Mapping[str, t.Any] | None) -> str:
+    state, reasons = before.get("state", m.UNKNOWN), before.get("reasons") or ()
+    if cause:
+        return f"{state}, {cause['id']}: {cause['summary']}"
+    return ", ".join([state, ": ".join([word for word in (before.get("cause"), *reasons[:1]) if word])]).rstrip(", ")
 
 
 def _outcome(result: t.Mapping[str, t.Any]) -> str:

@@ -240,13 +240,16 @@ def _outcome(one: t.Mapping[str, t.Any], result: t.Any, last: t.Mapping[str, t.A
     if not result.get("reached"):  # a task may have been told not to fail
         refused = result.get("blocked_by") and not result.get("changed")
         return "refused" if refused else "failed", str(result.get("msg") or "no reason")
-    if any(not step.get("applied", True) and step.get("action") != "wait" for step in result.get("transitions") or ()):
-        return "planned", ", ".join(step["action"] for step in result["transitions"] if step["action"] != "wait")
+    steps = [step["action"] for step in result.get("transitions") or () if not step.get("applied", True)]
+    if steps:
+        return "planned", ", ".join(step for step in steps if step != "wait") or "wait for it"
     handover = result.get("handover") or {}
     if handover.get("outcome") == "pending":
         return "handed over", "the host restarts it; run again to see how it went"
     if handover.get("outcome") == "failed":
         return "failed", "the restart that was left to the host did not bring it back"
+    if last["verdict"] in (IN_NEED, UNKNOWN):
+        return "unknown" if last["verdict"] == UNKNOWN else "failed", f"it was back, and then {_because(last)}"
     spent = f", {result['duration']:.0f} s" if isinstance(result.get("duration"), (int, float)) else ""
     before = _id(result.get("before"))
     now = _id(result.get("after"))

@@ -75,7 +75,7 @@ def engine(options: t.Mapping[str, t.Any], fate: Fate | None = None) -> Engine:
         runner = fate.runner
         host.systemd = Systemd(runner, user=params["scope"] == "user")
         host.observer = Observer(host.systemd, host.clock, host._count_restarts)
-        _ledger.os = _actor.os = _FatefulFiles(fate)  # type: ignore[assignment]
+        _ledger.os = _actor.os = _FatefulFiles(fate)
     watched = host.watched(params, plain)
     request = _args.request(params, params["owner"] or "test", False)
     tools = _actor.Tools(host.systemd, host.ledger, host.clock, runner)

@@ -23,6 +23,7 @@ PORTS = {"api": 8080, "worker": 8081, "besu": 8545, "cloudflared": 20241, "cron"
 ELSEWHERE = {
     "besu_node",
     "besu_network_info",
+    "besu_reservation",
     "cloudflared_tunnel",
     "cloudflare_tunnel_connector",
     "cloudflare_tunnel_info",

@@ -170,7 +170,7 @@ def test_every_kind_starts_and_stops_as_its_table_says(host: Host) -> None:
         host.run("systemctl", "reset-failed")
         waited = [(FaultUnit(host, name), getattr(kind, phase)) for kind in kinds for name in kind.units]
         waited = [(unit, wanted) for unit, wanted in waited if phase == "start" or wanted]
-        for unit, _ in waited:
+        for unit, _unused in waited:
             unit.systemctl(phase, "--no-block", check=False)
         for unit, wanted in waited:
             if wanted:
@@ -203,7 +203,7 @@ def test_a_fault_unit_obeys_while_it_runs(host: Host, fault: FaultMaker) -> None
 def test_starts_fail_as_often_as_told(fault: FaultMaker) -> None:
     unit = fault("third-time")
     outcomes = []
-    for _ in range(3):
+    for _unused in range(3):
         unit.systemctl("start", check=False)
         outcomes.append(unit.show("ActiveState")["ActiveState"])
     assert outcomes == ["failed", "failed", "active"]

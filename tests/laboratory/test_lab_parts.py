@@ -68,7 +68,7 @@ def test_a_wrong_group_is_refused(words: str) -> None:
 @pytest.mark.parametrize(("count", "prefix"), [(1, 24), (244, 24), (245, 23), (500, 23), (501, 22), (1000, 22)])
 def test_subnets_do_not_overlap_and_hold_all_hosts(count: int, prefix: int) -> None:
     taken = [ipaddress.IPv4Network("198.18.0.0/24"), ipaddress.IPv4Network("198.18.2.7/32")]
-    for _ in range(5):
+    for _unused in range(5):
         subnet = network.choose(count, taken)
         assert subnet.prefixlen == prefix
         assert not any(subnet.overlaps(other) for other in taken)

@@ -16,8 +16,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._text import ne
 
 MARKUP = st.lists(st.sampled_from(list("{}%#<>/!\x1b[0m]\x07\n\u202e\u200b-a ")), max_size=60).map("".join)
 ANY_TEXT = st.one_of(st.text(alphabet=st.characters(), max_size=300), MARKUP)
-SECRET = st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!$%^*_+.~", min_size=8, max_size=40)
-KEYS = st.sampled_from(["token", "--token", "PASSWORD", "api_key", "api-key", "client_secret", "TunnelSecret", "passphrase"])
+SECRET = st.text(
+    alphabet="abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!$%^*_+.~", min_size=8, max_size=40
+)
+KEYS = st.sampled_from(
+    ["token", "--token", "PASSWORD", "api_key", "api-key", "client_secret", "TunnelSecret", "passphrase"]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.binary(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

@@ -18,7 +18,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observation im
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
-
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import (
     Unit,
     VirtualClock,

@@ -22,7 +22,8 @@ class ActionModule(ActionBase):
         wanted = self._task.args.get("diagnose", "never")
         if not self._task.async_val and wanted in ("never", "errors") and self._plain():
             services = {"services": self._task.args["services"]}
-            seen: dict[str, t.Any] = self._execute_module("chainops.lifecycle.service_glance", services, task_vars=task_vars)
+            glance = "chainops.lifecycle.service_glance"
+            seen: dict[str, t.Any] = self._execute_module(glance, services, task_vars=task_vars)
             rows = seen.get("services") or []
             if seen.get("failed") or wanted == "never" or not any(row["state"] in _TROUBLED for row in rows):
                 return {**result, **seen}

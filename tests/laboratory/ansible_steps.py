@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Host
@@ -50,7 +50,7 @@ becomes() {  # UNIT PROPERTY VALUE
 up() { fresh "$1"; systemctl start "$1"; }
 failed() { up "$1"; systemctl kill --signal=KILL "$1"; becomes "$1" ActiveState failed; }
 behave() { mkdir -p /etc/faultd; echo "$2" >"/etc/faultd/$1.json"; }  # UNIT SETTINGS
-starts() { grep -c ' start$' "/var/lib/faultd/$1.events" 2>/dev/null || :; }
+starts() { cat "/var/lib/faultd/$1.events" 2>/dev/null | grep -c ' start$' || :; }
 is() { systemctl show -P ActiveState "$1"; }
 """
 
@@ -71,12 +71,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Scenario:
+    """Steps in their order. ``once``: on one of the hosts only, as systemd has no part in what is tested."""
+
     name: str
-    steps: tuple[Step, ...] = field(default=())
+    steps: tuple[Step, ...]
+    once: bool = False
 
 
-def scenario(name: str, *steps: Step) -> Scenario:
-    return Scenario(name, steps)
+def scenario(name: str, *steps: Step, once: bool = False) -> Scenario:
+    return Scenario(name, steps, once)
 
 
 def sh(script: str, stdout: str | None = None) -> Step:
@@ -117,8 +120,13 @@ def equip(host: Host, kinds: t.Iterable[str]) -> None:
 
 
 def play(fleet: Fleet, scenarios: t.Sequence[Scenario], folder: Path) -> dict[tuple[str, str, int], Result]:
-    """Make all steps of all scenarios on every host in one play: (suite, scenario, step) -> result."""
-    tasks = [_task(s, number, step) for s in scenarios for number, step in enumerate(s.steps)]
+    """Make all steps of all scenarios in one play on the hosts: (suite, scenario, step) -> result."""
+    names = list(fleet.hosts)
+    tasks, expected = [], 0
+    for turn, s in enumerate(scenarios):
+        chosen = [names[turn % len(names)]] if s.once else names
+        tasks += [_task(s, number, step, chosen) for number, step in enumerate(s.steps)]
+        expected += len(s.steps) * len(chosen)
     book = [{"hosts": "all", "gather_facts": False, "strategy": "free", "tasks": tasks}]
     (folder / "play.yml").write_text(json.dumps(book))
     results = folder / "results"
@@ -138,17 +146,18 @@ def play(fleet: Fleet, scenarios: t.Sequence[Scenario], folder: Path) -> dict[tu
         row = json.loads(line)
         name, _hash, number = row["task"].rpartition(" #")
         found[fleet[row["host"]].suite, name, int(number)] = row["result"]
-    assert len(found) == len(tasks) * len(fleet.hosts), ended.stdout[-5000:] + ended.stderr
+    assert len(found) == expected, ended.stdout[-5000:] + ended.stderr
     return found
 
 
-def _task(of: Scenario, number: int, step: Step) -> dict[str, t.Any]:
+def _task(of: Scenario, number: int, step: Step, hosts: list[str]) -> dict[str, t.Any]:
     task = {
         "name": f"{of.name} #{number}",
         _MODULES[step.module]: dict(step.options),
         "register": f"step_{number}",
         "ignore_errors": True,
         "timeout": 60,
+        "when": f"inventory_hostname in {hosts}",
     }
     if step.module == "sh":
         task |= {_MODULES["sh"]: step.options["script"], "args": {"executable": "/bin/bash"}}
@@ -157,6 +166,17 @@ def _task(of: Scenario, number: int, step: Step) -> dict[str, t.Any]:
     if step.user:
         task |= {"become": True, "become_user": step.user}
     return task
+
+
+def faults_of(of: Scenario, results: t.Mapping[tuple[str, str, int], Result]) -> list[str]:
+    """What is not as the scenario has it, on each host where it was played."""
+    suites = sorted({suite for suite, name, _number in results if name == of.name})
+    return [
+        f"{suite}, step {number}: {what} ({results[suite, of.name, number].get('msg')})"
+        for suite in suites or ["nowhere"]
+        for number, step in enumerate(of.steps)
+        for what in differences(step, results[suite, of.name, number])
+    ]
 
 
 def differences(step: Step, result: Result) -> list[str]:

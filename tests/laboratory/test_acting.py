@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.chainops.lifecycle.tests.lab import Fleet
 
 from .acting_table import KINDS, SCENARIOS
-from .ansible_steps import Result, Scenario, differences, equip, play
+from .ansible_steps import Result, Scenario, equip, faults_of, play
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,6 @@ def results(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> dict[tupl
 
 
 @pytest.mark.parametrize("of", SCENARIOS, ids=lambda of: of.name)
-def test_acting(results: dict[tuple[str, str, int], Result], suite: str, of: Scenario) -> None:
-    wrong = [
-        f"step {number}: {what} ({results[suite, of.name, number].get('msg')})"
-        for number, step in enumerate(of.steps)
-        for what in differences(step, results[suite, of.name, number])
-    ]
+def test_acting(results: dict[tuple[str, str, int], Result], of: Scenario) -> None:
+    wrong = faults_of(of, results)
     assert not wrong, "\n".join(wrong)

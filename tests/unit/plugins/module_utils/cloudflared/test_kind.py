@@ -396,27 +396,3 @@ def test_progress(make):
     world = make()
     assert dict(world.kind.progress(world.see(), "running") or {})["connections"] == 4
     assert world.kind.progress(world.see(STOPPED), "running") is None
-
-
-def test_a_wrapper_is_looked_through(make):
-    world = make()
-    wrapper = world.proc / "5"
-    wrapper.mkdir()
-    (wrapper / "cmdline").write_bytes(b"/bin/sh\0-c\0cloudflared\0")
-    asked = []
-
-    class Manager:
-        def processes(self, group):
-            asked.append(group)
-            return (5, 7)
-
-    world.kind._environment = Environment("c", "c", world.clock, None, Manager(), lambda: t.cast(t.Any, world))
-    assert world.see({**UP, "MainPID": "5", "ControlGroup": "/x"}).details["pid"] == 7
-    assert asked == ["/x"]
-
-
-def test_further_connectors_are_told(make):
-    world = make()
-    (world.proc / "9").mkdir()
-    (world.proc / "9" / "comm").write_text("cloudflared\n")
-    assert world.see().details["other_connectors"] == [9]

@@ -67,7 +67,7 @@ def survey(api: a.TunnelApi, wanted: t.Sequence[str], hosts: t.Mapping[str, t.An
     known = {host: str(identity).lower() for host, identity in hosts.items() if identity}
     tunnels = [_named(api, name) for name in dict.fromkeys(wanted)] if wanted else api.tunnels()
     seen = [(tunnel, api.connectors(tunnel.id)) for tunnel in tunnels]
-    every = [connector for _tunnel, connectors in seen for connector in connectors]
+    every = [connector for row in seen for connector in row[1]]
     lost_hosts = a.lost(every, known)
     return {
         "tunnels": [_tunnel(tunnel, connectors, known) for tunnel, connectors in seen],

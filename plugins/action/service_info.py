@@ -8,7 +8,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-_TROUBLED = ("error", "restarting", "unknown")
+from ansible_collections.chainops.lifecycle.plugins.module_utils._machine import TROUBLED
 
 
 class ActionModule(ActionBase):
@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
             glance = "chainops.lifecycle.service_glance"
             seen: dict[str, t.Any] = self._execute_module(glance, services, task_vars=task_vars)
             rows = seen.get("services") or []
-            if seen.get("failed") or wanted == "never" or not any(row["state"] in _TROUBLED for row in rows):
+            if seen.get("failed") or wanted == "never" or not any(row["state"] in TROUBLED for row in rows):
                 return {**result, **seen}
         return {**result, **self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))}
 

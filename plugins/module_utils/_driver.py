@@ -20,28 +20,46 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import M
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome
 
-def drive(module: AnsibleModule, make_kind: MakeKind = plain) -> None:
-    """Run the engine as a module's options say, and end the module with the result."""
-    try:
-        host = FullHost(module.params["scope"])
-        watched = host.watched(module.params, make_kind)
-        request = _args.request(module.params, requester(), module.check_mode)
-        unknown = [state for state in request.expected_state if state not in watched.kind.machine.states]
+
+class Drive:
+    """One service and what is asked of it, as a module's options say. Raises LifecycleError naming the option."""
+
+    def __init__(self, params: t.Mapping[str, t.Any], make_kind: MakeKind, check_mode: bool) -> None:
+        self.host = FullHost(params["scope"])
+        self.watched = self.host.watched(params, make_kind)
+        self.request = _args.request(params, requester(), check_mode)
+        states = self.watched.kind.machine.states
+        unknown = [state for state in self.request.expected_state if state not in states]
         if unknown:
-            states = ", ".join(watched.kind.machine.states)
-            raise LifecycleError(f"expected_state: {unknown[0]!r} is not a state; there are {states}")
-        tools = Tools(host.systemd, host.ledger, host.clock, run_command)
-        engine = Engine(watched, request, host.observer, tools, lambda seen: host.diagnose(watched, seen))
-        outcome = engine.run()
-    except LifecycleError as exc:
-        module.fail_json(msg=exc.msg, **exc.details)
-    result = outcome.as_dict()
+            raise LifecycleError(f"expected_state: {unknown[0]!r} is not a state; there are {', '.join(states)}")
+        self.tools = Tools(self.host.systemd, self.host.ledger, self.host.clock, run_command)
+
+    def run(self) -> Outcome:
+        """Run the engine."""
+        observer, diagnose = self.host.observer, self.host.diagnose
+        return Engine(self.watched, self.request, observer, self.tools, lambda seen: diagnose(self.watched, seen)).run()
+
+
+def end(module: AnsibleModule, unit: str, outcome: Outcome, **more: t.Any) -> None:
+    """End the module with the outcome; ``more`` goes into the result beside it."""
+    result = {**outcome.as_dict(), **more}
     if not outcome.failed:
         module.exit_json(**result)
     # A dry run before the unit is there: what would refuse is said, and is no failure of the run.
     missing = outcome.after.facts is not None and outcome.after.facts.load == "not-found"
     if module.check_mode and missing:
-        module.warn(f"{watched.unit} does not exist on this host (yet): {outcome.msg}")
+        module.warn(f"{unit} does not exist on this host (yet): {outcome.msg}")
         module.exit_json(**result)
     module.fail_json(**result)
+
+
+def drive(module: AnsibleModule, make_kind: MakeKind = plain) -> None:
+    """Run the engine as a module's options say, and end the module with the result."""
+    try:
+        driven = Drive(module.params, make_kind, module.check_mode)
+        outcome = driven.run()
+    except LifecycleError as exc:
+        module.fail_json(msg=exc.msg, **exc.details)
+    end(module, driven.watched.unit, outcome)

@@ -18,8 +18,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observation im
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host
 
-TROUBLED = (m.ERROR, m.RESTARTING, m.UNKNOWN)
-
 
 class FullLook(Glance):
     """Everything that can be known of a service."""
@@ -37,6 +35,6 @@ class FullLook(Glance):
     ) -> dict[str, t.Any]:
         row = super()._row(host, watched, seen, params, options)
         wanted = options["diagnose"]
-        if isinstance(host, FullHost) and (wanted == "always" or (wanted == "errors" and seen.state in TROUBLED)):
+        if isinstance(host, FullHost) and (wanted == "always" or (wanted == "errors" and seen.state in m.TROUBLED)):
             row["diagnosis"] = host.diagnose(watched, seen).as_dict()
         return row

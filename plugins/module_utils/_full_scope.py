@@ -14,12 +14,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Diagnosis
 from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence import examine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import run_command
+from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import UNIT_FAILURE_RESULT
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import HealthCheck, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host
 
-# MESSAGE_ID of systemd (sd-messages.h): "Failed with result".
-_FAILURE_RESULT = "d9b373ed55a64feb8242e02dbe79a49c"
 _TROUBLED = (m.ERROR, m.RESTARTING)
 
 
@@ -52,6 +51,6 @@ class FullHost(Host):
         """Which run of a crash loop failed last: the one that runs right now has not failed yet."""
         since = self.clock.wall() - watched.limits.thrash_window
         for entry in reversed(self.journal.manager_records([watched.unit], since=since).entries):
-            if entry.message_id == _FAILURE_RESULT and entry.invocation_id:
+            if entry.message_id == UNIT_FAILURE_RESULT and entry.invocation_id:
                 return {"InvocationID": entry.invocation_id, "Result": entry.fields.get("UNIT_RESULT", "")}
         return {}

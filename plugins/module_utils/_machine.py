@@ -28,6 +28,9 @@ CONNECTING = "connecting"
 CONNECTED = "connected"
 RECONNECTING = "reconnecting"
 
+# In these there is something to diagnose.
+TROUBLED = (ERROR, RESTARTING, UNKNOWN)
+
 OPERATOR = "operator"
 SERVICE = "service"
 

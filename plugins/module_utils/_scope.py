@@ -31,8 +31,6 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Journal
     from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Ledger
 
-# MESSAGE_ID of systemd (sd-messages.h): "Scheduled restart job".
-_RESTART_SCHEDULED = "5eb03494b6584870a536b337290809b3"
 MakeKind = t.Callable[[Environment, t.Mapping[str, t.Any]], Kind]
 
 
@@ -76,10 +74,12 @@ class Host:
         raise LifecycleError("probes: not looked at here; use chainops.lifecycle.service_info")
 
     def _count_restarts(self, unit: str, window: float) -> int | None:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import UNIT_RESTART_SCHEDULED
+
         found = self.journal.manager_records([unit], since=self.clock.wall() - window)
         if not found.entries:
             return None  # nothing there, or nothing that may be read: the journal cannot tell
-        return sum(1 for entry in found.entries if entry.message_id == _RESTART_SCHEDULED)
+        return sum(1 for entry in found.entries if entry.message_id == UNIT_RESTART_SCHEDULED)
 
 
 def plain(_environment: Environment, _params: t.Mapping[str, t.Any]) -> Kind:

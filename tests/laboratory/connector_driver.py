@@ -40,7 +40,7 @@ def main() -> None:
             seen = host.observer.settled([watched])[0]
             result = {**seen.as_dict(), "diagnosis": host.diagnose(watched, seen).as_dict()}
         else:
-            outcome, handed = ConnectorRun(params, check).run()
+            outcome, handed = ConnectorRun(params, check).run_and_hand_over()
             result = {**outcome.as_dict(), "failed": outcome.failed, "handover": handed.as_dict() if handed else None}
     except LifecycleError as exc:
         result = {"failed": True, "msg": exc.msg, **exc.details}

@@ -10,57 +10,44 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
-from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor, Tools
+from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import handover as h
-from ansible_collections.chainops.lifecycle.plugins.module_utils._engine import Engine
-from ansible_collections.chainops.lifecycle.plugins.module_utils._full_scope import FullHost
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError, requester, run_command
+from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import Drive, end
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.cloudflared import make_cloudflared
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Watched
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome
 
 
-class ConnectorRun:
+class ConnectorRun(Drive):
     """One run of the module. Raises LifecycleError."""
 
     def __init__(self, params: t.Mapping[str, t.Any], check_mode: bool) -> None:
+        super().__init__(params, make_cloudflared, check_mode)
         self._params = params
-        self._host = FullHost(params["scope"])
-        self.watched: Watched = self._host.watched(params, make_cloudflared)
-        self._request: Request = _args.request(params, requester(), check_mode)
-        states = self.watched.kind.machine.states
-        unknown = [state for state in self._request.expected_state if state not in states]
-        if unknown:
-            raise LifecycleError(f"expected_state: {unknown[0]!r} is not a state; there are {', '.join(states)}")
 
-    def run(self) -> tuple[Outcome, h.Handover | None]:
+    def run_and_hand_over(self) -> tuple[Outcome, h.Handover | None]:
         """What the engine came to, and the restart that was handed over now or before."""
-        host, unit = self._host, self.watched.unit
-        tools = Tools(host.systemd, host.ledger, host.clock, run_command)
+        host, unit = self.host, self.watched.unit
         earlier = h.last(unit, host.ledger, host.clock) if host.has_records() else None
         if earlier is not None:
             # It may not have begun yet; a clock that was set back must not make this wait long.
             host.clock.sleep(min(earlier.at + h.DELAY + 1.0 - host.clock.wall(), h.DELAY + 1.0))
-        engine = Engine(
-            self.watched, self._request, host.observer, tools, lambda seen: host.diagnose(self.watched, seen)
-        )
-        outcome = engine.run()
-        if h.wanted(outcome, self._request) and self._params["own_tunnel_action"] == "hand_over":
-            return outcome, self._hand_over(outcome, tools)
+        outcome = self.run()
+        if h.wanted(outcome, self.request) and self._params["own_tunnel_action"] == "hand_over":
+            return outcome, self._hand_over(outcome)
         if earlier is None:
             return outcome, None
         found = h.outcome_of(earlier, outcome.after, host.clock)
-        if found.outcome != "pending" and earlier.outcome == "open" and not self._request.check_mode:
+        if found.outcome != "pending" and earlier.outcome == "open" and not self.request.check_mode:
             host.ledger.finish(unit, found.outcome)
         return outcome, found
 
-    def _hand_over(self, outcome: Outcome, tools: Tools) -> h.Handover | None:
-        unit, request = self.watched.unit, self._request
+    def _hand_over(self, outcome: Outcome) -> h.Handover | None:
+        unit, request, tools = self.watched.unit, self.request, self.tools
         refused = Actor(unit, request, tools).config_check()
         if refused is not None:
             outcome.blocked_by, outcome.msg = (refused,), f"{unit}: {refused.reason}"
@@ -87,17 +74,8 @@ class ConnectorRun:
 def drive_connector(module: AnsibleModule) -> None:
     """Run as a module's options say, and end the module with the result."""
     try:
-        run = ConnectorRun(module.params, module.check_mode)
-        outcome, handed = run.run()
+        driven = ConnectorRun(module.params, module.check_mode)
+        outcome, handed = driven.run_and_hand_over()
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)
-    result = outcome.as_dict()
-    result["handover"] = handed.as_dict() if handed is not None else None
-    if not outcome.failed:
-        module.exit_json(**result)
-    # A dry run before the unit is there: what would refuse is said, and is no failure of the run.
-    missing = outcome.after.facts is not None and outcome.after.facts.load == "not-found"
-    if module.check_mode and missing:
-        module.warn(f"{run.watched.unit} does not exist on this host (yet): {outcome.msg}")
-        module.exit_json(**result)
-    module.fail_json(**result)
+    end(module, driven.watched.unit, outcome, handover=handed.as_dict() if handed is not None else None)

@@ -33,8 +33,6 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
     from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry
 
-# MESSAGE_ID of systemd, sd-messages.h: "Scheduled restart job".
-_RESTART_SCHEDULED = "5eb03494b6584870a536b337290809b3"
 _RESTART_WINDOW = 600.0
 _LOG_EVERY = 3.0
 _JOURNAL_LAG = 5.0
@@ -151,9 +149,11 @@ class BesuKind(Kind):
         if facts is None or facts.restarts < 2 or (sample is not None and not self._unproved(observation)):
             return 0
         if self._restarts is None or self._restarts[0] != facts.restarts:
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import UNIT_RESTART_SCHEDULED
+
             since = self._environment.clock.wall() - _RESTART_WINDOW
             records = self._environment.open_journal().manager_records([self._environment.unit], since=since)
-            count = sum(1 for entry in records.entries if entry.message_id == _RESTART_SCHEDULED)
+            count = sum(1 for entry in records.entries if entry.message_id == UNIT_RESTART_SCHEDULED)
             self._restarts = (facts.restarts, min(count, facts.restarts))
         return self._restarts[1]
 

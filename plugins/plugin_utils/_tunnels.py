@@ -191,10 +191,10 @@ def tunnel_summary(
     last = {one["key"]: one for tunnel in after["tunnels"] for one in tunnel["connectors"]}
     ends = {tunnel["id"]: tunnel for tunnel in after["tunnels"]}
     for tunnel in plan["tunnels"]:
-        lines.append(_head(ends.get(tunnel["id"], tunnel)))
+        lines.append(_head(ends.get(tunnel["id"]) or {**tunnel, "healthy": 0, "edge_status": None}))
         for one in tunnel["connectors"]:
             key = one["key"]
-            word, said = _outcome(one, results.get(key), last.get(key, one))
+            word, said = _outcome(one, results.get(key), last.get(key) or _unseen(one, last))
             outcome.setdefault(word, []).append(key)
             lines.append(f"  {one['host']} {one['service']}: {word.upper()}{': ' + said if said else ''}")
             lines += [f"    next: {hint}" for hint in _hints(results.get(key))]
@@ -233,6 +233,8 @@ def _outcome(one: t.Mapping[str, t.Any], result: t.Any, last: t.Mapping[str, t.A
     if not isinstance(result, dict):
         if one["verdict"] != IN_NEED:
             return one["verdict"], "" if one["verdict"] == HEALTHY else _because(one)
+        if last["verdict"] == UNKNOWN:
+            return "unknown", _because(last)
         came = last["verdict"] == HEALTHY
         return ("came back", _held(last)) if came else ("not tried", _because(last))
     if result.get("unreachable"):
@@ -256,6 +258,12 @@ def _outcome(one: t.Mapping[str, t.Any], result: t.Any, last: t.Mapping[str, t.A
     if result.get("changed") or handover.get("outcome") == "verified":
         return "reconnected", f"{_held(last)}{spent}, connector {before or 'none'} -> {now or 'unknown'}"
     return "came back", f"by itself, {_held(last)}{spent}"
+
+
+def _unseen(one: t.Mapping[str, t.Any], last: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """A connector that was not observed at the end: what was seen of it before says nothing of now."""
+    why = last.get(f"{one['host']}/-", {}).get("why") or "was not observed at the end"
+    return {**one, "state": m.UNKNOWN, "verdict": UNKNOWN, "cause": "", "why": why, "connections": None}
 
 
 def _id(observation: t.Any) -> str:

@@ -208,3 +208,14 @@ def test_only_the_ghosts_of_replaced_connectors_are_for_removal():
     found = tunnel_summary(plan, {"a/cloudflared": result(7)}, tunnel_plan(fleet(a="running")), edge)
     assert found["ghosts"] == [{"tunnel_id": WEB, "connector_id": identity(1)}]
     assert tunnel_summary(plan, {}, plan, edge)["ghosts"] == []
+
+
+@pytest.mark.parametrize("done", [None, result(7)])
+def test_a_host_that_is_lost_at_the_end_is_unknown_whatever_was_seen_of_it_before(done):
+    plan = tunnel_plan(fleet(a="reconnecting", b="running"))
+    results = {} if done is None else {"a/cloudflared": done}
+    gone = {"a": {"unreachable": True, "msg": "no route"}, "b": fleet(a="x", b="running")["b"]}
+    found = tunnel_summary(plan, results, tunnel_plan(gone))
+    assert found["outcome"] == {"unknown": ["a/cloudflared"], "healthy": ["b/cloudflared"]}
+    assert found["failed"] == ["a/cloudflared"]
+    assert any("no route" in line for line in found["lines"])

@@ -142,14 +142,6 @@ def test_ansible_reaches_every_host(fleet: Fleet) -> None:
     assert done.stdout.count("SUCCESS") == len(fleet.hosts)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-def test_pytest_ansible_reaches_every_host(fleet: Fleet, request: pytest.FixtureRequest) -> None:
-    pytest.importorskip("pytest_ansible", reason="pytest-ansible is not installed here")
-    hosts = request.getfixturevalue("ansible_adhoc")(inventory=str(fleet.inventory), host_pattern="all")
-    answers = hosts.all.ping()
-    assert {name: answer["ping"] for name, answer in answers.contacted.items()} == dict.fromkeys(fleet.hosts, "pong")
-
-
 # -- fault units -----------------------------------------------------------------------------------
 
 

@@ -9,10 +9,10 @@ import json
 import typing as t
 from pathlib import Path
 
-from ansible_collections.chainops.lifecycle.tests.edge.client import EdgeProcess
-from ansible_collections.chainops.lifecycle.tests.edge.connector import TunnelIdentity, install_connector
 from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Host, until
 
+from ..edge.client import EdgeProcess
+from ..edge.connector import TunnelIdentity, install_connector
 from .shipping import REMOTE, ship
 
 PORTS = tuple(range(7844, 7851))

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.chainops.lifecycle.tests.edge.client import EdgeProcess
-from ansible_collections.chainops.lifecycle.tests.edge.connector import ACCOUNT, LocalConnector, TunnelIdentity
+from ..edge.client import EdgeProcess
+from ..edge.connector import ACCOUNT, LocalConnector, TunnelIdentity
 
 READ, WRITE = "CANARY_read_0123456789", "CANARY_write_0123456789"
 TOKENS = {READ: {"account": ACCOUNT}, WRITE: {"account": ACCOUNT, "write": True}}

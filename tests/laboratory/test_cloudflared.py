@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.edge.connector import TunnelIdentity, install_connector
 from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Group, Host
 
+from ..edge.connector import TunnelIdentity, install_connector
 from .conftest import chosen_suites
 from .connectors import CANARY, DRIVER, Connectors, Result, new_edge
 from .shipping import REMOTE

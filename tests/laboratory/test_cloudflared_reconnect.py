@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.edge.connector import TunnelIdentity, make_token
 from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Group, Host, until
 
+from ..edge.connector import TunnelIdentity, make_token
 from .conftest import chosen_suites
 from .connectors import CANARY, DRIVER, Connectors, Result, brief, new_edge
 from .shipping import REMOTE

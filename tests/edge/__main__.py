@@ -19,6 +19,7 @@ from .assembly import running
 from .behaviour import ScriptError
 from .cloudflared_binary import BinaryError, cloudflared
 from .control import parse_address
+from .edge import Address
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,6 +37,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _addresses(hosts: str, ports: str) -> list[Address]:
+    """All pairs. ScriptError for what is no port."""
+    for port in ports.split(","):
+        if not port.isdigit() or int(port) > 65535:
+            raise ScriptError(f"--port: {port!r} is no port; give numbers from 0 to 65535, separated by commas")
+    return [(host, int(port)) for host, port in itertools.product(hosts.split(","), ports.split(","))]
+
+
 def _watch_input(over: asyncio.Event) -> None:
     def readable() -> None:
         if not os.read(sys.stdin.fileno(), 1024):
@@ -46,15 +55,13 @@ def _watch_input(over: asyncio.Event) -> None:
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    addresses = [
-        (host, int(port)) for host, port in itertools.product(options.listen.split(","), options.port.split(","))
-    ]
+    addresses = _addresses(options.listen, options.port)
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     if options.until_eof:
         _watch_input(over)
-    api = parse_address(options.api)
+    api = parse_address(options.api, "--api")
     async with running(addresses, api, options.ca_dir, diary=options.event_log, location=options.location) as up:
         print(json.dumps(up.as_dict()), flush=True)
         await over.wait()

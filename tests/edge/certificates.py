@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 NAMES = ("h2.cftunnel.com", "quic.cftunnel.com", "probe.cftunnel.com")
 _VALID = datetime.timedelta(days=30)
+_SPARE = datetime.timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,22 @@ def _usage(*, certificates: bool) -> x509.KeyUsage:
     )
 
 
+def _lasts(path: Path) -> bool:
+    """Whether a certificate is there and still good for some time."""
+    if not path.exists():
+        return False
+    end = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    return end - datetime.datetime.now(datetime.UTC) > _SPARE
+
+
 def make(folder: Path, prefix: str = "") -> Certificates:
     """Make a CA and a server certificate (P-256, the curve that every connector offers) in ``folder``.
 
-    What is there already is kept, so that an edge that starts again is trusted by the same hosts.
+    What is there already is kept while it lasts, so that an edge that starts again is trusted by the same hosts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = Certificates(*(folder / f"{prefix}{name}.pem" for name in ("ca", "server", "server-key")))
-    if all(path.exists() for path in (found.ca, found.server, found.key)):
+    if found.key.exists() and _lasts(found.server) and _lasts(found.ca):
         return found
     ca_name = f"{prefix}edge of the laboratory"
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

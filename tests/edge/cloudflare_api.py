@@ -51,9 +51,18 @@ class Fault:
         if data.get("kind") not in _FAULTS:
             raise ScriptError(f"api fault: no kind {data.get('kind')!r}; there are {', '.join(sorted(_FAULTS))}")
         try:
-            return cls(**data)
+            fault = cls(**data)
         except TypeError as exc:
             raise ScriptError(f"api fault: {exc}") from exc
+        if type(fault.count) is not int or fault.count < 0:
+            raise ScriptError(f"api fault: count is {fault.count!r}; give a number from 0 up")
+        if type(fault.status) is not int or not 200 <= fault.status <= 599:
+            raise ScriptError(f"api fault: status is {fault.status!r}; give a number from 200 to 599")
+        if fault.retry_after is not None and type(fault.retry_after) not in (int, float):
+            raise ScriptError(f"api fault: retry_after is {fault.retry_after!r}; give seconds, or null for no header")
+        if not isinstance(fault.path, str):
+            raise ScriptError(f"api fault: path is {fault.path!r}; give a part of the path")
+        return fault
 
     def answer(self) -> Response:
         match self.kind:

@@ -27,11 +27,11 @@ _Action = Callable[[Request], Awaitable[Any]]
 _REQUEST_SECONDS = 15.0
 
 
-def parse_address(text: str) -> Address:
-    """IP:PORT. ScriptError where it is none."""
+def parse_address(text: str, option: str) -> Address:
+    """IP:PORT. ScriptError, which names the option, where it is none."""
     host, _unused, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
-        raise ScriptError(f"address: {text!r} is not IP:PORT")
+        raise ScriptError(f"{option}: {text!r} is not IP:PORT")
     return host, int(port)
 
 
@@ -69,7 +69,7 @@ class Control:
             return Response(200, await action(request))
         except (BadRequest, ScriptError) as exc:
             return Response(400, {"error": str(exc)})
-        except (TypeError, ValueError, KeyError) as exc:
+        except (AttributeError, TypeError, ValueError, KeyError) as exc:
             return Response(400, {"error": f"not understood: {exc!r}"})
         except (StreamLost, TimeoutError) as exc:
             return Response(502, {"error": str(exc) or "no answer through the tunnel in time"})
@@ -127,6 +127,8 @@ class Control:
         data = request.json()
         if data.get("config_src", "cloudflare") not in ("cloudflare", "local"):
             raise ScriptError(f"config_src is {data['config_src']!r}; there are cloudflare, local")
+        if not isinstance(data.get("config", {}), dict):
+            raise ScriptError(f'config is {data["config"]!r}; give an object such as {{"ingress": [...]}}')
         tunnel = self._edge.registry.tunnels.get(tunnel_id)
         if tunnel is None:
             tunnel = Tunnel(tunnel_id, data.get("name", f"tunnel-{tunnel_id[:8]}"), data.get("account", "0" * 32))
@@ -183,7 +185,7 @@ class Control:
 
     async def _forward(self, request: Request) -> dict[str, Any]:
         data = request.json()
-        listen = parse_address(data.get("listen", "127.0.0.1:0"))
+        listen = parse_address(data.get("listen", "127.0.0.1:0"), "listen")
         try:
             made = await self._forwards.add(str(data["tunnel"]).lower(), data["target"], listen, data.get("connector"))
         except OSError as exc:

@@ -58,7 +58,9 @@ class Response:
     def encode(self) -> bytes:
         body = json.dumps(self.data).encode() if self.raw is None else self.raw
         kind = "application/json" if self.raw is None else "text/html"
-        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}", f"content-type: {kind}"]
+        # Cloudflare has codes of its own, such as 530, that no standard names.
+        phrase = HTTPStatus(self.status).phrase if self.status in set(HTTPStatus) else "Unnamed"
+        lines = [f"HTTP/1.1 {self.status} {phrase}", f"content-type: {kind}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
 

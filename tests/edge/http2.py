@@ -144,7 +144,10 @@ class Link:
         number = self._h2.get_next_available_stream_id()
         stream = Stream(self, number)
         pseudo = [(":method", method), (":scheme", "https"), (":authority", authority), (":path", path)]
-        self._h2.send_headers(number, pseudo + headers, end_stream=end)
+        try:
+            self._h2.send_headers(number, pseudo + headers, end_stream=end)
+        except h2.exceptions.ProtocolError as exc:
+            raise StreamLost(f"no stream can be opened: {exc}") from exc
         self._streams[number] = stream
         self._flush()
         return stream
@@ -158,6 +161,9 @@ class Link:
         rest = memoryview(data)
         try:
             while rest:
+                if stream.done.is_set():
+                    self._abandon(stream)
+                    raise StreamLost(stream.lost or "answered before all was taken")
                 window = min(
                     self._h2.local_flow_control_window(stream.number), self._h2.max_outbound_frame_size, _CHUNK
                 )
@@ -174,6 +180,14 @@ class Link:
                 self._flush()
         except (h2.exceptions.ProtocolError, ConnectionError) as exc:
             raise StreamLost(stream.lost or str(exc) or type(exc).__name__) from exc
+
+    def _abandon(self, stream: Stream) -> None:
+        """End our side of a stream that the connector has ended."""
+        try:
+            self._h2.reset_stream(stream.number)
+        except h2.exceptions.ProtocolError:
+            return  # the connector has reset it, or the connection is over
+        self._flush()
 
     def acknowledge(self, stream: Stream, credit: int) -> None:
         """Let the connector send ``credit`` more bytes: a reader that is slow slows the sender down."""
@@ -229,6 +243,8 @@ class Link:
         elif isinstance(event, h2.events.StreamEnded):
             self._streams.pop(stream.number)
             stream.on_end()
+            self._room.set()
         elif isinstance(event, h2.events.StreamReset):
             self._streams.pop(stream.number)
             stream.on_end(f"reset by the connector ({event.error_code})")
+            self._room.set()

@@ -71,14 +71,17 @@ class Session:
             await self.link.ignore()
             return
         self.link.start()
-        async with asyncio.TaskGroup() as tasks:
-            talk = tasks.create_task(self._talk(behaviour, tasks))
-            reason = await self.link.run()
-            talk.cancel()
-        if self._silence is not None:
-            self._silence.cancel()
-        if self.connection is not None:
-            self._registry.lose(self.connection, self._why_lost or reason)
+        reason = "the edge failed"
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                talk = tasks.create_task(self._talk(behaviour, tasks))
+                reason = await self.link.run()
+                talk.cancel()
+        finally:
+            if self._silence is not None:
+                self._silence.cancel()
+            if self.connection is not None:
+                self._registry.lose(self.connection, self._why_lost or reason)
 
     async def _talk(self, behaviour: Behaviour, tasks: asyncio.TaskGroup) -> None:
         if behaviour.mode is Mode.NO_CONTROL_STREAM:

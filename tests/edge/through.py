@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 import itertools
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ _CHUNK = 65536
 _TCP_SOURCE = "cf-cloudflared-proxy-src"
 _ORIGIN_HEADERS = "cf-cloudflared-response-headers"
 # A connection's own matters, which HTTP/2 has no place for.
-_NOT_SENT = {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+_NOT_SENT = {"connection", "host", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"}
+_NAME, _VALUE = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+"), re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ def origin_headers(headers: Headers) -> dict[str, str]:
     return found
 
 
+def _to_send(headers: Mapping[str, str]) -> Headers:
+    """ScriptError for what is no header: once the HTTP/2 library has refused one, the whole connection is spoilt."""
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name.lower()) or not isinstance(value, str) or not _VALUE.fullmatch(value):
+            raise ScriptError(f"headers: {name!r}: {value!r} is no header")
+    return [(name.lower(), value.strip()) for name, value in headers.items() if name.lower() not in _NOT_SENT]
+
+
 async def request(
     session: Session,
     *,
@@ -80,11 +90,12 @@ async def request(
     """A request through one connection. StreamLost where the connection ends first."""
     began = time.monotonic()
     await asyncio.sleep(session.behaviour.delay)
-    sent = [(name.lower(), value) for name, value in (headers or {}).items() if name.lower() not in _NOT_SENT]
-    stream = session.link.open(sent, method=method, path=path, authority=host, end=not body)
+    stream = session.link.open(_to_send(headers or {}), method=method, path=path, authority=host, end=not body)
     try:
         if body:
-            await stream.send(body, end=True)
+            # An origin may answer without taking the whole body. Where there is no answer either, head() says so.
+            with contextlib.suppress(StreamLost):
+                await stream.send(body, end=True)
         status, answered = await stream.head()
         content = await stream.read_all(_BODY_LIMIT)
         return Answer(

@@ -56,6 +56,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         service("fault-java", refused("edge", "error", why="killed", **{"from": "error"}), recovery="never"),
         service("fault-java", refused("edge", "error"), recovery="never", state="restarted"),
         sh("starts fault-java", "1"),
+        once=True,
     ),
     scenario(
         "recovery restart",
@@ -104,6 +105,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         sh("failed fault-java"),
         service("fault-java", done("stopped", did=["systemctl reset-failed"]), state="stopped"),
         service("fault-java", same("stopped"), state="stopped"),
+        once=True,
     ),
     scenario(
         "stopped, from starting",
@@ -138,6 +140,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "restarted: a forking daemon",
         sh("up fault-forking"),
         service("fault-forking", done("running", invocation="new"), state="restarted"),
+        once=True,
     ),
     scenario(
         "reset",
@@ -152,6 +155,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         sh("fresh fault-bad-start"),
         service("fault-bad-start", {"failed": True, "changed": True, "state": "error", "says": "was started, and is"}),
         sh("starts fault-bad-start", "1"),
+        once=True,
     ),
     scenario(
         "a start that exceeds systemd's limit",
@@ -229,6 +233,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         service("fault-bad-start", refused("attempts", "error"), recovery="reset_start",
                 accept_causes=["unknown", "exit_status"], max_attempts=2),
         sh("starts fault-bad-start", "3"),
+        once=True,
     ),
     scenario(
         "check mode",
@@ -244,5 +249,6 @@ SCENARIOS: tuple[Scenario, ...] = (
         service("fault-java", planned("reset"), check=True, state="reset"),
         service("fault-java", {"failed": True, "guard": "edge"}, check=True, recovery="never"),
         sh("is fault-java; starts fault-java", "failed\n1"),
+        once=True,
     ),
 )  # fmt: skip

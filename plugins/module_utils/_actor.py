@@ -21,13 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence impor
     written_paths,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, Completed, LifecycleError, Runner
-from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import (
-    Attempt,
-    Budget,
-    Ledger,
-    budget,
-    settled_attempts,
-)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt, Budget, Ledger
 from ansible_collections.chainops.lifecycle.plugins.module_utils._mended import mended
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
@@ -69,14 +63,15 @@ class Actor:
 
     def budget(self, observation: Observation) -> Budget:
         """The attempts that count now. Good running clears them."""
-        request, clock = self._request, self._tools.clock
-        return budget(
-            settled_attempts(self._tools.ledger.attempts(self._unit)),
-            wall=clock.wall(),
+        request, facts = self._request, observation.facts
+        return self._tools.ledger.budget(
+            self._unit,
+            facts.moment("ActiveEnter") if facts else 0.0,
+            facts.moment("ActiveExit") if facts else 0.0,
             allowed=request.max_attempts,
             window=request.attempt_window,
             backoff=request.attempt_backoff,
-            good_since=_good_since(observation, request.good_running, clock),
+            good_running=request.good_running,
         )
 
     def situation(
@@ -253,18 +248,6 @@ def _conflict(job_type: str, step: m.Step, may_cancel_start: bool) -> str:
         return ""
     same = {"start": ("start", "restart"), "restart": ("restart",), "stop": ("stop",), "reset": ()}
     return "" if job_type in same.get(step.action, ()) else job_type
-
-
-def _good_since(observation: Observation, good_running: float, clock: Clock) -> float | None:
-    """Until when it has run well (epoch seconds): attempts before that are forgotten."""
-    facts = observation.facts
-    entered = facts.moment("ActiveEnter") if facts else 0.0
-    if facts is None or not entered:
-        return None
-    now = clock.monotonic()
-    left = facts.moment("ActiveExit")
-    ended = left if left > entered else now
-    return clock.wall() - (now - entered) + good_running if ended - entered >= good_running else None
 
 
 def _said(done: Completed) -> str:

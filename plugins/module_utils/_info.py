@@ -63,20 +63,20 @@ class Glance:
         allowed, window = params["max_attempts"], params["attempt_window"]
         row["attempts"] = {"used": 0, "allowed": allowed, "window": window, "next_in": 0.0}
         if host.has_records():
-            row.update(_records(host, watched, params))
+            row.update(_records(host, watched, seen, params))
         return row
 
 
-def _records(host: Host, watched: Watched, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _records(host: Host, watched: Watched, seen: Observation, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """What is kept on the host about the service."""
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import budget
-
-    hold = host.ledger.hold(watched.unit)
-    spent = budget(
-        host.ledger.attempts(watched.unit),
-        wall=host.clock.wall(),
+    hold, facts = host.ledger.hold(watched.unit), seen.facts
+    spent = host.ledger.budget(
+        watched.unit,
+        facts.moment("ActiveEnter") if facts else 0.0,
+        facts.moment("ActiveExit") if facts else 0.0,
         allowed=params["max_attempts"],
         window=params["attempt_window"],
         backoff=params["attempt_backoff"],
+        good_running=params["good_running"],
     )
     return {"hold": hold.as_dict() if hold else None, "attempts": spent.as_dict()}

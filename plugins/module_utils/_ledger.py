@@ -131,6 +131,33 @@ class Ledger:
         run_dir = f"/run/user/{os.getuid()}/chainops-lifecycle" if user else "/run/chainops-lifecycle"
         return cls(clock, state_dir(user), run_dir)
 
+    def budget(
+        self,
+        unit: str,
+        entered: float,
+        left: float,
+        *,
+        allowed: int,
+        window: float,
+        backoff: float,
+        good_running: float,
+    ) -> Budget:
+        """The attempts of ``unit`` that count now, after it became active and ceased to be (CLOCK_MONOTONIC, 0: never).
+
+        Those before it had run well for ``good_running`` seconds are forgotten.
+        """
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        ended = left if left > entered else now
+        well = entered > 0 and ended - entered >= good_running
+        return budget(
+            settled_attempts(self.attempts(unit)),
+            wall=wall,
+            allowed=allowed,
+            window=window,
+            backoff=backoff,
+            good_since=wall - (now - entered) + good_running if well else None,
+        )
+
     def attempts(self, unit: str) -> tuple[Attempt, ...]:
         return tuple(Attempt(**row) for row in self._read("attempts", unit, []))
 

@@ -279,6 +279,8 @@ def _running(facts: UnitFacts, context: Context) -> _Verdict | None:
     if facts.sub == "exited":
         if facts.text("Type") == "oneshot":
             return _Verdict(m.RUNNING, ("oneshot with RemainAfterExit: done, and kept active",), None, since)
+        if facts.load != "loaded":  # systemd has forgotten the unit's Type with its file
+            return _Verdict(m.RUNNING, (f"done, and kept active; LoadState={facts.load}",), None, since)
         return _Verdict(m.ERROR, ("its process has ended, only RemainAfterExit keeps it active",), "exited", since)
     if facts.text("FreezerState") in ("frozen", "freezing"):
         return _Verdict(m.ERROR, ("the unit is frozen (systemctl freeze)",), "frozen", since)

@@ -97,7 +97,9 @@ class Observer:
     def _one(self, watched: Watched, facts: UnitFacts, jobs: t.Mapping[str, str]) -> Observation:
         now = self._clock.monotonic()
         health = _NO_HEALTH
-        if watched.health is not None and facts.active in _UP and facts.sub != "exited":
+        process = process_state(facts.main_pid)
+        # What is stopped by a signal answers no probe: it would cost the whole time-out to learn nothing.
+        if watched.health is not None and facts.active in _UP and facts.sub != "exited" and process != "T":
             health = watched.health.check(facts.moment("ActiveEnter"))
         recent = None
         if facts.restarts >= watched.limits.thrash_restarts:
@@ -107,7 +109,7 @@ class Observer:
         context = Context(
             now=now,
             wall=self._clock.wall(),
-            process_state=process_state(facts.main_pid),
+            process_state=process,
             job_type=jobs.get(facts.text("Id") or watched.unit, ""),
             recent_restarts=recent,
             health=health,

@@ -84,6 +84,7 @@ TABLE = [
       "ActiveEnterTimestampMonotonic": 60}, "error", "stop_killed"),
     ({"ActiveState": "active", "SubState": "exited", "Type": "oneshot"}, "running", None),
     ({"ActiveState": "active", "SubState": "exited", "Type": "simple"}, "error", "exited"),
+    ({"LoadState": "masked", "ActiveState": "active", "SubState": "exited", "Type": "simple"}, "running", None),
     ({"FreezerState": "frozen", **UP}, "error", "frozen"),
     # conditions count only where they were tested: an unloaded unit shows "no" as well
     ({"ConditionResult": "no", "ConditionTimestampMonotonic": 0}, "stopped", None),

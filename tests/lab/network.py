@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import subprocess
 import typing as t
 from pathlib import Path
@@ -19,6 +20,7 @@ BRIDGE_PREFIX = "clab"
 MAX_HOSTS = 1000  # a Linux bridge has 1023 ports
 _FIRST = 10  # the controller has the first address; a few stay free for tests
 _ALIAS = "chainops-lab "
+_HOST_INTERFACE = re.compile(rf"vb-{BRIDGE_PREFIX}([0-9]+)-")
 
 
 def ip(*words: str) -> None:
@@ -33,8 +35,13 @@ def _ip_json(*words: str) -> list[dict[str, t.Any]]:
 
 
 def taken() -> list[ipaddress.IPv4Network]:
-    """Every network that this machine has a route or an address in, except the default route."""
-    found = []
+    """Every network that this machine has a route or an address in, except the default route; and those of hosts.
+
+    A host's interface outlives its host and its bridge for as long as any
+    process is in the host's network namespace.
+    """
+    names = (_HOST_INTERFACE.match(path.name) for path in Path("/sys/class/net").iterdir())
+    found = [ipaddress.IPv4Network((int(RANGE.network_address) + 256 * int(name[1]), 24)) for name in names if name]
     for route in _ip_json("-4", "route", "show", "table", "all"):
         if route["dst"] != "default":
             found.append(ipaddress.IPv4Network(route["dst"], strict=False))

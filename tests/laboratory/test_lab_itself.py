@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from ansible_collections.chainops.lifecycle.tests.lab import (
     LabError,
     cgroup,
     cleanup,
+    network,
     record,
     settings,
     until,
@@ -312,3 +314,11 @@ def test_boot_times_are_told(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -
     with capsys.disabled():
         print(f"\nboot seconds {json.dumps(report)}, one command {1000 * (time.monotonic() - started):.0f} ms")
     assert all(seconds > 0 for seconds in report.values())
+
+
+def test_a_network_whose_host_is_not_quite_gone_is_not_taken_again() -> None:
+    network.ip("link", "add", "name", "vb-clab511-0", "type", "dummy")
+    try:
+        assert ipaddress.IPv4Network("198.19.255.0/24") in network.taken()
+    finally:
+        network.ip("link", "delete", "dev", "vb-clab511-0")

@@ -8,6 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
@@ -75,9 +76,10 @@ def check_numbers(params: t.Mapping[str, t.Any], where: str = "") -> None:
         value = params.get(option)
         if value is not None and value < 1:
             raise LifecycleError(f"{where}{option}: {value} is less than 1; give 1 or more")
-    interval = params.get("wait_interval")
-    if interval is not None and not interval > 0:
-        raise LifecycleError(f"{where}wait_interval: {interval} is not above 0; give seconds, such as 1")
+    for option in ("wait_interval", "progress_interval"):
+        interval = params.get(option)
+        if interval is not None and not interval > 0:
+            raise LifecycleError(f"{where}{option}: {interval} is not above 0; give seconds, such as 1")
 
 
 def limits(params: t.Mapping[str, t.Any]) -> Limits:
@@ -115,4 +117,6 @@ def request(params: t.Mapping[str, t.Any], owner: str, check_mode: bool) -> Requ
         diagnose=params["diagnose"],
         check_mode=check_mode,
         owner=params["owner"] or owner,
+        wait_id=params.get("wait_id"),
+        slice_length=params["progress_interval"] if params.get("wait_id") else math.inf,
     )

@@ -21,6 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observation im
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._trace import Trace
+from ansible_collections.chainops.lifecycle.plugins.module_utils._wait import Wait
 
 # Types whose readiness systemd does not know: active means that the process was forked, or executed.
 _UNREADY_TYPES = ("simple", "exec", "idle")
@@ -47,6 +48,10 @@ class _End(Exception):
         self.blocks = tuple(blocks)
 
 
+class _SliceOver(Exception):
+    """The run is over, and another one goes on with the wait."""
+
+
 class Engine:
     """Drives one service towards one target."""
 
@@ -62,15 +67,19 @@ class Engine:
         self._diagnose = diagnose
         self._actor = Actor(watched.unit, request, tools)
         self._clock = tools.clock
-        self._started = self._waiting_since = self._clock.monotonic()
-        self._trace = Trace(self._machine, self._clock)
-        self._renewed = False
-        self._acts = 0
+        self._started = self._clock.monotonic()
+        self._wait = Wait(watched.unit, request, tools.ledger, watched.kind, self._started)
+        last = self._wait.last
+        self._trace = Trace(self._machine, self._clock, self._wait.transitions, last[1] if last else None)
+        self._acts = self._wait.acts
         self._forced = False
         self._ended = ""
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
         self._before = self._last = observer.settled([watched])[0]
+        self._renewed = self._wait.renewed(_invocation(self._before))
+        if last:
+            self._trace.seen(last[0], self._before.state)
 
     def run(self) -> Outcome:
         """Reach the target, or say why not. Errors become a failed outcome, with all that was seen."""
@@ -80,6 +89,10 @@ class Engine:
             return self._failure(exc.msg)
         except _End as end:
             return self._failure(end.msg, end.blocks)
+        except _SliceOver:
+            outcome = self._outcome()
+            outcome.waiting = True
+            return outcome
         return self._outcome()
 
     def _begin(self) -> None:
@@ -106,6 +119,9 @@ class Engine:
         except (LifecycleError, _End):
             if self._renewed:
                 self._settle_attempts("failed")
+            raise
+        except _SliceOver:
+            self._keep()
             raise
         finally:
             lock.release()
@@ -172,11 +188,14 @@ class Engine:
             raise _End(f"{self._watched.unit} is {observation.state}; not done: {blocks[0].reason}", blocks)
         wait = self._actor.budget(observation).wait or 0.0
         if wait > 0 and step.action != "stop" and self._request.target not in (m.STOPPED, "reset"):
-            self._clock.sleep(wait)
+            self._clock.sleep(min(wait, max(self._wait.ends - self._clock.monotonic(), 0.0)))
             return  # a look at what has become of it, and the guards again
         if step.action == "start" and self._request.force_stop:
             self._actor.kill_leftovers(observation)
         began = self._clock.monotonic()
+        if step.action in ("start", "restart"):
+            self._wait.starts(_invocation(observation))
+            self._keep()
         try:
             asked = self._actor.act(step, observation, observation.cause)
         except Refused as refused:
@@ -185,8 +204,12 @@ class Engine:
         self._renewed = self._renewed or step.action in ("start", "restart")
         if self._request.target == m.STOPPED and step.action == "stop" and observation.facts is not None:
             self._ended = observation.facts.invocation
-        self._waiting_since = began
+        self._wait.since = began
         self._trace.acted(step, "systemctl " + ", ".join(asked), began)
+        self._keep()
+
+    def _keep(self) -> None:
+        self._wait.keep(self._last.state, self._acts, self._trace)
 
     def _objections(self, step: m.Step, observation: Observation) -> tuple[g.Block, ...]:
         situation = self._actor.situation(
@@ -246,8 +269,8 @@ class Engine:
     def _prove(self, observation: Observation) -> None:
         """The state is not enough: a start has to be a new one, a stop a whole one."""
         unit = self._watched.unit
-        if self._renewed and observation.base_state == m.RUNNING and observation.facts and self._before.facts:
-            if observation.facts.invocation == self._before.facts.invocation:
+        if self._renewed and observation.base_state == m.RUNNING and observation.facts:
+            if not self._wait.renewed(observation.facts.invocation):
                 raise _End(f"{unit} is {observation.state}, yet in the same invocation as before: it was not started")
         why = self._kind.proof(self._before, observation, self._request.target) if self._acts else None
         if why:
@@ -280,14 +303,16 @@ class Engine:
         if self._acts >= _ACTION_LIMIT:
             raise _End(f"{unit} keeps no state: after {self._acts} actions it is {seen}")
         if self._left() <= 0:
-            waited = self._clock.monotonic() - self._started
+            waited = self._clock.monotonic() - self._wait.began
             raise _End(f"waited {waited:.1f} s for {unit} to be {self._request.target}; last seen {seen}")
+        if self._clock.monotonic() >= self._wait.ends:
+            raise _SliceOver
 
     def _left(self) -> float:
         return self._started + self._request.wait_timeout - self._clock.monotonic()
 
     def _pause(self, observation: Observation, towards_soak: bool = False) -> None:
-        waited = self._clock.monotonic() - self._waiting_since
+        waited = self._clock.monotonic() - self._wait.since
         pace = self._kind.poll_interval(observation, waited)
         if pace is None:
             quick = min(max(waited * 0.02, _FIRST_POLL), _LAST_QUICK_POLL)
@@ -343,6 +368,10 @@ class Engine:
             diagnosis=self._diagnosis,
             progress=self._kind.progress(self._last, self._request.target),
         )
+
+
+def _invocation(observation: Observation) -> str:
+    return observation.facts.invocation if observation.facts else ""
 
 
 def _job(observation: Observation) -> bool:

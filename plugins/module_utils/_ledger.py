@@ -196,6 +196,22 @@ class Ledger:
     def clear_hold(self, scope: str) -> None:
         self._remove("holds", scope)
 
+    def waited(self, unit: str, wait_id: str) -> dict[str, t.Any]:
+        """What earlier runs of one wait left for the next; nothing after a reboot."""
+        found = self._load(self._wait_path(unit), {})
+        return dict(found["left"]) if found.get("id") == wait_id else {}
+
+    def keep_waited(self, unit: str, wait_id: str, left: t.Mapping[str, t.Any]) -> None:
+        """Leave something for the next run of a wait."""
+        path = self._wait_path(unit)
+        try:
+            _replace(path, json.dumps({"id": wait_id, "left": left}))
+        except OSError as exc:
+            raise LifecycleError(f"cannot write {path}: {exc.strerror}; nothing was done without a record") from exc
+
+    def _wait_path(self, unit: str) -> str:
+        return os.path.join(self._run_dir, f"{unit}.wait.json")
+
     def lock(self, unit: str, owner: str) -> Lock:
         return Lock(self._clock, os.path.join(self._run_dir, f"{unit}.lock"), owner)
 
@@ -203,7 +219,9 @@ class Ledger:
         return os.path.join(self._state_dir, kind, f"{unit}.json")
 
     def _read(self, kind: str, unit: str, default: t.Any) -> t.Any:
-        path = self._path(kind, unit)
+        return self._load(self._path(kind, unit), default)
+
+    def _load(self, path: str, default: t.Any) -> t.Any:
         try:
             with open(path, encoding="utf-8") as stream:
                 return json.load(stream)

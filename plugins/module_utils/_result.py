@@ -8,6 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import math
 import typing as t
 from dataclasses import dataclass, field
 
@@ -18,7 +19,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observation im
 
 @dataclass(frozen=True)
 class Request:
-    """What the caller wants. Times in seconds; ``stable_for`` None: by the type of the unit."""
+    """What the caller wants. Times in seconds; ``stable_for`` None: by the type of the unit.
+
+    ``wait_id``: the wait of which this run is one slice; it ends after ``slice_length``, for the next to go on.
+    """
 
     target: str
     recovery: str = "restart"
@@ -39,6 +43,8 @@ class Request:
     diagnose: bool = False
     check_mode: bool = False
     owner: str = ""
+    wait_id: str | None = None
+    slice_length: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Outcome:
     after: Observation
     changed: bool = False
     failed: bool = False
+    waiting: bool = False
     msg: str = ""
     transitions: list[Transition] = field(default_factory=list)
     blocked_by: tuple[Block, ...] = ()
@@ -85,7 +92,7 @@ class Outcome:
         before, after = self.before.as_dict(), self.after.as_dict()
         result: dict[str, t.Any] = {
             "changed": self.changed,
-            "reached": not self.failed,
+            "reached": not self.failed and not self.waiting,
             "state": self.after.state,
             "before": before,
             "after": after,
@@ -102,6 +109,8 @@ class Outcome:
             result["diagnosis"] = self.diagnosis.as_dict()
         if self.progress is not None:
             result["progress"] = dict(self.progress)
+        if self.waiting:
+            result["waiting"] = True
         if self.msg:
             result["msg"] = self.msg
         return result

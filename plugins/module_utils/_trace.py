@@ -19,12 +19,19 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._result import 
 class Trace:
     """Collects transitions. An act lasts until the state that it was made in is left."""
 
-    def __init__(self, machine: m.Machine, clock: Clock) -> None:
+    def __init__(
+        self, machine: m.Machine, clock: Clock, earlier: t.Sequence[Transition] = (), entered: float | None = None
+    ) -> None:
         self._machine = machine
         self._clock = clock
-        self._transitions: list[Transition] = []
+        self._transitions = list(earlier)
         self._open_since: float | None = None
-        self._entered = clock.monotonic()
+        self._entered = clock.monotonic() if entered is None else entered
+
+    @property
+    def entered(self) -> float:
+        """Since when the last state has been seen (CLOCK_MONOTONIC)."""
+        return self._entered
 
     def foresee(self, steps: t.Sequence[m.Step]) -> None:
         """A plan that is only looked at."""
@@ -55,6 +62,10 @@ class Trace:
             Transition(source, target, self._trigger(source, target), "none", self._clock.wall() - took, took)
         )
         self._entered = now
+
+    @property
+    def so_far(self) -> list[Transition]:
+        return list(self._transitions)
 
     def finished(self) -> list[Transition]:
         self._close()

@@ -18,6 +18,8 @@ description:
     that has just been started, that is isolated, or that is in the middle of a SNAP sync. Here the head has to be level
     with others and fresh, in two looks.
   - A sync that cannot succeed ends the wait at once, with the cause. Running the same task again costs nothing.
+  - A task that waits prints a line of progress every O(progress_interval), and goes on after a connection that was
+    lost.
   - Before a validator is stopped or restarted the quorum is checked on the live chain.
 requirements:
   - systemd 239 or newer
@@ -60,8 +62,22 @@ options:
       - O(force_stop) uses SIGKILL then, which may damage the database.
     default: 300.0
   wait_timeout:
-    description: Seconds for the whole run of the module. A sync may need more than the default.
+    description: Seconds for the whole wait. A sync may need more than the default.
     default: 600.0
+  progress_interval:
+    description:
+      - Seconds from one line of progress to the next while a task waits for V(running), V(synced) or V(consensus).
+      - The task runs the module anew for each, so that a connection that is lost costs no more of the wait than this.
+      - It does so neither with C(async) nor in check mode.
+    type: float
+    default: 30.0
+  wait_id:
+    description:
+      - The name of a wait that several runs of the module make one after the other. Each ends after
+        O(progress_interval) with RV(waiting), and leaves on the host what the next has to know, such as that it has
+        made a start, and since when there is no progress.
+      - The task sets it by itself.
+    type: str
   peers_timeout:
     description: Seconds without a peer after which a node that has just been started is V(error), cause V(no_peers).
     default: 60.0
@@ -98,6 +114,10 @@ RETURN = r"""
 reached:
   description: Whether the target was reached and proved, or in check mode whether nothing would refuse it.
   returned: always
+  type: bool
+waiting:
+  description: Whether the wait is not over and another run has to go on with it. A task never ends with it.
+  returned: if O(wait_id) is given and O(progress_interval) has passed
   type: bool
 state:
   description: The state at the end. V(unknown) where the node could not be observed.
@@ -157,7 +177,7 @@ attempts:
   returned: always
   type: dict
 duration:
-  description: Seconds that the run took on the host.
+  description: Seconds that it took, on the host or, where the task ran the module several times, as a whole.
   returned: always
   type: float
 diagnosis:
@@ -185,6 +205,8 @@ def main() -> None:
         **NODE_OPTIONS,
         "stop_timeout": {"type": "float", "default": 300.0},
         "wait_timeout": {"type": "float", "default": 600.0},
+        "progress_interval": {"type": "float", "default": 30.0},
+        "wait_id": {"type": "str"},
         "peers_timeout": {"type": "float", "default": 60.0},
     }
     drive(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), make_besu)

@@ -8,6 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import typing as t
 from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
@@ -100,3 +101,27 @@ def _points(points: tuple[tuple[float, int], ...], now: float, number: int | Non
     if len(kept) > 1 and kept[-1][0] - kept[-2][0] < _RATE_SPAN / _KEPT:
         kept.pop()
     return (*kept, (now, number))
+
+
+# Moments since which something lasts: time in which nobody watched does not count.
+_LASTING = ("head_since", "alone_since", "silent_since", "metrics_since")
+_CARRIED = (
+    *("invocation", "first_at", "number", "first_number", "answered_at", "advanced_at"),
+    *("highest_known", "others_advanced", *_LASTING),
+)
+
+
+def carried(track: Track) -> dict[str, t.Any]:
+    """The track as plain JSON, for another run on the same host."""
+    kept = {name: getattr(track, name) for name in _CARRIED}
+    return {**kept, "points": [list(point) for point in track.points], "at": track.last.at}
+
+
+def resumed(kept: t.Mapping[str, t.Any], sample: NodeSample, invocation: str) -> Track | None:
+    """The track that was carried on to this look; None where the process is another one."""
+    if not kept or kept["invocation"] != invocation:
+        return None
+    unwatched = sample.at - kept["at"]
+    moments = {name: kept[name] + unwatched for name in _LASTING if kept[name] is not None}
+    points = tuple((moment, number) for moment, number in kept["points"])
+    return Track(**{**{name: kept[name] for name in _CARRIED}, **moments}, last=sample, points=points)

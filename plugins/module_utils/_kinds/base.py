@@ -87,6 +87,13 @@ class Kind:
         """How far the wait has come, for the result and for a person who watches."""
         return None
 
+    def remember(self) -> t.Mapping[str, t.Any]:
+        """What the next run of a wait should know (plain JSON)."""
+        return {}
+
+    def resume(self, remembered: t.Mapping[str, t.Any]) -> None:
+        """Go on from what an earlier run of the same wait remembered."""
+
     def causes(self) -> t.Sequence[t.Any]:
         """Rules of diagnosis of this kind, put before the generic ones."""
         return ()

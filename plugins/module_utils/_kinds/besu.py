@@ -15,7 +15,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify, eta_seconds
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, LogView, plain, read_log
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import Track, fold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import Track, carried, fold, resumed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import (
     YOUNG,
     BesuVerdict,
@@ -71,6 +71,7 @@ class BesuKind(Kind):
         self._restart_all = restart_all
         self.quorum: t.Any = None
         self._track: Track | None = None
+        self._carried: t.Mapping[str, t.Any] = {}
         self._verdict: BesuVerdict | None = None
         self._log: tuple[float, str, LogView] | None = None
         self._failure: tuple[tuple[str, int, str], Cause | None] | None = None
@@ -92,7 +93,9 @@ class BesuKind(Kind):
         invocation = facts.invocation if facts else ""
         same = self._track is not None and self._track.invocation == invocation
         sample = self._read(self._track.last if same and self._track else None)
-        self._track = track = fold(self._track, sample, invocation)
+        earlier = self._track if same else resumed(self._carried, sample, invocation)
+        self._carried = {}
+        self._track = track = fold(earlier, sample, invocation)
         since = facts.moment("ActiveEnter") if facts else 0.0
         unit = Unit(since=since or None, recent_restarts=self._recent_restarts(observation, sample))
         references = self._references() if self._references else ()
@@ -175,6 +178,12 @@ class BesuKind(Kind):
         view = read_log(lines)
         self._log = (now, invocation, view)
         return view
+
+    def remember(self) -> t.Mapping[str, t.Any]:
+        return carried(self._track) if self._track is not None else self._carried
+
+    def resume(self, remembered: t.Mapping[str, t.Any]) -> None:
+        self._carried = remembered
 
     def settle_time(self) -> float:
         return 0.0 if self._verdict is None or self._verdict.settled else _SETTLE

@@ -48,6 +48,7 @@ class Bench:
     """One host with one service, and a way to run the engine on it."""
 
     def __init__(self, tmp_path, unit=None, cause=None, others=()):
+        self.folder = tmp_path
         self.clock = VirtualClock()
         self.unit = unit or Unit(UNIT)
         self.world = World(self.clock, self.unit, *others)
@@ -66,6 +67,9 @@ class Bench:
     def _why(self, observation):
         self.diagnosed.append(observation.state)
         return Diagnosis(self.cause)
+
+    def wait_files(self):
+        return sorted((self.folder / "run").glob("*.wait.*"))
 
     @property
     def verbs(self):

@@ -1,0 +1,92 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+import typing as t
+import uuid
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._wait import Wait, seconds
+
+_WAITS_FOR = ("running", "synced", "consensus")
+_WAIT_TIMEOUT = 600.0
+_PROGRESS_INTERVAL = 30.0
+_PAUSE = 3.0
+# What a run may take beyond its interval: to be sent, to look at the node, to read the journal.
+_GRACE = 60.0
+
+
+class ActionModule(ActionBase):
+    """Waits in slices: a line of progress for each, and a lost connection costs one slice and not the wait."""
+
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        arguments = self._task.args
+        timeout = seconds(arguments.get("wait_timeout", _WAIT_TIMEOUT))
+        interval = seconds(arguments.get("progress_interval", _PROGRESS_INTERVAL))
+        one_piece = self._task.async_val or self._task.check_mode or arguments.get("wait_id")
+        if one_piece or arguments.get("state", "running") not in _WAITS_FOR or not timeout or not interval:
+            return {**result, **self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))}
+        self._low_level_execute_command("true", sudoable=False)  # a host that is not there at all is told at once
+        label = f"[{(task_vars or {}).get('inventory_hostname')}] {arguments.get('name')}"
+        wait = Wait(label, timeout, time.monotonic)
+        return {**result, **self._wait(wait, interval, task_vars)}
+
+    def _wait(self, wait: Wait, interval: float, task_vars: t.Any) -> dict[str, t.Any]:
+        identity = uuid.uuid4().hex
+        while True:
+            given = {**self._task.args, "wait_id": identity, "wait_timeout": wait.left}
+            try:
+                with self._limited(min(interval, wait.left) + _GRACE):
+                    seen: dict[str, t.Any] = self._execute_module(module_args=given, task_vars=task_vars)
+            except AnsibleConnectionFailure as exc:
+                if wait.left <= _PAUSE:
+                    raise
+                self._say(wait.lost(exc))
+                self._reconnect()
+                continue
+            if not wait.goes_on(seen):
+                return wait.result(seen)
+            self._say(wait.line(seen))
+            if not seen.get("waiting"):
+                time.sleep(_PAUSE)  # somebody else works on it
+
+    def _say(self, line: str) -> None:
+        if not self._task.no_log:
+            Display().display(line)
+
+    def _reconnect(self) -> None:
+        time.sleep(_PAUSE)
+        try:
+            self._connection.reset()
+        except AnsibleError as exc:
+            Display().vvv(f"cannot reset the connection: {exc}")
+
+    @contextlib.contextmanager
+    def _limited(self, limit: float) -> t.Iterator[None]:
+        """A connection that is silently dead looks like a module that is at work; the task's own timeout goes first."""
+        if self._task.timeout:
+            yield
+            return
+
+        def over(_number: int, _frame: t.Any) -> None:
+            raise AnsibleConnectionFailure(f"no answer in {limit:.0f} s")
+
+        before = signal.signal(signal.SIGALRM, over)
+        signal.setitimer(signal.ITIMER_REAL, limit)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)

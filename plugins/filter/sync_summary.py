@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: sync_summary
+short_description: What came of a sync wait, as text and as data
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Sums up the results of the role P(chainops.lifecycle.besu_sync_wait#role).
+options:
+  _input:
+    description: A dictionary from C(host/service) to what M(chainops.lifecycle.besu_node) returned there.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show how far the nodes have come
+  chainops.lifecycle.show_report:
+    lines: "{{ (results_by_node | chainops.lifecycle.sync_summary).lines }}"
+  run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: The summary.
+  type: dict
+  contains:
+    lines:
+      description: A table with state, head, lag, time waited and blocks a second of each node, and why it failed.
+      type: list
+      elements: str
+    outcome:
+      description: A dictionary from outcome to the nodes that had it, small enough for an AWX artifact.
+      type: dict
+    failed:
+      description: A dictionary from host to what is wrong with its nodes, for those that did not get in sync.
+      type: dict
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sync import sync_summary
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"sync_summary": sync_summary}

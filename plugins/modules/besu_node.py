@@ -159,6 +159,9 @@ progress:
     eta:
       description: Seconds until it is level, if that can be told.
       type: int
+    imported:
+      description: Blocks imported since the wait first saw the head. Only of a task that waited.
+      type: int
     state:
       description: The state.
       type: str

@@ -28,7 +28,7 @@ def sync_summary(results: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         outcome.setdefault(word, []).append(key)
         rows.append((host, service, word, *_measures(result), _why(result, word)))
         if word in _BAD:
-            failed.setdefault(host, []).append(f"{service}: {_reason(result)}")
+            failed.setdefault(host, []).append(f"{service}: {_why(result, word)}")
             hints += [f"  next for {host} {service}: {hint}" for hint in _hints(result)]
     counts = ", ".join(f"{len(keys)} {word}" for word, keys in outcome.items())
     table = render(rows) if results else []
@@ -52,21 +52,16 @@ def _outcome(result: t.Mapping[str, t.Any]) -> str:
 
 def _measures(result: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     """State, head, lag, seconds waited, and blocks a second over the whole of it."""
-    before, after = (((result.get(when) or {}).get("besu") or {}) for when in ("before", "after"))
+    after = (result.get("after") or {}).get("besu") or {}
     waited, head = result.get("duration"), after.get("head")
-    # What took less than a second was no wait.
-    known = head is not None and before.get("head") is not None and waited is not None and waited >= 1.0
+    imported = (result.get("progress") or {}).get("imported")
     return (
         str(result.get("state") or "-"),
         "-" if head is None else str(head),
         "-" if after.get("lag") is None else str(after["lag"]),
         duration(waited),
-        f"{(head - before['head']) / waited:.1f}" if known else "-",
+        f"{imported / waited:.1f}" if imported is not None and waited else "-",
     )
-
-
-def _reason(result: t.Mapping[str, t.Any]) -> str:
-    return str(result.get("msg") or "no reason given")
 
 
 def _why(result: t.Mapping[str, t.Any], word: str) -> str:
@@ -75,7 +70,7 @@ def _why(result: t.Mapping[str, t.Any], word: str) -> str:
     if word not in _BAD:
         return str(cause or "")
     if not cause:
-        return _reason(result)
+        return str(result.get("msg") or "no reason given")
     return f"{cause}: {'; '.join((after.get('reasons') or ())[:2])}"
 
 

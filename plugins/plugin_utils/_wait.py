@@ -37,6 +37,7 @@ class Wait:
         self._first: t.Mapping[str, t.Any] | None = None
         self._changed = False
         self._diagnosis: t.Any = None
+        self._first_head: int | None = None
         self._lost = 0
 
     @property
@@ -52,6 +53,9 @@ class Wait:
         again = self._first is not None or self._lost > 0
         if self._first is None and "before" in seen:
             self._first = seen
+        if self._first_head is None:
+            known = _head((seen.get("before") or {}).get("besu"))
+            self._first_head = _head(seen.get("progress")) if known is None else known
         self._changed = self._changed or bool(seen.get("changed"))
         self._diagnosis = seen.get("diagnosis") or self._diagnosis
         # Between two slices somebody else may take the lock, and a slice that was lost may still be at work.
@@ -68,6 +72,9 @@ class Wait:
             "diff": {**seen.get("diff", {}), "before": self._first["diff"]["before"]},
             "duration": round(self.spent, 3),
         }
+        head = _head(seen.get("progress"))
+        if head is not None and self._first_head is not None:
+            whole["progress"] = {**seen["progress"], "imported": head - self._first_head}
         if self._diagnosis:
             whole["diagnosis"] = self._diagnosis
         return whole
@@ -86,6 +93,11 @@ class Wait:
 
     def _line(self, said: str) -> str:
         return neutralise(f"{self._label}: {said} ({self.spent:.0f} of {self._timeout:.0f} s)", _MAX_LINE)
+
+
+def _head(shown: t.Any) -> int | None:
+    head = shown.get("head") if isinstance(shown, dict) else None
+    return head if isinstance(head, int) else None
 
 
 def _is_busy(seen: t.Mapping[str, t.Any]) -> bool:

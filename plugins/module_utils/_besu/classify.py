@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
@@ -169,7 +170,10 @@ def _behind(v: View) -> BesuVerdict | None:
     other = v.now.wall - v.log.progress_at < v.options.stall_timeout if v.log.progress_at else False
     # Of a node that was only just met nothing is known but its log.
     wants = v.still_for >= min(_REFUSED_BLOCK, v.options.stall_timeout) / 2 or (v.track.earlier is None and not _new(v))
-    if v.still_for >= v.options.stall_timeout and not other:
+    stalled = v.still_for >= v.options.stall_timeout and not other
+    if v.now.connected == 0 and (stalled or _lonely_for(v) >= v.options.peers_timeout or v.now.p2p == "disabled"):
+        return _no_peers(v, at)
+    if stalled:
         said = f"no block imported in {v.still_for:.0f} s, stall_timeout={v.options.stall_timeout:.0f} s"
         return _say(m.ERROR, said, at, cause="stuck_sync", wants_log=True)
     lie = "it says itself that it is in sync" if v.now.said_in_sync else ""
@@ -201,13 +205,21 @@ def _lonely(v: View) -> BesuVerdict | None:
     refused = _refused_block(v)
     if refused:
         return refused
-    lasted = v.now.at - v.track.alone_since if v.track.alone_since is not None else 0.0
-    disabled = v.now.p2p == "disabled"
-    said = f"no peers for {lasted:.0f} s" + (": p2p is switched off (p2p-enabled=false)" if disabled else "")
     head = f"the head, {v.now.number}, is {_span(v.head_age)} old"
-    if lasted < v.options.peers_timeout and v.young and not disabled:
-        return _say(m.SYNCING, said, head, cause="no_peers", wants_log=not _new(v))
-    return _say(m.ERROR, said, head, cause="no_peers", wants_log=not disabled)
+    verdict = _no_peers(v, head)
+    if _lonely_for(v) < v.options.peers_timeout and v.young and v.now.p2p != "disabled":
+        return replace(verdict, state=m.SYNCING, base_state=m.BESU.base(m.SYNCING), wants_log=not _new(v))
+    return verdict
+
+
+def _lonely_for(v: View) -> float:
+    return v.now.at - v.track.alone_since if v.track.alone_since is not None else 0.0
+
+
+def _no_peers(v: View, where: str) -> BesuVerdict:
+    disabled = v.now.p2p == "disabled"
+    said = f"no peers for {_lonely_for(v):.0f} s" + (": p2p is switched off (p2p-enabled=false)" if disabled else "")
+    return _say(m.ERROR, said, where, cause="no_peers", wants_log=not disabled)
 
 
 def _span(seconds: float | None) -> str:

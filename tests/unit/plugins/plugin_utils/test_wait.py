@@ -64,13 +64,14 @@ def test_slices_become_one_result(wait, clock):
     assert wait.goes_on(a_slice("starting", changed=True, diagnosis={"causes": []}))
     assert wait.goes_on(a_slice("syncing", 40, diagnosis={"causes": [1]}))
     clock.now += 30
-    last = a_slice("running", 100, waiting=False, reached=True)
+    last = a_slice("running", 100, waiting=False, reached=True, progress={"head": 100})
     assert not wait.goes_on(last)
     whole = wait.result(last)
     assert (whole["changed"], whole["reached"], whole["state"], whole["duration"]) == (True, True, "running", 30.0)
     assert whole["before"]["state"] == "starting" and whole["after"]["state"] == "running"
     assert whole["diff"] == {"before": {"state": "starting"}, "after": {"state": "running"}}
     assert whole["diagnosis"] == {"causes": [1]}
+    assert whole["progress"]["imported"] == 60
 
 
 def test_a_failure_ends_it_at_once(wait):
@@ -123,7 +124,7 @@ def test_lines(wait, clock):
 
 
 def test_summary():
-    good = {**a_slice("running", 100, waiting=False, reached=True, changed=True), "before": observation("stopped", 0)}
+    good = a_slice("running", 100, waiting=False, reached=True, changed=True, progress={"imported": 100})
     stuck = a_slice("error", 40, waiting=False, msg="it is stuck")
     stuck["after"] = observation("error", 40, cause="stuck_sync")
     stuck["diagnosis"] = {"causes": [{"id": "stuck_sync", "next_step": "look at its log"}]}
@@ -146,7 +147,7 @@ def test_summary():
         "refused": ["f/besu"],
     }
     assert found["failed"] == {
-        "b": ["besu: it is stuck"],
+        "b": ["besu: stuck_sync: it is error; really"],
         "c": ["besu: no route"],
         "f": ["besu: ann works on it"],
     }

@@ -236,6 +236,20 @@ def test_a_young_node_gets_time_to_find_its_peers():
     assert told(look(p2p="disabled", **lonely), unit=young) == ("error", "no_peers")
 
 
+def test_behind_a_reference_and_without_peers():
+    """What others have does not come to a node that has no peers: that is the cause, and not that nothing comes."""
+    lonely = {"number": 100, "peers": ()}
+    ahead = [Reference("other", 500)]
+    looks = look(**lonely), look(at=1019.0, **lonely)
+    assert told(*looks, references=ahead) == ("syncing", None)
+    assert told(*looks, look(at=1021.0, **lonely), references=ahead) == ("error", "no_peers")
+    patient = Options(peers_timeout=90.0, stall_timeout=30.0)
+    assert told(*looks, look(at=1031.0, **lonely), references=ahead, options=patient) == ("error", "no_peers")
+    assert told(look(p2p="disabled", **lonely), references=ahead) == ("error", "no_peers")
+    back = look(at=1021.0, number=101, peers=(500, 500))
+    assert told(*looks, back, references=ahead) == ("syncing", None)
+
+
 def test_a_chain_that_stands_still():
     verdict = tell(*still(age=20.0, peers=(500, 500)))
     assert (verdict.state, verdict.cause, verdict.settled) == ("error", "chain_stalled", True)

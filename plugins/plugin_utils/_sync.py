@@ -69,6 +69,10 @@ def _why(result: t.Mapping[str, t.Any], word: str) -> str:
     cause = after.get("cause")
     if word not in _BAD:
         return str(cause or "")
+    # A loop of restarts, for example, has a cause of its own.
+    first = next(iter(_causes(result)), None)
+    if first and first["id"] != cause:
+        return ": ".join([first["id"], first["summary"], *first.get("evidence", ())[:1]])
     if not cause:
         return str(result.get("msg") or "no reason given")
     return f"{cause}: {'; '.join((after.get('reasons') or ())[:2])}"
@@ -76,5 +80,9 @@ def _why(result: t.Mapping[str, t.Any], word: str) -> str:
 
 def _hints(result: t.Mapping[str, t.Any]) -> list[str]:
     hints = [block["hint"] for block in result.get("blocked_by") or () if block.get("hint")]
+    return [*[cause["next_step"] for cause in _causes(result)], *hints][:2]
+
+
+def _causes(result: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
     causes = (result.get("diagnosis") or {}).get("causes") or ()
-    return [*[cause["next_step"] for cause in causes if cause.get("id") != "unknown"], *hints][:2]
+    return [cause for cause in causes if cause["id"] != "unknown"]

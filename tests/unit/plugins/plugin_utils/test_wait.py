@@ -158,5 +158,20 @@ def test_summary():
     assert "  next for f besu: wait" in found["lines"]
 
 
+def test_what_is_behind_a_loop_of_restarts_is_named():
+    looping = a_slice("restarting", waiting=False, msg="it does not start")
+    looping["after"] = observation("restarting", cause="crash_loop")
+    known = {
+        "id": "config_invalid",
+        "summary": "an option is wrong",
+        "evidence": ["no-such-key"],
+        "next_step": "mend it",
+    }
+    looping["diagnosis"] = {"causes": [known]}
+    assert sync_summary({"a/besu": looping})["failed"] == {
+        "a": ["besu: config_invalid: an option is wrong: no-such-key"]
+    }
+
+
 def test_summary_of_nothing():
     assert sync_summary({})["lines"] == ["", "Summary: no Besu node was found"]

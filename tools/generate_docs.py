@@ -16,6 +16,8 @@ from pathlib import Path
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES, TROUBLES, Trouble
+from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Rule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import GUARDS
 
@@ -64,10 +66,19 @@ def guards() -> str:
 
 def causes() -> str:
     """The causes that a diagnosis can name."""
+    return cause_table((rule.cause, rule) for rule in GENERIC_RULES)
+
+
+def besu_causes() -> str:
+    """Those of a Besu node: what it answers, and what the log of a start that failed says."""
+    return cause_table([*TROUBLES.items(), *((rule.cause, rule) for rule in START_RULES)])
+
+
+def cause_table(named: t.Iterable[tuple[str, Rule | Trouble]]) -> str:
+    """Each cause once."""
     seen: dict[str, tuple[str, str, str, str, str]] = {}
-    for rule in GENERIC_RULES:
-        row = (f"``{rule.cause}``", rule.category, rule.klass, rule.summary, rule.next_step)
-        seen.setdefault(rule.cause, row)
+    for name, rule in named:
+        seen.setdefault(name, (f"``{name}``", rule.category, rule.klass, rule.summary, rule.next_step))
     return table(("Cause", "Category", "Class", "Meaning", "Next step"), seen.values())
 
 
@@ -88,6 +99,7 @@ PARTS: dict[str, t.Callable[[], str]] = {
     "diagram_cloudflared": lambda: diagram(m.CLOUDFLARED),
     "guards": guards,
     "causes": causes,
+    "besu_causes": besu_causes,
     "options": options,
 }
 

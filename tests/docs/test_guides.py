@@ -28,8 +28,12 @@ def test_every_part_is_in_a_guide() -> None:
     assert [part for part in PARTS if f".. begin generated: {part}\n" not in text] == []
 
 
-def test_the_inventory_of_the_guide_describes_services() -> None:
-    text = (GUIDES / "guide_services.rst").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("guide", "names"),
+    [("guide_services", ["api", "worker", "cron"]), ("guide_besu", ["besu"]), ("guide_tunnels", ["cloudflared"])],
+)
+def test_the_inventory_of_the_guide_describes_services(guide: str, names: list[str]) -> None:
+    text = (GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:  .*\n|\n)+)", text, re.MULTILINE)
     services = yaml.safe_load(blocks[0])["all"]["vars"]["lifecycle_services"]
-    assert [service.params["name"] for service in describe(services, KINDS)] == ["api", "worker", "cron"]
+    assert [service.params["name"] for service in describe(services, KINDS)] == names

@@ -22,6 +22,7 @@ from ansible_collections.chainops.lifecycle.tests.standin import deploy, network
 from ansible_collections.chainops.lifecycle.tests.standin_tests.harness import http_request
 
 from .conftest import chosen_suites
+from .test_documents import ROOT, yaml_blocks
 
 PLAYBOOK = "chainops.lifecycle.besu_sync_wait"
 BLOCKS = 10_000
@@ -34,7 +35,7 @@ RATE, SNAP_RATE = 450, 1300
 
 @dataclass(frozen=True)
 class Played:
-    """What the playbook said. ``tops``: node -> the height of the chain when its wait ended."""
+    """What the playbook said."""
 
     code: int
     output: str
@@ -104,7 +105,7 @@ class Chain:
         )  # fmt: skip
         return len([line for line in found.stdout.splitlines() if "Started" in line])
 
-    def command(self, *arguments: str, **variables: t.Any) -> dict[str, t.Any]:
+    def command(self, *arguments: str, book: str = PLAYBOOK, **variables: t.Any) -> dict[str, t.Any]:
         node = {
             "name": "besu",
             "kind": "besu",
@@ -118,7 +119,7 @@ class Chain:
         }
         (self.folder / "vars.yml").write_text(yaml.safe_dump(given))
         (self.folder / "ansible.cfg").write_text("[ssh_connection]\npipelining = true\n")
-        argv = ["ansible-playbook", "-i", str(self.fleet.inventory), PLAYBOOK, "-e", "@vars.yml", "--forks", "10"]
+        argv = ["ansible-playbook", "-i", str(self.fleet.inventory), book, "-e", "@vars.yml", "--forks", "10"]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         return {"args": [*argv, *arguments], "cwd": self.folder, "env": environment}
 
@@ -126,10 +127,10 @@ class Chain:
     def source_url(self) -> str:
         return f"http://{self.hosts['source'].address}:8545"
 
-    def play(self, *arguments: str, **variables: t.Any) -> Played:
+    def play(self, *arguments: str, book: str = PLAYBOOK, **variables: t.Any) -> Played:
         began = time.monotonic()
         done = subprocess.run(
-            **self.command(*arguments, **variables), capture_output=True, text=True, check=False, timeout=300
+            **self.command(*arguments, book=book, **variables), capture_output=True, text=True, check=False, timeout=300
         )
         return Played(done.returncode, done.stdout + done.stderr, time.monotonic() - began)
 
@@ -249,6 +250,32 @@ def test_a_second_run_costs_nothing(chain: Chain, played: Played) -> None:
     assert all(again.changed(node) == 0 for node in ("far", "restarted", "snap", "dropped", "source"))
     assert again.row("far")[0] == "in sync" and again.lines("far") == []
     print(f"second run on {len(well)} hosts: {again.took:.1f} s, the first took {played.took:.1f} s")
+
+
+def shown_plays(chain: Chain) -> t.Iterator[tuple[str, t.Any]]:
+    """The plays of guide and README, and one of the module's examples."""
+    yield "guide", yaml.safe_load(yaml_blocks(ROOT / "docs/docsite/rst/guide_besu.rst")[1])
+    yield "role", yaml.safe_load(yaml_blocks(ROOT / "roles/besu_sync_wait/README.md")[0])
+    yield "examples", [{"gather_facts": False, "tasks": example_tasks("besu_node")}]
+
+
+def example_tasks(module: str) -> t.Any:
+    text = (ROOT / "plugins" / "modules" / f"{module}.py").read_text(encoding="utf-8")
+    return yaml.safe_load(text.partition('EXAMPLES = r"""')[2].partition('"""')[0])
+
+
+def test_what_the_documents_show(chain: Chain, played: Played) -> None:
+    name = chain.hosts["far"].name
+    inventory = {"all": {"children": {"validators": {"hosts": {chain.hosts["source"].name: {}}}}}}
+    (chain.folder / "more.yml").write_text(yaml.safe_dump(inventory))
+    given = {"besu_reference_urls": [chain.source_url], "besu_rpc_url": chain.source_url}
+    for what, plays in shown_plays(chain):
+        plays[0]["hosts"] = name
+        (chain.folder / f"{what}.yml").write_text(yaml.safe_dump(plays))
+        shown = chain.play("-i", "more.yml", book=f"{what}.yml", **given)
+        assert shown.code == 0, shown.output
+        assert shown.changed("far") == (what == "examples")
+    assert chain.starts("far") == 2, "by the wait, and by the example that restarts"
 
 
 def test_check_mode_waits_for_nothing(chain: Chain, played: Played) -> None:

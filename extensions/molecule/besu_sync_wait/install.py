@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the hosts of the fleet (first argument) a Besu network: one validator with a chain, the others without a block."""
+"""Make a fleet (first argument) a Besu network: one validator with a chain, the others without a block."""
 
 from __future__ import annotations
 

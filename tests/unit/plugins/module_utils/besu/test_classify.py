@@ -220,34 +220,7 @@ def test_an_invalid_block_of_the_past_means_nothing():
     assert told(look(**stuck), look(at=1030.0, **stuck), log=imported) == ("syncing", None)
 
 
-# --- alone, stalled, skewed -----------------------------------------------------------------------------------------
-
-
-def test_isolated():
-    assert told(*still(peers=(), age=30.0)) == ("error", "no_peers")
-    assert told(look(age=8.0, peers=()), look(at=1000.9, age=8.9, peers=())) == ("synced", None)
-
-
-def test_a_young_node_gets_time_to_find_its_peers():
-    lonely = {"head": Block(0, 0, "", ""), "peers": ()}
-    young = Unit(since=990.0)
-    assert told(look(**lonely), look(at=1015.0, **lonely), unit=young) == ("syncing", "no_peers")
-    assert told(look(**lonely), look(at=1021.0, **lonely), unit=young) == ("error", "no_peers")
-    assert told(look(p2p="disabled", **lonely), unit=young) == ("error", "no_peers")
-
-
-def test_behind_a_reference_and_without_peers():
-    """What others have does not come to a node that has no peers: that is the cause, and not that nothing comes."""
-    lonely = {"number": 100, "peers": ()}
-    ahead = [Reference("other", 500)]
-    looks = look(**lonely), look(at=1019.0, **lonely)
-    assert told(*looks, references=ahead) == ("syncing", None)
-    assert told(*looks, look(at=1021.0, **lonely), references=ahead) == ("error", "no_peers")
-    patient = Options(peers_timeout=90.0, stall_timeout=30.0)
-    assert told(*looks, look(at=1031.0, **lonely), references=ahead, options=patient) == ("error", "no_peers")
-    assert told(look(p2p="disabled", **lonely), references=ahead) == ("error", "no_peers")
-    back = look(at=1021.0, number=101, peers=(500, 500))
-    assert told(*looks, back, references=ahead) == ("syncing", None)
+# --- stalled, skewed ------------------------------------------------------------------------------------------------
 
 
 def test_a_chain_that_stands_still():

@@ -12,11 +12,17 @@ from __future__ import annotations
 
 import os
 import typing as t
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.chainops.lifecycle.tests.lab import SUITES, Fleet, Group, Host, LabError, problems
 from ansible_collections.chainops.lifecycle.tests.lab.faults import KINDS, FaultUnit, install_fault_units
+
+from ..edge.connector import TunnelIdentity
+from .canary import API_READ, API_WRITE, API_WRONG, SECRET, Canary, forms
+from .connectors import Connectors, new_edge
+from .tunnels import Tunnels
 
 FleetMaker = t.Callable[..., Fleet]
 FaultMaker = t.Callable[[str], FaultUnit]
@@ -84,3 +90,55 @@ def fault(host: Host) -> t.Iterator[FaultMaker]:
     yield make
     for unit in units:
         unit.remove()
+
+
+@pytest.fixture(scope="session")
+def canary(make_fleet: FleetMaker, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Canary]:
+    """Fails at the end of the session where a secret of the tests of cloudflared is anywhere but in its own file."""
+    hidden = Canary(*forms(SECRET), *(token.encode() for token in (API_READ, API_WRITE, API_WRONG)))
+    home = Path(os.environ.get("ANSIBLE_HOME", "~/.ansible")).expanduser()
+    hidden.guard(folders=[tmp_path_factory.getbasetemp(), home / "tmp", Path("~/.ansible/tmp").expanduser()])
+    hidden.start()
+    yield hidden
+    assert hidden.heard
+    assert hidden.finish() == set()
+
+
+@pytest.fixture(scope="session")
+def all_connectors(
+    make_fleet: FleetMaker, canary: Canary, tmp_path_factory: pytest.TempPathFactory
+) -> t.Iterator[Connectors]:
+    """A host of each suite with the real cloudflared, each with a tunnel of its own."""
+    fleet = make_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
+    canary.guard(fleet.hosts.values())
+    with new_edge(fleet, Path(tmp_path_factory.mktemp("edge"))) as edge:
+        tunnels = {name: TunnelIdentity(secret=SECRET) for name in fleet.hosts}
+        yield Connectors.install(fleet, edge, tunnels, canary)
+
+
+@pytest.fixture
+def world(all_connectors: Connectors) -> Connectors:
+    """All connectors connected."""
+    all_connectors.heal()
+    return all_connectors
+
+
+@pytest.fixture(scope="session")
+def all_replicas(
+    make_fleet: FleetMaker, canary: Canary, tmp_path_factory: pytest.TempPathFactory
+) -> t.Iterator[Tunnels]:
+    """Three hosts of the chosen suites with a replica of each of two tunnels."""
+    suites = chosen_suites()
+    chosen = [suites[number % len(suites)] for number in range(3)]
+    fleet = make_fleet(*(Group(f"{letter}{suite}", 1, suite) for letter, suite in zip("abc", chosen, strict=True)))
+    canary.guard(fleet.hosts.values())
+    folder = Path(tmp_path_factory.mktemp("edge"))
+    with new_edge(fleet, folder) as edge:
+        yield Tunnels(fleet, edge, folder, canary)
+
+
+@pytest.fixture
+def replicas(all_replicas: Tunnels) -> Tunnels:
+    """All of them connected."""
+    all_replicas.heal()
+    return all_replicas

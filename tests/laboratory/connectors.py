@@ -13,28 +13,31 @@ from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Host, until
 
 from ..edge.client import EdgeProcess
 from ..edge.connector import TunnelIdentity, install_connector
+from .canary import Canary
 from .shipping import REMOTE, ship
 
 PORTS = tuple(range(7844, 7851))
 DRIVER = "connector_driver.py"
-# What must be found nowhere but in the token's own file.
-CANARY = b"CANARY-the-secret-of-this-tunnel"
 
 Result = dict[str, t.Any]
 
 
 class Connectors:
-    """A fleet whose hosts each run one connector. ``tunnels``: host -> its tunnel; ``said``: every result so far."""
+    """A fleet whose hosts each run one connector. ``tunnels``: host -> its tunnel."""
 
-    def __init__(self, fleet: Fleet, edge: EdgeProcess, tunnels: t.Mapping[str, TunnelIdentity]) -> None:
+    def __init__(
+        self, fleet: Fleet, edge: EdgeProcess, tunnels: t.Mapping[str, TunnelIdentity], canary: Canary
+    ) -> None:
         self.fleet = fleet
         self.edge = edge
         self.tunnels = dict(tunnels)
-        self.said: list[Result] = []
+        self._canary = canary
 
     @classmethod
-    def install(cls, fleet: Fleet, edge: EdgeProcess, tunnels: t.Mapping[str, TunnelIdentity]) -> Connectors:
-        world = cls(fleet, edge, tunnels)
+    def install(
+        cls, fleet: Fleet, edge: EdgeProcess, tunnels: t.Mapping[str, TunnelIdentity], canary: Canary
+    ) -> Connectors:
+        world = cls(fleet, edge, tunnels, canary)
         fleet.each(world._equip)
         for tunnel in set(tunnels.values()):
             edge.declare(tunnel.id)
@@ -76,9 +79,8 @@ class Connectors:
         done = host.run(
             "python3", f"{REMOTE}/{DRIVER}", json.dumps(options), timeout=options.get("wait_timeout", 60) + 60
         )
-        result = dict(json.loads(done.stdout))
-        self.said.append(result)
-        return result
+        self._canary.hear(f"the result of {options} on {host.name}", done.stdout + done.stderr)
+        return dict(json.loads(done.stdout))
 
     def look(self, host: Host, **options: t.Any) -> Result:
         return self.run(host, state="look", **options)

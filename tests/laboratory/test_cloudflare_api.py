@@ -18,20 +18,20 @@ import yaml
 
 from ..edge.client import EdgeProcess
 from ..edge.connector import ACCOUNT, LocalConnector, TunnelIdentity
+from .canary import API_READ, API_WRITE, API_WRONG, SECRET, Canary
 
-READ, WRITE = "CANARY_read_0123456789", "CANARY_write_0123456789"
-TOKENS = {READ: {"account": ACCOUNT}, WRITE: {"account": ACCOUNT, "write": True}}
+TOKENS = {API_READ: {"account": ACCOUNT}, API_WRITE: {"account": ACCOUNT, "write": True}}
 Result = dict[str, t.Any]
 
 
 class Site:
     """An edge with its API, a tunnel with two real connectors, and ansible-playbook."""
 
-    def __init__(self, folder: Path, edge: EdgeProcess, tunnel: TunnelIdentity) -> None:
-        self.folder, self.edge, self.tunnel = folder, edge, tunnel
+    def __init__(self, folder: Path, edge: EdgeProcess, tunnel: TunnelIdentity, canary: Canary) -> None:
+        self.folder, self.edge, self.tunnel, self._canary = folder, edge, tunnel, canary
         self.output = ""
 
-    def module(self, name: str, *, token: str | None = READ, options: str = "", **arguments: t.Any) -> Result:
+    def module(self, name: str, *, token: str | None = API_READ, options: str = "", **arguments: t.Any) -> Result:
         """One task on this computer; what it returned, on success and on failure."""
         given = {"account_id": ACCOUNT, "base_url": f"{self.edge.base}/client/v4", "api_token": token, **arguments}
         given = {key: value for key, value in given.items() if value is not None}
@@ -52,6 +52,7 @@ class Site:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         self.output = done.stdout + done.stderr + result.read_text(encoding="utf-8")
+        self._canary.hear(f"the output of {name}", self.output)
         return dict(json.loads(result.read_text(encoding="utf-8")))
 
     def connectors(self) -> dict[str, int]:
@@ -60,13 +61,13 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
+def site(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     folder = Path(tmp_path_factory.mktemp("site"))
-    tunnel = TunnelIdentity()
+    tunnel = TunnelIdentity(secret=SECRET)
     with EdgeProcess(["127.0.0.1"], folder / "edge", ports=(0,) * 7) as edge:
         edge.declare(tunnel.id, name="web")
         edge.script_api(tokens=TOKENS)
-        yield Site(folder, edge, tunnel)
+        yield Site(folder, edge, tunnel, canary)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def pair(site: Site) -> t.Iterator[list[LocalConnector]]:
         yield made
     for identity in site.connectors():
         site.edge.call("DELETE", f"/client/v4/accounts/{ACCOUNT}/cfd_tunnel/{site.tunnel.id}/connections?client_id={identity}",
-                       headers={"Authorization": f"Bearer {WRITE}"})  # fmt: skip
+                       headers={"Authorization": f"Bearer {API_WRITE}"})  # fmt: skip
 
 
 def connector_id(connector: LocalConnector) -> str:
@@ -119,17 +120,17 @@ def test_a_ghost_is_seen_and_forgotten_by_its_id_only(site: Site, pair: list[Loc
         ["h1"],
         1,
     )
-    kept = site.module("cloudflare_tunnel_connector", token=WRITE, tunnel_id=site.tunnel.id, connector_id=second)
+    kept = site.module("cloudflare_tunnel_connector", token=API_WRITE, tunnel_id=site.tunnel.id, connector_id=second)
     assert "has 4 connections" in kept["msg"] and site.connectors()[second] == 4
     asked = {"tunnel_id": site.tunnel.id, "connector_id": first}
-    assert site.module("cloudflare_tunnel_connector", token=WRITE, options="--check", **asked)["changed"]
+    assert site.module("cloudflare_tunnel_connector", token=API_WRITE, options="--check", **asked)["changed"]
     assert first in site.connectors()
-    assert site.module("cloudflare_tunnel_connector", token=WRITE, **asked)["changed"]
+    assert site.module("cloudflare_tunnel_connector", token=API_WRITE, **asked)["changed"]
     assert site.connectors() == {second: 4}
-    assert not site.module("cloudflare_tunnel_connector", token=WRITE, **asked)["changed"]
+    assert not site.module("cloudflare_tunnel_connector", token=API_WRITE, **asked)["changed"]
     assert (
         "connector_id"
-        in site.module("cloudflare_tunnel_connector", token=WRITE, tunnel_id=site.tunnel.id, connector_id="")["msg"]
+        in site.module("cloudflare_tunnel_connector", token=API_WRITE, tunnel_id=site.tunnel.id, connector_id="")["msg"]
     )
     deletes = [call for call in site.edge.api_calls() if call["method"] == "DELETE"]
     assert deletes and all(call["query"].get("client_id") for call in deletes)
@@ -164,8 +165,8 @@ def test_a_rate_limit_is_waited_for(site: Site) -> None:
 @pytest.mark.parametrize(
     ("token", "module", "more", "kind"),
     [
-        ("CANARY_wrong_0123456789", "cloudflare_tunnel_info", {}, "auth"),
-        (READ, "cloudflare_tunnel_info", {"tunnels": [str(uuid.UUID(int=7))]}, "not_found"),
+        (API_WRONG, "cloudflare_tunnel_info", {}, "auth"),
+        (API_READ, "cloudflare_tunnel_info", {"tunnels": [str(uuid.UUID(int=7))]}, "not_found"),
     ],
 )
 def test_refusals(site: Site, token: str, module: str, more: dict[str, t.Any], kind: str) -> None:
@@ -175,10 +176,10 @@ def test_refusals(site: Site, token: str, module: str, more: dict[str, t.Any], k
 
 def test_the_token_is_shown_nowhere(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.edge.script_api(faults=[])
-    site.module("cloudflare_tunnel_info", token=READ)
-    assert "cloudflare_tunnel_info" in site.output and READ not in site.output
-    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", READ)
+    site.module("cloudflare_tunnel_info", token=API_READ)
+    assert "cloudflare_tunnel_info" in site.output and API_READ not in site.output
+    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", API_READ)
     assert site.module("cloudflare_tunnel_info", token=None)["tunnels"]
-    assert READ not in site.output
+    assert API_READ not in site.output
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "")
     assert "CLOUDFLARE_API_TOKEN" in site.module("cloudflare_tunnel_info", token=None)["msg"]

@@ -8,36 +8,17 @@ from __future__ import annotations
 import json
 import time
 import typing as t
-from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Group, Host
+from ansible_collections.chainops.lifecycle.tests.lab import Host
 
-from ..edge.connector import TunnelIdentity, install_connector
-from .conftest import chosen_suites
-from .connectors import CANARY, DRIVER, Connectors, Result, new_edge
+from ..edge.connector import install_connector
+from .connectors import DRIVER, Connectors, Result
 from .shipping import REMOTE
 
 SERVING = ("connected", "running")
 TOKEN_FILE = "/etc/cloudflared/token"
-
-
-@pytest.fixture(scope="module")
-def fleet_of_connectors(
-    make_fleet: t.Callable[..., Fleet], tmp_path_factory: pytest.TempPathFactory
-) -> t.Iterator[Connectors]:
-    """A host of each suite, each with a tunnel of its own."""
-    fleet = make_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
-    with new_edge(fleet, Path(tmp_path_factory.mktemp("edge"))) as edge:
-        yield Connectors.install(fleet, edge, {name: TunnelIdentity(secret=CANARY) for name in fleet.hosts})
-
-
-@pytest.fixture
-def world(fleet_of_connectors: Connectors) -> Connectors:
-    """All connectors connected."""
-    fleet_of_connectors.heal()
-    return fleet_of_connectors
 
 
 def primary(seen: Result) -> tuple[str, str]:

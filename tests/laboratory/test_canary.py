@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The search for secrets finds what is planted, wherever that is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ansible_collections.chainops.lifecycle.tests.lab import Host
+
+from ..edge.connector import TunnelIdentity
+from .canary import Canary, forms
+
+PLANTED = b"CANARY-planted-by-a-test-of-the-search"
+
+
+def test_what_is_planted_is_found(host: Host, tmp_path: Path) -> None:
+    token = TunnelIdentity(secret=PLANTED).token
+    canary = Canary(*forms(PLANTED))
+    canary.guard([host], [tmp_path])
+    canary.hear("a result that says nothing", {"state": "running"})
+    canary.start()
+    assert canary.finish() == set()
+
+    canary = Canary(*forms(PLANTED))
+    canary.guard([host], [tmp_path])
+    canary.start()
+    (tmp_path / "left.json").write_text(token)
+    (tmp_path / "vars.yml").write_text(token)
+    host.push_text("/var/tmp/left", token)
+    host.push_text("/etc/planted/token", token)
+    host.run("systemd-cat", "-t", "planted", "cat", stdin=token)
+    shown = host.popen("python3", "-c", "import time; time.sleep(120)", token)
+    try:
+        canary.hear("a result", {"msg": PLANTED.decode()})
+        time.sleep(2.5)
+        found = canary.finish()
+    finally:
+        shown.kill()
+        shown.wait()
+        host.sh("rm -r /var/tmp/left /etc/planted")
+    of_host = {where.removeprefix(f"{host.name}: ") for where in found if where.startswith(host.name)}
+    assert {"cmdline of python3", "/var/tmp/left", "journal"} <= of_host
+    assert "/etc/planted/token" not in of_host
+    elsewhere = {where.partition(" b")[0] for where in found if not where.startswith(host.name)}
+    assert elsewhere == {"a result", str(tmp_path / "left.json"), "command line"}

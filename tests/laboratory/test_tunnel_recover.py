@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connectors among the services that the playbook recover brings back: the same guards, the same proof."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .tunnels import Played, Tunnels
+
+RECOVER = "chainops.lifecycle.recover"
+TOGETHER = {"playbook": RECOVER, "lifecycle_max_unhealthy": "100%", "lifecycle_serial": 3}
+
+
+def said(played: Played, host: str, service: str) -> str:
+    """What the summary says of a connector, all its lines."""
+    found = re.search(rf"^{host} {service}: (.*\n(?:  .*\n)*)", played.output, re.MULTILINE)
+    assert found, played.output
+    return found[1]
+
+
+def described(name: str, **options: t.Any) -> dict[str, t.Any]:
+    return {"name": name, "kind": "cloudflared", "attempt_backoff": 0.1, "max_attempts": 50, **options}
+
+
+def test_what_is_down_is_recovered_and_what_no_restart_mends_is_refused(replicas: Tunnels) -> None:
+    first, second, third = replicas.fleet.hosts.values()
+    first.push_text("/etc/cloudflared/token", "not a token", 0o600)
+    first.sh("systemctl restart --no-block cloudflared")
+    second.sh("systemctl stop cloudflared")
+    third.push_text("/etc/systemd/system/cloudflared-api.service.d/zz.conf", "[Service]\nRestart=no\n")
+    third.sh("systemctl daemon-reload; systemctl kill --signal=SIGKILL cloudflared-api")
+    replicas.edge.wait_live(replicas.tunnels["cloudflared"].id, 4, 30)
+
+    planned = replicas.play("--check", **TOGETHER)
+    assert said(planned, second.name, "cloudflared").startswith("PLANNED")
+    assert said(planned, third.name, "cloudflared-api").startswith("PLANNED")
+    assert replicas.edge.live(replicas.tunnels["cloudflared"].id) == 4
+
+    played = replicas.play(**TOGETHER)
+    assert played.code == 2, played.output
+    refused = said(played, first.name, "cloudflared")
+    assert refused.startswith("REFUSED") and "token_malformed" in refused
+    for host, name in ((second, "cloudflared"), (third, "cloudflared-api")):
+        recovered = said(played, host.name, name)
+        assert recovered.startswith("RECOVERED") and "proof  running, 4 of 4 connections are registered" in recovered
+        assert replicas.connector(host, name) in replicas.connectors(name)
+    assert all(count >= 4 for count in played.least.values()), played.least
+
+    again = replicas.play(**TOGETHER)
+    assert again.changed == 0 and again.code == 2
+
+
+def test_who_is_on_its_way_is_left_to_itself(replicas: Tunnels) -> None:
+    """To bring back what does not come by itself is the business of the playbook tunnel_reconnect."""
+    before = replicas.invocations()
+    replicas.edge.behave("refuse", reset=True)
+    for tunnel in replicas.tunnels.values():
+        replicas.edge.wait_live(tunnel.id, 0)
+    played = replicas.play(**TOGETHER)
+    assert played.code == 0, played.output
+    assert "Summary: nothing was in need" in played.output and played.changed == 0
+    assert len(re.findall(r"reconnecting +wait", played.output)) == 6
+    assert replicas.invocations() == before
+
+
+def test_the_last_replica_is_kept_although_what_is_behind_it_is_ill(replicas: Tunnels) -> None:
+    """Only a new start mends what the probe looks at; who says that others serve gets one."""
+    host = next(iter(replicas.fleet.hosts.values()))
+    old, invocation = replicas.connector(host, "cloudflared"), replicas.invocations()[f"{host.name}/cloudflared"]
+    script = f'test "$(systemctl show -P InvocationID cloudflared)" != {invocation}'
+    probe = {"kind": "command", "argv": ["/bin/sh", "-c", script], "start_grace": 0, "failure_threshold": 1}
+    ill = described("cloudflared", probes=[probe])
+    for own in ({}, {"healthy_replicas": 0}):
+        kept = replicas.play("--limit", host.name, lifecycle_services=[{**ill, "cloudflared": own}], **TOGETHER)
+        assert kept.code == 2 and kept.changed == 0
+        told = said(kept, host.name, "cloudflared")
+        assert told.startswith("REFUSED") and ("nobody said" in told or "the last healthy connector" in told)
+        assert replicas.connector(host, "cloudflared") == old
+    services = [{**ill, "cloudflared": {"healthy_replicas": 2}}]
+    played = replicas.play("--limit", host.name, lifecycle_services=services, **TOGETHER)
+    assert said(played, host.name, "cloudflared").startswith("RECOVERED"), played.output
+    assert replicas.connector(host, "cloudflared") in replicas.connectors("cloudflared") - {old}
+    assert played.least["cloudflared"] >= 8 and played.least["cloudflared-api"] == 12

@@ -20,7 +20,7 @@ VENV_bench := core
 
 STEPS = "$$(tools/find-python 3.13 3.14 3.12)" -m tools.run_steps
 
-.PHONY: help demo test $(PARTS) venvs system build format soak guides changelog lock clean distclean
+.PHONY: help demo test $(PARTS) venvs system build format guides changelog lock clean distclean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -51,9 +51,6 @@ build: venv-core
 
 format: venv-lint
 	@.venvs/lint/bin/ruff check --fix . ; .venvs/lint/bin/ruff format .
-
-soak: system venv-laboratory
-	@PATH="$(CURDIR)/.venvs/laboratory/bin:$$PATH" PYTHONPATH="$(CURDIR)/.build/link" tools/soak
 
 guides: venv-core
 	@PYTHONPATH="$(CURDIR)/.build/link" .venvs/core/bin/python -m tools.generate_docs

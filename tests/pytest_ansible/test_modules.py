@@ -1,11 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules as pytest-ansible calls them on the laboratory's hosts: each call twice, the second changes nothing.
-
-Apart from the other tests, because they run without pytest-ansible: its loader
-hides the collection from tests that import it.
-"""
+"""The modules as pytest-ansible calls them on the laboratory's hosts: each call twice, the second changes nothing."""
 
 from __future__ import annotations
 

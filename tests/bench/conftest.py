@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Group
+from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Group, Host
 
 HERE = Path(__file__).parent
 HOSTS = int(os.environ.get("CHAINOPS_BENCH_HOSTS", "40"))
@@ -85,6 +85,20 @@ class Ansible:
                 f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}"
             )
         return took
+
+
+def ship(host: Host, driver: str) -> None:
+    """Put the code that runs on hosts, and a driver of this folder that uses it, into /opt/bench."""
+    host.sh("mkdir -p /opt/bench/ansible_collections/chainops/lifecycle/plugins")
+    root = HERE.parent.parent
+    packed = subprocess.run(
+        ["tar", "-C", str(root), "--exclude=__pycache__", "-cf", "-", "plugins/module_utils"],
+        capture_output=True,
+        check=True,
+    )
+    host.push_text("/opt/bench/plugins.tar", packed.stdout)
+    host.sh("tar -C /opt/bench/ansible_collections/chainops/lifecycle -xf /opt/bench/plugins.tar")
+    host.push(HERE / driver, f"/opt/bench/{driver}")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.chainops.lifecycle.tests.bench.conftest import HERE, HOSTS, Ansible, Figures
+from ansible_collections.chainops.lifecycle.tests.bench.conftest import HERE, HOSTS, Ansible, Figures, ship
 from ansible_collections.chainops.lifecycle.tests.bench.runbook import runbook
 
 SERVICES = json.dumps({"lifecycle_services": ["bench-8081", "bench-8082", "bench-8083"]})
@@ -75,16 +75,7 @@ def test_payload(figures: Figures) -> None:
 def test_reaction(ansible: Ansible, figures: Figures) -> None:
     """From the moment that the unit becomes active to the moment that the engine returns, on the host."""
     host = ansible.fleet["b2"]
-    host.sh("mkdir -p /opt/bench/ansible_collections/chainops/lifecycle/plugins")
-    root = HERE.parent.parent
-    packed = subprocess.run(
-        ["tar", "-C", str(root), "--exclude=__pycache__", "-cf", "-", "plugins/module_utils"],
-        capture_output=True,
-        check=True,
-    )
-    host.push_text("/opt/bench/plugins.tar", packed.stdout)
-    host.sh("tar -C /opt/bench/ansible_collections/chainops/lifecycle -xf /opt/bench/plugins.tar")
-    host.push(HERE / "reaction.py", "/opt/bench/reaction.py")
+    ship(host, "reaction.py")
     delays = json.loads(host.run("python3", "/opt/bench/reaction.py", "bench-8082", "40", timeout=300).stdout)
     assert len(delays) == 40
     ordered = sorted(delays)

@@ -20,8 +20,8 @@ _WAITS_FOR = ("running", "synced", "consensus")
 _WAIT_TIMEOUT = 600.0
 _PROGRESS_INTERVAL = 30.0
 _PAUSE = 3.0
-# What a run may take beyond its interval: to be sent, to look at the node, to read the journal.
-_GRACE = 60.0
+# What a run may take beyond its interval: to be sent, to look at the node and its journal, to check a configuration.
+_GRACE = 120.0
 
 
 class ActionModule(ActionBase):
@@ -45,10 +45,11 @@ class ActionModule(ActionBase):
 
     def _wait(self, wait: Wait, interval: float, task_vars: t.Any) -> dict[str, t.Any]:
         identity = uuid.uuid4().hex
+        stable = seconds(self._task.args.get("stable_for")) or 0.0  # which a run waits for in one piece
         while True:
             given = {**self._task.args, "wait_id": identity, "wait_timeout": wait.left}
             try:
-                with self._limited(min(interval, wait.left) + _GRACE):
+                with self._limited(interval + stable + _GRACE):
                     seen: dict[str, t.Any] = self._execute_module(module_args=given, task_vars=task_vars)
             except AnsibleConnectionFailure as exc:
                 if wait.left <= _PAUSE:

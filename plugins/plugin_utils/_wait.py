@@ -58,8 +58,9 @@ class Wait:
             self._first_head = _head(seen.get("progress")) if known is None else known
         self._changed = self._changed or bool(seen.get("changed"))
         self._diagnosis = seen.get("diagnosis") or self._diagnosis
+        # Whoever waits when the time is over is asked once more, and says then how it ended.
         # Between two slices somebody else may take the lock, and a slice that was lost may still be at work.
-        return self.left > 0 and (bool(seen.get("waiting")) or (again and _is_busy(seen)))
+        return bool(seen.get("waiting")) or (again and _is_busy(seen) and self.left > 0)
 
     def result(self, seen: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """The last slice's result, made that of the whole wait."""

@@ -245,11 +245,19 @@ def test_the_others_are_not_held_up_and_the_play_fails_for_those_that_failed(pla
 
 def test_a_second_run_costs_nothing(chain: Chain, played: Played) -> None:
     well = [name for name in chain.fleet.hosts if not name.startswith(("stalled", "isolated"))]
-    again = chain.play("-e", f"lifecycle_target={','.join(well)}")
+    again = chain.play("-e", f"lifecycle_target={','.join(well)}", "--forks", "4")
     assert again.code == 0, again.output
     assert all(again.changed(node) == 0 for node in ("far", "restarted", "snap", "dropped", "source"))
     assert again.row("far")[0] == "in sync" and again.lines("far") == []
+    assert "NOTE: 5 hosts have nodes and there are 4 forks" in again.output
     print(f"second run on {len(well)} hosts: {again.took:.1f} s, the first took {played.took:.1f} s")
+
+
+def test_a_host_that_is_not_there_is_told_and_keeps_nobody(chain: Chain, played: Played) -> None:
+    some = chain.play("-i", "lost.invalid,", "-e", f"lifecycle_target=lost.invalid,{chain.hosts['far'].name}")
+    assert some.code != 0 and some.row("far")[0] == "in sync", some.output
+    assert re.search(r"^lost\.invalid +besu +unreachable ", some.output, re.MULTILINE), some.output
+    assert "Summary: " in some.output and "1 unreachable" in some.output
 
 
 def shown_plays(chain: Chain) -> t.Iterator[tuple[str, t.Any]]:

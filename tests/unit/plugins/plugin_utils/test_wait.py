@@ -81,10 +81,11 @@ def test_a_failure_ends_it_at_once(wait):
     assert wait.result(last)["failed"] and not wait.result(last)["changed"]
 
 
-def test_no_slice_begins_after_the_end(wait, clock):
-    clock.now += 100
+def test_when_the_time_is_over_a_last_look_tells_how_it_ended(wait, clock):
+    clock.now += 101
     assert wait.left == 0
-    assert not wait.goes_on(a_slice("syncing", 40))
+    assert wait.goes_on(a_slice("syncing", 40))
+    assert not wait.goes_on(a_slice("syncing", 40, waiting=False, **BUSY))
 
 
 def test_an_option_that_is_refused_is_passed_on(wait):

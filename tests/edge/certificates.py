@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-NAMES = ("h2.cftunnel.com", "quic.cftunnel.com", "probe.cftunnel.com")
+# The last one is where cloudflared looks for updates.
+NAMES = ("h2.cftunnel.com", "quic.cftunnel.com", "probe.cftunnel.com", "update.argotunnel.com")
 _VALID = datetime.timedelta(days=30)
 _SPARE = datetime.timedelta(days=2)
 

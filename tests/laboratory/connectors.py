@@ -125,4 +125,4 @@ def brief(seen: Result) -> str:
 
 
 def new_edge(fleet: Fleet, folder: Path) -> EdgeProcess:
-    return EdgeProcess([fleet.controller], folder, ports=PORTS, api=f"{fleet.controller}:0")
+    return EdgeProcess([fleet.controller], folder, ports=PORTS)

@@ -207,13 +207,6 @@ def test_packets_dropped_at_a_start(world: Connectors) -> None:
         assert (seen["state"], seen["cloudflared"]["edge_reachable"]) == ("connecting", False)
 
 
-def test_an_update_is_no_crash(world: Connectors) -> None:
-    world.fleet.each(lambda host: world.drop_in(host, "Restart=no\nExecStart=\nExecStart=/bin/sh -c 'exit 11'"))
-    world.fleet.each(lambda host: host.run("systemctl", "restart", "cloudflared", check=False))
-    for seen in world.looks().values():
-        assert (seen["state"], seen["cause"]) == ("error", "auto_update") and primary(seen) == ("auto_update", "soft")
-
-
 @pytest.mark.parametrize(
     ("text", "url", "how"),
     [

@@ -13,8 +13,6 @@ import subprocess
 import time
 import typing as t
 
-import pytest
-
 from ansible_collections.chainops.lifecycle.tests.lab import Host, until
 
 from ..edge.connector import make_token
@@ -179,30 +177,6 @@ def test_a_loop_of_starts_ends_when_the_edge_is_back(world: Connectors) -> None:
     options = {"state": "reconnected", "thrash_restarts": 2, "wait_timeout": 60}
     for done in meanwhile(world, 8.0, world.edge.clear, **options).values():
         assert not done["failed"] and not done["changed"], brief(done)
-
-
-def test_time_to_be_back_natural_and_reconnected(world: Connectors, capsys: pytest.CaptureFixture[str]) -> None:
-    """With cloudflared's own back-off of up to six minutes (retries 5), after an outage of 40 s."""
-    world.fleet.each(lambda host: world.put(host, retries=5, start=True))
-    world.fleet.each(world.until_ready)
-    taken: dict[str, list[float]] = {"natural": [], "reconnected": []}
-    for way, budget in (("reconnected", 0.0), ("natural", 400.0)):
-        world.edge.behave("refuse", reset=True)
-        time.sleep(40)
-        world.edge.clear()
-        began = time.monotonic()
-
-        def back(host: Host, budget: float = budget, began: float = began) -> float:
-            done = world.run(host, state="reconnected", natural_budget=budget, wait_timeout=400)
-            assert not done["failed"], brief(done)
-            return time.monotonic() - began
-
-        taken[way] = sorted(world.fleet.each(back).values())
-        world.fleet.each(world.until_ready)
-    with capsys.disabled():
-        for way, seconds in taken.items():
-            print(f"\nedge back -> {way}: {', '.join(f'{one:.1f} s' for one in seconds)}", end="")
-    assert max(taken["reconnected"]) < 30
 
 
 def ssh_through(world: Connectors, host: Host, port: int, command: str) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _journal as j
 from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Disk
 from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._text import plain
 
 ERROR, WARNING, UNLEVELLED, INFO = 3, 4, 5, 6
 # What is matched of one line; the rest of it cannot prove anything.
@@ -162,7 +163,7 @@ def read_lines(entries: t.Sequence[Entry]) -> tuple[Line, ...]:
     """The lines of a service with the level that each was meant to have, oldest first."""
     lines: list[Line] = []
     for entry in entries:
-        text = entry.message[:MAX_LINE]
+        text = plain(entry.message)[:MAX_LINE]
         level = _level(text, entry)
         if level == UNLEVELLED and lines and re.match(_CONTINUED, text):
             level = lines[-1].level

@@ -67,6 +67,11 @@ _SECRET_NAME = rf"(?i)(?:{_SECRET_WORD}{_NOT_SECRET}|^(?:proxy-)?authorization$|
 _OPTION_NAME = rf"(?i)^--?[\w-]{{0,40}}?{_SECRET_WORD}{_NOT_SECRET}[\w-]{{0,24}}$"
 
 
+def plain(text: str) -> str:
+    """A line of a log without terminal colours, which would hide the level that they show."""
+    return re.sub(_ANSI, "", text) if "\x1b" in text else text
+
+
 def neutralise(text: str, limit: int = 500) -> str:
     """Return ``text`` as one line that no terminal, template or web page acts on.
 

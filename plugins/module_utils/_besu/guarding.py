@@ -61,7 +61,7 @@ class QuorumGuard:
             return self._reserved(verdict, address or newest.address, network), verdict
         stalled = q.stall(view, log(), pace, wall=self._clock.wall())
         if stalled.proved:
-            return self._stalled(view, stalled), stalled
+            return self._stalled(view, stalled, address or newest.address), stalled
         said = f"{verdict.reason}; {verdict.arithmetic}"
         return Block("quorum", said, self._hint(verdict)), verdict
 
@@ -94,9 +94,11 @@ class QuorumGuard:
             Block("reservation", why, "reserve with besu_reservation on more than half of the hosts") if why else None
         )
 
-    def _stalled(self, view: q.ChainView, stalled: q.Stall) -> Block | None:
+    def _stalled(self, view: q.ChainView, stalled: q.Stall, address: str | None) -> Block | None:
         enough = len(stalled.members) - len(stalled.missing) >= q.quorum(len(stalled.members))
-        if self._quorum_lost == "restart_all" and enough and not view.disagreement:
+        # One that nobody hears of takes nothing away, and has to come back before the others can do without rounds.
+        absent = address in stalled.missing
+        if self._quorum_lost == "restart_all" and (enough or absent) and not view.disagreement:
             return None
         return Block("chain_stalled", stalled.why, stalled.advice)
 

@@ -14,9 +14,8 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
+from ansible_collections.chainops.lifecycle.plugins.module_utils._text import plain, present
 
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _MOVED = re.compile(r"Moved to round ([\d,]{1,9}),? which will expire in ([\d,.]{1,15}) seconds")
 _SUMMARY = re.compile(r"BFT round summary \(quorum = (\d{1,5})\)")
 _IN_ROUND = re.compile(r"Address: (0x[0-9a-fA-F]{40})\s+Round: (\d{1,6})(\s+\(Local node\))?")
@@ -79,11 +78,6 @@ class LogView:
     def round_since(self, moment: float) -> int | None:
         """The round that was entered after ``moment`` (the time of the last block): rounds begin anew with a block."""
         return self.round if self.round_at > moment else None
-
-
-def plain(text: str) -> str:
-    """A line without the colours that Besu gives it."""
-    return _ANSI.sub("", text)
 
 
 def read_log(lines: t.Iterable[LogLine]) -> LogView:

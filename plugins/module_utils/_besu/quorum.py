@@ -273,6 +273,19 @@ class Stall:
     restart: float = 0.0
     advice: str = ""
 
+    def as_dict(self) -> dict[str, t.Any]:
+        seconds = None if self.natural is None else round(self.natural)
+        return {
+            "why": self.why,
+            "quorum": quorum(len(self.members)),
+            "missing": list(self.missing),
+            "round": self.round,
+            "rounds": dict(self.heard),
+            "natural": seconds,
+            "restart": round(self.restart),
+            "advice": self.advice,
+        }
+
 
 def stall(view: ChainView, log: LogView, pace: Pace, *, wall: float) -> Stall:
     """What is known of a stall. ``wall``: the time of ``view``; the log is that of one validator."""

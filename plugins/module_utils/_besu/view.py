@@ -109,7 +109,8 @@ class View:
 
     @property
     def own(self) -> str | None:
-        return self.options.address.lower() if self.options.address else self.now.address
+        """Its address: as given, as it tells, or as its log has it while it tells nothing."""
+        return self.options.address.lower() if self.options.address else self.now.address or self.log.node_address
 
     @property
     def alone(self) -> bool:

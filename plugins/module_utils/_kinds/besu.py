@@ -14,7 +14,7 @@ from dataclasses import replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify, eta_seconds
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, LogView, plain, read_log
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, LogView, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import Track, carried, fold, resumed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import (
     YOUNG,
@@ -31,7 +31,6 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import Pace
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry
 
 _RESTART_WINDOW = 600.0
 _LOG_EVERY = 3.0
@@ -103,6 +102,8 @@ class BesuKind(Kind):
         if verdict.wants_log:
             verdict = classify(unit, track, self._options, references, self._read_log(observation))
         self._verdict = verdict
+        if verdict.cause == "chain_stalled":
+            self._verdict = verdict = self._with_stall(verdict, track, observation)
         return replace(
             observation,
             state=verdict.state,
@@ -111,6 +112,17 @@ class BesuKind(Kind):
             cause=verdict.cause,
             details=verdict.details,
         )
+
+    def _with_stall(self, verdict: BesuVerdict, track: Track, observation: Observation) -> BesuVerdict:
+        """Who is missing, in which round the rest is, and what each way out takes."""
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
+
+        view = q.chain_view([(track.earlier or track.last, track.last)])
+        stalled = q.stall(view, self._read_log(observation), self._pace(), wall=track.last.wall)
+        if not stalled.proved:
+            return verdict
+        details = {**verdict.details, "stall": stalled.as_dict()}
+        return replace(verdict, details=details, reasons=(*verdict.reasons, stalled.why, stalled.advice))
 
     def _failed(self, observation: Observation) -> Observation:
         """A unit that does not run: the node's last words say more than systemd's result."""
@@ -138,7 +150,7 @@ class BesuKind(Kind):
             from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import diagnose
 
             entries = self._environment.open_journal().invocation(self._environment.unit, facts.invocation).entries
-            found = diagnose(facts.properties, colourless(entries), rules=(*START_RULES, *GENERIC_RULES))
+            found = diagnose(facts.properties, entries, rules=(*START_RULES, *GENERIC_RULES))
             primary = found.primary
             cause = None if primary is None or primary.id == "unknown" else primary
             # The journal may be a moment behind systemd: that it says nothing yet is not kept.
@@ -284,8 +296,3 @@ def make_besu(environment: Environment, params: t.Mapping[str, t.Any]) -> BesuKi
     references = others if others.clients else None
     restart_all = params["quorum_lost"] == "restart_all"
     return BesuKind(environment, options, reader, references, guard if guarded else None, restart_all)
-
-
-def colourless(entries: t.Sequence[Entry]) -> list[Entry]:
-    """Journal entries without the terminal colours of Besu's log, which hide its levels."""
-    return [replace(entry, message=plain(entry.message)) if "\x1b" in entry.message else entry for entry in entries]

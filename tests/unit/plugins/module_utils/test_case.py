@@ -31,6 +31,7 @@ def line(message: str, priority: int = 6, **fields: str) -> Entry:
         ('{"a":1,"level":"error"}', 6, "stdout", c.ERROR),
         ("level=warning x", 6, "stdout", c.WARNING),
         ("[error] 7#7: x", 6, "stdout", c.ERROR),
+        ("\x1b[31m2026-11-24 10:00:00 | main | ERROR | Besu | x\x1b[m", 6, "stdout", c.ERROR),
         ("an error in prose", 6, "stdout", c.UNLEVELLED),
         ("more info at https://x", 6, "stdout", c.UNLEVELLED),
         ("INFO ERROR count 0", 6, "stdout", c.INFO),
@@ -44,6 +45,11 @@ def line(message: str, priority: int = 6, **fields: str) -> Entry:
 def test_the_level_of_a_line(text: str, priority: int, transport: str, level: int) -> None:
     (read,) = read_lines([line(text, priority=priority, _TRANSPORT=transport)])
     assert read.level == level
+
+
+def test_a_line_has_no_terminal_colours() -> None:
+    (read,) = read_lines([line("\x1b[33m| WARN | x\x1b[m y")])
+    assert (read.text, read.level) == ("| WARN | x y", c.WARNING)
 
 
 def test_a_continued_line_keeps_the_level_of_its_first() -> None:

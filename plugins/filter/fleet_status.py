@@ -20,6 +20,9 @@ options:
   described:
     description: A dictionary from host to its C(lifecycle_services), for the state that is wanted of each service.
     type: dict
+  look:
+    description: What M(chainops.lifecycle.besu_network_info) returned for the Besu nodes of the fleet.
+    type: dict
 seealso:
   - plugin: chainops.lifecycle.recovery_plan
     plugin_type: filter
@@ -42,9 +45,15 @@ _value:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import status_lines
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import read_fleet, status_lines
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan import chain_lines
+
+
+def _status(seen: t.Any, described: t.Any = None, look: t.Any = None) -> list[str]:
+    chain = chain_lines(read_fleet(seen, described), look or {})
+    return status_lines(seen, described) + (["", *chain] if chain else [])
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"fleet_status": status_lines}
+        return {"fleet_status": _status}

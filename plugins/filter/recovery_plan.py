@@ -12,7 +12,7 @@ author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Plans over what M(chainops.lifecycle.service_info) returned on each host. Hosts that are down already come first,
-    validators last.
+    then those that are no validators, validators last.
   - Refuses when more hosts are in need than O(max_unhealthy) allows. A host that could not be observed counts as
     unhealthy.
 options:
@@ -28,6 +28,20 @@ options:
     description: A number of hosts, or a share of them such as V(50%), which is rounded up to at least one.
     type: str
     default: 50%
+  look:
+    description: What M(chainops.lifecycle.besu_network_info) returned for the Besu nodes of the fleet.
+    type: dict
+  quorum_lost:
+    description:
+      - V(refuse) touches nobody while a chain of Besu stands still. V(restart_all) plans to restart its validators
+        together, in RV(_value.restart_all).
+    type: str
+    choices: [refuse, restart_all]
+    default: refuse
+  serial:
+    description: How many hosts at a time, as in a play. One that may have a validator in need is always alone.
+    type: raw
+    default: 1
 """
 
 EXAMPLES = r"""
@@ -44,6 +58,14 @@ _value:
   contains:
     hosts:
       description: The hosts to recover, in order. Empty where the plan refuses.
+      type: list
+      elements: str
+    batches:
+      description: How many of the hosts at a time.
+      type: list
+      elements: int
+    restart_all:
+      description: The hosts of chains that stand still, if these are to be restarted together.
       type: list
       elements: str
     in_need:
@@ -71,16 +93,16 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _plan
 
 
-def _plan(seen: t.Any, described: t.Any, max_unhealthy: t.Any = "50%") -> dict[str, t.Any]:
+def _recovery_plan(seen: t.Any, described: t.Any, max_unhealthy: t.Any = "50%", **more: t.Any) -> dict[str, t.Any]:
     try:
-        return _fleet.recovery_plan(seen, described, max_unhealthy)
+        return _plan.recovery_plan(seen, described, max_unhealthy, **more)
     except _fleet.FleetError as exc:
         raise AnsibleFilterError(str(exc)) from exc
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_plan": _plan}
+        return {"recovery_plan": _recovery_plan}

@@ -12,7 +12,7 @@ author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Puts what M(chainops.lifecycle.service_info) saw beside the description of each service, and keeps those that are
-    in need. Services that are on their way, held or unknown are left out.
+    in need. Services that are on their way, held or unknown are left out, and so are those whose chain stands still.
 options:
   _input:
     description: The observations, RV(chainops.lifecycle.service_info#module:services).
@@ -24,6 +24,11 @@ options:
     type: list
     elements: raw
     required: true
+  stalled:
+    description:
+      - Whether to return instead the Besu services that are in need or whose chain stands still.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -48,14 +53,15 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
 
 
-def _in_need(observations: t.Any, described: t.Any) -> list[dict[str, t.Any]]:
+def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> list[dict[str, t.Any]]:
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in described]
     if [entry["name"] for entry in entries] != [seen["name"] for seen in observations]:
         raise AnsibleFilterError("the services that are described are not those that were observed; observe the same")
     found: list[dict[str, t.Any]] = []
     for entry, seen in zip(entries, observations, strict=True):
         (row,) = _fleet.read_fleet({"": {"services": [seen]}}, {"": [entry]})
-        if row.verdict != _fleet.IN_NEED:
+        wanted = row.kind == "besu" and row.verdict == _fleet.STALLED if stalled else False
+        if not wanted and (row.verdict != _fleet.IN_NEED or (stalled and row.kind != "besu")):
             continue
         causes = [cause["id"] for cause in (seen.get("diagnosis") or {}).get("causes", ())]
         causes += [seen["cause"]] if seen.get("cause") else []

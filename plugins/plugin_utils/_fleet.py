@@ -1,15 +1,13 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fleet as the controller sees it: who is in need, in which order, and whether that is too many. Pure.
+"""The fleet as the controller sees it: who is in need, and what came of a recovery. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
-import math
-import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -19,12 +17,10 @@ OK = "ok"
 ON_ITS_WAY = "on its way"
 IN_NEED = "in need"
 HELD = "held"
+STALLED = "chain stalled"
 UNKNOWN = "unknown"
 
-_NO_SERVICES = "No host has services: describe them in the inventory variable lifecycle_services."
-
-# A unit that is down already comes first: to bring it back costs the fleet nothing.
-_RANK = {m.STOPPED: 0, m.ERROR: 1, m.RESTARTING: 2}
+NO_SERVICES = "No host has services: describe them in the inventory variable lifecycle_services."
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,8 @@ class Row:
     cause: str = ""
     age: float | None = None
     why: str = ""
-    validator: bool = False
+    may_vote: bool = False
+    down: bool = False
     observation: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
@@ -57,8 +54,8 @@ def read_fleet(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | N
     """
     rows: list[Row] = []
     for host, result in seen.items():
-        wanted = {
-            entry["name"]: entry.get("state", m.RUNNING)
+        entries = {
+            entry["name"]: entry
             for entry in (described or {}).get(host) or []
             if isinstance(entry, dict) and "name" in entry
         }
@@ -66,7 +63,7 @@ def read_fleet(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | N
         if observations is None:
             rows.append(Row(host, "-", why=_no_answer(result)))
             continue
-        rows += [_row(host, observation, wanted.get(observation["name"], m.RUNNING)) for observation in observations]
+        rows += [_row(host, observation, entries.get(observation["name"], {})) for observation in observations]
     return rows
 
 
@@ -77,7 +74,8 @@ def _no_answer(result: t.Any) -> str:
     return f"unreachable: {reason}" if result.get("unreachable") else reason
 
 
-def _row(host: str, seen: t.Mapping[str, t.Any], wanted: str) -> Row:
+def _row(host: str, seen: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> Row:
+    wanted = entry.get("state", m.RUNNING)
     diagnosis = seen.get("diagnosis") or {}
     causes = [c for c in diagnosis.get("causes", ()) if c["id"] != "unknown"]
     reasons = seen.get("reasons") or ()
@@ -85,7 +83,6 @@ def _row(host: str, seen: t.Mapping[str, t.Any], wanted: str) -> Row:
     hold = seen.get("hold")
     if hold:
         why = f"held by {hold['owner']}: {hold['reason']}; {why}"
-    own = seen.get(seen["kind"]) or {}
     return Row(
         host=host,
         service=seen["name"],
@@ -96,9 +93,25 @@ def _row(host: str, seen: t.Mapping[str, t.Any], wanted: str) -> Row:
         cause=causes[0]["id"] if causes else (seen.get("cause") or ""),
         age=seen.get("age"),
         why=why,
-        validator=bool(own.get("validator")),
+        may_vote=seen["kind"] == "besu" and _may_vote(seen, entry),
+        down=_is_down(seen),
         observation=seen,
     )
+
+
+def _may_vote(seen: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> bool:
+    """Whether a Besu may be a validator: what is not known counts as one."""
+    told = (seen.get("besu") or {}).get("validator")
+    return bool((entry.get("besu") or {}).get("validator", True) if told is None else told)
+
+
+def _is_down(seen: t.Mapping[str, t.Any]) -> bool:
+    """Whether no process is there, so that a start takes nothing away."""
+    facts = seen.get("unit_facts") or {}
+    if not facts:
+        return seen["state"] in (m.STOPPED, m.ERROR, m.RESTARTING)
+    gone = str(facts.get("sub_state", "")).startswith("auto-restart")
+    return gone or facts.get("active_state") in ("inactive", "failed", "")
 
 
 def _verdict(seen: t.Mapping[str, t.Any], wanted: str) -> str:
@@ -111,115 +124,29 @@ def _verdict(seen: t.Mapping[str, t.Any], wanted: str) -> str:
         return OK
     if seen.get("hold"):
         return HELD
+    if seen["kind"] == "besu" and seen.get("cause") == "chain_stalled" and wanted != m.STOPPED:
+        return STALLED
     transient = machine.base(state) in (m.STARTING, m.RESTARTING) or (state == m.STOPPING and wanted == m.STOPPED)
     if (transient or machine.base(state) == m.RUNNING) and machine.comes_by_itself(state, goal):
         return ON_ITS_WAY
     return IN_NEED
 
 
-def allowed_in_need(limit: t.Any, hosts: int) -> int:
-    """How many hosts may be in need: a number, or a share of the fleet such as ``50%`` (rounded up, at least one)."""
-    text = str(limit).strip()
-    if re.fullmatch(r"\d+", text):
-        return int(text)
-    share = re.fullmatch(r"(\d{1,3})%", text)
-    if share is None or int(share[1]) > 100:
-        raise FleetError(f"max_unhealthy: {limit!r} is neither a number of hosts nor a share; give 3 or 50%")
-    return max(math.ceil(hosts * int(share[1]) / 100), 1)
-
-
-def recovery_plan(
-    seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any], max_unhealthy: t.Any = "50%"
-) -> dict[str, t.Any]:
-    """Whom to recover, in which order, or why nobody.
-
-    Hosts that cannot be observed count as unhealthy and are not acted on:
-    what cannot be seen cannot be recovered, and may be a sign of a larger fault.
-    """
-    rows = read_fleet(seen, described)
-    hosts = list(seen)
-    needy = sorted({row.host for row in rows if row.verdict == IN_NEED}, key=lambda host: _order(host, rows, hosts))
-    blind = [host for host in hosts if any(row.host == host and row.verdict == UNKNOWN for row in rows)]
-    unhealthy = len({*needy, *blind})
-    allowed = allowed_in_need(max_unhealthy, len(hosts))
-    refusal = ""
-    if needy and unhealthy > allowed:
-        refusal = (
-            f"{unhealthy} of {len(hosts)} hosts are in need or unknown, more than max_unhealthy={max_unhealthy} "
-            f"({allowed}). A fault of so many is seldom mended host by host: look for what they share. "
-            f"To go on all the same, raise lifecycle_max_unhealthy for this run"
-        )
-    return {
-        "hosts": [] if refusal else needy,
-        "in_need": needy,
-        "unknown": blind,
-        "refusal": refusal,
-        "rows": [_shown(row) for row in rows],
-        "lines": _plan_lines(rows, needy, blind, hosts, refusal),
-    }
-
-
-def _order(host: str, rows: t.Sequence[Row], hosts: t.Sequence[str]) -> tuple[t.Any, ...]:
-    mine = [row for row in rows if row.host == host and row.verdict == IN_NEED]
-    down = min(_RANK.get(row.state, 3) for row in mine)
-    return (down, any(row.validator for row in mine), hosts.index(host))
-
-
-def _shown(row: Row) -> dict[str, t.Any]:
-    return {
-        "host": row.host,
-        "service": row.service,
-        "kind": row.kind,
-        "state": row.state,
-        "wanted": row.wanted,
-        "verdict": row.verdict,
-        "cause": row.cause,
-        "why": row.why,
-    }
-
-
-def _plan_lines(
-    rows: t.Sequence[Row], needy: t.Sequence[str], blind: t.Sequence[str], hosts: t.Sequence[str], refusal: str
-) -> list[str]:
-    lines = [f"{len(needy)} of {len(hosts)} hosts need recovery" + (f", {len(blind)} unknown" if blind else "")]
-    if not rows:
-        lines.append(_NO_SERVICES)
-    shown = [row for row in rows if row.verdict != OK]
-    table = [("HOST", "SERVICE", "STATE", "PLAN", "WHY")]
-    for host in [*needy, *(h for h in hosts if h not in needy)]:
-        for row in shown:
-            if row.host == host:
-                table.append((row.host, row.service, row.state, _intent(row, refusal), _why(row)))
-    if shown:
-        lines += render(table)
-    if refusal:
-        lines += ["", f"REFUSED: {refusal}."]
-    elif needy:
-        lines += ["", f"Order: {', '.join(needy)}"]
-    return lines
-
-
-def _intent(row: Row, refusal: str) -> str:
-    if row.verdict == IN_NEED:
-        return "-" if refusal else f"-> {row.wanted}"
-    return {ON_ITS_WAY: "wait", HELD: "leave (held)", UNKNOWN: "leave"}.get(row.verdict, "-")
-
-
-def _why(row: Row) -> str:
+def why(row: Row) -> str:
     return f"{row.cause}: {row.why}" if row.cause and row.cause != row.why else row.why
 
 
 def status_lines(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None) -> list[str]:
     """The fleet as a table that a person reads, worst first, and a line that sums it up."""
     rows = read_fleet(seen, described)
-    worst = [UNKNOWN, IN_NEED, HELD, ON_ITS_WAY, OK]
+    worst = [UNKNOWN, STALLED, IN_NEED, HELD, ON_ITS_WAY, OK]
     rows.sort(key=lambda row: worst.index(row.verdict))
     table = [("HOST", "SERVICE", "KIND", "STATE", "FOR", "WHY")]
-    table += [(r.host, r.service, r.kind, r.state, duration(r.age), "" if r.verdict == OK else _why(r)) for r in rows]
+    table += [(r.host, r.service, r.kind, r.state, duration(r.age), "" if r.verdict == OK else why(r)) for r in rows]
     counted = {verdict: sum(1 for row in rows if row.verdict == verdict) for verdict in reversed(worst)}
     parts = [f"{count} {verdict}" for verdict, count in counted.items() if count]
     if not rows:
-        return [_NO_SERVICES]
+        return [NO_SERVICES]
     return [*render(table), "", f"{len(rows)} services on {len(seen)} hosts: {', '.join(parts) or 'none'}"]
 
 

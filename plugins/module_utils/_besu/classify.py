@@ -76,7 +76,8 @@ def _wedged(v: View) -> BesuVerdict | None:
         return _say(m.ERROR, said, cause="unresponsive", wants_log=True)
     if v.track.answered_at is None and v.young:
         return _say(m.STARTING, said)
-    return _say(m.UNKNOWN, said, cause="unresponsive", wants_log=True)
+    # Nobody may act on what was not watched for long enough, so that a look at such a node takes as long as that.
+    return _say(m.UNKNOWN, said, cause="unresponsive", wants_log=True, settled=False)
 
 
 def _closed(v: View) -> BesuVerdict | None:

@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: besu_endpoints
+short_description: The RPC endpoints of the Besu nodes that an inventory describes
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Makes O(chainops.lifecycle.besu_network_info#module:endpoints) of the C(lifecycle_services) of the hosts. A node
+    counts whose C(rpc_url) other hosts can reach, which one on the loopback interface is not.
+  - With O(host) and O(service) that node comes first, by its own URL, and only nodes follow that may be of its chain,
+    by their chain id as far as it is given or was seen.
+options:
+  _input:
+    description: A dictionary from host to its C(lifecycle_services).
+    type: dict
+    required: true
+  seen:
+    description: A dictionary from host to what M(chainops.lifecycle.service_info) returned there.
+    type: dict
+    default: {}
+  host:
+    description: The host of the node to look from.
+    type: str
+    default: ""
+  service:
+    description: The name of its service.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Look at all Besu nodes of the inventory
+  chainops.lifecycle.besu_network_info:
+    endpoints: "{{ services_by_host | chainops.lifecycle.besu_endpoints }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The endpoints, each with C(url), C(name) and its access options.
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._chains import endpoints
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"besu_endpoints": endpoints}

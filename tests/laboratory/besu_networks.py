@@ -1,0 +1,161 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks of the stand-in for Besu on real hosts, and the playbooks run on them while the head is watched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+import yaml
+
+from ansible_collections.chainops.lifecycle.tests.lab import Host, until
+from ansible_collections.chainops.lifecycle.tests.standin import breaks, deploy, network
+from ansible_collections.chainops.lifecycle.tests.standin_tests.harness import http_request
+
+# Blocks come every second, and the first round ends after two.
+PERIOD, TIMEOUT, SCALE = 1, 2, 0.1
+OPTIONS = {"attempt_backoff": 0, "max_attempts": 50, "wait_timeout": 60}
+BESU = {"rpc_url": "http://{{ ansible_host }}:8545", "metrics_url": "", "hang_timeout": 4, "peers_timeout": 10}
+
+
+class Played(t.NamedTuple):
+    """One run of a playbook. ``pause``: the longest time without a new block meanwhile, in seconds."""
+
+    code: int
+    output: str
+    pause: float
+    outcome: dict[str, list[str]]
+
+    def block(self, host: str, service: str = "besu") -> str:
+        """What the summary says of a service."""
+        found = re.search(rf"^ *{host} {service}: .*\n(?:^ {{2,}}.*\n)*", self.output, re.MULTILINE)
+        assert found, self.output
+        return found[0]
+
+    @property
+    def changed(self) -> int:
+        return sum(int(count) for count in re.findall(r"changed=(\d+)", self.output))
+
+
+class BesuNetwork:
+    """Validators and other nodes on the hosts of a fleet, one each."""
+
+    def __init__(self, hosts: t.Sequence[Host], validators: int, inventory: Path, folder: Path, **plan: t.Any) -> None:
+        self.hosts = {host.name: host for host in hosts}
+        self.validators = [host.name for host in hosts[:validators]]
+        self.inventory, self.folder = inventory, folder
+        addresses = {host.name: host.address for host in hosts}
+        settings = {"block_period": PERIOD, "request_timeout": TIMEOUT, **plan}
+        self.plan = network.plan(addresses, self.validators, **settings)
+
+    def install(self, name: str, blocks: int = 0, **options: t.Any) -> None:
+        history = self.plan.history(blocks) if blocks else ()
+        deploy.install(self.hosts[name], self.plan, name, scale=SCALE, block_scale=1, blocks=history, **options)
+
+    def up(self) -> None:
+        """A new chain: every node installed, started, and the head moving."""
+        self.each(self._fresh)
+        self.each(lambda host: host.run("systemctl", "start", "besu.service"))
+        self.until_moving(3)
+
+    def _fresh(self, host: Host) -> None:
+        host.sh(breaks.MENDS)
+        host.sh("rm -rf /var/lib/chainops-lifecycle /run/chainops-lifecycle")
+        self.install(host.name)
+
+    def each(self, work: t.Callable[[Host], t.Any]) -> None:
+        threads = [threading.Thread(target=work, args=(host,)) for host in self.hosts.values()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def call(self, name: str, method: str, *parameters: object) -> t.Any:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)})
+        return json.loads(http_request(self.hosts[name].address, 8545, "POST", "/", body, timeout=1).text)["result"]
+
+    def height(self, name: str) -> int:
+        """The head as the node tells it, -1 where it does not answer."""
+        try:
+            return int(self.call(name, "eth_blockNumber"), 16)
+        except (OSError, ValueError, KeyError):
+            return -1
+
+    def head(self) -> int:
+        return max(self.height(name) for name in self.hosts)
+
+    def until_moving(self, blocks: int = 2, seconds: float = 60) -> None:
+        """All nodes have so many blocks more than the best has now."""
+        aim = self.head() + blocks
+        until(lambda: all(self.height(name) >= aim for name in self.hosts), seconds, f"all have block {aim}")
+
+    def show(self, name: str, what: str) -> str:
+        return self.hosts[name].run("systemctl", "show", "-P", what, "besu.service").stdout.strip()
+
+    def invocations(self) -> dict[str, str]:
+        return {name: self.show(name, "InvocationID") for name in self.hosts}
+
+    def fault(self, name: str, **faults: t.Any) -> None:
+        deploy.fault(self.hosts[name], **faults)
+
+    def stop(self, *names: str) -> None:
+        for name in names:
+            self.hosts[name].sh("systemctl stop besu.service; systemctl reset-failed besu.service || true")
+
+    def services(self, **besu: t.Any) -> list[dict[str, t.Any]]:
+        return [{"name": "besu", "kind": "besu", **OPTIONS, "besu": {**BESU, **besu}}]
+
+    def play(self, name: str, *arguments: str, watch: t.Callable[[int], None] | None = None, **given: t.Any) -> Played:
+        """Run a playbook of the collection; meanwhile the heads are watched from outside."""
+        run = f"{time.monotonic_ns()}"
+        variables = {"lifecycle_services": self.services(), **given}
+        (self.folder / f"vars-{run}.yml").write_text(yaml.safe_dump(variables))
+        (self.folder / "ansible.cfg").write_text(
+            "[defaults]\nshow_custom_stats = true\n[ssh_connection]\npipelining = true\n"
+        )
+        limit = ["--limit", ",".join(self.hosts)] if "--limit" not in arguments else []
+        argv = ["ansible-playbook", "-i", str(self.inventory), *limit, *arguments, name, "-e", f"@vars-{run}.yml"]
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        with HeadWatch(self, watch) as watched:
+            done = subprocess.run(
+                argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=400
+            )
+        stats = re.search(r"RUN: (\{.*\})", done.stdout)
+        outcome = json.loads(stats[1])["lifecycle_outcome"] if stats else {}
+        return Played(done.returncode, done.stdout + done.stderr, watched.longest, outcome)
+
+
+class HeadWatch:
+    """Polls the heads of all nodes; ``longest``: the longest time for which the best of them stood still."""
+
+    def __init__(self, chain: BesuNetwork, told: t.Callable[[int], None] | None = None) -> None:
+        self._chain, self._told = chain, told
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.longest = 0.0
+
+    def __enter__(self) -> HeadWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        best, since = self._chain.head(), time.monotonic()
+        while not self._over.wait(0.1):
+            head, now = self._chain.head(), time.monotonic()
+            self.longest = max(self.longest, now - since)
+            if head > best:
+                best, since = head, now
+                if self._told:
+                    self._told(head)

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import glob
 import json
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import threading
 import time
+from multiprocessing.connection import Connection
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -67,15 +69,17 @@ def say(units: list[str], over: threading.Event, rows: list[list[object]]) -> No
         time.sleep(PAUSE)
 
 
-def poll(units: list[str], over: threading.Event, rows: list[list[object]]) -> None:
-    """What systemd says, again and again."""
+def poll(units: list[str], told: Connection) -> None:
+    """What systemd says, again and again until something comes. First in line for a core: a gap tells nothing."""
+    os.setpriority(os.PRIO_PROCESS, 0, -15)
     bus = Bus()
     names = [f"{unit}.service" for unit in units]
-    while not over.is_set():
+    rows: list[list[object]] = []
+    while not told.poll(POLL):
         began = time.monotonic()
         found = bus.states(names)
         rows.append([began, time.monotonic(), [[*words, held(unit)] for unit, words in zip(units, found, strict=True)]])
-        time.sleep(POLL)
+    told.send(rows)
 
 
 def held(unit: str) -> bool:
@@ -117,16 +121,19 @@ def main() -> None:
     seed, count, units = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     over = threading.Event()
     ours: list[list[object]] = []
-    theirs: list[list[object]] = []
-    watchers = [threading.Thread(target=work, args=(units, over, rows)) for work, rows in ((say, ours), (poll, theirs))]
-    for watcher in watchers:
-        watcher.start()
+    ask, told = multiprocessing.Pipe()
+    poller = multiprocessing.Process(target=poll, args=(units, told))
+    poller.start()
+    watcher = threading.Thread(target=say, args=(units, over, ours))
+    watcher.start()
     try:
         done = operate(units, random.Random(seed), count)
     finally:
         over.set()
-        for watcher in watchers:
-            watcher.join()
+        watcher.join()
+        ask.send("over")
+        theirs = ask.recv()
+        poller.join()
     print(json.dumps({"units": units, "ours": ours, "theirs": theirs, "operations": done}))
 
 

@@ -107,7 +107,7 @@ def test_one_validator_down_costs_a_round_and_no_more(make_network: MakeNetwork)
 def _lose_quorum(nodes: Nodes, round_: int) -> None:
     for name in ("b3", "b4"):
         nodes[name].stop()
-    until(lambda: _count(nodes["b1"], f"Moved to round {round_} ") == 1, 30)
+    until(lambda: _count(nodes["b1"], f"Moved to round {round_} ") >= 1, 30)
 
 
 def test_quorum_lost_looks_healthy_but_for_the_log(make_network: MakeNetwork) -> None:
@@ -121,11 +121,12 @@ def test_quorum_lost_looks_healthy_but_for_the_log(make_network: MakeNetwork) ->
 
     def say(lines: list[str]) -> list[str]:
         own = [line for line in lines if "| RoundTimer |" in line or "| RoundChangeManager |" in line]
-        begin = next(i for i, line in enumerate(own) if "Moved to round 2 " in line)
+        begin = max((i for i, line in enumerate(own) if "Moved to round 2 " in line), default=len(own))
         return [line.split("|", 1)[1] for line in own[begin:]]
 
     until(lambda: len(say(nodes["b1"].lines())) >= 8)
     recorded = say(recorded_lines("quorum_lost_then_regained", "b1"))[:8]
+    assert len(recorded) == 8
     ours = say(nodes["b1"].lines())[:8]
     timers = [line for line in recorded if "RoundTimer" in line]
     assert [line for line in ours if "RoundTimer" in line] == timers

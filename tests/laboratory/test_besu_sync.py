@@ -274,7 +274,7 @@ def example_tasks(module: str) -> t.Any:
 
 def test_what_the_documents_show(chain: Chain, played: Played) -> None:
     name = chain.hosts["far"].name
-    inventory = {"all": {"children": {"validators": {"hosts": {chain.hosts["source"].name: {}}}}}}
+    inventory: dict[str, t.Any] = {"all": {"children": {"validators": {"hosts": {chain.hosts["source"].name: {}}}}}}
     (chain.folder / "more.yml").write_text(yaml.safe_dump(inventory))
     given = {"besu_reference_urls": [chain.source_url], "besu_rpc_url": chain.source_url}
     for what, plays in shown_plays(chain):

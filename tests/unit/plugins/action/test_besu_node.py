@@ -25,8 +25,8 @@ class Task:
 
     def __init__(self, monkeypatch, *answers, **task):
         self.answers = list(answers)
-        self.runs = []
-        self.said = []
+        self.runs: list = []
+        self.said: list = []
         self.connection = MagicMock()
         given = {"async_val": 0, "check_mode": False, "timeout": 0, "no_log": False, **task}
         self.plugin = besu_node.ActionModule(

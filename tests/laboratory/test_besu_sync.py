@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 import time
 import typing as t
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ STALL = 10
 # What befalls the node of each host; "source" is the chain's only validator.
 NODES = ("source", "far", "stalled", "isolated", "restarted", "snap", "dropped")
 RATE, SNAP_RATE = 450, 1300
+# Slow enough to be in the middle still when something befalls them.
+RATES = {"stalled": 150, "restarted": 150}
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Chain:
         options = {"sync_mode": "SNAP"} if name == "snap" else {}
         blocks = history if name == "source" else ()
         deploy.install(host, self.plan, name, scale=0.2, block_scale=0.5, blocks=blocks, **options)
-        deploy.fault(host, sync_rate=RATE, snap_rate=SNAP_RATE, isolate=name == "isolated")
+        deploy.fault(host, sync_rate=RATES.get(name, RATE), snap_rate=SNAP_RATE, isolate=name == "isolated")
         if name == "source":
             host.run("systemctl", "start", "besu.service")
 
@@ -146,16 +149,18 @@ class Chain:
             return re.search(rf"^\[{node}\w+1\] besu: syncing", log.read_text(), re.MULTILINE) is not None
 
         try:
+            until(lambda: self.call("snap", "eth_syncing") is not None, 60, "it answers")
+            seen["lie"] = (self.call("snap", "eth_syncing"), self.height("snap"))
             until(lambda: says("dropped"), 60, "the second slice has begun")
             until(lambda: self.works("dropped"), 20, "the module is at work")
             # The server's end goes: what the module is doing on the host goes on, and holds the lock.
             self.hosts["dropped"].run("pkill", "-KILL", "-f", "sshd.*@notty")
             until(lambda: self.height("stalled") > 1000, 30, "it has begun to sync")
-            deploy.fault(self.hosts["stalled"], stall_import=True, sync_rate=RATE)
+            deploy.fault(self.hosts["stalled"], stall_import=True)
             until(lambda: self.height("restarted") > 2000, 30, "it is in the middle")
             seen["invocation"] = self.show("restarted", "InvocationID")
             self.hosts["restarted"].run("systemctl", "restart", "besu.service")
-            seen["lie"] = (self.call("snap", "eth_syncing"), self.height("snap"))
+            deploy.fault(self.hosts["restarted"], sync_rate=RATE)
             process.wait(timeout=150)
         finally:
             process.kill()
@@ -251,6 +256,29 @@ def test_a_second_run_costs_nothing(chain: Chain, played: Played) -> None:
     assert again.row("far")[0] == "in sync" and again.lines("far") == []
     assert "NOTE: 5 hosts have nodes and there are 4 forks" in again.output
     print(f"second run on {len(well)} hosts: {again.took:.1f} s, the first took {played.took:.1f} s")
+
+
+def test_with_leave_to_recover_a_stalled_one_is_restarted_once(chain: Chain, played: Played) -> None:
+    """In one slice of the wait, of which more come before and after; the restart is what helps here."""
+    host, invocation = chain.hosts["stalled"], chain.show("stalled", "InvocationID")
+
+    def mend() -> None:
+        until(lambda: chain.show("stalled", "InvocationID") != invocation, 90, "it is restarted")
+        deploy.fault(host, sync_rate=2000)
+
+    mender = threading.Thread(target=mend)
+    mender.start()
+    again = chain.play("--limit", host.name, besu_sync_wait_recovery="restart")
+    mender.join()
+    assert again.code == 0, again.output
+    in_sync(chain, again, "stalled")
+    assert len(again.lines("stalled")) >= 2 and again.changed("stalled") == 1
+    assert chain.starts("stalled") == 2, "by the first wait, and by this one"
+    attempts = json.loads(host.read_text("/var/lib/chainops-lifecycle/attempts/besu.service.json"))
+    assert [(one["action"], one["recovery"], one["outcome"]) for one in attempts] == [
+        ("start", False, "failed"),
+        ("restart", True, "verified"),
+    ]
 
 
 def test_a_host_that_is_not_there_is_told_and_keeps_nobody(chain: Chain, played: Played) -> None:

@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
                 return wait.result(seen)
             self._say(wait.line(seen))
             if not seen.get("waiting"):
-                time.sleep(_PAUSE)  # somebody else works on it
+                time.sleep(_PAUSE)  # somebody else works on it, or the host goes down
 
     def _say(self, line: str) -> None:
         if not self._task.no_log:

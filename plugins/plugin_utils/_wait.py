@@ -39,6 +39,7 @@ class Wait:
         self._diagnosis: t.Any = None
         self._first_head: int | None = None
         self._lost = 0
+        self._cut = False
 
     @property
     def spent(self) -> float:
@@ -50,6 +51,10 @@ class Wait:
 
     def goes_on(self, seen: t.Mapping[str, t.Any]) -> bool:
         """Take note of a slice. True where another one has to follow."""
+        # A host that goes down ends the module before the connection. Twice in a row is something else.
+        cut_before, self._cut = self._cut, _is_cut_off(seen)
+        if self._cut:
+            return self._first is not None and not cut_before and self.left > 0
         again = self._first is not None or self._lost > 0
         if self._first is None and "before" in seen:
             self._first = seen
@@ -88,6 +93,8 @@ class Wait:
 
     def line(self, seen: t.Mapping[str, t.Any]) -> str:
         """What is said of a slice."""
+        if self._cut:
+            return self._line("the module was cut off, the wait goes on")
         if not seen.get("waiting"):
             return self._line(str(seen.get("msg")))
         return self._line(f"{seen.get('state')}{_how_far(seen)}")
@@ -99,6 +106,11 @@ class Wait:
 def _head(shown: t.Any) -> int | None:
     head = shown.get("head") if isinstance(shown, dict) else None
     return head if isinstance(head, int) else None
+
+
+def _is_cut_off(seen: t.Mapping[str, t.Any]) -> bool:
+    """Whether a module ended without a result."""
+    return "module_stdout" in seen and "reached" not in seen
 
 
 def _is_busy(seen: t.Mapping[str, t.Any]) -> bool:

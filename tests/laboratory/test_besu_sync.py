@@ -30,10 +30,10 @@ BLOCKS = 10_000
 INTERVAL = 4
 STALL = 10
 # What befalls the node of each host; "source" is the chain's only validator.
-NODES = ("source", "far", "stalled", "isolated", "restarted", "snap", "dropped")
+NODES = ("source", "far", "stalled", "isolated", "restarted", "snap", "dropped", "rebooted")
 RATE, SNAP_RATE = 450, 1300
 # Slow enough to be in the middle still when something befalls them.
-RATES = {"stalled": 150, "restarted": 150}
+RATES = {"stalled": 150, "restarted": 150, "rebooted": 150}
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Chain:
         given = {
             "lifecycle_services": [node],
             "besu_sync_wait_progress_interval": INTERVAL,
-            "besu_sync_wait_timeout": 120,
+            "besu_sync_wait_timeout": 180,
             **variables,
         }
         (self.folder / "vars.yml").write_text(yaml.safe_dump(given))
@@ -138,7 +138,7 @@ class Chain:
         return Played(done.returncode, done.stdout + done.stderr, time.monotonic() - began)
 
     def play_with_mishaps(self) -> tuple[Played, dict[str, t.Any]]:
-        """Play on all hosts while a node stalls, one is restarted, one says that it is in sync, and a line drops."""
+        """Play on all hosts while a node stalls, one restarts, one lies, a line drops and a host reboots."""
         seen: dict[str, t.Any] = {}
         began = time.monotonic()
         log = self.folder / "output"
@@ -161,7 +161,9 @@ class Chain:
             seen["invocation"] = self.show("restarted", "InvocationID")
             self.hosts["restarted"].run("systemctl", "restart", "besu.service")
             deploy.fault(self.hosts["restarted"], sync_rate=RATE)
-            process.wait(timeout=150)
+            self.hosts["rebooted"].reboot()
+            deploy.fault(self.hosts["rebooted"], sync_rate=2000)
+            process.wait(timeout=200)
         finally:
             process.kill()
             process.wait()
@@ -241,6 +243,14 @@ def test_a_lost_connection_costs_a_slice(chain: Chain, played: Played) -> None:
     assert chain.starts("dropped") == 1 and played.changed("dropped") == 1
 
 
+def test_a_host_that_reboots_in_the_middle_costs_a_slice_or_two(chain: Chain, played: Played) -> None:
+    """Its unit is not enabled, so that the wait has to start it again."""
+    in_sync(chain, played, "rebooted")
+    lost = "the connection was lost, the wait goes on|the module was cut off, the wait goes on"
+    assert [line for line in played.lines("rebooted") if re.match(lost, line)], played.lines("rebooted")
+    assert chain.starts("rebooted") == 1, "in this boot"
+
+
 def test_the_others_are_not_held_up_and_the_play_fails_for_those_that_failed(played: Played) -> None:
     assert played.code == 2
     failed = re.findall(r"^(\w+?)(?:bookworm|trixie|forky)1 +: .*failed=1", played.output, re.MULTILINE)
@@ -252,9 +262,9 @@ def test_a_second_run_costs_nothing(chain: Chain, played: Played) -> None:
     well = [name for name in chain.fleet.hosts if not name.startswith(("stalled", "isolated"))]
     again = chain.play("-e", f"lifecycle_target={','.join(well)}", "--forks", "4")
     assert again.code == 0, again.output
-    assert all(again.changed(node) == 0 for node in ("far", "restarted", "snap", "dropped", "source"))
+    assert all(again.changed(node) == 0 for node in ("far", "restarted", "snap", "dropped", "rebooted", "source"))
     assert again.row("far")[0] == "in sync" and again.lines("far") == []
-    assert "NOTE: 5 hosts have nodes and there are 4 forks" in again.output
+    assert "NOTE: 6 hosts have nodes and there are 4 forks" in again.output
     print(f"second run on {len(well)} hosts: {again.took:.1f} s, the first took {played.took:.1f} s")
 
 

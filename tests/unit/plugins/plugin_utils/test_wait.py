@@ -102,6 +102,17 @@ def test_who_is_busy_is_waited_for_only_in_the_middle(wait):
     assert "ann works on it" in wait.line(refused)
 
 
+def test_a_module_that_is_cut_off_costs_a_slice(wait):
+    cut = {"failed": True, "module_stdout": "", "module_stderr": "Terminated", "rc": 143, "msg": "MODULE FAILURE"}
+    assert not wait.goes_on(cut), "at the beginning it is something else"
+    assert wait.goes_on(a_slice("syncing", 40))
+    assert wait.goes_on(cut)
+    assert "the module was cut off, the wait goes on" in wait.line(cut)
+    assert wait.goes_on(a_slice("syncing", 40))
+    assert wait.goes_on(cut)
+    assert not wait.goes_on(cut), "and twice in a row"
+
+
 def test_a_slice_that_was_lost_may_still_be_at_work(wait):
     said = wait.lost(OSError("Shared connection to 10.0.0.1\nclosed." + "x" * 999))
     assert said.startswith(

@@ -178,8 +178,6 @@ class Engine:
         )
 
     def _act(self, step: m.Step, observation: Observation) -> None:
-        if step.source == m.ERROR and self._diagnosis is None:
-            self._diagnosis = self._diagnose(observation)  # before anything clears the evidence
         blocks = self._objections(step, observation)
         if blocks and all(block.guard == "busy" for block in blocks) and self._left() > 0:
             self._pause(observation)
@@ -212,6 +210,8 @@ class Engine:
         self._wait.keep(self._last.state, self._acts, self._trace)
 
     def _objections(self, step: m.Step, observation: Observation) -> tuple[g.Block, ...]:
+        if step.source == m.ERROR and self._diagnosis is None:
+            self._diagnosis = self._diagnose(observation)  # before anything clears the evidence
         situation = self._actor.situation(
             step, observation, acted=self._acts > 0, diagnosis=self._diagnosis, budget_wait=self._left()
         )

@@ -27,7 +27,7 @@ def primary(seen: Result) -> tuple[str, str]:
 
 
 def test_running_is_what_the_edge_knows(world: Connectors) -> None:
-    for name, seen in world.looks().items():
+    for name, seen in world.until_look(lambda s: s["state"] == "running", "running").items():
         about = seen["cloudflared"]
         assert (seen["state"], seen["base_state"]) == ("running", "running")
         assert world.at_edge(world.fleet[name]) == {about["connector_id"]: 4}

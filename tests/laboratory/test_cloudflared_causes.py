@@ -174,6 +174,7 @@ def test_half_open_is_proved_by_a_request_through_the_tunnel(world: Connectors) 
         )
         return f"http://{forward['listen']}/healthcheck"
 
+    world.fleet.each(world.until_ready)
     ways = {name: way(host) for name, host in world.fleet.hosts.items()}
 
     def look(host: Host) -> Result:

@@ -43,6 +43,7 @@ def meanwhile(world: Connectors, seconds: float, work: t.Callable[[], t.Any], **
 
 
 def test_a_healthy_connector_is_left_alone(world: Connectors) -> None:
+    world.fleet.each(world.until_ready)
     before = {name: invocation(host) for name, host in world.fleet.hosts.items()}
     for state in ("reconnected", "connected", "running"):
         for done in run_all(world, state=state).values():
@@ -106,6 +107,7 @@ def test_a_refused_token_is_not_retried_and_a_new_one_is_taken(world: Connectors
 
 def test_half_open(world: Connectors) -> None:
     """Under http2 a connector that is cut off in silence calls itself ready for minutes; the edge knows better."""
+    world.fleet.each(world.until_ready)
     before = {name: identity(seen) for name, seen in world.looks().items()}
     world.edge.behave("black-hole")
     time.sleep(3)

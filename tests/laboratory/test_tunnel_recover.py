@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from .tunnels import Played, Tunnels
+from .tunnels import Played, Tunnels, kill
 
 RECOVER = "chainops.lifecycle.recover"
 TOGETHER = {"playbook": RECOVER, "lifecycle_max_unhealthy": "100%", "lifecycle_serial": 3}
@@ -30,8 +30,7 @@ def test_what_is_down_is_recovered_and_what_no_restart_mends_is_refused(replicas
     first.push_text("/etc/cloudflared/token", "not a token", 0o600)
     first.sh("systemctl restart --no-block cloudflared")
     second.sh("systemctl stop cloudflared")
-    third.push_text("/etc/systemd/system/cloudflared-api.service.d/zz.conf", "[Service]\nRestart=no\n")
-    third.sh("systemctl daemon-reload; systemctl kill --signal=SIGKILL cloudflared-api")
+    kill(third, "cloudflared-api")
     replicas.edge.wait_live(replicas.tunnels["cloudflared"].id, 4, 30)
 
     planned = replicas.play("--check", **TOGETHER)

@@ -49,17 +49,22 @@ class Tunnels:
         """All connectors connected."""
         self.edge.clear()
         self.fleet.each(lambda host: host.sh("rm -rf /var/lib/chainops-lifecycle"))
-        for name, tunnel in self.tunnels.items():
+        for name in self.tunnels:
             self.fleet.each(functools.partial(self.mend, name))
+        self.wait_all()
+
+    def wait_all(self) -> None:
+        for tunnel in self.tunnels.values():
             self.edge.wait_live(tunnel.id, 4 * len(self.fleet.hosts), 90)
 
     def mend(self, name: str, host: Host) -> None:
         host.push_text(f"/etc/{name}/token", self.tunnels[name].token, 0o600)
-        host.sh(
-            'rm -f /etc/systemd/system/"$1".service.d/zz.conf; systemctl daemon-reload; systemctl reset-failed "$1";'
-            ' systemctl is-active -q "$1" || systemctl restart --no-block "$1"',
-            name,
+        script = (
+            'changed=/etc/systemd/system/"$1".service.d/zz.conf; systemctl reset-failed "$1"\n'
+            'if [ -e "$changed" ]; then rm "$changed"; systemctl daemon-reload; systemctl restart "$1"; fi\n'
+            'systemctl is-active -q "$1" || systemctl restart --no-block "$1"'
         )
+        host.sh(script, name)
 
     def connectors(self, name: str) -> set[str]:
         """The ids of those that live, as the edge knows them."""
@@ -139,3 +144,9 @@ class Played(t.NamedTuple):
     @property
     def changed(self) -> int:
         return sum(int(count) for count in re.findall(r"changed=(\d+)", self.output))
+
+
+def kill(host: Host, name: str) -> None:
+    """Nobody starts it again."""
+    host.push_text(f"/etc/systemd/system/{name}.service.d/zz.conf", "[Service]\nRestart=no\n")
+    host.sh('systemctl daemon-reload; systemctl kill --signal=SIGKILL "$1"', name)

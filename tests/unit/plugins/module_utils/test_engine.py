@@ -292,8 +292,11 @@ def test_hard_cause_is_not_retried_until_it_is_accepted(tmp_path):
     bench.run()
     bench.unit.start_fails = False
     bench.clock.sleep(60)
-    assert guards(bench.run(recovery="reset_start")) == ["cause"]
-    assert not bench.run(recovery="reset_start", accept_causes=("config_missing",)).failed
+    for check_mode in (True, False):
+        assert guards(bench.run(recovery="reset_start", check_mode=check_mode)) == ["cause"]
+    for check_mode in (True, False):
+        options = {"accept_causes": ("config_missing",), "check_mode": check_mode}
+        assert not bench.run(recovery="reset_start", **options).failed
 
 
 def test_stopping_a_failed_service_needs_no_cure(tmp_path):

@@ -19,6 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES, TROUBLES, Trouble
 from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Rule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import OBSERVED, RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import GUARDS
 
 GUIDES = Path(__file__).parent.parent / "docs" / "docsite" / "rst"
@@ -74,6 +75,11 @@ def besu_causes() -> str:
     return cause_table([*TROUBLES.items(), *((rule.cause, rule) for rule in START_RULES)])
 
 
+def cloudflared_causes() -> str:
+    """Those of a connector: what it says, how it ended, and what was seen of it."""
+    return cause_table((rule.cause, rule) for rule in (*RULES, *OBSERVED))
+
+
 def cause_table(named: t.Iterable[tuple[str, Rule | Trouble]]) -> str:
     """Each cause once."""
     seen: dict[str, tuple[str, str, str, str, str]] = {}
@@ -100,6 +106,7 @@ PARTS: dict[str, t.Callable[[], str]] = {
     "guards": guards,
     "causes": causes,
     "besu_causes": besu_causes,
+    "cloudflared_causes": cloudflared_causes,
     "options": options,
 }
 

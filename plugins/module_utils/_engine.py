@@ -353,6 +353,7 @@ class Engine:
             self._diagnosis = self._diagnose(self._last)
         outcome = self._outcome()
         outcome.failed, outcome.msg, outcome.blocked_by = True, msg, blocks
+        outcome.changed = self._acts > 0  # what was only planned will not come
         return outcome
 
     def _outcome(self) -> Outcome:

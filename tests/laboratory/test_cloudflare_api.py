@@ -168,6 +168,7 @@ def test_a_rate_limit_is_waited_for(site: Site) -> None:
         (API_WRONG, "cloudflare_tunnel_info", {}, "auth"),
         (API_READ, "cloudflare_tunnel_info", {"tunnels": [str(uuid.UUID(int=7))]}, "not_found"),
     ],
+    ids=["a wrong token", "an unknown tunnel"],
 )
 def test_refusals(site: Site, token: str, module: str, more: dict[str, t.Any], kind: str) -> None:
     site.edge.script_api(faults=[])

@@ -85,4 +85,7 @@ def serve_updates(certificate: str, key: str, program: str) -> None:
 
 
 if __name__ == "__main__":
-    {"names": serve_names, "updates": serve_updates}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "names":
+        serve_names(sys.argv[2])
+    else:
+        serve_updates(*sys.argv[2:5])

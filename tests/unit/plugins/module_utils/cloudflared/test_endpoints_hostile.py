@@ -19,7 +19,7 @@ TIMEOUT = 0.5
 MB = 1024 * 1024
 # What may be held of an answer, several times over while it is read.
 LIMITS = {"ready": 4096, "metrics": 4 * MB, "config_version": 2 * MB, "flags": 4 * MB}
-NOTHING = {"ready": None, "metrics": None, "config_version": None, "flags": {}}
+NOTHING: dict[str, object] = {"ready": None, "metrics": None, "config_version": None, "flags": {}}
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 

@@ -102,8 +102,11 @@ def reservation(look: Look, host: str, genesis: str | None, address: str | None)
     ``needed``: validators whose hosts have to grant, 0 where nothing can be reserved.
     """
     network = find_network(look, genesis) or {}
-    target = (address or "").lower()
     inside = list(network.get("validators") or ())
+    told = {node.get("address") for node in look.get("nodes", ())}
+    left = [one for one in inside if one not in told]
+    # One that does not tell its address is the only one left, if all others do.
+    target = (address or (left[0] if len(left) == 1 else "")).lower()
     if not network.get("genesis") or target not in inside:
         return {"network": None, "address": target or None, "holders": [], "needed": 0}
     hosts = {node["address"]: node["name"].partition("/")[0] for node in look.get("nodes", ()) if _on_a_host(node)}

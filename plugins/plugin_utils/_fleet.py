@@ -167,7 +167,7 @@ def summary_lines(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -
 def _result_lines(host: str, result: t.Mapping[str, t.Any]) -> list[str]:
     head = f"{host} {result['name']}: {_outcome(result).upper()}"
     # The role has looked before it mended anything: that is what was seen, and not what the last step began with.
-    before, after = result.get("seen") or result.get("before") or {}, result.get("after") or {}
+    before, after = result.get("seen") or result.get("before") or result, result.get("after") or {}
     cause = _first_cause(before if "seen" in result else result)
     lines = [head, f"  saw    {_saw(before, cause)}"]
     if cause and cause["evidence"]:

@@ -122,7 +122,7 @@ class Server:
         body = await self._body(reader, headers)
         response = await self.handler(Request(method, target, headers, body))
         if response is None:
-            await asyncio.Event().wait()
+            await reader.read()  # until the client gives up: a connection that is gone does not count
             return False
         writer.write(response.encode())
         await writer.drain()

@@ -87,6 +87,8 @@ def _closed(v: View) -> BesuVerdict | None:
     if v.log.rpc_off or v.now.p2p_open or (v.track.answered_at is None and metrics_for >= _RPC_OFF):
         if v.now.metrics:
             return None  # judged by the metrics alone
+        if v.now.rpc == "reset":
+            return _say(m.UNKNOWN, "RPC closes connections unanswered: it has too many, or speaks TLS", cause="reset")
         return _say(m.UNKNOWN, "RPC is off: set --rpc-http-enabled, or --metrics-enabled, to let it be observed")
     if v.track.answered_at is not None:
         gone = v.now.at - max((s.at for s in v.track.recent), default=v.track.answered_at)

@@ -54,18 +54,19 @@ class QuorumGuard:
     def check(self, own: NodeSample | None, pace: q.Pace, log: t.Callable[[], LogView]) -> tuple[Block | None, t.Any]:
         """What forbids taking the node away, and what was seen. ``own``: the newest look at it, if there was any."""
         address = self._address or (own.address if own else None) or log().node_address
-        view, newest = self._look(pace, address)
-        verdict = q.judge(view, address or newest.address, pace)
+        view, newest, others = self._look(pace, address)
+        address = address or newest.address or q.only_one_left(view)
+        verdict = q.judge(view, address, pace)
         if verdict.safe:
-            network = newest.genesis or (own.genesis if own else None)
-            return self._reserved(verdict, address or newest.address, network), verdict
+            known = [sample.genesis for sample in (newest, own, *others) if sample is not None and sample.genesis]
+            return self._reserved(verdict, address, known[0] if known else None), verdict
         stalled = q.stall(view, log(), pace, wall=self._clock.wall())
         if stalled.proved:
-            return self._stalled(view, stalled, address or newest.address), stalled
+            return self._stalled(view, stalled, address), stalled
         said = f"{verdict.reason}; {verdict.arithmetic}"
         return Block("quorum", said, self._hint(verdict)), verdict
 
-    def _look(self, pace: q.Pace, address: str | None) -> tuple[q.ChainView, NodeSample]:
+    def _look(self, pace: q.Pace, address: str | None) -> tuple[q.ChainView, NodeSample, t.Sequence[NodeSample]]:
         """Two looks, the later one after the head moved, or as late as a living chain would have moved it."""
 
         def own() -> NodeSample:
@@ -82,7 +83,7 @@ class QuorumGuard:
             view = q.chain_view(list(zip(first, last)))
             moved = view.head is not None and view.first_head is not None and view.head > view.first_head
             if moved or view.head is None or self._clock.monotonic() - began >= limit:
-                return view, last[0]
+                return view, last[0], last[1:]
 
     def _reserved(self, verdict: q.QuorumVerdict, address: str | None, network: str | None) -> Block | None:
         if self._reservation is None or address is None or address not in verdict.taking_part:

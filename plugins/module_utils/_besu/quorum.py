@@ -161,6 +161,17 @@ def absence(view: ChainView, member: str) -> str:
     return "" if member in view.linked else "nobody that was asked is connected to it"
 
 
+def only_one_left(view: ChainView) -> str | None:
+    """Who a node is that does not tell its address, if all members of the set but one were asked themselves.
+
+    Empty where all were: then it is no validator.
+    """
+    left = [member for member in view.next_validators or () if member not in view.followers]
+    if not view.next_validators or len(left) > 1:
+        return None
+    return left[0] if left else ""
+
+
 @dataclass(frozen=True)
 class QuorumVerdict:
     """Whether the target may be taken away. ``may_stop``: how many members may stop now; ``which``: any of these."""
@@ -209,7 +220,10 @@ def judge(view: ChainView, target: str | None, pace: Pace, *, target_runs: bool 
         return replace(whole, safe=safe, reason=reason, arithmetic=arithmetic)
 
     if target is None:
-        return say(False, "the node's own address is not known: give the option address")
+        return say(
+            False,
+            "the node's own address is not known: give the option address, or reference_urls of all other validators",
+        )
     if target not in members and target not in (view.validators or ()) and not view.disagreement:
         return say(True, "it is no validator: nothing is taken from the quorum")
     if not target_runs:

@@ -280,10 +280,15 @@ def test_its_address_may_come_from_its_log():
     world.chain.down = {0}
     seen = world.see()
     assert world.kind.guards(RESTART_STEP, seen) == ()
+
+
+def test_one_that_does_not_tell_its_address_is_the_only_one_that_is_left():
     world = World()
     world.chain.down = {0}
-    seen = world.see()
-    (block,) = world.kind.guards(RESTART_STEP, seen)
+    assert world.kind.guards(RESTART_STEP, world.see()) == ()
+    world = World()
+    world.chain.down = {0, 1}
+    (block,) = world.kind.guards(RESTART_STEP, world.see())
     assert "address" in block.reason
 
 

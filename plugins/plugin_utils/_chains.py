@@ -136,17 +136,28 @@ def find_network(look: Look, genesis: str | None) -> t.Mapping[str, t.Any] | Non
 def network_lines(look: Look, names: t.Mapping[str, str] | None = None) -> list[str]:
     """For each network its arithmetic: who takes part, who is missing, how many more may stop."""
     lines: list[str] = []
+    silent = look.get("unobserved") or ()
+    unnamed = f"one of {', '.join(silent[:_SHOWN])}" if silent else "on no host that answered"
     for network in look.get("networks") or ():
-        moves = "advances" if network["advances"] else "STANDS STILL" if network["stalled"] else "was not seen to move"
-        age = network["head_age"]
-        since = f", {age:.0f} s old" if age is not None else ""
-        lines.append(f"Chain {network['chain_id']} {moves} at block {network['head']}{since}: {network['arithmetic']}")
-        count = network["may_stop"]
-        which = f" (any of {', '.join(network['which'][:_SHOWN])})" if count else f" ({network['reason']})"
-        lines.append(f"  {count} more may stop{which}")
-        for one in network["missing"][:_SHOWN]:
-            who = one["node"] or (names or {}).get(one["address"]) or "on no host that answered"
-            lines.append(f"  missing {one['address']} ({who}): {one['why']}")
-    if look.get("unobserved"):
-        lines.append(f"  not asked, as they did not answer: {', '.join(look['unobserved'][:_SHOWN])}")
+        lines += _network(network, {**(names or {})}, unnamed)
+    if silent:
+        lines.append(f"  not asked, as they did not answer: {', '.join(silent[:_SHOWN])}")
+    return lines
+
+
+def _network(network: Look, names: t.Mapping[str, str], unnamed: str) -> list[str]:
+    age = f", {network['head_age']:.0f} s old" if network["head_age"] is not None else ""
+    head = f"at block {network['head']}{age}"
+    if network["stalled"]:
+        # Who proposed before says nothing now: the nodes themselves tell who is missing.
+        quorum, members_of = network["quorum"], len(network["validators"])
+        return [f"Chain {network['chain_id']} STANDS STILL {head}: quorum is {quorum} of {members_of} validators"]
+    moves = "advances" if network["advances"] else "was not seen to move"
+    lines = [f"Chain {network['chain_id']} {moves} {head}: {network['arithmetic']}"]
+    count = network["may_stop"]
+    which = f" (any of {', '.join(network['which'][:_SHOWN])})" if count else f" ({network['reason']})"
+    lines.append(f"  {count} more may stop{which}")
+    for one in network["missing"][:_SHOWN]:
+        who = one["node"] or names.get(one["address"]) or unnamed
+        lines.append(f"  missing {one['address']} ({who}): {one['why']}")
     return lines

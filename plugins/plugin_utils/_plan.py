@@ -166,7 +166,10 @@ def chain_lines(rows: t.Sequence[Row], look: t.Mapping[str, t.Any]) -> list[str]
     """The arithmetic of each network; of those that stand still also what the node says that knows most of it."""
     names = _names(rows)
     best = _best([row for row in rows if row.verdict == STALLED])
-    return _chains.network_lines(look, names) + [line for row in best.values() for line in _one_stall(row, names)]
+    silent = ", ".join(row.host for row in rows if row.kind == "besu" and row.verdict in (IN_NEED, UNKNOWN))
+    unnamed = f"one of {silent}" if silent else "on no host that answered"
+    stalls = [line for row in best.values() for line in _one_stall(row, names, unnamed)]
+    return _chains.network_lines(look, names) + stalls
 
 
 def _best(stalled: t.Sequence[Row]) -> dict[str | None, Row]:
@@ -185,12 +188,12 @@ def _knowledge(stall: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
     return (bool(stall), stall.get("round") or 0, stall.get("natural") or 0)
 
 
-def _one_stall(row: Row, names: t.Mapping[str, str]) -> list[str]:
+def _one_stall(row: Row, names: t.Mapping[str, str], unnamed: str) -> list[str]:
     stall = _stall(row)
     if not stall:
         return [f"The chain of {row.host} stands still: {row.why}"]
     lines = [f"The chain of {row.host} stands still: {stall['why']}"]
-    lines += [f"  missing {one} ({names.get(one, 'on no host that answered')})" for one in stall["missing"]]
+    lines += [f"  missing {one} ({names.get(one, unnamed)})" for one in stall["missing"]]
     rounds = [f"{names.get(one, one)} in {number}" for one, number in sorted(stall["rounds"].items())]
     if rounds:
         lines.append(f"  rounds: {', '.join(rounds)}")

@@ -139,7 +139,8 @@ def _wrong_chain(v: View) -> BesuVerdict | None:
 
 
 def _halted(v: View) -> BesuVerdict | None:
-    if v.log.halted and not _moves(v):
+    # A validator without consensus goes on importing what the others make.
+    if v.log.halted and (not _moves(v) or not _takes_part(v)):
         return _say(m.ERROR, v.log.halted, cause="consensus_halted")
     return None
 

@@ -311,25 +311,34 @@ def stall(view: ChainView, log: LogView, pace: Pace, *, wall: float) -> Stall:
     seen = set(heard) | {m for m in members if view.followers.get(m)} | (set(view.linked) & set(members))
     missing = tuple(member for member in members if member not in seen)
     number = log.round_since(wall - view.head_age)
-    natural = None
-    if number is not None and len(seen) >= quorum(len(members)):
+    natural = later = None
+    if number is not None:
         left = max(log.round_at + log.round_seconds - wall, 0.0)
         rounds = sorted((heard.get(member, 0) for member in seen), reverse=True)
-        natural = natural_regain(pace.request_timeout, number, left, rounds[quorum(len(members)) - 1])
+        later = natural_regain(pace.request_timeout, number, left)
+        if len(seen) >= quorum(len(members)):
+            natural = natural_regain(pace.request_timeout, number, left, rounds[quorum(len(members)) - 1])
     restart = RESTART_SECONDS + pace.request_timeout + pace.period
     needed = quorum(len(members))
     said = f"block {view.head} is {view.head_age:.0f} s old; {len(seen)} of {len(members)} seen, quorum {needed}"
-    advice = _advice(view, members, missing, natural, restart)
+    advice = _advice(view, members, missing, natural, later, restart)
     return Stall(True, said, members, heard, missing, number, natural, restart, advice)
 
 
 def _advice(
-    view: ChainView, members: t.Sequence[str], missing: t.Sequence[str], natural: float | None, restart: float
+    view: ChainView,
+    members: t.Sequence[str],
+    missing: t.Sequence[str],
+    natural: float | None,
+    later: float | None,
+    restart: float,
 ) -> str:
     if len(members) - len(missing) < quorum(len(members)):
+        long = "an unknown time" if later is None else f"about {later:.0f} s"
         return (
             f"start the missing validators first: one of them may have block {(view.head or 0) + 1} "
-            f"({', '.join(missing)})"
+            f"({', '.join(missing)}); then the rounds meet in {long}, or after a restart of all together "
+            f"in about {restart:.0f} s (quorum_lost=restart_all)"
         )
     if natural is not None and natural <= restart:
         return f"wait: the rounds meet in about {natural:.0f} s"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
 import json
 import os
 import re
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.reservation import TTL
 from ansible_collections.chainops.lifecycle.tests.lab import Host, until
 from ansible_collections.chainops.lifecycle.tests.standin import breaks, deploy, network
 from ansible_collections.chainops.lifecycle.tests.standin_tests.harness import http_request
@@ -23,7 +26,13 @@ from ansible_collections.chainops.lifecycle.tests.standin_tests.harness import h
 # Blocks come every second, and the first round ends after two.
 PERIOD, TIMEOUT, SCALE = 1, 2, 0.1
 OPTIONS = {"attempt_backoff": 0, "max_attempts": 50, "wait_timeout": 60}
-BESU = {"rpc_url": "http://{{ ansible_host }}:8545", "metrics_url": "", "hang_timeout": 3, "peers_timeout": 10, "rpc_timeout": 1}
+BESU = {
+    "rpc_url": "http://{{ ansible_host }}:8545",
+    "metrics_url": "",
+    "hang_timeout": 3,
+    "peers_timeout": 10,
+    "rpc_timeout": 1,
+}
 
 
 class Played(t.NamedTuple):
@@ -33,6 +42,7 @@ class Played(t.NamedTuple):
     output: str
     pause: float
     outcome: dict[str, list[str]]
+    seconds: float
 
     def block(self, host: str, service: str = "besu") -> str:
         """What the summary says of a service."""
@@ -52,6 +62,7 @@ class BesuNetwork:
         self.hosts = {host.name: host for host in hosts}
         self.validators = [host.name for host in hosts[:validators]]
         self.inventory, self.folder = inventory, folder
+        self._made = time.monotonic()
         addresses = {host.name: host.address for host in hosts}
         settings = {"block_period": PERIOD, "request_timeout": TIMEOUT, **plan}
         self.plan = network.plan(addresses, self.validators, **settings)
@@ -72,11 +83,14 @@ class BesuNetwork:
         self.install(host.name)
 
     def each(self, work: t.Callable[[Host], t.Any]) -> None:
-        threads = [threading.Thread(target=work, args=(host,)) for host in self.hosts.values()]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        self.at_once([functools.partial(work, host) for host in self.hosts.values()])
+
+    @staticmethod
+    def at_once(works: t.Sequence[t.Callable[[], t.Any]]) -> None:
+        """Do them side by side; the first that fails fails the test."""
+        with concurrent.futures.ThreadPoolExecutor(len(works)) as pool:
+            for done in [pool.submit(work) for work in works]:
+                done.result()
 
     def call(self, name: str, method: str, *parameters: object) -> t.Any:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)})
@@ -97,6 +111,15 @@ class BesuNetwork:
         aim = self.head() + blocks
         until(lambda: all(self.height(name) >= aim for name in self.hosts), seconds, f"all have block {aim}")
 
+    def until_grants(self) -> None:
+        """A host that was booted a moment ago grants no reservation."""
+        time.sleep(max(self._made + TTL + 5 - time.monotonic(), 0.0))
+
+    def age(self, name: str) -> float:
+        """Seconds since the node was started."""
+        script = 'echo $(($(date +%s) - $(date -d "$(systemctl show -P ActiveEnterTimestamp besu)" +%s)))'
+        return float(self.hosts[name].sh(script).stdout)
+
     def show(self, name: str, what: str) -> str:
         return self.hosts[name].run("systemctl", "show", "-P", what, "besu.service").stdout.strip()
 
@@ -113,24 +136,39 @@ class BesuNetwork:
     def services(self, **besu: t.Any) -> list[dict[str, t.Any]]:
         return [{"name": "besu", "kind": "besu", **OPTIONS, "besu": {**BESU, **besu}}]
 
-    def play(self, name: str, *arguments: str, watch: t.Callable[[int], None] | None = None, **given: t.Any) -> Played:
-        """Run a playbook of the collection; meanwhile the heads are watched from outside."""
+    def play(
+        self,
+        name: str,
+        *arguments: str,
+        watch: t.Callable[[int], None] | None = None,
+        own: t.Mapping[str, t.Any] | None = None,
+        lifecycle_services: t.Any = None,
+        **given: t.Any,
+    ) -> Played:
+        """Run a playbook of the collection; meanwhile the heads are watched from outside.
+
+        ``own``: services of some hosts that differ from ``lifecycle_services``.
+        """
         run = f"{time.monotonic_ns()}"
-        variables = {"lifecycle_services": self.services(), **given}
-        (self.folder / f"vars-{run}.yml").write_text(yaml.safe_dump(variables))
+        everyone = dict.fromkeys(self.hosts, lifecycle_services or self.services())
+        hosts = {host: {"lifecycle_services": services} for host, services in {**everyone, **(own or {})}.items()}
+        (self.folder / f"inventory-{run}.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+        (self.folder / f"vars-{run}.yml").write_text(yaml.safe_dump(given))
         (self.folder / "ansible.cfg").write_text(
             "[defaults]\nshow_custom_stats = true\n[ssh_connection]\npipelining = true\n"
         )
         limit = ["--limit", ",".join(self.hosts)] if "--limit" not in arguments else []
-        argv = ["ansible-playbook", "-i", str(self.inventory), *limit, *arguments, name, "-e", f"@vars-{run}.yml"]
+        inventories = ["-i", str(self.inventory), "-i", f"inventory-{run}.yml"]
+        argv = ["ansible-playbook", *inventories, *limit, *arguments, name, "-e", f"@vars-{run}.yml"]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        began = time.monotonic()
         with HeadWatch(self, watch) as watched:
             done = subprocess.run(
                 argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=400
             )
         stats = re.search(r"RUN: (\{.*\})", done.stdout)
         outcome = json.loads(stats[1])["lifecycle_outcome"] if stats else {}
-        return Played(done.returncode, done.stdout + done.stderr, watched.longest, outcome)
+        return Played(done.returncode, done.stdout + done.stderr, watched.longest, outcome, time.monotonic() - began)
 
 
 class HeadWatch:

@@ -119,6 +119,9 @@ def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]
         "services_by_host": {"host1": ["api"]},
         "results_by_host": {},
         "results_by_node": {},
+        "looked": {"nodes": [], "networks": []},
+        "genesis": None,
+        "address": None,
         "plan": {"in_need": [], "unknown": []},
     }
     book = [{"name": "Examples", "hosts": "host1", "gather_facts": False, "tasks": tasks}]

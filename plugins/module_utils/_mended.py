@@ -17,7 +17,7 @@ import re
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Cause
-from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence import port_holders
+from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence import disk_usage, port_holders
 from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Disk
 from ansible_collections.chainops.lifecycle.plugins.module_utils._proofs import ports_in
 
@@ -40,6 +40,7 @@ def mended(
         ports = ports_in(cause.evidence)
         return f"port {ports[0]} is free now" if ports and not port_holders(ports) else None
     if cause.id == "disk_full":
+        disks = (*disks, *disk_usage(named))  # what the log names need not be among what systemd knows of
         return "there is room now" if disks and all(d.free >= min_free and d.inodes for d in disks) else None
     if cause.id == "user_missing" and _known_user(properties.get("User", "")):
         return f"the user {properties['User']} exists now"

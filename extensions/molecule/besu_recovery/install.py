@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make every host of a laboratory's fleet a Besu validator of one network: ``install.py FLEET``, with tests/ importable."""
+"""Make every host of a fleet a Besu validator of one network: ``install.py FLEET``, with tests/ importable."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]
     seen = {
         "services": [{"name": n, "kind": "generic", "state": "running", "reasons": ["x"]} for n in ("api", "worker")]
     }
-    variables = {
+    variables: dict[str, t.Any] = {
         "lifecycle_services": ["api", "worker"],
         "seen": seen,
         "seen_by_host": {"host1": seen},

@@ -30,7 +30,12 @@ def test_every_part_is_in_a_guide() -> None:
 
 @pytest.mark.parametrize(
     ("guide", "names"),
-    [("guide_services", ["api", "worker", "cron"]), ("guide_besu", ["besu"]), ("guide_tunnels", ["cloudflared"])],
+    [
+        ("guide_services", ["api", "worker", "cron"]),
+        ("guide_besu", ["besu"]),
+        ("guide_besu_recovery", ["besu"]),
+        ("guide_tunnels", ["cloudflared"]),
+    ],
 )
 def test_the_inventory_of_the_guide_describes_services(guide: str, names: list[str]) -> None:
     text = (GUIDES / f"{guide}.rst").read_text(encoding="utf-8")

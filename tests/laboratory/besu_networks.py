@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import itertools
 import json
 import os
 import re
@@ -36,11 +37,12 @@ BESU = {
 
 
 class Played(t.NamedTuple):
-    """One run of a playbook. ``pause``: the longest time without a new block meanwhile, in seconds."""
+    """One run of a playbook. Seconds: ``pause`` by the times of the blocks made meanwhile, ``polled`` by the heads."""
 
     code: int
     output: str
     pause: float
+    polled: float
     outcome: dict[str, list[str]]
     seconds: float
 
@@ -106,6 +108,13 @@ class BesuNetwork:
     def head(self) -> int:
         return max(self.height(name) for name in self.hosts)
 
+    def pause(self, first: int) -> float:
+        """The longest time between two blocks since block ``first``, and until now."""
+        best = max(self.hosts, key=self.height)
+        numbers = range(first, self.height(best) + 1)
+        stamps = [int(self.call(best, "eth_getBlockByNumber", hex(n), False)["timestamp"], 16) for n in numbers]
+        return max((after - before for before, after in itertools.pairwise([*stamps, time.time()])), default=0.0)
+
     def until_moving(self, blocks: int = 2, seconds: float = 60) -> None:
         """All nodes have so many blocks more than the best has now."""
         aim = self.head() + blocks
@@ -161,14 +170,15 @@ class BesuNetwork:
         inventories = ["-i", str(self.inventory), "-i", f"inventory-{run}.yml"]
         argv = ["ansible-playbook", *inventories, *limit, *arguments, name, "-e", f"@vars-{run}.yml"]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        began = time.monotonic()
+        began, first = time.monotonic(), self.head()
         with HeadWatch(self, watch) as watched:
             done = subprocess.run(
                 argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=400
             )
+        took, pause = time.monotonic() - began, self.pause(first)
         stats = re.search(r"RUN: (\{.*\})", done.stdout)
         outcome = json.loads(stats[1])["lifecycle_outcome"] if stats else {}
-        return Played(done.returncode, done.stdout + done.stderr, watched.longest, outcome, time.monotonic() - began)
+        return Played(done.returncode, done.stdout + done.stderr, pause, watched.longest, outcome, took)
 
 
 class HeadWatch:

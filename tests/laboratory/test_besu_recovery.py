@@ -22,8 +22,8 @@ from .conftest import chosen_suites
 
 RECOVER = "chainops.lifecycle.recover"
 STATUS = "chainops.lifecycle.status"
-# One proposer that is not there costs its round; the rest is how exactly the heads are watched.
-PAUSE = PERIOD + TIMEOUT + 1.5
+# The time-outs of two rounds, as each is twice the one before, and the block itself.
+PAUSE = TIMEOUT + 2 * TIMEOUT + PERIOD
 
 
 @pytest.fixture(scope="module")

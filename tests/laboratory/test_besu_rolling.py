@@ -59,7 +59,10 @@ def test_a_rolling_recovery_under_faults(chain: BesuNetwork) -> None:
             events.append("renewed")
 
     played = chain.play(RECOVER, watch=more)
-    print(f"the longest pause of the head in {played.seconds:.0f} s was {played.pause:.1f} s, {TWO_ROUNDS} s allowed")
+    print(
+        f"the longest pause of the head in {played.seconds:.0f} s: {played.pause:.1f} s by the blocks' own times, "
+        f"{played.polled:.1f} s as polled from outside; two round time-outs are {TWO_ROUNDS} s"
+    )
     assert played.code == 0, played.output
     assert events == ["killed", "cut", "renewed"]
     assert set(played.outcome["recovered"]) >= {f"{name}/besu" for name in (down, halted, hung, other)}

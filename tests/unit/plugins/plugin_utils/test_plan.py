@@ -23,17 +23,26 @@ STALL = {
 }
 
 
-def besu(state="error", facts=UP, cause="unresponsive", **told):
+def besu(state="error", facts=None, cause="unresponsive", **told):
     return {
         "services": [
-            {"name": "besu", "kind": "besu", "state": state, "unit_facts": facts, "cause": cause, "reasons": ["x"]}
+            {
+                "name": "besu",
+                "kind": "besu",
+                "state": state,
+                "unit_facts": facts or UP,
+                "cause": cause,
+                "reasons": ["x"],
+            }
             | ({"besu": told} if told else {})
         ]
     }
 
 
-def generic(state="error", facts=DOWN):
-    return {"services": [{"name": "api", "kind": "generic", "state": state, "unit_facts": facts, "reasons": ["x"]}]}
+def generic(state="error", facts=None):
+    return {
+        "services": [{"name": "api", "kind": "generic", "state": state, "unit_facts": facts or DOWN, "reasons": ["x"]}]
+    }
 
 
 def stalled(address):

@@ -67,6 +67,7 @@ def site(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator
     with EdgeProcess(["127.0.0.1"], folder / "edge", ports=(0,) * 7) as edge:
         edge.declare(tunnel.id, name="web")
         edge.script_api(tokens=TOKENS)
+        edge.settings(ghost_seconds=900)
         yield Site(folder, edge, tunnel, canary)
 
 

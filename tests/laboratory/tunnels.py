@@ -35,7 +35,7 @@ class Tunnels:
         for name, tunnel in self.tunnels.items():
             edge.declare(tunnel.id, name=name)
         edge.script_api(tokens={API_WRITE: {"account": ACCOUNT, "write": True}})
-        edge.settings(ghost_seconds=300)
+        edge.settings(ghost_seconds=900)
         fleet.each(self.put)
         self.heal()
 

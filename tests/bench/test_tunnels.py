@@ -83,7 +83,7 @@ def test_the_edge_is_back(figures: Figures, tmp_path: Path) -> None:
         outage = Outage(fleet, edge)
         fleet.each(outage.install)
         ours, natural = outage.reconnected(tmp_path), outage.naturally()
-    for way, seconds in (("the last is reported running, reconnected", ours), ("running by itself", natural)):
+    for way, seconds in (("last reported running, reconnected", ours), ("running by itself", natural)):
         shown = f"{statistics.median(seconds):.1f} s (longest {max(seconds):.1f} s)"
-        figures.add(f"{HOSTS} connectors, edge back after {OUTAGE:.0f} s -> {way}", shown)
+        figures.add(f"edge back -> {way} ({HOSTS} connectors)", shown, "(for comparison)")
     assert len(natural) == HOSTS

@@ -111,7 +111,7 @@ class BesuNetwork:
     def pause(self, first: int) -> float:
         """The longest time between two blocks since block ``first``, and until now."""
         best = max(self.hosts, key=self.height)
-        numbers = range(first, self.height(best) + 1)
+        numbers = range(max(first, 1), self.height(best) + 1)
         stamps = [int(self.call(best, "eth_getBlockByNumber", hex(n), False)["timestamp"], 16) for n in numbers]
         return max((after - before for before, after in itertools.pairwise([*stamps, time.time()])), default=0.0)
 

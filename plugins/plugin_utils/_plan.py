@@ -137,11 +137,15 @@ def _size(given: t.Any, hosts: int) -> int:
 
 
 def _with_look(row: Row, look: t.Mapping[str, t.Any]) -> Row:
-    """A node says that the chain stands still; where others see it go on, that node alone is in need."""
-    if row.verdict != STALLED:
-        return row
-    network = _chains.find_network(look, (row.observation.get("besu") or {}).get("genesis"))
-    return replace(row, verdict=IN_NEED) if network and network["advances"] else row
+    """A chain stands still where nobody sees it go on, and a node that says otherwise is in need itself.
+
+    The last validator that is left of a chain says that it has no peers.
+    """
+    network = _chains.find_network(look, _genesis(row)) or {}
+    if row.verdict == STALLED:
+        return replace(row, verdict=IN_NEED) if network.get("advances") else row
+    last = row.verdict == IN_NEED and not row.down and row.observation.get("cause") == "no_peers" and _stall(row)
+    return replace(row, verdict=STALLED) if last and network.get("stalled") else row
 
 
 def _stalled_hosts(rows: t.Sequence[Row]) -> list[str]:

@@ -102,7 +102,8 @@ class BesuKind(Kind):
         if verdict.wants_log:
             verdict = classify(unit, track, self._options, references, self._read_log(observation))
         self._verdict = verdict
-        if verdict.cause == "chain_stalled":
+        # The last one of a chain has no peers left.
+        if verdict.cause == "chain_stalled" or (verdict.cause == "no_peers" and verdict.details.get("validator")):
             self._verdict = verdict = self._with_stall(verdict, track, observation)
         return replace(
             observation,

@@ -111,6 +111,15 @@ def test_one_that_calls_the_chain_stalled_while_it_goes_on_is_in_need_itself():
     assert (made["hosts"], made["refusal"]) == (["b1"], "")
 
 
+def test_the_last_validator_of_a_chain_has_no_peers():
+    last = besu(cause="no_peers", validator=True, address="0x1", genesis=GENESIS, stall=STALL)
+    seen = {"b1": last, "b2": besu("stopped", DOWN, None)}
+    look = {"networks": [network(advances=False, stalled=True)]}
+    assert plan(seen, look=look)["refusal"]
+    assert plan(seen, look=look, quorum_lost="restart_all")["restart_all"] == ["b1", "b2"]
+    assert plan(seen, look={"networks": [network()]})["hosts"] == ["b2", "b1"]
+
+
 def network(**changed):
     told = {
         "genesis": GENESIS,

@@ -22,8 +22,8 @@ from .conftest import chosen_suites
 
 RECOVER = "chainops.lifecycle.recover"
 STATUS = "chainops.lifecycle.status"
-# The time-outs of two rounds, as each is twice the one before, and the block itself.
-PAUSE = TIMEOUT + 2 * TIMEOUT + PERIOD
+# The time-outs of two rounds, as each is twice the one before, and the block itself; blocks have whole seconds.
+PAUSE = TIMEOUT + 2 * TIMEOUT + PERIOD + 1
 
 
 @pytest.fixture(scope="module")

@@ -185,6 +185,8 @@ def _result_lines(host: str, result: t.Mapping[str, t.Any]) -> list[str]:
         invocation = (facts.get("invocation_id") or "")[:8]
         proof = "; ".join((after.get("reasons") or [])[:2])
         lines.append(f"  proof  {after.get('state')}, {proof}" + (f", invocation {invocation}" if invocation else ""))
+        if result.get("chain"):
+            lines.append(f"         its chain: {result['chain']}")
     return lines
 
 

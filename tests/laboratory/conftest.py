@@ -10,6 +10,7 @@ CHAINOPS_LAB_SUITES chooses suites, for example "bookworm trixie".
 
 from __future__ import annotations
 
+import itertools
 import os
 import typing as t
 from pathlib import Path
@@ -26,6 +27,7 @@ from .tunnels import Tunnels
 
 FleetMaker = t.Callable[..., Fleet]
 FaultMaker = t.Callable[[str], FaultUnit]
+_NUMBERS = itertools.count()
 
 
 def chosen_suites() -> list[str]:
@@ -42,9 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("suite", chosen_suites(), scope="session")
 
 
-@pytest.fixture(scope="session")
-def make_fleet() -> t.Iterator[FleetMaker]:
-    """A function that boots one more fleet: ``make_fleet(Group("h", 3, "trixie"), ...)``. Down at the session's end."""
+def _fleets() -> t.Iterator[FleetMaker]:
     missing = problems()
     if missing:
         words = "the laboratory cannot run here: " + "; ".join(map(str, missing))
@@ -54,7 +54,7 @@ def make_fleet() -> t.Iterator[FleetMaker]:
     fleets: list[Fleet] = []
 
     def make(*groups: Group, **options: t.Any) -> Fleet:
-        fleet = Fleet(f"pytest-{os.getpid()}-{len(fleets)}", groups, **options)
+        fleet = Fleet(f"pytest-{os.getpid()}-{next(_NUMBERS)}", groups, **options)
         fleets.append(fleet)
         return fleet.up()
 
@@ -63,10 +63,22 @@ def make_fleet() -> t.Iterator[FleetMaker]:
         fleet.down()
 
 
+@pytest.fixture(scope="module")
+def make_fleet() -> t.Iterator[FleetMaker]:
+    """A function that boots one more fleet: ``make_fleet(Group("h", 3, "trixie"), ...)``. Down after the file's tests."""
+    yield from _fleets()
+
+
 @pytest.fixture(scope="session")
-def fleet(make_fleet: FleetMaker) -> Fleet:
+def keep_fleet() -> t.Iterator[FleetMaker]:
+    """The same for a fleet that serves several files of tests. Down at the session's end."""
+    yield from _fleets()
+
+
+@pytest.fixture(scope="session")
+def fleet(keep_fleet: FleetMaker) -> Fleet:
     """One host for each chosen suite, named after it: bookworm1, trixie1, forky1."""
-    return make_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
+    return keep_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
 
 
 @pytest.fixture
@@ -93,7 +105,7 @@ def fault(host: Host) -> t.Iterator[FaultMaker]:
 
 
 @pytest.fixture(scope="session")
-def canary(make_fleet: FleetMaker, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Canary]:
+def canary(keep_fleet: FleetMaker, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Canary]:
     """Fails at the end of the session where a secret of the tests of cloudflared is anywhere but in its own file."""
     hidden = Canary(*forms(SECRET), *(token.encode() for token in (API_READ, API_WRITE, API_WRONG)))
     home = Path(os.environ.get("ANSIBLE_HOME", "~/.ansible")).expanduser()
@@ -106,10 +118,10 @@ def canary(make_fleet: FleetMaker, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def all_connectors(
-    make_fleet: FleetMaker, canary: Canary, tmp_path_factory: pytest.TempPathFactory
+    keep_fleet: FleetMaker, canary: Canary, tmp_path_factory: pytest.TempPathFactory
 ) -> t.Iterator[Connectors]:
     """A host of each suite with the real cloudflared, each with a tunnel of its own."""
-    fleet = make_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
+    fleet = keep_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
     canary.guard(fleet.hosts.values())
     with new_edge(fleet, Path(tmp_path_factory.mktemp("edge"))) as edge:
         tunnels = {name: TunnelIdentity(secret=SECRET) for name in fleet.hosts}
@@ -125,12 +137,12 @@ def world(all_connectors: Connectors) -> Connectors:
 
 @pytest.fixture(scope="session")
 def all_replicas(
-    make_fleet: FleetMaker, canary: Canary, tmp_path_factory: pytest.TempPathFactory
+    keep_fleet: FleetMaker, canary: Canary, tmp_path_factory: pytest.TempPathFactory
 ) -> t.Iterator[Tunnels]:
     """Three hosts of the chosen suites with a replica of each of two tunnels."""
     suites = chosen_suites()
     chosen = [suites[number % len(suites)] for number in range(3)]
-    fleet = make_fleet(*(Group(f"{letter}{suite}", 1, suite) for letter, suite in zip("abc", chosen, strict=True)))
+    fleet = keep_fleet(*(Group(f"{letter}{suite}", 1, suite) for letter, suite in zip("abc", chosen, strict=True)))
     canary.guard(fleet.hosts.values())
     folder = Path(tmp_path_factory.mktemp("edge"))
     with new_edge(fleet, folder) as edge:

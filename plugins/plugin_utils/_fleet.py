@@ -76,8 +76,7 @@ def _no_answer(result: t.Any) -> str:
 
 def _row(host: str, seen: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> Row:
     wanted = entry.get("state", m.RUNNING)
-    diagnosis = seen.get("diagnosis") or {}
-    causes = [c for c in diagnosis.get("causes", ()) if c["id"] != "unknown"]
+    causes = known_causes(seen)
     reasons = seen.get("reasons") or ()
     why = causes[0]["summary"] if causes else (reasons[0] if reasons else "")
     hold = seen.get("hold")
@@ -190,9 +189,14 @@ def _result_lines(host: str, result: t.Mapping[str, t.Any]) -> list[str]:
     return lines
 
 
-def _first_cause(of: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any] | None:
+def known_causes(of: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
+    """What the diagnosis in a result or an observation found, but that it found nothing."""
     causes = (of.get("diagnosis") or {}).get("causes") or ()
-    return next((cause for cause in causes if cause["id"] != "unknown"), None)
+    return [cause for cause in causes if cause["id"] != "unknown"]
+
+
+def _first_cause(of: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any] | None:
+    return next(iter(known_causes(of)), None)
 
 
 def _saw(before: t.Mapping[str, t.Any], cause: t.Mapping[str, t.Any] | None) -> str:

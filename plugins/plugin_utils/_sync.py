@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import duration, render
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import duration, known_causes, render
 
 _HEADS = ("HOST", "SERVICE", "OUTCOME", "STATE", "HEAD", "LAG", "WAITED", "BLOCKS/S", "WHY")
 _BAD = ("refused", "failed", "unreachable")
@@ -70,7 +70,7 @@ def _why(result: t.Mapping[str, t.Any], word: str) -> str:
     if word not in _BAD:
         return str(cause or "")
     # A loop of restarts, for example, has a cause of its own.
-    first = next(iter(_causes(result)), None)
+    first = next(iter(known_causes(result)), None)
     if first and first["id"] != cause:
         return ": ".join([first["id"], first["summary"], *first.get("evidence", ())[:1]])
     if not cause:
@@ -80,9 +80,4 @@ def _why(result: t.Mapping[str, t.Any], word: str) -> str:
 
 def _hints(result: t.Mapping[str, t.Any]) -> list[str]:
     hints = [block["hint"] for block in result.get("blocked_by") or () if block.get("hint")]
-    return [*[cause["next_step"] for cause in _causes(result)], *hints][:2]
-
-
-def _causes(result: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
-    causes = (result.get("diagnosis") or {}).get("causes") or ()
-    return [cause for cause in causes if cause["id"] != "unknown"]
+    return [*[cause["next_step"] for cause in known_causes(result)], *hints][:2]

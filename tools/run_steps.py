@@ -226,13 +226,21 @@ def count_junit(outcome: Outcome, folder: Path) -> None:
     """Add the test cases of the JUnit files in ``folder``."""
     for file in sorted(folder.glob("*.xml")):
         for case in ElementTree.parse(file).iter("testcase"):
-            if case.find("failure") is not None or case.find("error") is not None:
+            problems = [*case.iter("failure"), *case.iter("error")]
+            if problems:
                 outcome.failed += 1
                 outcome.failures.append(f"{case.get('classname')}::{case.get('name')}")
+                outcome.failures += [f"  {line}" for line in _ends(problems[0].get("message", ""))]
             elif case.find("skipped") is not None:
                 outcome.skipped += 1
             else:
                 outcome.passed += 1
+
+
+def _ends(message: str, lines: int = 20) -> list[str]:
+    """The first line and the last ones: what a playbook printed is long, and its end tells."""
+    said = [line[:200] for line in ANSI.sub("", message).splitlines() if line.strip()]
+    return said if len(said) <= lines + 1 else [said[0], "[...]", *said[-lines:]]
 
 
 def count_molecule(outcome: Outcome, output: str) -> None:
@@ -279,7 +287,7 @@ def summarize(outcomes: dict[str, Outcome]) -> bool:
         note = one.problem or one.skip_reason
         counts = f"{one.passed:>7}{one.failed:>7}{one.skipped:>8}{one.seconds:>9.1f}"
         print(f"{name:<22}{one.word:<9}{counts}{'  ' + note if note else ''}")
-        for failure in one.failures[:20]:
+        for failure in one.failures[:100]:
             print(f"{'':<22}{failure}")
     passed = sum(one.passed for one in outcomes.values())
     failed = sum(one.failed for one in outcomes.values())

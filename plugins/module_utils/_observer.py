@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import (
@@ -24,6 +25,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observation im
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts, process_state
 
 _UP = ("active", "reloading", "refreshing")
+_SHORT_START = 1.0
 _NO_HEALTH = Health()
 
 
@@ -122,4 +124,15 @@ def _more(watched: Watched, observation: Observation) -> float:
     """Seconds after which another look is wanted, 0 where this one is enough."""
     up = observation.facts is not None and observation.facts.active in _UP
     pending = watched.health.pending_time() if watched.health is not None and up else 0.0
-    return max(pending, watched.kind.settle_time())
+    return max(pending, watched.kind.settle_time(), _young_restart(observation))
+
+
+def _young_restart(observation: Observation) -> float:
+    """Seconds until a process that systemd started again just now is no longer that young.
+
+    In a loop it may end within these: how it ended says more than that it starts.
+    """
+    facts = observation.facts
+    if facts is None or not facts.restarts or facts.active != "activating" or observation.base_state != m.STARTING:
+        return 0.0
+    return max(facts.moment("StateChange") + _SHORT_START - observation.observed_at, 0.0)

@@ -17,7 +17,7 @@ from tools.run_steps import Outcome, Step
 
 JUNIT = """<testsuites><testsuite>
 <testcase classname="a" name="one"/>
-<testcase classname="a" name="two"><failure message="no"/></testcase>
+<testcase classname="a" name="two"><failure message="no"/><error message="and its end"/></testcase>
 <testcase classname="a" name="three"><error message="no"/></testcase>
 <testcase classname="a" name="four"><skipped message="not here"/></testcase>
 </testsuite></testsuites>"""
@@ -49,7 +49,15 @@ def test_junit_files_are_counted(tmp_path: Path) -> None:
     outcome = Outcome()
     run_steps.count_junit(outcome, tmp_path)
     assert (outcome.passed, outcome.failed, outcome.skipped) == (1, 2, 1)
-    assert outcome.failures == ["a::two", "a::three"]
+    assert outcome.failures == ["a::two", "  no", "a::three", "  no"]
+
+
+def test_of_a_long_failure_the_end_is_told(tmp_path: Path) -> None:
+    said = "&#10;".join(f"line {number}" for number in range(50))
+    (tmp_path / "a.xml").write_text(f'<t><testcase classname="a" name="x"><failure message="{said}"/></testcase></t>')
+    outcome = Outcome()
+    run_steps.count_junit(outcome, tmp_path)
+    assert outcome.failures == ["a::x", "  line 0", "  [...]", *(f"  line {number}" for number in range(30, 50))]
 
 
 def test_scenarios_are_counted() -> None:

@@ -138,6 +138,9 @@ class BesuNetwork:
     def fault(self, name: str, **faults: t.Any) -> None:
         deploy.fault(self.hosts[name], **faults)
 
+    def fault_until_stopped(self, name: str, **faults: t.Any) -> None:
+        deploy.fault_until_stopped(self.hosts[name], **faults)
+
     def stop(self, *names: str) -> None:
         for name in names:
             self.hosts[name].sh("systemctl stop besu.service; systemctl reset-failed besu.service || true")

@@ -92,6 +92,15 @@ def fault(host: Host, **faults: object) -> None:
     host.push_text(network.FAULTS, json.dumps(faults) + "\n")
 
 
+def fault_until_stopped(host: Host, **faults: object) -> None:
+    """Faults of the process, which end with it, like those of a real one; so do all later ones of this host."""
+    fault(host, **faults)
+    folder = "/run/systemd/system/besu.service.d"
+    host.run("mkdir", "-p", folder)
+    host.push_text(f"{folder}/faults.conf", f"[Service]\nExecStopPost=/bin/rm -f {network.FAULTS}\n")
+    host.run("systemctl", "daemon-reload")
+
+
 def clear(host: Host) -> None:
     """No faults any more."""
     fault(host)

@@ -248,6 +248,8 @@ def _stale(v: View) -> BesuVerdict | None:
         said = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is ahead"
         return _say(skewed.state, said, *skewed.reasons, cause="clock_skew")
     if v.alone:
+        if v.young:  # the head is as old as the time for which it was down
+            return _say(m.SYNCING, at, "it is the only validator, and has made no block yet; the process is young")
         return _say(m.ERROR, at, "it is the only validator and makes no blocks", cause="not_proposing", wants_log=True)
     if v.lag is None:
         return _say(m.SYNCING, at, "no peer has told its height yet")

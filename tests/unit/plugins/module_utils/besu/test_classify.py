@@ -121,6 +121,7 @@ def test_the_only_validator_needs_no_peers():
     assert told(*steady(**alone)) == ("consensus", None)
     old = {**alone, "head": Block(501, int(NOW + 900), "", OWN)}
     assert told(*steady(**old)) == ("error", "not_proposing")
+    assert told(*steady(**old), unit=Unit(since=996.0)) == ("syncing", None), "its head is as old as it was down"
 
 
 def test_a_node_declared_single_needs_no_reference():

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When one look is not enough."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
+
+NOW = 1000.0
+STARTS = {"ActiveState": "activating", "SubState": "start", "NRestarts": "3"}
+BETWEEN = {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "3"}
+
+
+class Clock:
+    def __init__(self):
+        self.now = NOW
+
+    def monotonic(self):
+        return self.now
+
+    def wall(self):
+        return self.now + 1e9
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class Shown:
+    """systemd that shows one thing after the other, and then always the last."""
+
+    def __init__(self, *rows):
+        self.rows = list(rows)
+        self.looks = 0
+
+    def show(self, units):
+        self.looks += 1
+        row = self.rows.pop(0) if len(self.rows) > 1 else self.rows[0]
+        return [UnitFacts(unit, {"LoadState": "loaded", "Type": "notify", **row}) for unit in units]
+
+    def jobs(self):
+        return {}
+
+
+def changed(seconds_ago, **row):
+    return {**row, "StateChangeTimestampMonotonic": str(int((NOW - seconds_ago) * 1e6))}
+
+
+@pytest.mark.parametrize(
+    "rows, state, slept, looks",
+    [
+        ([changed(0.1, **STARTS), BETWEEN], "restarting", 0.9, 2),
+        ([changed(0.1, **STARTS), changed(0.1, **STARTS)], "starting", 0.9, 2),
+        ([changed(1.1, **STARTS)], "starting", 0, 1),
+        ([changed(0.1, **{**STARTS, "NRestarts": "0"})], "starting", 0, 1),
+        ([BETWEEN], "restarting", 0, 1),
+        ([{"ActiveState": "active", "SubState": "running", "NRestarts": "3"}], "running", 0, 1),
+    ],
+)
+def test_a_process_that_systemd_has_just_started_again_is_looked_at_twice(rows, state, slept, looks):
+    """In a loop it lives for a moment only; a report should not depend on when it looks."""
+    clock, systemd = Clock(), Shown(*rows)
+    (seen,) = Observer(systemd, clock, lambda unit, window: None).settled([Watched("x", "x.service", Kind())])
+    assert seen.state == state
+    assert clock.now - NOW == pytest.approx(slept, abs=1e-3)
+    assert systemd.looks == looks

@@ -32,6 +32,9 @@ RESULTS = tree.BUILD / "results"
 LOGS = tree.BUILD / "logs"
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 SYSTEM_PATH = ":/usr/sbin:/sbin"  # a user's PATH can lack them
+# On real hosts another program may take a core at the wrong moment: what fails may show once that it was that. Only a
+# few may, each is named at the end, and RERUNS= in the environment lets none.
+RERUNS = "--reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks"
 GRACE = 60  # seconds that a step which must end gets to clean up, for example to stop its hosts
 
 _print_lock = threading.Lock()
@@ -66,6 +69,7 @@ class Outcome:
     problem: str = ""
     skip_reason: str = ""
     failures: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
 
     @property
     def word(self) -> str:
@@ -127,6 +131,7 @@ def environment(step: Step, results: Path, base: Path) -> dict[str, str]:
         LC_ALL="C.UTF-8",
         PYTHONUNBUFFERED="1",
     )
+    env.setdefault("RERUNS", RERUNS)
     if not sys.stdout.isatty():
         env.update(NO_COLOR="1", PY_COLORS="0", ANSIBLE_NOCOLOR="1")
     if step.home == "own":
@@ -155,6 +160,7 @@ def run_step(step: Step, live: bool) -> Outcome:
     late = f" after its limit of {step.timeout} s" if outcome.seconds >= step.timeout else ""
     if step.counts == "junit":
         count_junit(outcome, found)
+        outcome.again = rerun_tests(output)
     elif step.counts == "molecule":
         count_molecule(outcome, output)
     else:
@@ -237,6 +243,11 @@ def count_junit(outcome: Outcome, folder: Path) -> None:
                 outcome.passed += 1
 
 
+def rerun_tests(output: str) -> list[str]:
+    """The tests that were given another try, as pytest-rerunfailures names them at the end."""
+    return list(dict.fromkeys(re.findall(r"^RERUN (\S+)", ANSI.sub("", output), re.MULTILINE)))
+
+
 def _ends(message: str, lines: int = 20) -> list[str]:
     """The first line and the last ones: what a playbook printed is long, and its end tells."""
     said = [line[:200] for line in ANSI.sub("", message).splitlines() if line.strip()]
@@ -287,8 +298,8 @@ def summarize(outcomes: dict[str, Outcome]) -> bool:
         note = one.problem or one.skip_reason
         counts = f"{one.passed:>7}{one.failed:>7}{one.skipped:>8}{one.seconds:>9.1f}"
         print(f"{name:<22}{one.word:<9}{counts}{'  ' + note if note else ''}")
-        for failure in one.failures[:100]:
-            print(f"{'':<22}{failure}")
+        for line in [*one.failures[:100], *(f"needed another try: {name}" for name in one.again)]:
+            print(f"{'':<22}{line}")
     passed = sum(one.passed for one in outcomes.values())
     failed = sum(one.failed for one in outcomes.values())
     skipped = sum(one.skipped for one in outcomes.values())

@@ -60,6 +60,13 @@ def test_of_a_long_failure_the_end_is_told(tmp_path: Path) -> None:
     assert outcome.failures == ["a::x", "  line 0", "  [...]", *(f"  line {number}" for number in range(30, 50))]
 
 
+def test_who_needed_another_try_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "RERUN tests/a.py::test_b[c] - assert 1 == 2\nFAILED tests/a.py::test_d\nRERUN tests/a.py::test_b[c]\n"
+    outcome = Outcome(passed=1, again=run_steps.rerun_tests(said))
+    assert run_steps.summarize({"x": outcome})
+    assert "needed another try: tests/a.py::test_b[c]\n\n1 passed" in capsys.readouterr().out
+
+
 def test_scenarios_are_counted() -> None:
     outcome = Outcome()
     run_steps.count_molecule(outcome, RECAP)

@@ -46,7 +46,8 @@ VERBS = {
     "unmask": ["unmask", "--runtime"],
     "reload": ["daemon-reload"],
 }
-WEIGHTS = {"start": 8, "restart": 5, "stop": 5, "reset": 3, "thaw": 3}
+# systemd answers nobody while it reloads, as it does when it masks: what it did meanwhile cannot be judged.
+WEIGHTS = {"start": 8, "restart": 5, "stop": 5, "reset": 3, "thaw": 3, "mask": 0.4, "unmask": 0.4, "reload": 0.3}
 
 
 def say(units: list[str], over: threading.Event, rows: list[list[object]]) -> None:

@@ -25,6 +25,16 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import 
 GUIDES = Path(__file__).parent.parent / "docs" / "docsite" / "rst"
 BLOCK = re.compile(r"(?<=\.\. begin generated: )(\w+)\n.*?(?=\.\. end generated)", re.DOTALL)
 
+# Those outside of GUARDS, with who has them.
+OWN_GUARDS = (
+    ("``config_check``", "The configured check ends with 0."),
+    ("``quorum``", "Besu: the validators that are shown to take part without this one are still the quorum."),
+    ("``reservation``", "Besu: the reservation that is named is in force on this host."),
+    ("``chain_stalled``", "Besu: the chain does not stand still, or ``lifecycle_quorum_lost`` says what to do then."),
+    ("``last_replica``", "cloudflared: another connector of the tunnel is known to be healthy."),
+    ("``own_tunnel``", "cloudflared: the connector does not carry Ansible's own connection."),
+)
+
 
 def table(header: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> str:
     """A list-table."""
@@ -62,7 +72,7 @@ def diagram(machine: m.Machine) -> str:
 def guards() -> str:
     """The guards in their order, in the words of their docstrings."""
     rows = [(f"``{name}``", " ".join((guard.__doc__ or "").split())) for name, guard in GUARDS]
-    return table(("Guard", "Holds when"), [*rows, ("``config_check``", "The configured check ends with 0.")])
+    return table(("Guard", "Holds when"), [*rows, *OWN_GUARDS])
 
 
 def causes() -> str:

@@ -12,7 +12,7 @@ author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Makes O(chainops.lifecycle.besu_network_info#module:endpoints) of the C(lifecycle_services) of the hosts. A node
-    counts whose C(rpc_url) other hosts can reach, which one on the loopback interface is not.
+    counts if other hosts can reach its C(rpc_url). One on the loopback interface does not count.
   - With O(host) and O(service) that node comes first, by its own URL, and only nodes follow that may be of its chain,
     by their chain id as far as it is given or was seen.
 options:

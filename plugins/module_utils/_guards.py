@@ -158,7 +158,7 @@ def precondition(s: Situation) -> Block | None:
 
 
 def job(s: Situation) -> Block | None:
-    """No conflicting job of systemd's is under way."""
+    """No other run works on the service, and no conflicting job of systemd's is under way."""
     if not s.job_type:
         return None
     return Block("busy", f"systemd has a {s.job_type} job for the unit", "wait for it, or see systemctl list-jobs")

@@ -24,7 +24,7 @@ description:
 requirements:
   - systemd 239 or newer
   - Python 3.9 or newer
-  - Hyperledger Besu 24.x or newer, tested with 25.7 and 26.8
+  - Hyperledger Besu 24.x or newer, tested with recordings of 25.7 and 26.8, and a stand-in that answers like them
 extends_documentation_fragment:
   - chainops.lifecycle._attributes
   - chainops.lifecycle._attributes.actiongroup_lifecycle

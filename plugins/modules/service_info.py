@@ -142,8 +142,8 @@ services:
       contains:
         causes:
           description:
-            - What was found, the most specific first. Each has C(id), C(category), C(class) (V(soft), V(hard) or
-              V(fatal)), C(summary), C(evidence) and C(next_step).
+            - What was found, the most specific first. Each has C(id), C(category), C(class) (V(soft), V(hard),
+              V(fatal), or for Besu V(chain)), C(summary), C(evidence) and C(next_step).
           type: list
           elements: dict
         lines:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -75,3 +76,13 @@ def test_no_option_is_required_and_has_a_default(role: str) -> None:
 def test_the_readme_names_every_option(role: str) -> None:
     text = (ROOT / f"roles/{role}/README.md").read_text()
     assert {name for name in options(role) if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_yes_and_no_may_be_a_text(role: str) -> None:
+    """From a survey of AWX, or with -e name=false, they are; the text false is true to a condition."""
+    names = [name for name, option in options(role).items() if option.get("type") == "bool" and name.startswith(role)]
+    text = "\n".join(path.read_text() for path in (ROOT / f"roles/{role}").glob("[tv]a[sr]*/*.yml"))
+    for name in names:
+        used = re.findall(rf"^(?!.*tags:).*\b{name}\b(?!:)(.{{0,7}})", text, re.MULTILINE)
+        assert used and set(used) == {" | bool"}, name

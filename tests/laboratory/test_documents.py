@@ -134,7 +134,7 @@ def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]
 
 
 def test_the_playbook_for_awx(pair: Fleet, tmp_path: Path) -> None:
-    block = next(b for b in yaml_blocks(ROOT / "docs/docsite/rst/guide_recovery.rst") if "import_playbook" in b)
+    block = next(b for b in yaml_blocks(ROOT / "docs/docsite/rst/guide_awx.rst") if "import_playbook" in b)
     (tmp_path / "recover.yml").write_text(block)
     done = play(pair, tmp_path, "recover.yml", "-e", '{"lifecycle_services": ["api"]}')
     assert done.returncode == 0, done.stdout + done.stderr

@@ -198,9 +198,16 @@ def assess(view: ChainView, pace: Pace) -> QuorumVerdict:
     obstacle = _obstacle(view, pace, members)
     doubtful = min(view.silent, sum(1 for member in part if member not in view.followers))
     spare = 0 if obstacle else max(len(part) - doubtful - needed, 0)
-    none_left = "quorum is lost" if len(part) < needed else "no more take part than are needed"
-    reason = obstacle or ("" if spare else none_left)
+    reason = obstacle or ("" if spare else _none_left(len(part), needed, doubtful))
     return QuorumVerdict(spare > 0, reason, arithmetic, n, needed, part, missing, spare, part if spare else ())
+
+
+def _none_left(part: int, needed: int, doubtful: int) -> str:
+    if part < needed:
+        return "quorum is lost"
+    if part > needed and doubtful:
+        return f"{doubtful} of them did not answer themselves and are not counted on"
+    return "no more take part than are needed"
 
 
 def judge(view: ChainView, target: str | None, pace: Pace, *, target_runs: bool = True) -> QuorumVerdict:

@@ -143,7 +143,9 @@ def test_peers_count_only_where_they_cannot_be_asked_and_everybody_answers():
     assert not q.judge(replace(linked, linked=frozenset(names(4)[:3])), TARGET, PACE).safe
     silent = q.judge(replace(linked, silent=1), TARGET, PACE)
     assert not silent.safe and "do not answer" in silent.reason
-    assert q.assess(replace(linked, silent=1), PACE).may_stop == 0
+    none_left = q.assess(replace(linked, silent=1), PACE)
+    assert none_left.may_stop == 0
+    assert none_left.reason == "1 of them did not answer themselves and are not counted on"
 
 
 def test_seldom_blocks_need_no_new_one_between_two_looks():

@@ -24,7 +24,7 @@ def clear_away(fleet: FleetRecord) -> None:
     group = cgroup.group(fleet.bridge)
     cgroup.kill(group)
     cgroup.remove(group)
-    network.remove_bridge(fleet.bridge)
+    network.remove(fleet.bridge)
     for host in fleet.hosts:
         root = fleet.host_folder(host.name) / "root"
         if os.path.ismount(root):
@@ -71,7 +71,7 @@ def collect_locked(lab: Paths) -> list[str]:
             _clear_folder(folder)
             removed.append(f"fleet {folder.name}")
     for bridge in network.orphans(lab.fleets):
-        network.remove_bridge(bridge)
+        network.remove(bridge)
         removed.append(f"bridge {bridge}")
     return removed
 

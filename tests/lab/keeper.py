@@ -24,7 +24,7 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import cgroup, hostfiles, linux
+from . import cgroup, hostfiles, linux, network
 from .cleanup import clear_away
 from .record import FleetRecord, HostRecord
 from .settings import TESTS_DIR, Paths
@@ -124,6 +124,8 @@ class Keeper:
     def _boot(self, machine: Machine) -> None:
         host = machine.record
         folder = self.fleet.host_folder(host.name)
+        # That of a host which was cut goes when the kernel has cleared its namespace away, which can take seconds.
+        network.remove(host.interface)
         group = cgroup.make(self.fleet.bridge, host.name)
         command = ["systemd-nspawn", "--quiet", "--settings=no", "--boot", f"--directory={folder / 'root'}"]
         command += [f"--machine={host.machine}", f"--hostname={host.name}", f"--network-bridge={self.fleet.bridge}"]

@@ -80,13 +80,18 @@ def make_bridge(name: str, subnet: ipaddress.IPv4Network, folder: Path) -> None:
     ip("link", "set", "dev", name, "up")
 
 
-def bridge_exists(name: str) -> bool:
+def exists(name: str) -> bool:
     return Path(f"/sys/class/net/{name}").exists()
 
 
-def remove_bridge(name: str) -> None:
-    if bridge_exists(name):
-        ip("link", "delete", "dev", name)
+def remove(name: str) -> None:
+    """Remove an interface, if it is there."""
+    try:
+        if exists(name):
+            ip("link", "delete", "dev", name)
+    except LabError:
+        if exists(name):  # or else the kernel was faster
+            raise
 
 
 def orphans(fleets: Path) -> list[str]:

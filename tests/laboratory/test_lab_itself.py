@@ -102,6 +102,17 @@ def test_a_host_comes_back_with_its_files_and_its_journal(host: Host, way: str) 
     assert f"before {way}" in host.run("journalctl", "--boot=-1", "--identifier=lab").stdout
 
 
+def test_a_host_that_was_cut_boots_although_its_network_lingers(host: Host) -> None:
+    """As it does where the kernel is slow to clear it away, or where a process of another is still in it."""
+    with subprocess.Popen(["nsenter", f"--target={host.leader}", "--net", "sleep", "120"]) as lingering:
+        try:
+            host.power_cut()
+            assert lingering.poll() is None
+        finally:
+            lingering.kill()
+    assert host.ssh("true").returncode == 0
+
+
 def test_a_reboot_by_the_host_itself_boots_it_again(host: Host) -> None:
     boots = host.status["boots"]
     host.ssh("systemctl reboot", check=False)

@@ -105,6 +105,7 @@ options:
     description:
       - JSON-RPC of other nodes of the same chain, best of all its validators. Their heads are what this one is compared
         with, and the quorum guard asks them who takes part. The access options hold for them as well.
+      - The quorum guard refuses if they are not all of one chain.
     type: list
     elements: str
     default: []
@@ -130,7 +131,8 @@ options:
   quorum_guard:
     description:
       - V(enforce) refuses to stop or restart a validator unless those who are shown to take part without it are still
-        the quorum, ceil(2n/3) of the set on the chain. What cannot be known is refused.
+        the quorum, ceil(2n/3) of the set on the chain. What cannot be known is refused. So is a node in no validator
+        set that does not tell its chain, unless O(genesis_hash) or O(chain_id) does, or O(validator=false) is given.
       - V(off) trusts the caller. A network of one or two validators cannot be restarted without it.
     type: str
     choices: [enforce, "off"]

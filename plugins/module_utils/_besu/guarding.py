@@ -39,6 +39,8 @@ class QuorumGuard:
         others: Others,
         *,
         address: str | None = None,
+        genesis: str | None = None,
+        chain_id: int | None = None,
         reservation: str | None = None,
         quorum_lost: str = "refuse",
         store: t.Callable[[str], r.Store] = r.Store,
@@ -47,6 +49,8 @@ class QuorumGuard:
         self._read = read
         self._others = others
         self._address = address.lower() if address else None
+        self._genesis = genesis.lower() if genesis else None
+        self._chain_id = chain_id
         self._reservation = reservation
         self._quorum_lost = quorum_lost
         self._store = store
@@ -54,9 +58,11 @@ class QuorumGuard:
     def check(self, own: NodeSample | None, pace: q.Pace, log: t.Callable[[], LogView]) -> tuple[Block | None, t.Any]:
         """What forbids taking the node away, and what was seen. ``own``: the newest look at it, if there was any."""
         address = self._address or (own.address if own else None) or log().node_address
-        view, newest, others = self._look(pace, address)
+        view, newest, others = self._look(pace, address, own)
         address = address or newest.address or q.only_one_left(view)
-        verdict = q.judge(view, address, pace)
+        same = newest.genesis is not None and newest.genesis == view.genesis
+        same = same or (newest.chain_id is not None and newest.chain_id == view.chain_id)
+        verdict = q.judge(view, address, pace, same_chain=same)
         if verdict.safe:
             known = [sample.genesis for sample in (newest, own, *others) if sample is not None and sample.genesis]
             return self._reserved(verdict, address, known[0] if known else None), verdict
@@ -66,12 +72,21 @@ class QuorumGuard:
         said = f"{verdict.reason}; {verdict.arithmetic}"
         return Block("quorum", said, self._hint(verdict)), verdict
 
-    def _look(self, pace: q.Pace, address: str | None) -> tuple[q.ChainView, NodeSample, t.Sequence[NodeSample]]:
+    def _look(
+        self, pace: q.Pace, address: str | None, seen: NodeSample | None
+    ) -> tuple[q.ChainView, NodeSample, t.Sequence[NodeSample]]:
         """Two looks, the later one after the head moved, or as late as a living chain would have moved it."""
+        genesis = self._genesis or (seen.genesis if seen else None)
+        chain_id = self._chain_id if self._chain_id is not None or seen is None else seen.chain_id
 
         def own() -> NodeSample:
             sample = self._read()
-            return sample if sample.address or not address else replace(sample, address=address)
+            return replace(
+                sample,
+                address=sample.address or address,
+                genesis=sample.genesis or genesis,
+                chain_id=chain_id if sample.chain_id is None else sample.chain_id,
+            )
 
         first = [own(), *self._others()]
         began = self._clock.monotonic()
@@ -99,7 +114,8 @@ class QuorumGuard:
         enough = len(stalled.members) - len(stalled.missing) >= q.quorum(len(stalled.members))
         # One that nobody hears of takes nothing away, and has to come back before the others can do without rounds.
         absent = address in stalled.missing
-        if self._quorum_lost == "restart_all" and (enough or absent) and not view.disagreement:
+        inside = address in stalled.members
+        if self._quorum_lost == "restart_all" and inside and (enough or absent) and not view.disagreement:
             return None
         return Block("chain_stalled", stalled.why, stalled.advice)
 

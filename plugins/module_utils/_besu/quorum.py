@@ -59,6 +59,7 @@ class Pace:
 class ChainView:
     """What two looks at some nodes of one chain show together.
 
+    ``genesis`` and ``chain_id``: of those that answered, where they agree.
     ``followers``: validators that were asked themselves -> whether they have
     the head that the others have. ``linked``: validators that an asked node
     has as a peer. ``silent``: how many nodes did not answer and are not known
@@ -78,6 +79,8 @@ class ChainView:
     disagreement: str = ""
     observers: int = 0
     silent: int = 0
+    genesis: str | None = None
+    chain_id: int | None = None
 
 
 def chain_view(looks: t.Sequence[tuple[NodeSample, NodeSample]]) -> ChainView:
@@ -114,8 +117,10 @@ def chain_view(looks: t.Sequence[tuple[NodeSample, NodeSample]]) -> ChainView:
         silent=sum(1 for first, last in looks if last.rpc != "ok" and not (last.address or first.address)),
         linked=frozenset(linked),
         versions=versions,
-        disagreement=_disagreement([last for _first, last in top]),
+        disagreement=_disagreement([look for pair in looks for look in pair], [last for _first, last in top]),
         observers=len(asked),
+        genesis=next((last.genesis for _first, last in asked if last.genesis), None),
+        chain_id=next((last.chain_id for _first, last in asked if last.chain_id is not None), None),
     )
 
 
@@ -128,10 +133,11 @@ def _followers(looks: t.Sequence[tuple[NodeSample, NodeSample]], best: int) -> d
     return found
 
 
-def _disagreement(samples: t.Sequence[NodeSample]) -> str:
-    """What nodes with the same head must not differ in."""
+def _disagreement(everyone: t.Sequence[NodeSample], samples: t.Sequence[NodeSample]) -> str:
+    """What nodes of one chain must not differ in, whatever their heads, and what nodes with the same head must not."""
     for name, values in (
-        ("genesis", {s.genesis for s in samples if s.genesis}),
+        ("genesis", {s.genesis.lower() for s in everyone if s.genesis}),
+        ("chain id", {s.chain_id for s in everyone if s.chain_id is not None}),
         ("validator set", {tuple(sorted(s.next_validators)) for s in samples if s.next_validators}),
     ):
         if len(values) > 1:
@@ -210,10 +216,13 @@ def _none_left(part: int, needed: int, doubtful: int) -> str:
     return "no more take part than are needed"
 
 
-def judge(view: ChainView, target: str | None, pace: Pace, *, target_runs: bool = True) -> QuorumVerdict:
+def judge(
+    view: ChainView, target: str | None, pace: Pace, *, target_runs: bool = True, same_chain: bool = False
+) -> QuorumVerdict:
     """May ``target`` (its address) be stopped now? Refuses whatever it cannot prove.
 
     ``target_runs`` False: its process is not there, so nothing is taken away.
+    ``same_chain``: the target is known to be on the chain of ``view``: outside of its set it is no validator.
     """
     whole = assess(view, pace)
     members = view.next_validators
@@ -231,13 +240,20 @@ def judge(view: ChainView, target: str | None, pace: Pace, *, target_runs: bool 
             False,
             "the node's own address is not known: give the option address, or reference_urls of all other validators",
         )
-    if target not in members and target not in (view.validators or ()) and not view.disagreement:
+    outside = target not in members and target not in (view.validators or ())
+    if outside and same_chain and not view.disagreement:
         return say(True, "it is no validator: nothing is taken from the quorum")
     if not target_runs:
         return say(True, "it does not run: nothing is taken from the quorum")
     obstacle = _obstacle(view, pace, members)
     if obstacle:
         return say(False, obstacle)
+    if outside:
+        return say(
+            False,
+            "it is in no validator set of the nodes that were asked, and its own chain is not known: "
+            "give genesis_hash or chain_id, or validator: false if it is none",
+        )
     if len(left) < whole.quorum:
         return say(False, "the chain would stop: too few would be left")
     doubtful = min(view.silent, sum(1 for member in left if member not in view.followers))

@@ -289,6 +289,8 @@ def make_besu(environment: Environment, params: t.Mapping[str, t.Any]) -> BesuKi
             lambda: reader(None),
             lambda: others.samples(fresh=True),
             address=options.address,
+            genesis=options.genesis,
+            chain_id=options.chain_id,
             reservation=params["reservation"],
             quorum_lost=params["quorum_lost"],
         )

@@ -126,11 +126,16 @@ def test_no_address_no_leave():
 
 def test_nothing_is_taken_where_nothing_is_there():
     for verdict in (
-        q.judge(view(), "0x" + "f" * 40, PACE),
+        q.judge(view(), "0x" + "f" * 40, PACE, same_chain=True),
         q.judge(view(head_age=500.0), TARGET, PACE, target_runs=False),
         q.judge(without(view(), TARGET), TARGET, PACE),
     ):
         assert verdict.safe and "nothing is taken" in verdict.reason
+
+
+def test_a_node_of_an_unknown_chain_is_not_taken_for_no_validator():
+    verdict = q.judge(view(), "0x" + "f" * 40, PACE)
+    assert not verdict.safe and "genesis_hash or chain_id" in verdict.reason
 
 
 def test_a_validator_voted_out_with_the_next_block_is_still_one():
@@ -235,6 +240,17 @@ def test_a_node_that_stays_behind_does_not_take_part():
 def test_nodes_that_contradict_each_other(more, word):
     looks = [(node(i), node(i, height=101)) for i in range(3)] + [(node(3), node(3, height=101, **more))]
     assert word in q.chain_view(looks).disagreement
+
+
+@pytest.mark.parametrize("more", [{"genesis": "0x" + "b" * 64}, {"chain_id": 2}])
+@pytest.mark.parametrize("height", [1, 101, 5000])
+def test_a_node_of_another_chain_among_those_asked_refuses_whatever_its_head(more, height):
+    other = node(3, height=height, next_validators=names(9)[5:], validators=names(9)[5:], **more)
+    looks = [(node(i, chain_id=1), node(i, height=101, chain_id=1)) for i in range(3)] + [(other, other)]
+    seen = q.chain_view(looks)
+    assert "differ in" in seen.disagreement
+    for target in (names(4)[0], names(9)[8], "0x" + "f" * 40):
+        assert not q.judge(seen, target, PACE, same_chain=True).safe
 
 
 def test_nobody_answers():

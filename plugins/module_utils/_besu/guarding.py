@@ -21,6 +21,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock
 
 _MAX_WAIT = 60.0
+# A node that answers, or hangs, does so by any URL: none of those that tell an address is the node itself.
+_ONE_PROCESS = ("ok", "hang")
 _LOOK_AGAIN = "look at the network with besu_network_info, mend what is missing, then run again"
 
 Others = t.Callable[[], t.Sequence[NodeSample]]
@@ -59,7 +61,9 @@ class QuorumGuard:
         """What forbids taking the node away, and what was seen. ``own``: the newest look at it, if there was any."""
         address = self._address or (own.address if own else None) or log().node_address
         view, newest, others = self._look(pace, address, own)
-        address = address or newest.address or q.only_one_left(view)
+        address = address or newest.address
+        if address is None and newest.rpc in _ONE_PROCESS:
+            address = q.only_one_left(view)
         same = newest.genesis is not None and newest.genesis == view.genesis
         same = same or (newest.chain_id is not None and newest.chain_id == view.chain_id)
         verdict = q.judge(view, address, pace, same_chain=same)

@@ -170,12 +170,10 @@ def absence(view: ChainView, member: str) -> str:
 def only_one_left(view: ChainView) -> str | None:
     """Who a node is that does not tell its address, if all members of the set but one were asked themselves.
 
-    Empty where all were: then it is no validator.
+    None where all were: it may be one of them, asked by another URL.
     """
     left = [member for member in view.next_validators or () if member not in view.followers]
-    if not view.next_validators or len(left) > 1:
-        return None
-    return left[0] if left else ""
+    return left[0] if len(left) == 1 else None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,16 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log impor
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.besu_world import MEMBERS, World
 
 
+@pytest.mark.parametrize("others", [(0, 1, 2, 3), (0, 1, 2)])
+def test_one_that_answers_by_another_url_is_not_the_one_that_is_left(others):
+    """reference_urls may list the node itself, and rpc_url be a wrong one."""
+    world = World(others=others)
+    look, closed = world.chain.look, NodeSample(0.0, 0.0, "refused", p2p_open=False)
+    guard = guarding.QuorumGuard(world.clock, lambda: closed, lambda: [look(i) for i in others])
+    block, _seen = guard.check(closed, q.Pace(2.0, 4.0, 9.0), LogView)
+    assert block is not None and "own address is not known" in block.reason
+
+
 OTHER = {"genesis": "0x" + "b" * 64, "chain_id": 2}
 OTHER_MEMBERS = tuple("0x" + digit * 40 for digit in "5678")
 

@@ -171,12 +171,22 @@ def test_its_address_may_come_from_its_log():
     assert world.kind.guards(RESTART_STEP, seen) == ()
 
 
+def hangs(world):
+    """The node itself accepts connections and answers nothing."""
+    look = world.chain.look
+
+    def at(who=0, before=None):
+        return NodeSample(world.clock.now, world.clock.wall(), "hang") if who == 0 else look(who)
+
+    world.chain.look = at
+    return world
+
+
 def test_one_that_does_not_tell_its_address_is_the_only_one_that_is_left():
-    world = World()
-    world.chain.down = {0}
+    world = hangs(World())
     assert world.kind.guards(RESTART_STEP, world.see()) == ()
-    world = World()
-    world.chain.down = {0, 1}
+    world = hangs(World())
+    world.chain.down = {1}
     (block,) = world.kind.guards(RESTART_STEP, world.see())
     assert "address" in block.reason
 

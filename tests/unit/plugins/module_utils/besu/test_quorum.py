@@ -138,6 +138,14 @@ def test_a_node_of_an_unknown_chain_is_not_taken_for_no_validator():
     assert not verdict.safe and "genesis_hash or chain_id" in verdict.reason
 
 
+def test_who_is_left_when_all_but_one_were_asked():
+    members = names(4)
+    assert q.only_one_left(view(followers=dict.fromkeys(members[1:], True))) == members[0]
+    for followers in (members[2:], members):  # where all were, it may be one of them, asked by another URL
+        assert q.only_one_left(view(followers=dict.fromkeys(followers, True))) is None
+    assert q.only_one_left(q.ChainView()) is None
+
+
 def test_a_validator_voted_out_with_the_next_block_is_still_one():
     assert not q.judge(view(next_validators=names(4)[1:]), TARGET, PACE).safe
 

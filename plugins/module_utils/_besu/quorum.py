@@ -91,6 +91,8 @@ def chain_view(looks: t.Sequence[tuple[NodeSample, NodeSample]]) -> ChainView:
     best = max(last.number or 0 for _first, last in asked)
     top = [(first, last) for first, last in asked if (last.number or 0) >= best - _LEVEL]
     newest = max((last for _first, last in top), key=lambda sample: sample.number or 0)
+    tell = [last for _first, last in top if last.next_validators or last.validators]
+    teller = max(tell, key=lambda sample: sample.number or 0) if tell else newest
     versions: dict[str, str] = {}
     linked: set[str] = set()
     proposed: dict[str, int] = {}
@@ -106,8 +108,8 @@ def chain_view(looks: t.Sequence[tuple[NodeSample, NodeSample]]) -> ChainView:
     versions.update({last.address: last.version for _first, last in asked if last.address and last.version})
     firsts = [first.number for first, _last in asked if first.number is not None]
     return ChainView(
-        validators=newest.validators,
-        next_validators=newest.next_validators or newest.validators,
+        validators=teller.validators,
+        next_validators=teller.next_validators or teller.validators,
         first_head=max(firsts) if firsts else None,
         head=best,
         head_age=None if newest.head_time is None else newest.wall - newest.head_time,

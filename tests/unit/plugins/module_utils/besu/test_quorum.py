@@ -261,6 +261,18 @@ def test_a_node_of_another_chain_among_those_asked_refuses_whatever_its_head(mor
         assert not q.judge(seen, target, PACE, same_chain=True).safe
 
 
+@pytest.mark.parametrize("silent", range(4))
+def test_one_node_without_the_consensus_api_hides_the_set_of_nobody(silent):
+    off = {"validators": None, "next_validators": None, "last_proposed": None, "proposed_to": None}
+    looks = [
+        (node(i, **(off if i == silent else {})), node(i, height=101, **(off if i == silent else {}))) for i in range(4)
+    ]
+    for order in (looks, looks[::-1]):
+        seen = q.chain_view(order)
+        assert seen.next_validators == names(4)
+        assert q.judge(seen, names(4)[0], PACE).safe
+
+
 def test_nobody_answers():
     dead = NodeSample(1.0, 1.0, "refused")
     assert not q.judge(q.chain_view([(dead, dead)]), names(4)[0], PACE).safe

@@ -25,7 +25,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view impo
 
 LABELS = [*LIVE, *STATIC, *consensus_calls("qbft")]
 MEMBERS = tuple("0x" + digit * 40 for digit in "1234567")
-NUMBERS = st.sampled_from(["0x0", "0x1", "0x1ff", "0x" + "f" * 64, "1", 1, -1, 1e300, True, None, ""])
+NUMBERS = st.sampled_from(["0x0", "0x1", "0x1ff", "0x" + "f" * 64, "1", 1, -1, 1e300, 1e-310, True, None, ""])
 WORDS = st.sampled_from(
     [
         "number",
@@ -44,6 +44,10 @@ WORDS = st.sampled_from(
         "currentBlock",
         "highestBlock",
         "difficulty",
+        "genesis",
+        "blockPeriodSeconds",
+        "requestTimeoutSeconds",
+        "epochLength",
     ]
 )
 JSON = st.recursive(
@@ -51,8 +55,16 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=6),
     max_leaves=24,
 )
+# What random JSON seldom has: the way down to what is read of it.
+NODE_INFOS = st.builds(
+    lambda genesis, period: {
+        "protocols": {"eth": {"genesis": genesis, "config": {"qbft": {"blockPeriodSeconds": period}}}}
+    },
+    JSON,
+    JSON,
+)
 ANSWERS = st.one_of(
-    st.builds(lambda value: rpc.Answer("ok", value), JSON),
+    st.builds(lambda value: rpc.Answer("ok", value), JSON | NODE_INFOS),
     st.builds(
         lambda outcome: rpc.Answer(outcome, message="P2P network is not running"), st.sampled_from(sorted(rpc.OUTCOMES))
     ),
@@ -68,7 +80,7 @@ def test_any_answers_make_a_state(rounds: list[dict[str, rpc.Answer]], local: bo
         before = sample_from(answers, at=1000.0 + number, wall=1.795e9 + number, before=before)
         track = fold(track, before, "i")
     assert track is not None
-    verdict = classify(Unit(since=900.0 if local else None), track, Options())
+    verdict = classify(Unit(since=900.0 if local else None), track, Options(genesis="0x" + "a" * 64))
     assert verdict.state in STATES and verdict.reasons
     json.dumps(dict(verdict.details))
     if len(rounds) == 1:
@@ -96,7 +108,8 @@ FRAGMENTS = st.sampled_from(
         " | ",
         "\x1b[31m",
         "Round: 999999999",
-        "expire in ,,, seconds",
+        "Moved to round 2 which will expire in ,., seconds",
+        "Moved to round 2 which will expire in 1.2.3 seconds",
         "#,,,",
     ]
 )

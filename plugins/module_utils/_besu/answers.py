@@ -23,6 +23,7 @@ _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _VERSION = re.compile(r"/v(\d{1,4}\.\d{1,4}[\w.+-]{0,40})(?:/|$)")
 _MAX_PEERS = 2000
+_LEAST_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ def hex_number(value: t.Any) -> int | None:
     return int(value, 16) if isinstance(value, str) and _HEX.fullmatch(value) else None
 
 
+def hash_of(value: t.Any) -> str | None:
+    return value.lower() if isinstance(value, str) and _HASH.fullmatch(value) else None
+
+
 def decimal(value: t.Any) -> int | None:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else None
 
@@ -82,10 +87,9 @@ def block(value: t.Any) -> Block | None:
     number, timestamp = hex_number(get(value, "number")), hex_number(get(value, "timestamp"))
     if number is None or timestamp is None:
         return None
-    found, miner = get(value, "hash"), get(value, "miner")
-    found = found if isinstance(found, str) and _HASH.fullmatch(found) else ""
+    miner = get(value, "miner")
     miner = miner.lower() if isinstance(miner, str) and _ADDRESS.fullmatch(miner) else ""
-    return Block(number, timestamp, found.lower(), miner)
+    return Block(number, timestamp, hash_of(get(value, "hash")) or "", miner)
 
 
 def peers(value: t.Any, bft: bool) -> tuple[Peer, ...] | None:
@@ -144,7 +148,9 @@ def bft_config(node_info: t.Any) -> BftConfig | None:
 def _seconds(settings: t.Mapping[str, t.Any], name: str, *milliseconds: str) -> float | None:
     for key, scale in (*((key, 0.001) for key in milliseconds), (name, 1.0), ("x" + name, 1.0)):
         value = settings.get(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+            continue
+        if value * scale >= _LEAST_SECONDS:
             return value * scale
     return None
 

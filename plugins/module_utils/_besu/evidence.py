@@ -28,6 +28,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers i
     block,
     decimal,
     get,
+    hash_of,
     hex_number,
     peers,
     signers,
@@ -199,8 +200,8 @@ def sample_from(
         rpc_message=message,
         outcomes={label: answer.outcome for label, answer in answers.items() if answer.outcome != "ok"},
         head=head,
-        genesis=get(get(get(node_info, "protocols"), "eth"), "genesis")
-        or _hash_of(genesis)
+        genesis=hash_of(get(get(get(node_info, "protocols"), "eth"), "genesis"))
+        or (genesis.hash if genesis else None)
         or _kept(before, "genesis"),
         chain_id=_first(hex_number(ok("eth_chainId")), _kept(before, "chain_id")),
         network_id=_first(decimal(ok("net_version")), _kept(before, "network_id")),
@@ -243,10 +244,6 @@ def _group(answers: t.Mapping[str, Answer], bft: BftConfig | None) -> str | None
 
 def _when_zero(head: Block | None) -> Block | None:
     return head if head is not None and head.number == 0 else None
-
-
-def _hash_of(found: Block | None) -> str | None:
-    return found.hash or None if found is not None else None
 
 
 def _kept(before: NodeSample | None, name: str) -> t.Any:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._text import plain, present
 
-_MOVED = re.compile(r"Moved to round ([\d,]{1,9}),? which will expire in ([\d,.]{1,15}) seconds")
+_MOVED = re.compile(r"Moved to round ([\d,]{1,9}),? which will expire in (\d[\d,]{0,14}(?:\.\d{1,9})?) seconds")
 _SUMMARY = re.compile(r"BFT round summary \(quorum = (\d{1,5})\)")
 _IN_ROUND = re.compile(r"Address: (0x[0-9a-fA-F]{40})\s+Round: (\d{1,6})(\s+\(Local node\))?")
 _IMPORTED = re.compile(r"(?:Produced|Imported)(?: empty)? block #([\d,]{1,15})|Importing proposed block to chain")

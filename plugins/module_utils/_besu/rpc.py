@@ -15,6 +15,7 @@ that is not on the allowlist 403 on every path, a call that takes more than
 from __future__ import annotations
 
 import json
+import re
 import time
 import typing as t
 
@@ -51,6 +52,7 @@ _OF_HTTP_ERROR = {
 _OF_STATUS = {401: "unauthorized", 403: "host_not_allowed", 504: "timeout_504"}
 _OF_CODE = {-32604: "not_enabled", -32601: "unknown_method", -40100: "unauthorized"}
 _LOOPBACK = ("127.", "localhost", "::1")
+_TOKEN = re.compile(r"[!-~]{1,16384}")
 _TOKEN_AGE = 270.0
 _MAX_BYTES = 8 * 1024 * 1024
 
@@ -208,7 +210,9 @@ class RpcClient:
             response = self._request("POST", "/login", json.dumps(self._login_data).encode(), 65536)
             if response.status == 200:
                 token = response.json()["token"]
-                self._token, self._token_since = str(token), self._monotonic()
+                if not _TOKEN.fullmatch(token):
+                    return Answer("protocol", message="/login answered with a token that no header can have")
+                self._token, self._token_since = token, self._monotonic()
                 return None
         except HttpError as exc:
             return Answer(self._outcome(exc), message=present(exc.msg, 200))

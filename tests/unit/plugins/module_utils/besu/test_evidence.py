@@ -110,6 +110,7 @@ def test_version(name, version):
             a.BftConfig("qbft", 0.5, None, None, None),
         ),
         ({"qbft": {"blockPeriodSeconds": "2", "requestTimeoutSeconds": True}}, a.BftConfig("qbft")),
+        ({"qbft": {"blockPeriodSeconds": 1e-310, "requestTimeoutSeconds": 10**400}}, a.BftConfig("qbft")),
         ({"qbft": 3}, None),
         ({"ethash": {}}, None),
         (None, None),
@@ -151,6 +152,23 @@ def test_a_whole_sample():
     assert (seen.connected, seen.best_known, seen.said_in_sync) == (4, 32, False)
     assert seen.group == "qbft" and seen.validators == seen.next_validators == (OWN,)
     assert seen.outcomes == {"ibft:latest": "not_enabled"}
+
+
+@pytest.mark.parametrize(
+    ("told", "genesis"),
+    [
+        ("0x" + "C" * 64, "0x" + "c" * 64),
+        ("0x" + "c" * 63, "0x" + "ab" * 32),
+        ({"a": 1}, "0x" + "ab" * 32),
+        (["x"], "0x" + "ab" * 32),
+        (7, "0x" + "ab" * 32),
+        (None, "0x" + "ab" * 32),
+    ],
+)
+def test_block_0_is_a_hash_or_that_of_another_answer(told, genesis):
+    info = {"protocols": {"eth": {"genesis": told}}}
+    assert sample(admin_nodeInfo=ok(info), genesis=ok({**BLOCK, "number": "0x0"})).genesis == genesis
+    assert sample(admin_nodeInfo=ok(info)).genesis == (genesis if genesis.endswith("c") else None)
 
 
 @pytest.mark.parametrize(

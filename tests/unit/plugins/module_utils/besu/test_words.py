@@ -59,6 +59,11 @@ def test_an_address_line_without_a_summary_is_no_round():
     assert log(*rounds((ONE, 2))).rounds == ()
 
 
+@pytest.mark.parametrize("seconds", ["1.2.3", ",.,", ".", ",", "1e9", "x"])
+def test_a_time_that_is_no_number_is_no_round(seconds):
+    assert log(f"RoundTimer | Moved to round 2 which will expire in {seconds} seconds").round is None
+
+
 def test_own_address_and_settings():
     seen = log(
         "DefaultP2PNetwork | Node address 0x73BF4ea1ca3143f3a8cde418781db81bfe1a8ab9",

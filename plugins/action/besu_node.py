@@ -24,6 +24,10 @@ _PAUSE = 3.0
 _GRACE = 120.0
 
 
+class _Over(BaseException):
+    """The limit of a run is over. No Exception, as the connection ssh catches these to try again, without a limit."""
+
+
 class ActionModule(ActionBase):
     """Waits in slices: a line of progress for each, and a lost connection costs one slice and not the wait."""
 
@@ -82,12 +86,14 @@ class ActionModule(ActionBase):
             return
 
         def over(_number: int, _frame: t.Any) -> None:
-            raise AnsibleConnectionFailure(f"no answer in {limit:.0f} s")
+            raise _Over
 
         before = signal.signal(signal.SIGALRM, over)
         signal.setitimer(signal.ITIMER_REAL, limit)
         try:
             yield
+        except _Over:
+            raise AnsibleConnectionFailure(f"no answer in {limit:.0f} s") from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)

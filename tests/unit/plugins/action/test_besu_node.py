@@ -128,6 +128,20 @@ def test_a_silent_connection_is_given_up(monkeypatch):
     assert signal.getsignal(signal.SIGALRM) == before and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+def test_a_silent_connection_is_given_up_whatever_tries_again(monkeypatch):
+    """As the connection ssh does with its option reconnection_retries."""
+
+    def retries():
+        try:
+            signal.pause()
+        except Exception:
+            pytest.fail("it was tried again")
+
+    monkeypatch.setattr(besu_node, "_GRACE", 0.01)
+    task = Task(monkeypatch, retries, REACHED, args={"name": "besu", "progress_interval": 0.01})
+    assert task.run()["reached"] and len(task.runs) == 2
+
+
 def test_a_task_with_a_timeout_of_its_own_keeps_it(monkeypatch):
     signal.setitimer(signal.ITIMER_REAL, 100)
     try:

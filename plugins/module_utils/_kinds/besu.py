@@ -227,7 +227,9 @@ class BesuKind(Kind):
         failed = self._failure[1] if self._failure is not None else None
         if observation.state == m.RESTARTING and failed is not None and failed.klass != "soft":
             return f"{failed.id}: {failed.summary} ({'; '.join(failed.evidence[:1])}); {failed.next_step}"
-        if target == m.CONSENSUS and observation.details.get("validator") is False:
+        # The set that it knows is that of its own head, which is an old one while it syncs.
+        level = observation.state in (m.SYNCED, m.RUNNING)
+        if target == m.CONSENSUS and level and observation.details.get("validator") is False:
             return f"{observation.details.get('address')} is not in the validator set"
         return None
 

@@ -117,7 +117,10 @@ options:
     description: The node's address, 0x and 40 digits. By default it follows from the node's public key.
     type: str
   stall_timeout:
-    description: Seconds without progress after which a sync is V(error), cause V(stuck_sync).
+    description:
+      - Seconds without progress after which a sync is V(error), cause V(stuck_sync).
+      - A wait for a node whose head is old ends after them, too, if no height of another node is known and its log
+        names no round of the consensus. Heights come from O(reference_urls), and with C(ADMIN) from peers.
     type: float
     default: 60.0
   peers_timeout:

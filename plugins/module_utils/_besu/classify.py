@@ -171,10 +171,9 @@ def _behind(v: View) -> BesuVerdict | None:
     if refused:
         return refused
     at = f"{gap} blocks behind, at {v.now.number} of {(v.now.number or 0) + gap}"
-    other = v.now.wall - v.log.progress_at < v.options.stall_timeout if v.log.progress_at else False
     # Of a node that was only just met nothing is known but its log.
     wants = v.still_for >= min(_REFUSED_BLOCK, v.options.stall_timeout) / 2 or (v.track.earlier is None and not _new(v))
-    stalled = v.still_for >= v.options.stall_timeout and not other
+    stalled = _no_progress(v)
     if v.now.connected == 0 and (stalled or _lonely_for(v) >= v.options.peers_timeout or v.now.p2p == "disabled"):
         return _no_peers(v, at)
     if stalled:
@@ -182,6 +181,12 @@ def _behind(v: View) -> BesuVerdict | None:
         return _say(m.ERROR, said, at, cause="stuck_sync", wants_log=True)
     lie = "it says itself that it is in sync" if v.now.said_in_sync else ""
     return _say(m.SYNCING, at, _pace(v, gap), lie, wants_log=wants)
+
+
+def _no_progress(v: View) -> bool:
+    """Neither a block nor, by the log, anything else for too long."""
+    other = v.now.wall - v.log.progress_at < v.options.stall_timeout if v.log.progress_at else False
+    return v.still_for >= v.options.stall_timeout and not other
 
 
 def _new(v: View) -> bool:
@@ -251,16 +256,27 @@ def _stale(v: View) -> BesuVerdict | None:
         if v.young:  # the head is as old as the time for which it was down
             return _say(m.SYNCING, at, "it is the only validator, and has made no block yet; the process is young")
         return _say(m.ERROR, at, "it is the only validator and makes no blocks", cause="not_proposing", wants_log=True)
-    if v.lag is None:
-        return _say(m.SYNCING, at, "no peer has told its height yet")
     proof = v.log.round_since(v.now.head_time or 0.0)
+    if v.lag is None and proof is None:
+        return _incomparable(v, at)
     rounds = f"consensus is in round {proof}, which lasts {v.log.round_seconds:.0f} s" if proof is not None else ""
     if v.young:
         # A network that is started as a whole goes through rounds as well, until enough have come.
         return _say(m.SYNCING, at, "no peer has a newer block; the process is young", rounds)
-    level = "nobody that it knows has a newer block"
-    watched = v.still_for >= 2 * (v.period or 2.0) or proof is not None
+    level = "nobody that it knows has a newer block" if v.lag is not None else ""
+    watched = v.still_for >= 2 * (v.period or 2.0) or (proof is not None and v.lag is not None)
     return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=watched)
+
+
+def _incomparable(v: View, at: str) -> BesuVerdict:
+    """An old head, nobody's height and no rounds: a chain that stands still looks like a node that is behind."""
+    said = "no peer has told its height yet" if v.now.peers is not None else "nothing to compare it with"
+    hopeless = (
+        f"its head has not changed in {v.still_for:.0f} s, and there is nothing to compare it with: add ADMIN to "
+        "--rpc-http-api or give reference_urls, and block_period if blocks are seldom"
+    )
+    over = _no_progress(v) and not v.young
+    return _say(m.SYNCING, at, said, wants_log=not _new(v), hopeless=hopeless if over else "")
 
 
 def _grows(v: View) -> bool:

@@ -68,6 +68,7 @@ class BesuVerdict:
     """The state, the reasons (the most telling first), the cause where something is wrong, what was measured.
 
     ``wants_log``: the log could tell more. ``settled`` False: another look is wanted before this is told.
+    ``hopeless``: why no wait changes it.
     """
 
     state: str
@@ -77,6 +78,7 @@ class BesuVerdict:
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
     wants_log: bool = False
     settled: bool = True
+    hopeless: str = ""
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,8 @@ class BesuKind(Kind):
         failed = self._failure[1] if self._failure is not None else None
         if observation.state == m.RESTARTING and failed is not None and failed.klass != "soft":
             return f"{failed.id}: {failed.summary} ({'; '.join(failed.evidence[:1])}); {failed.next_step}"
+        if self._verdict is not None and self._verdict.hopeless:
+            return self._verdict.hopeless
         # The set that it knows is that of its own head, which is an old one while it syncs.
         level = observation.state in (m.SYNCED, m.RUNNING)
         if target == m.CONSENSUS and level and observation.details.get("validator") is False:

@@ -275,6 +275,20 @@ def test_a_node_outside_the_set_never_reaches_consensus():
     assert world.kind.hopeless(replace(outside, state=m.SYNCING), m.CONSENSUS) is None
 
 
+@pytest.mark.parametrize("target", [m.RUNNING, m.SYNCED, m.CONSENSUS])
+def test_a_wait_ends_where_nothing_can_tell_a_stall(target):
+    world = World()
+    original = world.chain.look
+    off = {"peers": None, "peer_count": 3, "bft": None}
+    world.chain.look = lambda who=0, before=None: NodeSample(**{**vars(original(who, before)), **off})
+    world.chain.stands_at = world.clock.now - 7200.0
+    world.see()
+    seen = world.see(wait=50.0)
+    assert (seen.state, world.kind.hopeless(seen, target)) == ("syncing", None)
+    seen = world.see(wait=20.0)
+    assert seen.state == "syncing" and "reference_urls" in world.kind.hopeless(seen, target)
+
+
 def test_a_head_that_went_back_proves_nothing():
     world = World()
     before, after = world.see(), world.see()

@@ -14,7 +14,7 @@ description:
   - Makes O(chainops.lifecycle.besu_network_info#module:endpoints) of the C(lifecycle_services) of the hosts. A node
     counts if other hosts can reach its C(rpc_url). One on the loopback interface does not count.
   - With O(host) and O(service) that node comes first, by its own URL, and only nodes follow that may be of its chain,
-    by their chain id as far as it is given or was seen.
+    by their chain id as far as it is given in C(chain_id) or was seen.
 options:
   _input:
     description: A dictionary from host to its C(lifecycle_services).
@@ -32,6 +32,14 @@ options:
     description: The name of its service.
     type: str
     default: ""
+  look:
+    description: What M(chainops.lifecycle.besu_network_info) returned for such endpoints. It tells chain ids, too.
+    type: dict
+    default: {}
+  certain:
+    description: Whether no node follows if the chain of the first one is not known and others are of several chains.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

@@ -46,19 +46,30 @@ def members(described: Described) -> list[Member]:
 
 
 def endpoints(
-    described: Described, seen: t.Mapping[str, t.Any] | None = None, host: str = "", service: str = ""
+    described: Described,
+    seen: t.Mapping[str, t.Any] | None = None,
+    host: str = "",
+    service: str = "",
+    look: Look | None = None,
+    certain: bool = False,
 ) -> list[dict[str, t.Any]]:
     """Endpoints as besu_network_info takes them: those that other hosts can reach, of one chain.
 
     With ``host`` and ``service`` that node comes first, by its own URL, and
     only nodes follow that may be of its chain: by the chain id that options
-    give, or that ``seen`` (host -> what service_info returned) has.
+    give, or that ``seen`` (host -> what service_info returned) or ``look``
+    (what besu_network_info returned) has. ``certain``: none follow where its
+    own is not known and those of the others differ.
     """
     everyone = members(described)
     own = next((one for one in everyone if (one.host, one.service) == (host, service)), None)
     found = [_endpoint(own, own.url)] if own else []
+    ids = {one.name: _chain_id(one, seen or {}, look or {}) for one in everyone}
+    mine = ids[own.name] if own else None
+    doubtful = certain and mine is None and len(set(ids.values()) - {None}) > 1
     for one in everyone:
-        if one is not own and reachable(one.url) and (own is None or _may_share(one, own, seen or {})):
+        shares = mine is None or ids[one.name] in (mine, None)
+        if one is not own and reachable(one.url) and shares and not doubtful:
             found.append(_endpoint(one, one.url))
     given = own.options.get("reference_urls") or () if own else ()
     known = {entry["url"] for entry in found}
@@ -70,17 +81,14 @@ def _endpoint(one: Member, url: str) -> dict[str, t.Any]:
     return {"url": url, "name": one.name, **access}
 
 
-def _may_share(one: Member, other: Member, seen: t.Mapping[str, t.Any]) -> bool:
-    chains = {_chain_id(one, seen), _chain_id(other, seen)} - {None}
-    return len(chains) < 2
-
-
-def _chain_id(one: Member, seen: t.Mapping[str, t.Any]) -> int | None:
+def _chain_id(one: Member, seen: t.Mapping[str, t.Any], look: Look) -> int | None:
     if one.options.get("chain_id") is not None:
         return int(one.options["chain_id"])
     result = seen.get(one.host)
     rows = (result.get("services") if isinstance(result, dict) else None) or ()
     told = next((row.get("besu", {}).get("chain_id") for row in rows if row["name"] == one.service), None)
+    if told is None:
+        told = next((node.get("chain_id") for node in look.get("nodes") or () if node["name"] == one.name), None)
     return None if told is None else int(told)
 
 

@@ -166,6 +166,49 @@ def test_the_endpoints_seen_from_one_host():
     assert [one["name"] for one in _chains.endpoints(DESCRIBED, {}, "else", "besu")] == ["else", "b"]
 
 
+TWO = {
+    **{f"a{i}": service(f"http://a{i}:8545") for i in (1, 2)},
+    **{f"b{i}": service(f"http://b{i}:8545") for i in (1, 2)},
+}
+ID_OF = {"a1": 1, "a2": 1, "b1": 2, "b2": 2}
+
+
+def looked(*hosts):
+    """What besu_network_info returned, where only ``hosts`` answered."""
+    return {"nodes": [{"name": name} | ({"chain_id": ID_OF[name]} if name in hosts else {}) for name in TWO]}
+
+
+@pytest.mark.parametrize(
+    ("seen", "look", "others", "references"),
+    [
+        ({}, {}, ["a2", "b1", "b2"], ["a2", "b1", "b2"]),  # nothing tells of a second chain
+        ({}, looked("b1", "b2"), ["a2", "b1", "b2"], ["a2", "b1", "b2"]),
+        ({}, looked("a1", "a2", "b1", "b2"), ["a2"], ["a2"]),
+        (
+            {},
+            looked("a1", "b1"),
+            ["a2", "b2"],
+            ["a2", "b2"],
+        ),  # one that does not answer may be any of those who are missed
+        ({"a1": besu(chain_id=1)}, looked("b1", "b2"), ["a2"], ["a2"]),
+        ({}, looked("a2", "b1", "b2"), ["a2", "b1", "b2"], []),
+        ({"b1": besu(chain_id=2), "a2": besu(chain_id=1)}, {"skipped": True}, ["a2", "b1", "b2"], []),
+    ],
+)
+def test_the_endpoints_of_an_inventory_of_two_chains(seen, look, others, references):
+    for certain, names in ((False, others), (True, references)):
+        found = _chains.endpoints(TWO, seen, "a1", "besu", look, certain)
+        assert [one["name"] for one in found] == ["a1", *names]
+
+
+def test_the_options_tell_the_chain_whoever_answers():
+    described = {**TWO, "a1": service("http://a1:8545", chain_id=1), "local": service(chain_id=3)}
+    found = _chains.endpoints(described, {}, "a1", "besu", looked("a2", "b1"), True)
+    assert [one["name"] for one in found] == ["a1", "a2", "b2"]
+    found = _chains.endpoints({**TWO, "local": service(chain_id=3)}, {}, "a1", "besu", looked("b1", "b2"), True)
+    assert [one["name"] for one in found] == ["a1"], "a chain whose nodes nobody else can reach is one as well"
+
+
 @pytest.mark.parametrize(
     ("url", "can"),
     [

@@ -14,7 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Li
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host
-from ansible_collections.chainops.lifecycle.plugins.module_utils._services import Described, KindEntry, describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._services import KindEntry, describe
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -31,21 +31,21 @@ class Glance:
         """Run a module with its options, and end it with the observations."""
         try:
             described = describe(module.params["services"], self._kinds)
-            for service in described:
-                module.no_log_values.update(service.secrets)
             rows = self._observe(described, module.params)
         except LifecycleError as exc:
             module.fail_json(msg=exc.msg, **exc.details)
         module.exit_json(changed=False, services=rows)
 
-    def _observe(self, described: t.Sequence[Described], options: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    def _observe(
+        self, described: t.Sequence[dict[str, t.Any]], options: t.Mapping[str, t.Any]
+    ) -> list[dict[str, t.Any]]:
         rows: dict[int, dict[str, t.Any]] = {}
-        for scope in sorted({service.params["scope"] for service in described}):
+        for scope in sorted({service["scope"] for service in described}):
             host = self._host(scope)
-            indexes = [i for i, service in enumerate(described) if service.params["scope"] == scope]
-            watched = [self._watched(host, described[i].params, f"services[{i}].") for i in indexes]
+            indexes = [i for i, service in enumerate(described) if service["scope"] == scope]
+            watched = [self._watched(host, described[i], f"services[{i}].") for i in indexes]
             for i, one, seen in zip(indexes, watched, host.observer.settled(watched)):
-                rows[i] = self._row(host, one, seen, described[i].params, options)
+                rows[i] = self._row(host, one, seen, described[i], options)
         return [rows[i] for i in sorted(rows)]
 
     def _watched(self, host: Host, params: t.Mapping[str, t.Any], where: str) -> Watched:

@@ -42,32 +42,27 @@ def _spec(kinds: t.Mapping[str, KindEntry]) -> Spec:
     }
 
 
-class Described(t.NamedTuple):
-    """One service: its options, those of its kind beside them, and the values that must not be shown."""
+def describe(given: t.Sequence[t.Any], kinds: t.Mapping[str, KindEntry]) -> list[dict[str, t.Any]]:
+    """The services that a list of names or descriptions means: the options of each, with those of its kind beside them.
 
-    params: dict[str, t.Any]
-    secrets: set[str]
-
-
-def describe(given: t.Sequence[t.Any], kinds: t.Mapping[str, KindEntry]) -> list[Described]:
-    """The services that a list of names or descriptions means; ``kinds`` are those that there may be.
+    ``kinds`` are those that there may be.
 
     Raises LifecycleError naming the entry and the option.
     """
     spec = _spec(kinds)
     found = [_one(f"services[{index}]", entry, spec, kinds) for index, entry in enumerate(given)]
-    names = [(service.params["scope"], service.params["name"]) for service in found]
+    names = [(service["scope"], service["name"]) for service in found]
     for index, name in enumerate(names):
         if name in names[:index]:
             raise LifecycleError(f"services[{index}].name: {name[1]} is described twice; give each service once")
     return found
 
 
-def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, KindEntry]) -> Described:
+def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, KindEntry]) -> dict[str, t.Any]:
     given = {"name": entry} if isinstance(entry, str) else entry
     if not isinstance(given, dict):
         raise LifecycleError(f"{where}: {type(entry).__name__} found; give a name or a dictionary with name, kind, ...")
-    params, secrets = _validated(where, spec, given)
+    params = _validated(where, spec, given)
     kind = params["kind"]
     for other in kinds:
         if other not in ("generic", kind) and params[other]:
@@ -76,14 +71,13 @@ def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, KindEntry])
             )
     own = kinds[kind].options
     if own:
-        nested, more = _validated(f"{where}.{kind}", own, params[kind])
+        nested = _validated(f"{where}.{kind}", own, params[kind])
         params.update({name: value for name, value in nested.items() if name not in params})
-        secrets |= more
-    return Described(params, secrets)
+    return params
 
 
-def _validated(where: str, spec: Spec, given: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], set[str]]:
+def _validated(where: str, spec: Spec, given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     result = ArgumentSpecValidator(spec).validate(dict(given))
     if result.error_messages:
         raise LifecycleError(f"{where}: {'; '.join(result.error_messages)}")
-    return dict(result.validated_parameters), set(result._no_log_values)
+    return dict(result.validated_parameters)

@@ -200,15 +200,14 @@ unobserved:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.access import ACCESS_OPTIONS, JUDGE_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.survey import inform
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 
 
 def main() -> None:
     inform(
-        AnsibleModule(
+        LifecycleModule(
             argument_spec={
                 "endpoints": {"type": "list", "elements": "raw", "required": True},
                 "interval": {"type": "float", "default": 1.0},

@@ -191,12 +191,11 @@ diagnosis:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.access import NODE_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import drive
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 
 
 def main() -> None:
@@ -212,7 +211,7 @@ def main() -> None:
         "wait_id": {"type": "str"},
         "peers_timeout": {"type": "float", "default": 60.0},
     }
-    drive(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), make_besu)
+    drive(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True), make_besu)
 
 
 if __name__ == "__main__":

@@ -84,14 +84,13 @@ reason:
   type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.reservation import reserve
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 
 
 def main() -> None:
     reserve(
-        AnsibleModule(
+        LifecycleModule(
             argument_spec={
                 "network": {"type": "str", "required": True},
                 "owner": {"type": "str", "required": True},

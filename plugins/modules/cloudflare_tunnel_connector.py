@@ -71,9 +71,8 @@ connector:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.account import API_OPTIONS, forget
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 
 
 def main() -> None:
@@ -84,7 +83,7 @@ def main() -> None:
         "state": {"type": "str", "choices": ["absent"], "default": "absent"},
         "force": {"type": "bool", "default": False},
     }
-    forget(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True))
+    forget(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -109,9 +109,8 @@ calls:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.account import API_OPTIONS, inform
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 
 
 def main() -> None:
@@ -120,7 +119,7 @@ def main() -> None:
         "tunnels": {"type": "list", "elements": "str", "default": []},
         "hosts": {"type": "dict", "default": {}},
     }
-    inform(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True))
+    inform(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 
 
 if __name__ == "__main__":

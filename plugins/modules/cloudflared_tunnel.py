@@ -183,11 +183,10 @@ diagnosis:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.access import CONNECTOR_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.driving import drive_connector
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 
 
 def main() -> None:
@@ -200,7 +199,7 @@ def main() -> None:
         "own_tunnel_action": {"type": "str", "choices": ["hand_over", "refuse"], "default": "hand_over"},
         "wait_timeout": {"type": "float", "default": 600.0},
     }
-    drive_connector(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True))
+    drive_connector(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -176,16 +176,15 @@ diagnosis:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import drive
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 
 
 def main() -> None:
     states = {"type": "str", "choices": ["running", "stopped", "restarted", "reset"], "default": "running"}
     argument_spec: dict[str, t.Any] = {"state": states, **WATCH_OPTIONS, **DRIVE_OPTIONS}
-    drive(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True))
+    drive(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -52,15 +52,14 @@ services:
   elements: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._info import Glance
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._services import PLAIN_KINDS
 
 
 def main() -> None:
     services = {"type": "list", "elements": "raw", "required": True}
-    Glance(PLAIN_KINDS).inform(AnsibleModule(argument_spec={"services": services}, supports_check_mode=True))
+    Glance(PLAIN_KINDS).inform(LifecycleModule(argument_spec={"services": services}, supports_check_mode=True))
 
 
 if __name__ == "__main__":

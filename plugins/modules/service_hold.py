@@ -100,14 +100,13 @@ hold:
       type: float
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._holding import hold_or_release
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 
 
 def main() -> None:
     hold_or_release(
-        AnsibleModule(
+        LifecycleModule(
             argument_spec={
                 "name": {"type": "str"},
                 "scope": {"type": "str", "choices": ["system", "user"], "default": "system"},

@@ -159,14 +159,13 @@ services:
           elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._full_info import FullLook
+from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
 
 
 def main() -> None:
     FullLook().inform(
-        AnsibleModule(
+        LifecycleModule(
             argument_spec={
                 "services": {"type": "list", "elements": "raw", "required": True},
                 "diagnose": {"type": "str", "choices": ["never", "errors", "always"], "default": "never"},

@@ -41,4 +41,4 @@ def test_the_inventory_of_the_guide_describes_services(guide: str, names: list[s
     text = (GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:  .*\n|\n)+)", text, re.MULTILINE)
     services = yaml.safe_load(blocks[0])["all"]["vars"]["lifecycle_services"]
-    assert [service.params["name"] for service in describe(services, KINDS)] == names
+    assert [service["name"] for service in describe(services, KINDS)] == names

@@ -25,7 +25,7 @@ _SPARE_FILES = 64
 def inform(module: AnsibleModule) -> None:
     """Run the module with its options, and end it with what was seen."""
     try:
-        endpoints = describe(module.params, module.no_log_values)
+        endpoints = describe(module.params)
         access.check_options(module.params)
         if not module.params["interval"] >= 0:
             raise LifecycleError(f"interval: {module.params['interval']} is negative; give seconds, such as 2")
@@ -37,18 +37,16 @@ def inform(module: AnsibleModule) -> None:
     module.exit_json(changed=False, **seen)
 
 
-def describe(params: t.Mapping[str, t.Any], secrets: set[str]) -> list[network.Endpoint]:
+def describe(params: t.Mapping[str, t.Any]) -> list[network.Endpoint]:
     """The endpoints that a list of URLs or descriptions means. Raises LifecycleError naming the entry."""
     given = params["endpoints"]
     if len(given) > _MAX_ENDPOINTS:
         raise LifecycleError(f"endpoints: {len(given)} found; give at most {_MAX_ENDPOINTS} in one task")
     http = HttpClient()
-    return [_endpoint(http, f"endpoints[{index}]", entry, params, secrets) for index, entry in enumerate(given)]
+    return [_endpoint(http, f"endpoints[{index}]", entry, params) for index, entry in enumerate(given)]
 
 
-def _endpoint(
-    http: HttpClient, where: str, entry: t.Any, params: t.Mapping[str, t.Any], secrets: set[str]
-) -> network.Endpoint:
+def _endpoint(http: HttpClient, where: str, entry: t.Any, params: t.Mapping[str, t.Any]) -> network.Endpoint:
     if isinstance(entry, str):
         entry = {"url": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
@@ -58,7 +56,6 @@ def _endpoint(
         known = ", ".join(["url", "name", *access.ACCESS_OPTIONS])
         raise LifecycleError(f"{where}: unknown keys {', '.join(map(str, unknown))}; known are {known}")
     own = _own_options(where, entry)
-    secrets.update(str(own[name]) for name in ("rpc_password", "rpc_token") if own.get(name))
     merged = {**params, **own}
     access.check_options(merged)
     one = access.client(http, entry["url"], merged, f"{where}.url")

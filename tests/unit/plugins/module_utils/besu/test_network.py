@@ -196,14 +196,12 @@ BASE = {
 
 
 def test_endpoints_by_url_and_by_description():
-    secrets: set[str] = set()
     given = [
         "http://10.0.0.1:8545",
         {"url": "https://10.0.0.2", "name": "two", "rpc_username": "u", "rpc_password": "word"},
     ]
-    found = survey.describe({**BASE, "endpoints": given}, secrets)
+    found = survey.describe({**BASE, "endpoints": given})
     assert [one.name for one in found] == ["http://10.0.0.1:8545/", "two"]
-    assert secrets == {"word"}
 
 
 @pytest.mark.parametrize(
@@ -221,5 +219,5 @@ def test_endpoints_by_url_and_by_description():
 )
 def test_wrong_endpoints_are_named(entry, word):
     with pytest.raises(LifecycleError) as caught:
-        survey.describe({**BASE, "endpoints": [entry]}, set())
+        survey.describe({**BASE, "endpoints": [entry]})
     assert word in caught.value.msg

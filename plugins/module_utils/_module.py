@@ -1,15 +1,12 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every module of the collection is made of: an AnsibleModule that keeps secrets in nested options to itself.
+"""An AnsibleModule that keeps the secrets in nested options to itself.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-Ansible masks what an ``argument_spec`` marks with ``no_log``. It cannot know what
-lists of raw entries hold, writes the invocation to the journal before a module can
-tell it, and does not find a value in text where Python has escaped it. So options
-that may hold anything go into neither the journal nor the result, and what is a
-secret in them is masked wherever else it might turn up.
+Ansible masks what an ``argument_spec`` marks. It does not know what raw entries
+hold, and in the journal it misses text with characters that Python escapes.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from pathlib import Path
 
-from ansible_collections.chainops.lifecycle.tests.lab import Host
+from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Host
 
 from ..edge.connector import TunnelIdentity
 from .canary import Canary, forms
@@ -46,3 +48,29 @@ def test_what_is_planted_is_found(host: Host, tmp_path: Path) -> None:
     assert "/etc/planted/token" not in of_host
     elsewhere = {where.partition(" b")[0] for where in found if not where.startswith(host.name)}
     assert elsewhere == {"a result", str(tmp_path / "left.json"), "command line"}
+
+
+def test_options_leave_nothing_on_a_host(host: Host, fleet: Fleet, tmp_path: Path) -> None:
+    canary = Canary(PLANTED)
+    canary.guard([host])
+    access = {"rpc_username": "u", "rpc_password": PLANTED.decode()}
+    for name, options in (
+        ("service_info", {"services": [{"name": "besu", "kind": "besu", "besu": access}]}),
+        ("service_info", {"services": [{"colour": 1}, {"name": "besu", "kind": "besu", "besu": access}]}),
+        ("besu_network_info", {"endpoints": [{"url": "http://127.0.0.1:9", **access}]}),
+    ):
+        given = tmp_path / "vars.yml"
+        given.write_text(json.dumps(options))
+        module = f"chainops.lifecycle.{name}"
+        wanted = json.dumps({option: f"{{{{ {option} }}}}" for option in options})
+        done = subprocess.run(
+            ["ansible", "-vvv", "-i", fleet.inventory, host.name, "-m", module, "-a", wanted, "-e", f"@{given}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        canary.hear(f"the result of {name}", done.stdout + done.stderr)
+    assert "besu_network_info" in host.sh("journalctl --no-pager | grep Invoked || true").stdout, (
+        done.stdout + done.stderr
+    )
+    assert canary.finish() == set()

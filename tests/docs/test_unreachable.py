@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host that cannot be reached does not end a play without a word: what is ignored is ignored.
+
+Where ``any_errors_fatal`` holds, Ansible ends the play for all hosts after an unreachable one that
+``ignore_unreachable`` has just ignored. ``run_once`` brings ``any_errors_fatal`` along, whatever the task says, unless
+the task has ``ignore_errors``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs.common import FILES, load
+
+DEAD = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+BESU = [{"name": "besu", "kind": "besu", "besu": {"rpc_url": "http://besu.invalid:8545"}}]
+
+
+def tasks(found: t.Any) -> t.Iterator[dict[str, t.Any]]:
+    """All tasks of a list of tasks or plays, with those in blocks."""
+    for entry in found if isinstance(found, list) else ():
+        yield entry
+        for part in ("tasks", "block", "rescue", "always"):
+            yield from tasks(entry.get(part))
+
+
+IGNORING = [
+    pytest.param(task, id=f"{path}: {task['name']}")
+    for path in FILES
+    if path.parts[0] in ("roles", "playbooks") and path.suffix == ".yml" and "meta" not in path.parts
+    for task in tasks(load(path))
+    if task.get("ignore_unreachable")
+]
+
+
+def test_there_are_such_tasks() -> None:
+    assert len(IGNORING) > 10
+
+
+@pytest.mark.parametrize("task", IGNORING)
+def test_a_task_that_ignores_an_unreachable_host_lets_the_play_go_on(task: dict[str, t.Any]) -> None:
+    goes_on = task.get("ignore_errors") if task.get("run_once") else task.get("any_errors_fatal") is False
+    assert goes_on
+
+
+def play(folder: Path, name: str, hosts: dict[str, t.Any], **given: t.Any) -> subprocess.CompletedProcess[str]:
+    """Run a playbook; ``hosts``: name -> variables."""
+    (folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
+    argv = ["ansible-playbook", "-i", "inventory.yml", name, "-e", json.dumps(given)]
+    return subprocess.run(
+        argv,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("hosts", "given"),
+    [
+        pytest.param({"dead": DEAD | {"lifecycle_services": BESU}}, {}, id="nobody can be reached"),
+        pytest.param(
+            {"dead": DEAD | {"lifecycle_services": BESU}, "here": HERE},
+            {"lifecycle_network_host": "dead"},
+            id="the host of the look cannot be reached",
+        ),
+    ],
+)
+def test_status_and_recover_say_what_they_saw(hosts: dict[str, t.Any], given: dict[str, str], tmp_path: Path) -> None:
+    status = play(tmp_path, "chainops.lifecycle.status", hosts, **given)
+    assert "\nSTATUS\n" in status.stdout and "unreachable: " in status.stdout, status.stdout + status.stderr
+    assert status.returncode == 0
+    recover = play(tmp_path, "chainops.lifecycle.recover", hosts, **given)
+    assert "\nPLAN\n" in recover.stdout and "\nRECOVERY\n" in recover.stdout, recover.stdout + recover.stderr
+    assert "could not be observed: dead" in recover.stdout and '"unknown": [' in recover.stdout
+    assert recover.returncode == 2
+
+
+def test_a_grantor_that_cannot_be_reached_does_not_end_the_recovery(tmp_path: Path) -> None:
+    """Neither when it is asked, nor when its grant is released."""
+    role = {"name": "chainops.lifecycle.service_recovery", "public": True}
+    book = [
+        {
+            "hosts": "here",
+            "gather_facts": False,
+            "any_errors_fatal": True,
+            "vars": {
+                "__service_recovery_asked": {"host": "dead", "validators": 1},
+                "__service_recovery_ask": {"network": "0x" + "a" * 64, "address": "0x" + "b" * 40, "needed": 3},
+                "__service_recovery_count": 0,
+                "__service_recovery_holder": "somebody",
+            },
+            "tasks": [
+                {"ansible.builtin.set_fact": {"__service_recovery_granted": [], "__service_recovery_refused": ""}},
+                {"ansible.builtin.include_role": role | {"tasks_from": "besu_reserve_one"}},
+                {"ansible.builtin.debug": {"msg": "granted: {{ __service_recovery_granted | length }}"}},
+                {"ansible.builtin.set_fact": {"__service_recovery_granted": [{"host": "dead"}]}},
+                {"ansible.builtin.include_role": role | {"tasks_from": "besu_release"}},
+                {"ansible.builtin.debug": {"msg": "left: {{ __service_recovery_granted | length }}"}},
+            ],
+        }
+    ]
+    (tmp_path / "book.yml").write_text(yaml.safe_dump(book))
+    played = play(tmp_path, "book.yml", {"here": HERE, "dead": DEAD})
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert "granted: 0" in played.stdout and "left: 0" in played.stdout

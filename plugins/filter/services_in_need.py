@@ -41,7 +41,8 @@ RETURN = r"""
 _value:
   description:
     - The descriptions of the services in need, each with C(seen), its observation, C(causes), the identifiers of
-      what was found, the most specific first, and C(label), a name that no other service of the host has.
+      what was found, the most specific first, C(label), a name that no other service of the host has, and C(may_vote),
+      whether it may be a validator of Besu.
   type: list
   elements: dict
 """
@@ -66,7 +67,9 @@ def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> li
         causes = [cause["id"] for cause in (seen.get("diagnosis") or {}).get("causes", ())]
         causes += [seen["cause"]] if seen.get("cause") else []
         label = entry["name"] if entry.get("scope", "system") == "system" else f"{entry['name']} of the user"
-        found.append({"kind": "generic", **entry, "seen": seen, "causes": causes, "label": label})
+        found.append(
+            {"kind": "generic", **entry, "seen": seen, "causes": causes, "label": label, "may_vote": row.may_vote}
+        )
     return found
 
 

@@ -78,12 +78,20 @@ def test_a_lost_quorum_is_told_and_mended_only_when_asked(chain: BesuNetwork) ->
     assert "start the missing validators first" in refused.output and "the rounds meet in about" in refused.output
     assert chain.invocations() == before and chain.head() <= head + 1
 
-    planned = chain.play(RECOVER, "--check", lifecycle_quorum_lost="restart_all")
+    # Where a host has one Besu only, what its unit is called does not matter.
+    named = [{**entry, "name": "besu.service"} for entry in chain.services()]
+    asked: dict[str, t.Any] = {"own": {first: named}, "lifecycle_quorum_lost": "restart_all"}
+    few = chain.play(RECOVER, "--check", "--forks", "3", **asked)
+    assert few.code == 2 and "4 validators have to be restarted at the same time" in few.output
+    assert "REFUSED" in few.block(missing[0]) and "--forks 4 " in few.block(missing[0])
+    assert chain.invocations() == before
+
+    planned = chain.play(RECOVER, "--check", **asked)
     assert planned.code == 0 and len(planned.outcome["planned"]) == 4, planned.output
     assert chain.invocations() == before
 
     began = time.monotonic()
-    mended = chain.play(RECOVER, lifecycle_quorum_lost="restart_all")
+    mended = chain.play(RECOVER, **asked)
     assert mended.code == 0, mended.output
     print(f"a quorum lost for {mended.pause:.0f} s was back after {time.monotonic() - began:.0f} s")
     assert len(mended.outcome["recovered"]) == 4

@@ -12,24 +12,13 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Budget, Hold
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import parse_span
 
 _STARTS = ("start", "restart")
 _GOING_DOWN = ("stopping", "initializing", "maintenance", "offline")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A refusal: which guard, what it saw, and the next safe step."""
-
-    guard: str
-    reason: str
-    hint: str
-
-    def as_dict(self) -> dict[str, str]:
-        return {"guard": self.guard, "reason": self.reason, "hint": self.hint}
 
 
 @dataclass(frozen=True)

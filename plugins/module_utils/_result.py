@@ -12,7 +12,7 @@ import math
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Budget
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 

@@ -17,7 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import qu
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
-from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock
 
 _MAX_WAIT = 60.0

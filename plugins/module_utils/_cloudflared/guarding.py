@@ -8,7 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
 
 
 def last_replica(serving: int, others: int | None) -> Block | None:

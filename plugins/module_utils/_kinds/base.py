@@ -15,7 +15,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 
 if t.TYPE_CHECKING:
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, Runner
     from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Journal
     from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd

@@ -29,8 +29,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observation im
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.guarding import QuorumGuard
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import Pace
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Cause
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
 
 _RESTART_WINDOW = 600.0
 _LOG_EVERY = 3.0

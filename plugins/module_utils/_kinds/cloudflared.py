@@ -20,10 +20,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base imp
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 
 if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.identity import Identity
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import LogView
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Cause
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
     from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
 
 _SERVING = (m.CONNECTED, m.RUNNING)
@@ -285,9 +285,9 @@ class CloudflaredKind(Kind):
         accepted = self._params.get("accept_causes") or ()
         if observation.cause != "unknown_flag" or observation.state != m.STOPPED or "unknown_flag" in accepted:
             return ()
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import BY_ID
         from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Cause
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
         from ansible_collections.chainops.lifecycle.plugins.module_utils._mended import mended
 
         rule = BY_ID["unknown_flag"]

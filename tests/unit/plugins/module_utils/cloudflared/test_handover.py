@@ -9,8 +9,8 @@ import typing as t
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import handover as h
-from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed, LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Ledger
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, classify

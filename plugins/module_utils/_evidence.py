@@ -95,17 +95,25 @@ def listed(text: str) -> list[str]:
 
 def missing_dependencies(properties: t.Mapping[str, str], show: ShowUnits) -> dict[str, str]:
     """The units that this one requires and that are not active: unit -> state (``failed``, ``not-found``, ...)."""
-    named = [unit for key in ("Requires", "Requisite", "BindsTo") for unit in listed(properties.get(key, ""))]
+    strict = [unit for key in ("Requisite", "BindsTo") for unit in listed(properties.get(key, ""))]
+    named = [*listed(properties.get("Requires", "")), *strict]
     units = [unit for unit in dict.fromkeys(named) if not unit.endswith(_STATIC_UNITS)]
     if not units:
         return {}
     missing: dict[str, str] = {}
     for unit, facts in show(units).items():
         active = facts.get("ActiveState", "")
-        if active not in ("active", "reloading", "refreshing", ""):
-            load = facts.get("LoadState", "loaded")
-            missing[unit] = active if load == "loaded" else load
+        load = facts.get("LoadState", "loaded")
+        if active in ("active", "reloading", "refreshing", "") or (_run_to_its_end(facts) and unit not in strict):
+            continue
+        missing[unit] = active if load == "loaded" else load
     return missing
+
+
+def _run_to_its_end(facts: t.Mapping[str, str]) -> bool:
+    """Whether it is a unit that systemd runs once more for what requires it, and that rests in between."""
+    rests = {"LoadState": "loaded", "Type": "oneshot", "ActiveState": "inactive", "Result": "success"}
+    return rests.items() <= facts.items() and facts.get("RemainAfterExit") != "yes"
 
 
 def written_paths(properties: t.Mapping[str, str], extra: t.Sequence[str] = (), root: str = "/") -> tuple[str, ...]:

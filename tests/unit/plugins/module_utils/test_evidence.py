@@ -36,6 +36,26 @@ def test_dependencies_that_are_missing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "more", "missing"),
+    [
+        ("Requires", {}, False),
+        ("Requires", {"RemainAfterExit": "yes"}, True),
+        ("Requires", {"ActiveState": "failed", "Result": "exit-code"}, True),
+        ("Requires", {"Result": "exit-code"}, True),
+        ("Requires", {"LoadState": "masked"}, True),
+        ("Requires", {"Type": "simple"}, True),
+        # systemd starts nothing for the sake of Requisite, and stops with it what is bound to it.
+        ("Requisite", {}, True),
+        ("BindsTo", {}, True),
+    ],
+)
+def test_a_oneshot_that_has_done_its_work_is_not_missing(key: str, more: dict[str, str], missing: bool) -> None:
+    done = {"ActiveState": "inactive", "LoadState": "loaded", "Type": "oneshot", "Result": "success", **more}
+    found = e.missing_dependencies({key: "prepare.service"}, lambda units: {"prepare.service": done})
+    assert bool(found) == missing
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", []),

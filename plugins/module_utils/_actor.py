@@ -180,7 +180,9 @@ class Actor:
         facts = observation.facts
         if facts is None or facts.active not in _DOWN:
             return ()
-        found = self._tools.systemd.processes(facts.text("ControlGroup") or f"/system.slice/{self._unit}")
+        # A user's unit may be named like one of the system, whose processes are none of its.
+        usual = "" if self._tools.systemd.user else f"/system.slice/{self._unit}"
+        found = self._tools.systemd.processes(facts.text("ControlGroup") or usual)
         # Somebody may have started it since it was observed: then these are no left-overs, and must not be killed.
         return found if found and self._tools.systemd.show([self._unit])[0].active in _DOWN else ()
 

@@ -132,12 +132,12 @@ class Systemd:
 
     def __init__(self, runner: Runner, *, user: bool = False, cgroup_root: str = "/sys/fs/cgroup") -> None:
         self._runner = runner
-        self._user = user
+        self.user = user
         self._cgroup_root = cgroup_root
         self._env = {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"} if user else {}
 
     def _call(self, *args: str, timeout: float = VERB_TIMEOUT) -> Completed:
-        argv = ["systemctl", *(["--user"] if self._user else []), "--no-pager", *args]
+        argv = ["systemctl", *(["--user"] if self.user else []), "--no-pager", *args]
         return self._runner(argv, timeout=timeout, env=self._env)
 
     def show(self, units: t.Sequence[str]) -> list[UnitFacts]:
@@ -166,7 +166,7 @@ class Systemd:
         if done.timed_out:
             return f"systemctl did not answer within {SHOW_TIMEOUT:.0f} s"
         why = " ".join(done.err.split())[:300]
-        if self._user:
+        if self.user:
             why += "; scope=user needs a running user manager (loginctl enable-linger, or a session)"
         return f"systemctl failed: {why}"
 

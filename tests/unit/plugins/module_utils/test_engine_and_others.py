@@ -90,3 +90,6 @@ def test_what_was_started_in_between_is_no_left_over(bench, tmp_path, down):
     if not down:
         started(bench)
     assert actor.leftovers(observation) == ((os.getpid(),) if down else ())
+    user = Systemd(bench.world, user=True, cgroup_root=str(tmp_path / "cgroup"))
+    of_user = Actor(UNIT, Request("running"), Tools(user, bench.ledger, bench.clock, bench.world))
+    assert of_user.leftovers(observation) == (), "these are of the system's unit of the same name"

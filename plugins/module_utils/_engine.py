@@ -17,6 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils import _guards 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor, Refused, Tools
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Lock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
@@ -103,9 +104,7 @@ class Engine:
             return
         lock = self._tools.ledger.lock(self._watched.unit, self._request.owner)
         if self._arrived(self._before) and self._soaked(self._before) and not self._leftovers_matter(self._before):
-            if self._settles_attempts(self._before) and lock.acquire() is None:
-                self._settle_attempts("verified")
-                lock.release()
+            self._settle_earlier(lock)
             return
         holder = lock.acquire()
         if holder is not None:
@@ -334,6 +333,18 @@ class Engine:
             return False
         proved = rows[-1].outcome == "open" and rows[-1].before != observation.facts.invocation
         return proved or self._ran_well(observation)
+
+    def _settle_earlier(self, lock: Lock) -> None:
+        """Record what is seen of an earlier run's attempt."""
+        if not self._settles_attempts(self._before):
+            return
+        try:
+            if lock.acquire() is None:
+                self._settle_attempts("verified")
+        except LifecycleError:
+            pass  # this user may not write, or nobody may: a run that has something to do says so
+        finally:
+            lock.release()
 
     def _settle_attempts(self, outcome: str) -> None:
         """Record how the last attempt ended. To be called with the lock held: the last one is this run's only then."""

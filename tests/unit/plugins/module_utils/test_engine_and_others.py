@@ -10,8 +10,9 @@ import os
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor, Tools
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt, Ledger, Lock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
@@ -93,3 +94,20 @@ def test_what_was_started_in_between_is_no_left_over(bench, tmp_path, down):
     user = Systemd(bench.world, user=True, cgroup_root=str(tmp_path / "cgroup"))
     of_user = Actor(UNIT, Request("running"), Tools(user, bench.ledger, bench.clock, bench.world))
     assert of_user.leftovers(observation) == (), "these are of the system's unit of the same name"
+
+
+def read_only(*_args):
+    raise LifecycleError("cannot write: Read-only file system")
+
+
+def test_what_may_not_be_written_is_left_where_nothing_was_to_be_done(bench, monkeypatch):
+    started(bench)
+    bench.ledger.begin(UNIT, Attempt(bench.clock.wall(), "restart", True, before="another"))
+    bench.clock.sleep(700)
+    for where, what in ((Lock, "acquire"), (Ledger, "_write"), (Ledger, "_remove")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, what, read_only)
+            outcome = bench.run()
+        assert (outcome.failed, outcome.changed) == (False, False), (what, outcome.msg)
+    assert not bench.run().failed
+    assert bench.ledger.attempts(UNIT) == ()

@@ -66,9 +66,10 @@ class Engine:
         self._observer = observer
         self._tools = tools
         self._diagnose = diagnose
-        self._actor = Actor(watched.unit, request, tools)
         self._clock = tools.clock
         self._started = self._clock.monotonic()
+        if request.wait_id:
+            watched.unit = tools.systemd.own_name(watched.unit)
         self._wait = Wait(watched.unit, request, tools.ledger, watched.kind, self._started)
         last = self._wait.last
         self._trace = Trace(self._machine, self._clock, self._wait.transitions, last[1] if last else None)
@@ -78,6 +79,7 @@ class Engine:
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
         self._before = self._last = observer.settled([watched])[0]
+        self._actor = Actor(watched.unit, request, tools)
         self._renewed = self._wait.renewed(_invocation(self._before))
         if last:
             self._trace.seen(last[0], self._before.state)

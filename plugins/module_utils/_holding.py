@@ -15,9 +15,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import (
     LifecycleError,
     SystemClock,
     requester,
+    run_command,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import HOST, Hold, Ledger
-from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import unit_name
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, unit_name
 from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
 
 if t.TYPE_CHECKING:
@@ -27,17 +28,20 @@ if t.TYPE_CHECKING:
 def hold_or_release(module: AnsibleModule) -> None:
     """Run the module with its options."""
     clock = SystemClock()
-    ledger = Ledger.for_scope(clock, module.params["scope"] == "user")
+    user = module.params["scope"] == "user"
+    ledger, systemd = Ledger.for_scope(clock, user), Systemd(run_command, user=user)
     try:
-        result = apply(ledger, clock, module.params, module.check_mode)
+        result = apply(ledger, systemd, clock, module.params, module.check_mode)
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)
     module.exit_json(**result)
 
 
-def apply(ledger: Ledger, clock: Clock, params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+def apply(
+    ledger: Ledger, systemd: Systemd, clock: Clock, params: t.Mapping[str, t.Any], check_mode: bool
+) -> dict[str, t.Any]:
     """Set or end a hold; the module's result. Raises LifecycleError."""
-    scope = HOST if params["name"] is None else unit_name(params["name"])
+    scope = HOST if params["name"] is None else systemd.own_name(unit_name(params["name"]))
     before = ledger.stored_hold(scope)
     wall = clock.wall()
     if params["state"] == "absent":

@@ -41,7 +41,10 @@ class HealthCheck(t.Protocol):
 
 @dataclass
 class Watched:
-    """A service to look at: its unit, its kind (which may remember samples), its probes."""
+    """A service to look at: its unit, its kind (which may remember samples), its probes.
+
+    From the first look on, ``unit`` is the unit's own name, also where an alias was asked for.
+    """
 
     name: str
     unit: str
@@ -73,6 +76,8 @@ class Observer:
         except LifecycleError as exc:
             return [unobserved(w.name, w.unit, exc.msg, w.kind.name) for w in watched]
         pairs = list(zip(watched, shown))
+        for one, facts in pairs:
+            one.unit = facts.unit
         if len([w for w in watched if w.health is not None or w.kind.waits]) < 2:
             return [self._one(w, facts, jobs) for w, facts in pairs]
         # Probes and clients wait on the network: side by side, the slowest decides.
@@ -112,7 +117,7 @@ class Observer:
             now=now,
             wall=self._clock.wall(),
             process_state=process,
-            job_type=jobs.get(facts.text("Id") or watched.unit, ""),
+            job_type=jobs.get(facts.unit, ""),
             recent_restarts=recent,
             health=health,
             limits=watched.limits,

@@ -73,7 +73,10 @@ def parse_span(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class UnitFacts:
-    """What ``systemctl show`` said of one unit. Times are CLOCK_MONOTONIC in seconds, 0.0 where there is none."""
+    """What ``systemctl show`` said of one unit. Times are CLOCK_MONOTONIC in seconds, 0.0 where there is none.
+
+    ``unit`` is the unit's own name, also where an alias was asked for.
+    """
 
     unit: str
     properties: t.Mapping[str, str]
@@ -154,11 +157,19 @@ class Systemd:
         blocks = [block for block in done.out.split("\n\n") if block.strip()]
         if len(blocks) != len(units):
             raise LifecycleError(f"systemctl show answered for {len(blocks)} of {len(units)} units: {done.err.strip()}")
-        return [UnitFacts(unit, _parse(block)) for unit, block in zip(units, blocks)]
+        found = [_parse(block) for block in blocks]
+        return [UnitFacts(shown.get("Id") or unit, shown) for unit, shown in zip(units, found)]
+
+    def own_name(self, unit: str) -> str:
+        """The name under which everything of a unit is kept; the one that is asked for where systemd says nothing."""
+        try:
+            return self.show([unit])[0].unit
+        except LifecycleError:
+            return unit
 
     def properties(self, units: t.Sequence[str]) -> dict[str, t.Mapping[str, str]]:
         """The raw properties of each of ``units``."""
-        return {facts.unit: facts.properties for facts in self.show(units)}
+        return {unit: facts.properties for unit, facts in zip(units, self.show(units))}
 
     def _why_not(self, done: Completed) -> str:
         if done.not_found:

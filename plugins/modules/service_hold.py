@@ -33,7 +33,7 @@ attributes:
     platforms: linux
 options:
   name:
-    description: The service to hold. Without it, the whole host.
+    description: The service to hold, by any of its unit's names. Without it, the whole host.
     type: str
   scope:
     description: Whose services are meant.
@@ -84,7 +84,7 @@ hold:
   type: dict
   contains:
     scope:
-      description: The unit, or V(_host).
+      description: The unit by its own name, or V(_host).
       type: str
     owner:
       description: Who to ask.

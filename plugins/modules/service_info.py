@@ -89,7 +89,7 @@ services:
       description: The name as given.
       type: str
     unit:
-      description: The unit.
+      description: The unit by its own name, also where an alias of it was asked for.
       type: str
     kind:
       description: The kind of service.

@@ -31,8 +31,10 @@ class ConnectorRun(Drive):
 
     def run_and_hand_over(self) -> tuple[Outcome, h.Handover | None]:
         """What the engine came to, and the restart that was handed over now or before."""
-        host, unit = self.host, self.watched.unit
-        earlier = h.last(unit, host.ledger, host.clock) if host.has_records() else None
+        host, earlier = self.host, None
+        if host.has_records():
+            self.watched.unit = host.systemd.own_name(self.watched.unit)
+            earlier = h.last(self.watched.unit, host.ledger, host.clock)
         if earlier is not None:
             # It may not have begun yet; a clock that was set back must not make this wait long.
             host.clock.sleep(min(earlier.at + h.DELAY + 1.0 - host.clock.wall(), h.DELAY + 1.0))
@@ -43,7 +45,7 @@ class ConnectorRun(Drive):
             return outcome, None
         found = h.outcome_of(earlier, outcome.after, host.clock)
         if found.outcome != "pending" and earlier.outcome == "open" and not self.request.check_mode:
-            host.ledger.finish(unit, found.outcome)
+            host.ledger.finish(self.watched.unit, found.outcome)
         return outcome, found
 
     def _hand_over(self, outcome: Outcome) -> h.Handover | None:

@@ -150,7 +150,7 @@ class BesuKind(Kind):
             from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
             from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import diagnose
 
-            entries = self._environment.open_journal().invocation(self._environment.unit, facts.invocation).entries
+            entries = self._environment.open_journal().invocation(facts.unit, facts.invocation).entries
             found = diagnose(facts.properties, entries, rules=(*START_RULES, *GENERIC_RULES))
             primary = found.primary
             cause = None if primary is None or primary.id == "unknown" else primary
@@ -168,7 +168,7 @@ class BesuKind(Kind):
             from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import UNIT_RESTART_SCHEDULED
 
             since = self._environment.clock.wall() - _RESTART_WINDOW
-            records = self._environment.open_journal().manager_records([self._environment.unit], since=since)
+            records = self._environment.open_journal().manager_records([facts.unit], since=since)
             count = sum(1 for entry in records.entries if entry.message_id == UNIT_RESTART_SCHEDULED)
             self._restarts = (facts.restarts, min(count, facts.restarts))
         return self._restarts[1]
@@ -182,7 +182,7 @@ class BesuKind(Kind):
         invocation = observation.facts.invocation if observation.facts else ""
         if self._log is not None and self._log[1] == invocation and now - self._log[0] < _LOG_EVERY:
             return self._log[2]
-        records = self._environment.open_journal().invocation(self._environment.unit, invocation)
+        records = self._environment.open_journal().invocation(observation.unit, invocation)
         lines = [
             LogLine(entry.timestamp, entry.message)
             for entry in records.entries

@@ -58,6 +58,7 @@ class Unit:
     load: str = "loaded"
     ignores_term: bool = False
     requires: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     leaves_processes: bool = False
     extra: dict[str, str] = field(default_factory=dict)
     active: str = "inactive"
@@ -81,7 +82,7 @@ class World:
 
     def __init__(self, clock: VirtualClock, *units: Unit) -> None:
         self.clock = clock
-        self.units = {unit.name: unit for unit in units}
+        self.units = {name: unit for unit in units for name in (unit.name, *unit.aliases)}
         self.calls: list[tuple[str, ...]] = []
         self.verbs: list[tuple[str, str]] = []
         self.system_state = "running"

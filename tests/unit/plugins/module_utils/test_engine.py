@@ -56,10 +56,10 @@ class Bench:
         self.cause = cause or Cause()
         self.diagnosed = []
 
-    def run(self, target="running", limits=None, **options):
+    def run(self, target="running", limits=None, name=UNIT, **options):
         systemd = Systemd(self.world, cgroup_root="/nonexistent")
         observer = Observer(systemd, self.clock, lambda unit, window: None)
-        watched = Watched("api", UNIT, Kind(), limits or Limits())
+        watched = Watched("api", name, Kind(), limits or Limits())
         options.setdefault("owner", "test")
         request = Request(target=target, **options)
         return Engine(watched, request, observer, Tools(systemd, self.ledger, self.clock, self.world), self._why).run()

@@ -12,16 +12,19 @@ import pytest
 from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor, Tools
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt, Ledger, Lock
+from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt, Hold, Ledger, Lock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import Unit
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.test_engine import (
     UNIT,
     Bench,
     guards,
     started,
 )
+
+ALIAS = "interface.service"
 
 
 @pytest.fixture
@@ -94,6 +97,42 @@ def test_what_was_started_in_between_is_no_left_over(bench, tmp_path, down):
     user = Systemd(bench.world, user=True, cgroup_root=str(tmp_path / "cgroup"))
     of_user = Actor(UNIT, Request("running"), Tools(user, bench.ledger, bench.clock, bench.world))
     assert of_user.leftovers(observation) == (), "these are of the system's unit of the same name"
+
+
+@pytest.mark.parametrize(
+    "prepare, guard",
+    [
+        (lambda b: b.ledger.set_hold(Hold(UNIT, "ann", "disk swap", 0.0, None)), "hold"),
+        (lambda b: vars(b.unit).update(job="stop", job_id=7), "busy"),
+        (lambda b: b.ledger.begin(UNIT, Attempt(b.clock.wall(), "restart", True, before="x")), "attempts"),
+    ],
+)
+def test_an_alias_evades_nothing_that_is_known_of_the_unit(tmp_path, prepare, guard):
+    bench = Bench(tmp_path, Unit(UNIT, aliases=(ALIAS,)))
+    started(bench)
+    prepare(bench)
+    outcome = bench.run("restarted", name=ALIAS, max_attempts=1, check_mode=True)
+    assert outcome.failed and guards(outcome) == [guard], outcome.msg
+
+
+def test_an_alias_is_locked_as_the_unit(tmp_path):
+    bench = Bench(tmp_path, Unit(UNIT, aliases=(ALIAS,)))
+    lock = bench.ledger.lock(UNIT, "ann")
+    assert lock.acquire() is None
+    outcome = bench.run(name=ALIAS)
+    lock.release()
+    assert outcome.failed and guards(outcome) == ["busy"] and bench.verbs == []
+
+
+def test_what_is_kept_of_an_alias_is_kept_of_the_unit(tmp_path):
+    bench = Bench(tmp_path, Unit(UNIT, aliases=(ALIAS,), start_takes=30.0))
+    outcome = bench.run(name=ALIAS, wait_id="1", slice_length=10.0)
+    assert outcome.waiting
+    assert not bench.run(name=ALIAS, wait_id="1").failed
+    assert bench.verbs == ["start"]
+    assert {path.name.partition(".service")[0] for path in tmp_path.rglob("*.*") if path.is_file()} == {"api"}
+    assert [attempt.outcome for attempt in bench.ledger.attempts(UNIT)] == ["verified"]
+    assert outcome.after.unit == UNIT and outcome.after.name == "api"
 
 
 def read_only(*_args):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
-from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts
 
 NOW = 1000.0
 STARTS = {"ActiveState": "activating", "SubState": "start", "NRestarts": "3"}
@@ -68,3 +69,19 @@ def test_a_process_that_systemd_has_just_started_again_is_looked_at_twice(rows, 
     assert seen.state == state
     assert clock.now - NOW == pytest.approx(slept, abs=1e-3)
     assert systemd.looks == looks
+
+
+def test_an_alias_is_looked_up_by_the_name_that_systemd_has_for_it():
+    looping = {"Id": "x.service", "ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "9", "Job": "7"}
+    said = "\n".join(f"{key}={value}" for key, value in looping.items())
+    asked = []
+
+    def runner(argv, **_options):
+        asked.append(argv[2])
+        return Completed(0, (said if argv[2] == "show" else "7 x.service restart running").encode(), b"")
+
+    watched, counted = Watched("alias", "alias.service", Kind()), []
+    observer = Observer(Systemd(runner), Clock(), lambda unit, window: counted.append(unit))
+    (seen,) = observer.look([watched])
+    assert (seen.name, seen.unit, watched.unit, counted) == ("alias", "x.service", "x.service", ["x.service"])
+    assert asked == ["show", "list-jobs"], "it takes no look of its own"

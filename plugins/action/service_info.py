@@ -25,7 +25,8 @@ class ActionModule(ActionBase):
             glance = "chainops.lifecycle.service_glance"
             seen: dict[str, t.Any] = self._execute_module(glance, services, task_vars=task_vars)
             rows = seen.get("services") or []
-            if seen.get("failed") or wanted == "never" or not any(row["state"] in TROUBLED for row in rows):
+            # What it refuses is left to the module, which knows every kind and says what is wrong.
+            if not seen.get("failed") and (wanted == "never" or not any(row["state"] in TROUBLED for row in rows)):
                 return {**result, **seen}
         return {**result, **self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))}
 

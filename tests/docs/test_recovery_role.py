@@ -1,0 +1,125 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role service_recovery asks of the modules: it runs with modules that only write down their options."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs.common import HEADER, ROOT
+
+STEPS = [{"action": "reset"}, {"action": "start"}]
+QUIET = {"service_recovery_fail": False, "service_recovery_report": False}
+LIMITED = ("config_parse_error", "start_limit")
+STUB = """
+import json, os
+from ansible.module_utils.basic import _load_params, AnsibleModule
+given = _load_params()
+options = {key: value for key, value in given.items() if not key.startswith("_ansible")}
+folder = os.path.dirname(os.environ["ANSIBLE_CONFIG"])
+with open(os.path.join(folder, "asked"), "a") as asked:
+    asked.write(json.dumps({"module": given["_ansible_module_name"].rpartition(".")[2], **options}) + chr(10))
+module = AnsibleModule({key: {"type": "raw"} for key in options}, supports_check_mode=True)
+with open(os.path.join(folder, "answers.json")) as answers:
+    module.exit_json(**json.load(answers)[given["_ansible_module_name"].rpartition(".")[2]])
+"""
+
+
+class Played(t.NamedTuple):
+    """What a run of the role has said, asked of the modules and kept."""
+
+    output: str
+    asked: list[dict[str, t.Any]]
+    result: list[dict[str, t.Any]]
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    """The collection with other modules; returns the folder of a playbook."""
+    tree = tmp_path / "ansible_collections/chainops/lifecycle"
+    (tree / "plugins/modules").mkdir(parents=True)
+    for part in ("galaxy.yml", "meta", "roles", "plugins/filter", "plugins/plugin_utils", "plugins/module_utils"):
+        (tree / part).symlink_to(ROOT / part)
+    for module in ("service", "service_info", "show_report"):
+        (tree / f"plugins/modules/{module}.py").write_text("\n".join(HEADER) + STUB)
+    (tmp_path / "ansible.cfg").write_text("")
+    return tmp_path
+
+
+def play(folder: Path, seen: dict[str, t.Any], service: dict[str, t.Any], *options: str, **more: t.Any) -> Played:
+    """Run the role for one service that was seen so."""
+    seen = {"name": service["name"], "kind": "generic", "cause": None, "reasons": [], "hold": None, **seen}
+    driven = {"changed": True, "reached": True, "transitions": STEPS, "state": "running"}
+    answers = {"service_info": {"services": [seen]}, "service": driven, "show_report": {}}
+    (folder / "answers.json").write_text(json.dumps(answers))
+    role = {"name": "chainops.lifecycle.service_recovery"}
+    kept = {"content": "{{ service_recovery_result | to_json }}", "dest": str(folder / "result.json")}
+    here = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    book = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": {"service_recovery_services": [service], **QUIET, **more},
+        "tasks": [
+            {"include_role": role},
+            {"copy": kept, "delegate_to": "localhost", "check_mode": False, "vars": here},
+        ],
+    }
+    (folder / "book.yml").write_text(yaml.safe_dump([book]))
+    (folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": {"here": here}}}))
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(folder),
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    done = subprocess.run(
+        ["ansible-playbook", "-i", "inventory.yml", "book.yml", *options],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = [json.loads(line) for line in (folder / "asked").read_text().splitlines()]
+    return Played(done.stdout, asked, json.loads((folder / "result.json").read_text()))
+
+
+def failed(*causes: str) -> dict[str, t.Any]:
+    return {
+        "state": "error",
+        "diagnosis": {"causes": [{"id": cause, "summary": "it fell", "evidence": []} for cause in causes]},
+    }
+
+
+def driven(played: Played) -> list[dict[str, t.Any]]:
+    return [asked for asked in played.asked if asked["module"] == "service"]
+
+
+@pytest.mark.parametrize(
+    ("option", "fixes", "recovery", "fixed"),
+    [
+        ("-v", ["clear_start_limit"], "reset_start", ["start limit cleared"]),
+        ("--check", ["clear_start_limit"], "reset_start", ["start limit cleared"]),
+        ("-v", [], "restart", []),
+    ],
+)
+def test_the_start_limit_is_cleared_by_the_recovery_itself(
+    collection: Path, option: str, fixes: list[str], recovery: str, fixed: list[str]
+) -> None:
+    """Its guards and its attempts are for that, too; a dry run says what a run does."""
+    service = {"name": "api", "recovery": "restart"}
+    played = play(collection, failed(*LIMITED), service, option, service_recovery_fixes=fixes)
+    (asked,) = driven(played)
+    assert (asked["state"], asked["recovery"]) == ("running", recovery)
+    assert played.result[0]["fixes"] == fixed

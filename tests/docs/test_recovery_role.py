@@ -123,3 +123,21 @@ def test_the_start_limit_is_cleared_by_the_recovery_itself(
     (asked,) = driven(played)
     assert (asked["state"], asked["recovery"]) == ("running", recovery)
     assert played.result[0]["fixes"] == fixed
+
+
+def test_what_a_stopped_service_depends_on_is_started_in_its_scope(collection: Path) -> None:
+    service = {"name": "api", "scope": "user", "depends_on": ["db"]}
+    played = play(collection, {"state": "stopped"}, service, "-v", service_recovery_fixes=["start_dependency"])
+    assert [(asked["name"], asked["scope"]) for asked in driven(played)] == [("db", "user"), ("api", "user")]
+    assert played.result[0]["fixes"] == ["started db"]
+
+
+def test_a_host_that_is_lost_within_a_fix_is_in_the_report(collection: Path) -> None:
+    lost = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    hook = [{"name": "Cut the way to the host", "set_fact": lost}, {"name": "Mend it", "command": "true"}]
+    (collection / "hook.yml").write_text(yaml.safe_dump(hook))
+    hooks = {"exit_code": str(collection / "hook.yml")}
+    played = play(collection, failed("exit_code"), {"name": "api"}, service_recovery_hooks=hooks)
+    assert driven(played) == []
+    assert [(row["name"], row["failed"]) for row in played.result] == [("api", True)]
+    assert "127.0.0.1" in played.result[0]["msg"]

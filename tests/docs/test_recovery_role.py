@@ -16,6 +16,7 @@ import yaml
 
 from tests.docs.common import HEADER, ROOT
 
+SECRET = "Bearer of-nobody"
 STEPS = [{"action": "reset"}, {"action": "start"}]
 QUIET = {"service_recovery_fail": False, "service_recovery_report": False}
 LIMITED = ("config_parse_error", "start_limit")
@@ -126,10 +127,14 @@ def test_the_start_limit_is_cleared_by_the_recovery_itself(
 
 
 def test_what_a_stopped_service_depends_on_is_started_in_its_scope(collection: Path) -> None:
-    service = {"name": "api", "scope": "user", "depends_on": ["db"]}
+    """Nothing that the services are described with is shown by that."""
+    probe = {"kind": "http", "url": "http://127.0.0.1:8080/", "headers": {"Authorization": SECRET}}
+    service = {"name": "api", "scope": "user", "depends_on": ["db"], "probes": [probe]}
     played = play(collection, {"state": "stopped"}, service, "-v", service_recovery_fixes=["start_dependency"])
     assert [(asked["name"], asked["scope"]) for asked in driven(played)] == [("db", "user"), ("api", "user")]
     assert played.result[0]["fixes"] == ["started db"]
+    assert driven(played)[1]["probes"] == [probe]
+    assert "Remember what is in need" in played.output and SECRET not in played.output
 
 
 def test_a_host_that_is_lost_within_a_fix_is_in_the_report(collection: Path) -> None:

@@ -66,7 +66,7 @@ class Host:
         """The service that options describe. Raises LifecycleError naming the option that is wrong."""
         _args.check_numbers(params, where)
         unit = unit_name(params["name"])
-        environment = Environment(params["name"], unit, self.clock, run_command, self.systemd, lambda: self.journal)
+        environment = Environment(params["name"], self.clock, run_command, self.systemd, lambda: self.journal)
         health = self._health(params["probes"]) if params["probes"] else None
         return Watched(params["name"], unit, make_kind(environment, params), _args.limits(params), health)
 

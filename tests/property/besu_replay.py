@@ -185,7 +185,7 @@ class Replay:
         self.clock = RecordedClock()
         journal: Any = RecordedJournal(self.recording, host, self.clock)
         nothing: Any = None
-        environment = Environment("besu", UNIT, self.clock, nothing, nothing, lambda: journal)
+        environment = Environment("besu", self.clock, nothing, nothing, lambda: journal)
         self.kind = BesuKind(environment, options or Options(), self._read)
         self._picture: dict[str, Any] = {}
 

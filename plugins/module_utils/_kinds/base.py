@@ -26,7 +26,6 @@ class Environment:
     """What a kind may use of the host it looks at. An HTTP client is the kind's own."""
 
     name: str
-    unit: str
     clock: Clock
     runner: Runner
     systemd: Systemd

@@ -108,7 +108,7 @@ class World:
         self.clock = Clock()
         self.chain = Chain(self.clock)
         self.journal: t.Any = Journal(*entries)
-        environment = Environment("besu", "besu.service", self.clock, None, None, lambda: self.journal)
+        environment = Environment("besu", self.clock, None, None, lambda: self.journal)
         self.guard_options = options
         self.others = others
         self.kind: t.Any = BesuKind(environment, Options(), lambda before: self.chain.look(0, before), None, self.guard)

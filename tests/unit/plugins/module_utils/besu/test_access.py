@@ -37,6 +37,6 @@ def test_options_that_mean_nothing_are_named(wrong, word):
     ("option", "value"), [("rpc_url", "localhost"), ("metrics_url", "x"), ("reference_urls", ["http://a", "b"])]
 )
 def test_a_url_that_is_none_is_named(option, value):
-    environment = Environment("besu", "besu.service", SystemClock(), None, None, None)
+    environment = Environment("besu", SystemClock(), None, None, None)
     with pytest.raises(LifecycleError, match=option):
         make_besu(environment, {**DEFAULTS, "start_timeout": 600.0, option: value})

@@ -78,7 +78,7 @@ class World:
         environ = {"TUNNEL_TOKEN_FILE": str(self.token), "TUNNEL_RETRIES": "1", "TUNNEL_GRACE_PERIOD": "3s"}
         (base / "environ").write_bytes(b"\0".join(f"{k}={v}".encode() for k, v in environ.items()) + b"\0")
         self.params = {**DEFAULTS, "metrics": f"127.0.0.1:{self.server.port}", "own_tunnel": False, **params}
-        environment = Environment("c", "cloudflared.service", self.clock, None, None, lambda: t.cast(t.Any, self))
+        environment = Environment("c", self.clock, None, None, lambda: t.cast(t.Any, self))
         self.kind = CloudflaredKind(environment, self.params, Eye(self.params, self.clock, proc=str(self.proc)))
 
     def _answer(self, server, sock):

@@ -25,7 +25,7 @@ def test_a_wrapper_is_looked_through(make):
             asked.append(group)
             return (5, 7)
 
-    world.kind._environment = Environment("c", "c", world.clock, None, Manager(), lambda: t.cast(t.Any, world))
+    world.kind._environment = Environment("c", world.clock, None, Manager(), lambda: t.cast(t.Any, world))
     assert world.see({**kind.UP, "MainPID": "5", "ControlGroup": "/x"}).details["pid"] == 7
     assert asked == ["/x"]
 

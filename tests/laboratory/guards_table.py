@@ -17,6 +17,9 @@ printf '[Service]\\nType=oneshot\\n' >/etc/systemd/system/fault-broken.service
 ln -sfn /dev/null /etc/systemd/system/fault-masked.service
 systemctl daemon-reload
 """
+_ALIAS = """fresh fault-java
+ln -sfn fault-java.service /etc/systemd/system/fault-alias.service; systemctl daemon-reload
+"""
 _RUNS_MASKED = """fresh fault-java; cp /etc/systemd/system/fault-java.service /run/fault-java.saved
 systemctl start fault-java; ln -sfn /dev/null /etc/systemd/system/fault-java.service; systemctl daemon-reload
 """
@@ -62,6 +65,17 @@ def _holding(name: str, options: dict[str, object], what: str) -> Scenario:
 SCENARIOS: tuple[Scenario, ...] = (
     _holding("a hold on the service", {"name": "fault-java"}, "fault-java.service"),
     _holding("a hold on the host", {}, "the host"),
+    scenario(
+        "a hold on one of a unit's names",
+        sh(_ALIAS),
+        hold({"changed": True}, name="fault-alias", owner="ann", reason="swapping the disk"),
+        service("fault-java", held("ann", "fault-java.service")),
+        service("fault-alias", held("ann", "fault-java.service")),
+        hold({"changed": True}, name="fault-java", state="absent"),
+        service("fault-alias", done("running")),
+        sh("rm /etc/systemd/system/fault-alias.service; systemctl daemon-reload"),
+        once=True,
+    ),
     scenario(
         "a hold that expires",
         sh("fresh fault-java"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _guards as g
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._evidence import (
     disk_usage,
     missing_dependencies,
@@ -38,7 +39,7 @@ _DOWN = ("inactive", "failed")
 class Refused(Exception):
     """A step that systemd would not take, as the guard that it amounts to."""
 
-    def __init__(self, block: g.Block) -> None:
+    def __init__(self, block: Block) -> None:
         super().__init__(block.reason)
         self.block = block
 
@@ -110,7 +111,7 @@ class Actor:
             may_force_stop=request.force_stop,
         )
 
-    def config_check(self) -> g.Block | None:
+    def config_check(self) -> Block | None:
         """Run the configured check. It must change nothing, so it runs in check mode too."""
         argv = self._request.config_check
         if not argv:
@@ -124,7 +125,7 @@ class Actor:
             said = f"{argv[0]} did not end within {_CONFIG_CHECK_TIMEOUT:.0f} s"
         else:
             said = f"{argv[0]} ended with {done.rc}: {present((done.err or done.out).strip(), 500)}"
-        return g.Block("config_check", said, "correct the configuration: the service has been left as it is")
+        return Block("config_check", said, "correct the configuration: the service has been left as it is")
 
     def act(self, step: m.Step, observation: Observation, cause: str | None) -> tuple[str, ...]:
         """Make the step; returns what was asked of systemd. Raises Refused, LifecycleError."""
@@ -217,7 +218,7 @@ class Actor:
         if done.rc == 0 or done.timed_out:
             return verb  # after a time-out the next look tells whether the job was taken
         if done.rc == _RC_CONFLICT:
-            raise Refused(g.Block("busy", f"systemd refused to {verb}: {_said(done)}", "see systemctl list-jobs"))
+            raise Refused(Block("busy", f"systemd refused to {verb}: {_said(done)}", "see systemctl list-jobs"))
         raise LifecycleError(f"systemctl {verb} {self._unit} ended with {done.rc}: {_said(done)}")
 
     def _unfinished_recovery(self) -> bool:

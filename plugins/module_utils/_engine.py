@@ -16,6 +16,7 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _guards as g
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor, Refused, Tools
+from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Lock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
@@ -43,7 +44,7 @@ class Diagnose(t.Protocol):
 class _End(Exception):
     """The run is over and has not reached its target."""
 
-    def __init__(self, msg: str, blocks: t.Sequence[g.Block] = ()) -> None:
+    def __init__(self, msg: str, blocks: t.Sequence[Block] = ()) -> None:
         super().__init__(msg)
         self.msg = msg
         self.blocks = tuple(blocks)
@@ -112,7 +113,7 @@ class Engine:
         if holder is not None:
             raise _End(
                 f"{self._watched.unit} is being worked on by {holder}",
-                [g.Block("busy", f"locked by {holder}", "wait until that run has ended, then run again")],
+                [Block("busy", f"locked by {holder}", "wait until that run has ended, then run again")],
             )
         try:
             self._drive()
@@ -131,7 +132,7 @@ class Engine:
         """Check mode: the whole plan with the same code, and what would refuse it; nothing is touched."""
         plan = self._plan(observation)
         if plan.refusal:
-            raise _End(f"{self._watched.unit}: {plan.refusal}", [g.Block("edge", plan.refusal, plan.hint or "")])
+            raise _End(f"{self._watched.unit}: {plan.refusal}", [Block("edge", plan.refusal, plan.hint or "")])
         self._trace.foresee(plan.steps)
         for step in plan.steps:
             blocks = self._objections(step, observation) if step.acts else ()
@@ -156,7 +157,7 @@ class Engine:
         self._end_if_out_of_reach(observation)
         plan = self._plan(observation)
         if plan.refusal:
-            block = g.Block("edge", plan.refusal, plan.hint or "")
+            block = Block("edge", plan.refusal, plan.hint or "")
             raise _End(f"{self._watched.unit} is {observation.state}: {plan.refusal}", [block])
         if observation.cause == "stop_overdue":
             self._force_stop(observation)
@@ -210,7 +211,7 @@ class Engine:
     def _keep(self) -> None:
         self._wait.keep(self._last.state, self._acts, self._trace)
 
-    def _objections(self, step: m.Step, observation: Observation) -> tuple[g.Block, ...]:
+    def _objections(self, step: m.Step, observation: Observation) -> tuple[Block, ...]:
         if step.source == m.ERROR and self._diagnosis is None:
             self._diagnosis = self._diagnose(observation)  # before anything clears the evidence
         situation = self._actor.situation(
@@ -225,7 +226,7 @@ class Engine:
     def _force_stop(self, observation: Observation) -> None:
         if not self._request.force_stop:
             hint = "wait longer, or set force_stop=true (SIGKILL: what it has not written is lost)"
-            block = g.Block("force_stop", observation.reasons[0], hint)
+            block = Block("force_stop", observation.reasons[0], hint)
             raise _End(f"{self._watched.unit} does not stop: {observation.reasons[0]}", [block])
         if not self._forced:
             began = self._clock.monotonic()
@@ -284,7 +285,7 @@ class Engine:
                 self._acts += 1
             elif self._left() <= 0:
                 pids = ", ".join(str(pid) for pid in self._actor.leftovers(observation)[:10])
-                block = g.Block("leftovers", f"processes are left: {pids}", "set force_stop=true, or end them by hand")
+                block = Block("leftovers", f"processes are left: {pids}", "set force_stop=true, or end them by hand")
                 raise _End(f"{unit} is stopped, yet processes are left in its cgroup", [block])
             self._pause(observation)
 
@@ -359,7 +360,7 @@ class Engine:
     def _ran_well(self, observation: Observation) -> bool:
         return observation.state == m.RUNNING and (observation.age or 0.0) >= self._request.good_running
 
-    def _failure(self, msg: str, blocks: tuple[g.Block, ...] = ()) -> Outcome:
+    def _failure(self, msg: str, blocks: tuple[Block, ...] = ()) -> Outcome:
         troubled = self._last.state in (m.ERROR, m.RESTARTING, m.STARTING) or self._acts > 0
         # What was captured before the act describes the failure before it: after a start there is a newer one.
         if troubled and (self._diagnosis is None or self._renewed):

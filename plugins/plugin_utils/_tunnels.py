@@ -25,6 +25,8 @@ _RANK = {m.STOPPED: 0, m.ERROR: 1}
 # A connector that has just registered may not be in the API's answer yet, in seconds.
 _SETTLED = 60.0
 _NOT_KNOWN = "not known"
+# Begins what stands for the tunnel of a connector that does not tell which one it is.
+_OF = "of "
 # The states of a tunnel in the API's words; ``connectors`` counts those that have connections.
 EdgeView = t.Mapping[str, t.Any]
 
@@ -49,7 +51,12 @@ class Replica:
 
     @property
     def connector_id(self) -> str:
-        return str(self.details.get("connector_id") or "")
+        return _connector_id(self.row.observation)
+
+    @property
+    def identified(self) -> bool:
+        """Whether its tunnel is known, so that the edge can be asked about it."""
+        return not self.tunnel.startswith(_OF)
 
     @property
     def why(self) -> str:
@@ -73,8 +80,7 @@ def tunnel_plan(
     """
     replicas = _replicas(seen, described, edge or {})
     tunnels = [
-        _tunnel(identity, [replica for replica in replicas if replica.tunnel == identity], edge or {})
-        for identity in dict.fromkeys(replica.tunnel for replica in replicas)
+        _tunnel(identity, replicas, edge or {}) for identity in dict.fromkeys(replica.tunnel for replica in replicas)
     ]
     waiting = {
         tunnel["id"]: [r for r in _in_order(replicas) if r.tunnel == tunnel["id"] and r.key not in done]
@@ -86,8 +92,11 @@ def tunnel_plan(
         "rounds": max((len(queue) for queue in waiting.values()), default=0),
         "in_need": [replica.key for replica in replicas if replica.verdict == IN_NEED],
         "unknown": [replica.key for replica in replicas if replica.verdict == UNKNOWN],
-        "ids": [tunnel["id"] for tunnel in tunnels if not tunnel["id"].startswith("of ")],
-        "connectors": {r.key: r.connector_id for r in replicas if r.connector_id and r.row.state in _SERVING},
+        "ids": list(dict.fromkeys(replica.tunnel for replica in replicas if replica.identified)),
+        # One whose tunnel is not asked about would be missing from the answer, which proves nothing.
+        "connectors": {
+            r.key: r.connector_id for r in replicas if r.identified and r.connector_id and r.row.state in _SERVING
+        },
         "lines": _plan_lines(tunnels),
     }
 
@@ -102,9 +111,9 @@ def _replicas(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | No
 def _replica(row: Row, lost: t.Container[str]) -> Replica:
     details = row.observation.get("cloudflared") or {}
     known = details.get("tunnel_id") or details.get("tunnel_name")
-    tunnel = str(known) if known else f"of {row.host}/{row.service}"
+    tunnel = str(known) if known else f"{_OF}{row.host}/{row.service}"
     serving = row.state in _SERVING
-    if serving and details.get("connector_id") in lost and (row.age or 0.0) >= _SETTLED:
+    if serving and known and details.get("connector_id") in lost and (row.age or 0.0) >= _SETTLED:
         return Replica(row, tunnel, LEFT if row.observation.get("hold") else IN_NEED, lost=True)
     if row.state == m.UNKNOWN:
         return Replica(row, tunnel, UNKNOWN)
@@ -119,15 +128,18 @@ def _in_order(replicas: t.Sequence[Replica]) -> list[Replica]:
     return sorted(needy, key=lambda replica: _RANK.get(replica.row.state, 2))
 
 
-def _tunnel(identity: str, replicas: t.Sequence[Replica], edge: EdgeView) -> dict[str, t.Any]:
+def _tunnel(identity: str, every: t.Sequence[Replica], edge: EdgeView) -> dict[str, t.Any]:
+    replicas = [replica for replica in every if replica.tunnel == identity]
+    ours = {replica.connector_id for replica in every}
     view: t.Mapping[str, t.Any] = next((row for row in edge.get("tunnels") or () if row.get("id") == identity), {})
     named = next((str(r.details["tunnel_name"]) for r in replicas if r.details.get("tunnel_name")), "")
     return {
         "id": identity,
-        "name": str(view.get("name") or named or (_NOT_KNOWN if identity.startswith("of ") else identity)),
+        "name": str(view.get("name") or named or (_NOT_KNOWN if identity.startswith(_OF) else identity)),
         "healthy": sum(1 for replica in replicas if replica.verdict == HEALTHY),
-        # Connectors that serve and are not of this inventory keep the tunnel up as well.
-        "elsewhere": len(view.get("strangers") or ()),
+        # Connectors that serve and are not of this inventory keep the tunnel up as well. One of ours that the hosts do
+        # not call healthy is a stranger to the edge, and no help to its tunnel.
+        "elsewhere": sum(1 for stranger in view.get("strangers") or () if stranger not in ours),
         "edge_status": view.get("status"),
         "edge_healthy": view.get("healthy_connectors"),
         "connectors": [_shown(replica) for replica in replicas],
@@ -219,7 +231,12 @@ def tunnel_summary(
 
 def _ghosts(results: t.Mapping[str, t.Any], edge: t.Any) -> list[dict[str, str]]:
     """What the edge still tracks of connectors that a restart has replaced."""
-    replaced = {_id(result.get("before")) for result in results.values() if isinstance(result, dict)}
+    ids = [
+        (_connector_id(result.get("before")), _connector_id(result.get("after")))
+        for result in results.values()
+        if isinstance(result, dict)
+    ]
+    replaced = {before for before, after in ids if after and after != before}
     tunnels = (edge.get("tunnels") if isinstance(edge, dict) else None) or ()
     return [
         {"tunnel_id": tunnel["id"], "connector_id": ghost}
@@ -253,8 +270,8 @@ def _outcome(one: t.Mapping[str, t.Any], result: t.Any, last: t.Mapping[str, t.A
     if last["verdict"] in (IN_NEED, UNKNOWN):
         return "unknown" if last["verdict"] == UNKNOWN else "failed", f"it was back, and then {_because(last)}"
     spent = f", {result['duration']:.0f} s" if isinstance(result.get("duration"), (int, float)) else ""
-    before = _id(result.get("before"))
-    now = _id(result.get("after"))
+    before = _connector_id(result.get("before"))
+    now = _connector_id(result.get("after"))
     if result.get("changed") or handover.get("outcome") == "verified":
         return "reconnected", f"{_held(last)}{spent}, connector {before or 'none'} -> {now or 'unknown'}"
     return "came back", f"by itself, {_held(last)}{spent}"
@@ -266,9 +283,11 @@ def _unseen(one: t.Mapping[str, t.Any], last: t.Mapping[str, t.Any]) -> dict[str
     return {**one, "state": m.UNKNOWN, "verdict": UNKNOWN, "cause": "", "why": why, "connections": None}
 
 
-def _id(observation: t.Any) -> str:
+def _connector_id(observation: t.Any) -> str:
+    """Empty where it is not known; an old cloudflared does not tell it."""
     details = observation.get("cloudflared") if isinstance(observation, dict) else None
-    return str((details or {}).get("connector_id") or "")
+    found = str((details or {}).get("connector_id") or "")
+    return "" if found == "unsupported" else found
 
 
 def _held(one: t.Mapping[str, t.Any]) -> str:
@@ -293,7 +312,8 @@ def _hints(result: t.Any) -> list[str]:
 def _edge_problem(edge: t.Any) -> str:
     if not isinstance(edge, dict) or edge.get("skipped"):
         return ""
-    if edge.get("failed"):
-        return f"could not be asked: {edge.get('msg') or 'no reason'}"
-    hosts = edge.get("lost_hosts") or []
-    return f"does not know the connectors of {', '.join(hosts)}" if hosts else ""
+    # Where it was asked until it would know all of them, Ansible calls the last answer a failure.
+    if edge.get("lost_hosts"):
+        return f"does not know the connectors of {', '.join(edge['lost_hosts'])}"
+    unanswered = edge.get("failed") or edge.get("unreachable")
+    return f"could not be asked: {edge.get('msg') or 'no reason'}" if unanswered else ""

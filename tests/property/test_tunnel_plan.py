@@ -34,7 +34,10 @@ EDGES = st.none() | st.fixed_dictionaries(
         "lost": st.lists(st.sampled_from(["c1", "c2"])),
         "tunnels": st.lists(
             st.fixed_dictionaries(
-                {"id": st.sampled_from(["web", "api"]), "strangers": st.lists(st.just("x"), max_size=2)}
+                {
+                    "id": st.sampled_from(["web", "api"]),
+                    "strangers": st.lists(st.sampled_from(["c1", "c2", "x"]), max_size=2),
+                }
             )
         ),
     }
@@ -67,6 +70,10 @@ def service(number: int, about: dict[str, Any]) -> dict[str, Any]:
 def test_turns(hosts: dict[str, Any], edge: dict[str, Any] | None) -> None:
     seen = seen_by(hosts)
     first = tunnel_plan(seen, None, edge)
+    ours = {one["connector_id"] for tunnel in first["tunnels"] for one in tunnel["connectors"]}
+    for tunnel in first["tunnels"]:
+        views = [view["strangers"] for view in (edge or {}).get("tunnels", ()) if view["id"] == tunnel["id"]]
+        assert tunnel["elsewhere"] in [len([one for one in view if one not in ours]) for view in views or [[]]]
     done: list[str] = []
     for _round in range(first["rounds"]):
         turns = tunnel_plan(seen, None, edge, done)["next"]
@@ -79,6 +86,7 @@ def test_turns(hosts: dict[str, Any], edge: dict[str, Any] | None) -> None:
                 one for one in others if one["state"] in ("connected", "running") and one["verdict"] == "healthy"
             ]
             assert turn["healthy_replicas"] == len(healthy) + tunnel["elsewhere"]
+            assert not turn["edge_lost"] or tunnel["id"] in first["ids"]
         done += [turn["key"] for turn in turns]
     assert tunnel_plan(seen, None, edge, done)["next"] == []
     assert sorted(done) == sorted(first["in_need"])

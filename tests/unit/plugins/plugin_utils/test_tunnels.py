@@ -22,7 +22,7 @@ def connector(state, *, tunnel=WEB, number=1, age=600.0, name="cloudflared", cau
         "hold": hold,
         "cloudflared": {
             "tunnel_id": tunnel,
-            "connector_id": f"{number:08d}-0000-4000-8000-000000000000" if state != "stopped" else None,
+            "connector_id": identity(number) if number and state != "stopped" else None,
             "connections": serving,
             "expected_connections": 4,
         },
@@ -114,6 +114,17 @@ def view(lost=(), strangers=()):
     }
 
 
+def test_the_edge_is_asked_only_about_connectors_whose_tunnel_and_id_are_known():
+    seen = {
+        "a": {"services": [connector("running")]},
+        "b": {"services": [connector("running", tunnel=None, number=2)]},
+        "c": {"services": [connector("running", number=3)]},
+        "d": {"services": [connector("reconnecting", number=4)]},
+    }
+    seen["c"]["services"][0]["cloudflared"]["connector_id"] = "unsupported"
+    assert tunnel_plan(seen)["connectors"] == {"a/cloudflared": identity(1)}
+
+
 @pytest.mark.parametrize(("age", "expected"), [(600.0, [("a", 1)]), (5.0, [])])
 def test_a_connector_that_the_edge_does_not_know_has_its_turn_unless_it_has_just_registered(age, expected):
     seen = {"a": {"services": [connector("running", age=age)]}, "b": {"services": [connector("running", number=2)]}}
@@ -126,6 +137,14 @@ def test_connectors_elsewhere_keep_a_tunnel_up():
     plan = tunnel_plan(fleet(a="error"), edge=view(strangers=[identity(9)]))
     assert turns(plan) == [("a", 1)]
     assert "Tunnel web (8ff4db4e" in plan["lines"][0] and "1 elsewhere" in plan["lines"][0]
+
+
+def test_no_connector_of_this_inventory_counts_as_one_elsewhere():
+    """The edge may still show connections of the one whose turn it is, or of a neighbour that is not well either."""
+    edge = view(strangers=[identity(1), identity(2), identity(9)])
+    plan = tunnel_plan(fleet(a="reconnecting", b="connecting"), edge=edge)
+    assert turns(plan) == [("a", 1)]
+    assert turns(tunnel_plan(fleet(a="reconnecting"), edge=view(strangers=[identity(1)]))) == [("a", 0)]
 
 
 def result(number, **more):
@@ -190,14 +209,23 @@ def test_the_summary_has_one_word_for_each_connector(done, end, word, said):
 
 def test_a_tunnel_without_any_connector_is_named():
     plan = tunnel_plan(fleet(a="reconnecting"))
-    found = tunnel_summary(plan, {"a/cloudflared": REFUSED}, plan, {"failed": True, "msg": "429"})
+    found = tunnel_summary(plan, {"a/cloudflared": REFUSED}, plan)
     assert found["unserved"] == [WEB]
-    assert "Edge side: could not be asked: 429" in found["lines"]
 
 
-def test_what_the_edge_does_not_know_at_the_end_is_a_problem():
+@pytest.mark.parametrize("how", ["failed", "unreachable"])
+def test_an_edge_that_could_not_be_asked_is_named(how):
     plan = tunnel_plan(fleet(a="running"))
-    found = tunnel_summary(plan, {}, plan, {**view(), "lost_hosts": ["a/cloudflared"]})
+    found = tunnel_summary(plan, {}, plan, {how: True, "msg": "429"})
+    assert "Edge side: could not be asked: 429" in found["lines"]
+    assert found["failed"] == []
+
+
+@pytest.mark.parametrize("more", [{}, {"failed": True, "attempts": 6}])
+def test_what_the_edge_does_not_know_at_the_end_is_a_problem(more):
+    """Ansible calls the last of several tries a failure, and it has an answer all the same."""
+    plan = tunnel_plan(fleet(a="running"))
+    found = tunnel_summary(plan, {}, plan, {**view(), "lost_hosts": ["a/cloudflared"], **more})
     assert found["failed"] == ["a/cloudflared"]
     assert found["edge_problem"] == "does not know the connectors of a/cloudflared"
 
@@ -208,6 +236,14 @@ def test_only_the_ghosts_of_replaced_connectors_are_for_removal():
     found = tunnel_summary(plan, {"a/cloudflared": result(7)}, tunnel_plan(fleet(a="running")), edge)
     assert found["ghosts"] == [{"tunnel_id": WEB, "connector_id": identity(1)}]
     assert tunnel_summary(plan, {}, plan, edge)["ghosts"] == []
+
+
+@pytest.mark.parametrize("after", [connector("running"), connector("unknown", number=None), None])
+def test_a_connector_that_was_not_seen_to_be_replaced_is_never_for_removal(after):
+    plan = tunnel_plan(fleet(a="reconnecting"))
+    edge = {**view(), "tunnels": [{"id": WEB, "ghosts": [identity(1)]}]}
+    found = tunnel_summary(plan, {"a/cloudflared": {**result(1), "after": after}}, plan, edge)
+    assert found["ghosts"] == []
 
 
 @pytest.mark.parametrize("done", [None, result(7)])

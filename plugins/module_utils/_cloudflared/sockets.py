@@ -132,8 +132,11 @@ def _plain(address: str) -> str:
     return address[7:] if address.lower().startswith("::ffff:") and "." in address else address
 
 
-def ssh_connection(environ: t.Mapping[str, str], proc: str = "/proc", pid: int | None = None) -> str:
-    """SSH_CONNECTION of this process or, where sudo took it away, of one that it descends from."""
+def ssh_connection(environ: t.Mapping[str, str], proc: str = "/proc", pid: int | None = None) -> str | None:
+    """SSH_CONNECTION of this process or, where sudo took it away, of one that it descends from.
+
+    Empty where there is none; None where this user may not see the environment of one of them.
+    """
     text = environ.get("SSH_CONNECTION", "")
     here = os.getpid() if pid is None else pid
     for _generation in range(32):
@@ -145,18 +148,20 @@ def ssh_connection(environ: t.Mapping[str, str], proc: str = "/proc", pid: int |
             with open(f"{proc}/{here}/stat", "rb") as stream:
                 here = int(stream.read(4096).rpartition(b")")[2].split()[1])
         except (OSError, ValueError, IndexError):
-            break
+            return None
         text = next((w[15:].decode("utf-8", "replace") for w in words if w.startswith(b"SSH_CONNECTION=")), "")
     return text
 
 
-def carries(pid: int, connection: str, proc: str = "/proc") -> bool | None:
+def carries(pid: int, connection: str | None, proc: str = "/proc") -> bool | None:
     """Whether process ``pid`` is the client at the other end of an SSH connection to this host.
 
     A connector that carries SSH opens the connection to sshd itself, so the
     client's address is that of a socket of its own. None where this user may
-    not see whose socket it is.
+    not see the connection, or whose socket it is.
     """
+    if connection is None:
+        return None
     ends = parse_connection(connection)
     if ends is None:
         return False

@@ -321,6 +321,9 @@ def test_ssh_connection_is_found_behind_sudo(tmp_path):
     assert sockets.ssh_connection({}, str(tmp_path), 9) == "1.2.3.4 5 6.7.8.9 22"
     assert sockets.ssh_connection({"SSH_CONNECTION": "x"}, str(tmp_path), 9) == "x"
     assert sockets.ssh_connection({}, str(tmp_path), 7) == ""
+    (tmp_path / "8" / "environ").unlink()  # that of a sudo, to who is not root
+    assert sockets.ssh_connection({}, str(tmp_path), 9) is None
+    assert sockets.carries(os.getpid(), None) is None
 
 
 def test_a_port_that_nobody_holds():

@@ -178,7 +178,7 @@ class TunnelApi:
             rows += found
             info = data.get("result_info")
             total = info.get("total_count") if isinstance(info, dict) else None
-            if not found or (len(found) < _PER_PAGE and not isinstance(total, int)) or len(rows) >= (total or 0):
+            if not found or (len(rows) >= total if isinstance(total, int) else len(found) < _PER_PAGE):
                 break
         return [tunnel for tunnel in (_tunnel(row) for row in rows) if not name or tunnel.name == name]
 

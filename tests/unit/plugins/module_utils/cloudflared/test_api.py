@@ -85,6 +85,14 @@ def test_paging():
         assert all(b"is_deleted=false" in request for request in server.requests)
 
 
+def test_paging_without_totals_ends_with_a_page_that_is_not_full():
+    full = [row(f"{i:08x}-3c1d-4f5f-9c36-2f1f4a7d0c11") for i in range(100)]
+    with servers() as start:
+        server = serve(start, [reply(good(full)), reply(good([row(OTHER)]))])
+        assert len(client(server).tunnels()) == 101
+        assert len(server.requests) == 2
+
+
 def test_paging_ends_whatever_the_totals_say():
     with servers() as start:
         server = serve(start, [reply(good([row()], total_count=10**9)), reply(good([], total_count=10**9))])

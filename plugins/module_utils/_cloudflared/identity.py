@@ -23,6 +23,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.se
     Settings,
     config_dirs,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._text import REDACTED, present
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ACCOUNT = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
@@ -64,8 +65,10 @@ def identify(settings: Settings, read: Read, home: str = "") -> Identity:
             found = unreadable if text is None else _of_credentials(text, "credentials file", path)
     if not found.tunnel_id and _UUID.fullmatch(settings.tunnel):
         return Identity(settings.tunnel.lower(), source="name of the tunnel", path=found.path, problem=found.problem)
-    named = "" if _UUID.fullmatch(settings.tunnel) else settings.tunnel
-    return Identity(found.tunnel_id, found.account, named, found.source, found.path, found.problem)
+    named = present(settings.tunnel)
+    # A token that was given in place of the name does not name a tunnel to cloudflared either.
+    known = not _UUID.fullmatch(settings.tunnel) and REDACTED not in named
+    return Identity(found.tunnel_id, found.account, named if known else "", found.source, found.path, found.problem)
 
 
 def _credentials_path(tunnel: str, read: Read, home: str) -> str:

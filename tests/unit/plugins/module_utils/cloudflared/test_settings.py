@@ -207,6 +207,13 @@ def test_a_token_file_that_cannot_be_read_is_told():
     assert (found.problem, found.path) == ("token_unreadable", "/t")
 
 
+def test_a_token_given_as_the_name_of_the_tunnel_is_no_name():
+    given = s.settings_of(["cloudflared", "tunnel", "run", TOKEN], {}, nothing)
+    found = identify(given, nothing)
+    assert (found.tunnel_id, found.name, found.problem) == ("", "", "unknown")
+    assert identify(s.Settings(tunnel="{{ web }}\n"), nothing).name == "{ { web } }\\n"
+
+
 def test_no_secret_leaves():
     given = s.Settings({"token": TOKEN, "credentials": CREDENTIALS}, {"token": "argument"})
     shown = repr(given) + repr(identify(given, nothing))

@@ -130,6 +130,11 @@ class UnitFacts:
         return self.number("Job")
 
 
+def manager_environment(user: bool) -> dict[str, str]:
+    """What a command needs to find the manager of the calling user, whose session sudo does not open."""
+    return {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"} if user else {}
+
+
 class Systemd:
     """The service manager of the system, or with ``user=True`` the one of the calling user."""
 
@@ -137,7 +142,7 @@ class Systemd:
         self._runner = runner
         self.user = user
         self._cgroup_root = cgroup_root
-        self._env = {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"} if user else {}
+        self._env = manager_environment(user)
 
     def _call(self, *args: str, timeout: float = VERB_TIMEOUT) -> Completed:
         argv = ["systemctl", *(["--user"] if self.user else []), "--no-pager", *args]

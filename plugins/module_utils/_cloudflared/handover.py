@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import manager_environment
 from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
 
 if t.TYPE_CHECKING:
@@ -81,6 +82,7 @@ def hand_over(
             *("systemctl", *scope, "--no-block", "--job-mode=fail", "restart", "--", unit),
         ],
         timeout=_TIMEOUT,
+        env=manager_environment(user),
     )
     if done.rc != 0:
         ledger.finish(unit, "failed")

@@ -58,7 +58,7 @@ options:
     description:
       - What to do where the connector carries the connection of this run and needs a restart.
       - V(hand_over) leaves the restart to the host. The task succeeds at once, and RV(handover.outcome) of the next run
-        says how it went.
+        says how it went. That next run makes no restart of its own, not even for O(state=restarted).
     type: str
     choices: [hand_over, refuse]
     default: hand_over

@@ -9,7 +9,9 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import handover as h
 from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import Drive, end
@@ -38,6 +40,9 @@ class ConnectorRun(Drive):
         if earlier is not None:
             # It may not have begun yet; a clock that was set back must not make this wait long.
             host.clock.sleep(min(earlier.at + h.DELAY + 1.0 - host.clock.wall(), h.DELAY + 1.0))
+            if earlier.outcome == "open" and self.request.target == "restarted":
+                # This run is the one that says how that restart went; the next one may make another.
+                self.request = replace(self.request, target=m.CONNECTED)
         outcome = self.run()
         if h.wanted(outcome, self.request) and self._params["own_tunnel_action"] == "hand_over":
             return outcome, self._hand_over(outcome)

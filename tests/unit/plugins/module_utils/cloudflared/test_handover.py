@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import os
+import types
 import typing as t
 
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import handover as h
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.driving import ConnectorRun
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed, LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Ledger
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, classify
@@ -41,9 +44,10 @@ class Ran:
     def __init__(self, done):
         self.done: t.Any = done
         self.argv: t.Any = None
+        self.env: t.Any = None
 
-    def __call__(self, argv, **_options):
-        self.argv = list(argv)
+    def __call__(self, argv, **options):
+        self.argv, self.env = list(argv), options.get("env")
         return self.done
 
 
@@ -51,7 +55,7 @@ def test_the_restart_is_left_to_the_host(clock, ledger):
     run = Ran(Completed(0, b"", b""))
     made = h.hand_over("cloudflared.service", False, seen(clock), "me", ledger, clock, run)
     assert (made.before, made.outcome) == ("one", "pending")
-    assert run.argv[0] == "systemd-run" and run.argv[-4:] == ["--job-mode=fail", "restart", "--", "cloudflared.service"]
+    assert not run.env and run.argv[0] == "systemd-run" and run.argv[-4:] == ["--job-mode=fail", "restart", "--", "cloudflared.service"]
     earlier = h.last("cloudflared.service", ledger, clock)
     assert h.outcome_of(earlier, seen(clock), clock).outcome == "pending"
     assert h.outcome_of(earlier, seen(clock, "two"), clock).outcome == "verified"
@@ -67,6 +71,13 @@ def test_a_host_that_does_not_take_it_is_told(clock, ledger):
     assert ledger.attempts("c.service")[-1].outcome == "failed"
 
 
+def test_the_manager_of_a_user_is_found_behind_sudo(clock, ledger):
+    run = Ran(Completed(0, b"", b""))
+    h.hand_over(UNIT, True, seen(clock), "me", ledger, clock, run)
+    assert run.argv[:2] == ["systemd-run", "--user"] and run.argv.count("--user") == 2
+    assert run.env == {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"}
+
+
 @pytest.mark.parametrize(
     ("guards", "target", "wanted"),
     [
@@ -80,3 +91,32 @@ def test_when_a_restart_is_handed_over(clock, guards, target, wanted):
     last = seen(clock)
     blocks = tuple(Block(guard, "r", "h") for guard in guards)
     assert h.wanted(Outcome(last, last, failed=True, blocked_by=blocks), Request(target)) == wanted
+
+
+class Run(ConnectorRun):
+    """A run of the module on a host where the connector carries this connection; the engine is left out."""
+
+    def __init__(self, clock, ledger, target, invocation):
+        self.host: t.Any = types.SimpleNamespace(clock=clock, ledger=ledger, has_records=lambda: True)
+        self.watched: t.Any = types.SimpleNamespace(unit=UNIT)
+        self.request = Request(target)
+        self._params = {"own_tunnel_action": "hand_over", "scope": "system"}
+        self.seen = seen(clock, invocation)
+
+    def run(self):
+        blocks = (Block("own_tunnel", "r", "h"),) if self.request.target == "restarted" else ()
+        return Outcome(self.seen, self.seen, failed=bool(blocks), blocked_by=blocks)
+
+    def _hand_over(self, outcome):
+        return h.hand_over(UNIT, False, outcome.after, "me", self.host.ledger, self.host.clock, Ran(DONE))
+
+
+DONE = Completed(0, b"", b"")
+
+
+def test_a_restart_that_was_handed_over_is_reported_before_there_is_another(clock, ledger):
+    found = []
+    for invocation in ("one", "one", "two", "two"):
+        _outcome, handed = Run(clock, ledger, "restarted", invocation).run_and_hand_over()
+        found.append((handed.outcome, len(ledger.attempts(UNIT)), ledger.attempts(UNIT)[-1].outcome))
+    assert found == [("pending", 1, "open"), ("pending", 1, "open"), ("verified", 1, "verified"), ("pending", 2, "open")]

@@ -97,7 +97,7 @@ options:
   own_tunnel:
     description:
       - Whether the connection of this run goes through this connector.
-      - By default that is found out by C(SSH_CONNECTION) and the sockets of the connector's process. Where this user may
-        not see them, as a C(become_user) other than root, it counts as possible.
+      - By default that is found out by C(SSH_CONNECTION) and the sockets of the connector's process. Where this user
+        may not see them, as a C(become_user) other than root, the connector is treated as if it did.
     type: bool
 """

@@ -35,6 +35,13 @@ def test_a_fleet_that_is_well_is_left_alone(replicas: Tunnels) -> None:
     assert replicas.invocations() == before
 
 
+def test_without_the_api_the_hosts_own_word_has_to_do(replicas: Tunnels) -> None:
+    played = replicas.play(tunnel_reconnect_api_host="gone.invalid")
+    assert played.code == 0, played.output
+    assert "Summary: 6 healthy" in played.output
+    assert "Edge side: could not be asked: " in played.output
+
+
 def test_what_can_be_brought_back_is_and_what_cannot_is_not_touched(replicas: Tunnels) -> None:
     first, second, third = hosts(replicas)
     first.push_text("/etc/cloudflared/token", "not a token", 0o600)

@@ -98,7 +98,8 @@ class Run(ConnectorRun):
     """A run of the module on a host where the connector carries this connection; the engine is left out."""
 
     def __init__(self, clock, ledger, target, invocation):
-        self.host: t.Any = types.SimpleNamespace(clock=clock, ledger=ledger, has_records=lambda: True)
+        systemd = types.SimpleNamespace(own_name=lambda unit: unit)
+        self.host: t.Any = types.SimpleNamespace(clock=clock, ledger=ledger, systemd=systemd, has_records=lambda: True)
         self.watched: t.Any = types.SimpleNamespace(unit=UNIT)
         self.request = Request(target)
         self._params = {"own_tunnel_action": "hand_over", "scope": "system"}

@@ -117,6 +117,7 @@ def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]
         "seen": seen,
         "seen_by_host": {"host1": seen},
         "services_by_host": {"host1": ["api"]},
+        "stalled_by_host": {},
         "results_by_host": {},
         "results_by_node": {},
         "looked": {"nodes": [], "networks": []},

@@ -17,7 +17,7 @@ import yaml
 from tests.docs.common import HEADER, ROOT
 
 SECRET = "Bearer of-nobody"
-STEPS = [{"action": "reset"}, {"action": "start"}]
+STEPS = [{"trigger": "reset", "action": "systemctl reset-failed"}, {"trigger": "start", "action": "systemctl start"}]
 QUIET = {"service_recovery_fail": False, "service_recovery_report": False}
 LIMITED = ("config_parse_error", "start_limit")
 STUB = """

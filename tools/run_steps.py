@@ -236,7 +236,7 @@ def count_junit(outcome: Outcome, folder: Path) -> None:
             if problems:
                 outcome.failed += 1
                 outcome.failures.append(f"{case.get('classname')}::{case.get('name')}")
-                outcome.failures += [f"  {line}" for line in _ends(problems[0].get("message", ""))]
+                outcome.failures += [f"  {line}" for line in _ends(problems[0])]
             elif case.find("skipped") is not None:
                 outcome.skipped += 1
             else:
@@ -248,9 +248,11 @@ def rerun_tests(output: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"^RERUN (\S+)", ANSI.sub("", output), re.MULTILINE)))
 
 
-def _ends(message: str, lines: int = 20) -> list[str]:
-    """The first line and the last ones: what a playbook printed is long, and its end tells."""
-    said = [line[:200] for line in ANSI.sub("", message).splitlines() if line.strip()]
+def _ends(problem: ElementTree.Element, lines: int = 20) -> list[str]:
+    """The first and the last lines of what pytest says of a failure: what a playbook printed is long, its end tells."""
+    told = ANSI.sub("", problem.text or "").splitlines()
+    reasons = [line[1:].strip() for line in told if line.startswith("E ")]
+    said = [line[:200] for line in reasons or problem.get("message", "").splitlines() if line.strip()]
     return said if len(said) <= lines + 1 else [said[0], "[...]", *said[-lines:]]
 
 

@@ -53,8 +53,9 @@ def test_junit_files_are_counted(tmp_path: Path) -> None:
 
 
 def test_of_a_long_failure_the_end_is_told(tmp_path: Path) -> None:
-    said = "&#10;".join(f"line {number}" for number in range(50))
-    (tmp_path / "a.xml").write_text(f'<t><testcase classname="a" name="x"><failure message="{said}"/></testcase></t>')
+    said = "".join(f"E     line {number}&#10;" for number in range(50))
+    case = f'<testcase classname="a" name="x"><failure message="line 0">def test():&#10;{said}a.py:3: Error</failure>'
+    (tmp_path / "a.xml").write_text(f"<t>{case}</testcase></t>")
     outcome = Outcome()
     run_steps.count_junit(outcome, tmp_path)
     assert outcome.failures == ["a::x", "  line 0", "  [...]", *(f"  line {number}" for number in range(30, 50))]

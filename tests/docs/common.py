@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -31,6 +33,23 @@ def roles() -> list[str]:
 def load(path: str | Path) -> t.Any:
     """The data of a YAML file of the tree."""
     return yaml.safe_load((ROOT / path).read_text())
+
+
+def play(
+    folder: Path, book: str, hosts: t.Mapping[str, t.Any], *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a playbook in ``folder``; ``hosts``: name -> variables."""
+    (folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": dict(hosts)}}))
+    return subprocess.run(
+        ["ansible-playbook", "-i", "inventory.yml", book, *options],
+        cwd=folder,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 MODULES = names("plugins/modules", ".py")

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import typing as t
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.docs import common
 from tests.docs.common import HEADER, ROOT
 
 SECRET = "Bearer of-nobody"
@@ -74,22 +73,13 @@ def play(folder: Path, seen: dict[str, t.Any], service: dict[str, t.Any], *optio
         ],
     }
     (folder / "book.yml").write_text(yaml.safe_dump([book]))
-    (folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": {"here": here}}}))
-    environment = {
-        **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(folder),
-        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-        "ANSIBLE_NOCOLOR": "1",
-    }
-    done = subprocess.run(
-        ["ansible-playbook", "-i", "inventory.yml", "book.yml", *options],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-        stdin=subprocess.DEVNULL,
+    done = common.play(
+        folder,
+        "book.yml",
+        {"here": here},
+        *options,
+        ANSIBLE_COLLECTIONS_PATH=str(folder),
+        ANSIBLE_CONFIG=str(folder / "ansible.cfg"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     asked = [json.loads(line) for line in (folder / "asked").read_text().splitlines()]

@@ -11,15 +11,13 @@ the task has ``ignore_errors``.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import typing as t
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.docs.common import FILES, load
+from tests.docs.common import FILES, load, play
 
 DEAD = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
@@ -53,23 +51,6 @@ def test_a_task_that_ignores_an_unreachable_host_lets_the_play_go_on(task: dict[
     assert goes_on
 
 
-def play(folder: Path, name: str, hosts: dict[str, t.Any], **given: t.Any) -> subprocess.CompletedProcess[str]:
-    """Run a playbook; ``hosts``: name -> variables."""
-    (folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
-    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
-    argv = ["ansible-playbook", "-i", "inventory.yml", name, "-e", json.dumps(given)]
-    return subprocess.run(
-        argv,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 @pytest.mark.parametrize(
     ("hosts", "given"),
     [
@@ -82,10 +63,11 @@ def play(folder: Path, name: str, hosts: dict[str, t.Any], **given: t.Any) -> su
     ],
 )
 def test_status_and_recover_say_what_they_saw(hosts: dict[str, t.Any], given: dict[str, str], tmp_path: Path) -> None:
-    status = play(tmp_path, "chainops.lifecycle.status", hosts, **given)
+    options = ("-e", json.dumps(given))
+    status = play(tmp_path, "chainops.lifecycle.status", hosts, *options)
     assert "\nSTATUS\n" in status.stdout and "unreachable: " in status.stdout, status.stdout + status.stderr
     assert status.returncode == 0
-    recover = play(tmp_path, "chainops.lifecycle.recover", hosts, **given)
+    recover = play(tmp_path, "chainops.lifecycle.recover", hosts, *options, ANSIBLE_SHOW_CUSTOM_STATS="1")
     assert "\nPLAN\n" in recover.stdout and "\nRECOVERY\n" in recover.stdout, recover.stdout + recover.stderr
     assert "could not be observed: dead" in recover.stdout and '"unknown": [' in recover.stdout
     assert recover.returncode == 2

@@ -68,8 +68,8 @@ class QuorumGuard:
         same = same or (newest.chain_id is not None and newest.chain_id == view.chain_id)
         verdict = q.judge(view, address, pace, same_chain=same)
         if verdict.safe:
-            known = [sample.genesis for sample in (newest, own, *others) if sample is not None and sample.genesis]
-            return self._reserved(verdict, address, known[0] if known else None), verdict
+            network = next((sample.genesis for sample in (newest, *others) if sample.genesis), None)
+            return self._reserved(verdict, address, network), verdict
         stalled = q.stall(view, log(), pace, wall=self._clock.wall())
         if stalled.proved:
             return self._stalled(view, stalled, address), stalled

@@ -16,23 +16,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base imp
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import BesuKind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
 
 WALL = 1_795_000_000.0
 MEMBERS = tuple("0x" + digit * 40 for digit in "1234")
-
-
-class Clock:
-    def __init__(self):
-        self.now = 5000.0
-
-    def monotonic(self):
-        return self.now
-
-    def wall(self):
-        return WALL + self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class Chain:
@@ -105,7 +92,7 @@ FAILED = {
 
 class World:
     def __init__(self, *entries, others=(1, 2, 3), **options):
-        self.clock = Clock()
+        self.clock = VirtualClock(5000.0, WALL + 5000.0)
         self.chain = Chain(self.clock)
         self.journal: t.Any = Journal(*entries)
         environment = Environment("besu", self.clock, None, None, lambda: self.journal)

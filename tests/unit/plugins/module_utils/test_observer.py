@@ -11,24 +11,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Co
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
 
 NOW = 1000.0
 STARTS = {"ActiveState": "activating", "SubState": "start", "NRestarts": "3"}
 BETWEEN = {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "3"}
-
-
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def monotonic(self):
-        return self.now
-
-    def wall(self):
-        return self.now + 1e9
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class Shown:
@@ -64,7 +51,7 @@ def changed(seconds_ago, **row):
 )
 def test_a_process_that_systemd_has_just_started_again_is_looked_at_twice(rows, state, slept, looks):
     """In a loop it lives for a moment only; a report should not depend on when it looks."""
-    clock, systemd = Clock(), Shown(*rows)
+    clock, systemd = VirtualClock(NOW), Shown(*rows)
     (seen,) = Observer(systemd, clock, lambda unit, window: None).settled([Watched("x", "x.service", Kind())])
     assert seen.state == state
     assert clock.now - NOW == pytest.approx(slept, abs=1e-3)
@@ -81,7 +68,7 @@ def test_an_alias_is_looked_up_by_the_name_that_systemd_has_for_it():
         return Completed(0, (said if argv[2] == "show" else "7 x.service restart running").encode(), b"")
 
     watched, counted = Watched("alias", "alias.service", Kind()), []
-    observer = Observer(Systemd(runner), Clock(), lambda unit, window: counted.append(unit))
+    observer = Observer(Systemd(runner), VirtualClock(NOW), lambda unit, window: counted.append(unit))
     (seen,) = observer.look([watched])
     assert (seen.name, seen.unit, watched.unit, counted) == ("alias", "x.service", "x.service", ["x.service"])
     assert asked == ["show", "list-jobs"], "it takes no look of its own"

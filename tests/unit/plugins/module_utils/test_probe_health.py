@@ -20,20 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._probes import 
     overall,
     parse_probes,
 )
-
-
-class FakeClock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-    def wall(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
 
 
 def no_runner(*_args, **_kwargs):
@@ -109,7 +96,7 @@ class Script:
 
 class TestServiceHealth:
     def make(self, http, **options):
-        self.clock = FakeClock()
+        self.clock = VirtualClock(1000.0, 1000.0)
         probes = parse_probes([{"kind": "tcp", "port": 1, **options}])
         return ServiceHealth(probes, http=http, runner=no_runner, clock=self.clock)
 
@@ -125,7 +112,7 @@ class TestServiceHealth:
         return found
 
     def test_without_probes(self):
-        service = ServiceHealth((), http=Script(None), runner=no_runner, clock=FakeClock())
+        service = ServiceHealth((), http=Script(None), runner=no_runner, clock=VirtualClock(1000.0, 1000.0))
         assert service.check(1.0).verdict == "none" and service.pending_time() == 0
 
     def test_healthy_at_once(self):

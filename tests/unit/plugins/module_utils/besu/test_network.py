@@ -12,6 +12,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc impor
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._http import parse_url
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
 
 WALL = 1_795_000_000.0
 # Public keys and the addresses that follow from them.
@@ -26,22 +27,6 @@ KEYS = {
     "48eb81b1b4fe8b2ca1dfeb29302513c7184c12437737407d6affccaeb458273c": "0x88e290d1f9e07b9b1baca6e1f0f52ff76a7b9457",
 }
 MEMBERS = sorted(KEYS.values())
-
-
-class Clock:
-    """Time passes only while somebody sleeps."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-    def wall(self):
-        return WALL + self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class Node:
@@ -117,7 +102,7 @@ def look(*nodes, clock, options=None):
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return VirtualClock(1000.0, WALL + 1000.0)
 
 
 def four(clock, **more):

@@ -104,8 +104,10 @@ def test_a_host_comes_back_with_its_files_and_its_journal(host: Host, way: str) 
 
 def test_a_host_that_was_cut_boots_although_its_network_lingers(host: Host) -> None:
     """As it does where the kernel is slow to clear it away, or where a process of another is still in it."""
-    with subprocess.Popen(["nsenter", f"--target={host.leader}", "--net", "sleep", "120"]) as lingering:
+    inside = ["nsenter", f"--target={host.leader}", "--net", "sh", "-c", "echo inside; exec sleep 120"]
+    with subprocess.Popen(inside, stdout=subprocess.PIPE, text=True) as lingering:
         try:
+            assert lingering.stdout is not None and lingering.stdout.readline() == "inside\n"
             host.power_cut()
             assert lingering.poll() is None
         finally:

@@ -24,7 +24,7 @@ from ansible_collections.chainops.lifecycle.tests.standin_tests.recorded import 
 
 @dataclass(frozen=True)
 class Signs:
-    """Everything that a node says of its sync, at one moment."""
+    """Everything that a node says of its sync, asked one after the other: a change may fall between two answers."""
 
     syncing: dict[str, int] | None
     height: int
@@ -91,7 +91,7 @@ def test_full_sync_lies_at_first_and_then_tells(make_network: MakeNetwork) -> No
     seen = watch(node, 1572)
     assert seen[0].lies and seen[0].height == 0, "at first in sync, at block 0"
     begins = next(i for i, s in enumerate(seen) if s.syncing is not None)
-    assert all(s.lies for s in seen[:begins])
+    assert all(s.lies for s in seen[: begins - 1]), "the change may fall into the last"
     middle = [s for s in seen[begins:] if s.syncing is not None and s.height + 300 < s.best_known]
     assert len(middle) > 3
     for one in middle:
@@ -120,7 +120,7 @@ def test_snap_sync_lies_until_it_is_done(make_network: MakeNetwork) -> None:
     seen = watch(node, 600)
     behind = [s for s in seen if s.height == 0]
     assert len(behind) > 3
-    assert all(s.lies for s in behind)
+    assert all(s.lies for s in behind[:-1]), "the jump may fall into the last"
     jump = next(s for s in seen if s.height > 0)
     assert jump.height >= 550, "the chain comes all at once"
     assert seen[-1].ready and seen[-1].in_sync

@@ -34,7 +34,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 SYSTEM_PATH = ":/usr/sbin:/sbin"  # a user's PATH can lack them
 # On real hosts another program may take a core at the wrong moment: what fails may show once that it was that. Only a
 # few may, each is named at the end, and RERUNS= in the environment lets none.
-RERUNS = "--reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks"
+RERUNS = "--reruns 2 --max-suite-reruns 4 --rerun-show-tracebacks"
 GRACE = 60  # seconds that a step which must end gets to clean up, for example to stop its hosts
 
 _print_lock = threading.Lock()

@@ -133,7 +133,7 @@ _TABLE = (
         start=("failed", "timeout"),
         stop=None,
     ),
-    Kind("watchdog", "answers the watchdog until told otherwise", "notify", {"watchdog": True}, ("WatchdogSec=1",)),
+    Kind("watchdog", "answers the watchdog until told otherwise", "notify", {"watchdog": True}, ("WatchdogSec=5",)),
     Kind(
         "bad-start",
         "fails before it is ready",

@@ -22,7 +22,7 @@ from pathlib import Path
 from . import base, check, cleanup, hostfiles, keeper, network
 from .host import Host, Report, until
 from .record import FleetRecord, Group, check_name, plan_hosts
-from .settings import LabError, Paths, paths
+from .settings import LabError, Paths, boot_limit, paths
 
 # Each systemd needs some; with the kernel's defaults a fleet stops at about 18 hosts. Never lowered.
 _SYSCTLS = {
@@ -32,7 +32,6 @@ _SYSCTLS = {
     "kernel/keys/maxbytes": 2000000,
     "net/ipv4/neigh/default/gc_thresh3": 4096,
 }
-_BOOT_TIMEOUT = 150.0
 
 T = t.TypeVar("T")
 
@@ -189,7 +188,8 @@ class Fleet:
     def _wait_up(self, reader: int) -> None:
         with os.fdopen(reader, "rb") as verdict:
             log = self.record.path / "keeper.log"
-            ready, _unused, _unused = select.select([verdict], [], [], _BOOT_TIMEOUT)
+            limit = boot_limit(len(self.hosts)) + 30  # the keeper says which host it waited for in vain
+            ready, _unused, _unused = select.select([verdict], [], [], limit)
             line = verdict.readline() if ready else b""
             error = json.loads(line)["error"] if line else f"its keeper ended or hangs: {_tail(log)}"
         if error:

@@ -27,10 +27,9 @@ from pathlib import Path
 from . import cgroup, hostfiles, linux, network
 from .cleanup import clear_away
 from .record import FleetRecord, HostRecord
-from .settings import TESTS_DIR, Paths
+from .settings import TESTS_DIR, Paths, boot_limit
 
 _REBOOT = 133  # how systemd-nspawn says that its host wants to boot again
-_BOOT_LIMIT = 120.0
 
 
 @dataclass
@@ -188,11 +187,12 @@ class Keeper:
         """Tell who started the fleet, once, that every host is up or which one is not."""
         if self.ready_fd < 0:
             return
+        limit = boot_limit(len(self.machines))
         late = [
             machine
             for machine in self.machines.values()
             if machine.state in ("failed", "off")
-            or (machine.state == "booting" and time.monotonic() - machine.started > _BOOT_LIMIT)
+            or (machine.state == "booting" and time.monotonic() - machine.started > limit)
         ]
         if late:
             console = self.fleet.host_folder(late[0].record.name) / "console.log"

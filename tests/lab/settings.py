@@ -62,6 +62,11 @@ def paths() -> Paths:
     return Paths(Path(os.environ.get("CHAINOPS_LAB_DIR") or "/var/tmp/chainops-lab").resolve())
 
 
+def boot_limit(hosts: int) -> float:
+    """Seconds within which so many hosts, which start at once, must be up."""
+    return 120.0 + 10.0 * hosts
+
+
 def remove_tree(path: Path) -> None:
     """Delete ``path``; refuse where something is still mounted below it."""
     prefix = f"{path}/"

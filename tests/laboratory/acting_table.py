@@ -12,7 +12,7 @@ KINDS = (
     "template", "simple", "bad-start", "never-ready", "forking", "java-undeclared", "start-limit", "third-time",
 )  # fmt: skip
 
-_SLOWLY = """fresh fault-slow-start; behave fault-slow-start '{"before": 5}'
+_SLOWLY = """fresh fault-slow-start; behave fault-slow-start '{"before": 10}'
 systemctl start --no-block fault-slow-start; becomes fault-slow-start ActiveState activating
 """
 _HANGS = """fresh fault-never-ready
@@ -36,14 +36,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     scenario(
         "running, from starting",
         sh(_SLOWLY),
-        service("fault-slow-start", same("running", **{"from": "starting"})),
+        service("fault-slow-start", same("running", **{"from": "starting"}), wait_timeout=60),
         sh("starts fault-slow-start", "1"),
     ),
     scenario(
         "running, from stopping",
-        sh("""fresh fault-slow-stop; behave fault-slow-stop '{"term_delay": 5}'; systemctl start fault-slow-stop
+        sh("""fresh fault-slow-stop; behave fault-slow-stop '{"term_delay": 10}'; systemctl start fault-slow-stop
             systemctl stop --no-block fault-slow-stop; becomes fault-slow-stop ActiveState deactivating"""),
-        service("fault-slow-stop", done("running", did=["systemctl start"], **{"from": "stopping"})),
+        service("fault-slow-stop", done("running", did=["systemctl start"], **{"from": "stopping"}), wait_timeout=60),
     ),
     scenario(
         "running, from systemd's own restart",
@@ -110,7 +110,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     scenario(
         "stopped, from starting",
         sh(_SLOWLY),
-        service("fault-slow-start", done("stopped", did=["systemctl stop"]), state="stopped"),
+        service("fault-slow-start", done("stopped", did=["systemctl stop"]), state="stopped", wait_timeout=60),
     ),
     scenario(
         "stopped, from starting, by force",
@@ -191,7 +191,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "processes that are left",
         sh("up fault-leftover"),
         service("fault-leftover", {"failed": True, "changed": True, "guard": "leftovers", "state": "stopped"},
-                state="stopped", wait_timeout=1),
+                state="stopped", wait_timeout=5),
         service("fault-leftover", refused("leftovers", "stopped")),
         service("fault-leftover", done("stopped", did=["kill -KILL of left-over processes"]), state="stopped",
                 force_stop=True),

@@ -40,7 +40,7 @@ fresh() {
 }
 thaw() { [ "$(systemctl show -P FreezerState "$1")" = running ] || systemctl thaw "$1"; }
 becomes() {  # UNIT PROPERTY VALUE
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         [ "$(systemctl show -P "$2" "$1")" = "$3" ] && return
         sleep 0.05
     done
@@ -139,7 +139,7 @@ def play(fleet: Fleet, scenarios: t.Sequence[Scenario], folder: Path) -> dict[tu
         "LIFECYCLE_RESULTS": str(results),
     }
     argv = ["ansible-playbook", "-i", str(fleet.inventory), str(folder / "play.yml")]
-    ended = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    ended = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=1800)
     assert results.exists(), ended.stdout + ended.stderr
     found: dict[tuple[str, str, int], Result] = {}
     for line in results.read_text(encoding="utf-8").splitlines():
@@ -156,7 +156,7 @@ def _task(of: Scenario, number: int, step: Step, hosts: list[str]) -> dict[str, 
         _MODULES[step.module]: dict(step.options),
         "register": f"step_{number}",
         "ignore_errors": True,
-        "timeout": 60,
+        "timeout": 120,
         "when": f"inventory_hostname in {hosts}",
     }
     if step.module == "sh":

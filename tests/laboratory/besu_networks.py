@@ -94,14 +94,16 @@ class BesuNetwork:
             for done in [pool.submit(work) for work in works]:
                 done.result()
 
-    def call(self, name: str, method: str, *parameters: object) -> t.Any:
+    def call(self, name: str, method: str, *parameters: object, timeout: float = 10) -> t.Any:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)})
-        return json.loads(http_request(self.hosts[name].address, 8545, "POST", "/", body, timeout=1).text)["result"]
+        return json.loads(http_request(self.hosts[name].address, 8545, "POST", "/", body, timeout=timeout).text)[
+            "result"
+        ]
 
     def height(self, name: str) -> int:
         """The head as the node tells it, -1 where it does not answer."""
         try:
-            return int(self.call(name, "eth_blockNumber"), 16)
+            return int(self.call(name, "eth_blockNumber", timeout=1), 16)
         except (OSError, ValueError, KeyError):
             return -1
 
@@ -111,9 +113,10 @@ class BesuNetwork:
     def pause(self, first: int) -> float:
         """The longest time between two blocks since block ``first``, and until now."""
         best = max(self.hosts, key=self.height)
-        numbers = range(max(first, 1), self.height(best) + 1)
+        last, now = self.height(best), time.time()  # to ask for all the blocks takes a while
+        numbers = range(max(first, 1), last + 1)
         stamps = [int(self.call(best, "eth_getBlockByNumber", hex(n), False)["timestamp"], 16) for n in numbers]
-        return max((after - before for before, after in itertools.pairwise([*stamps, time.time()])), default=0.0)
+        return max((after - before for before, after in itertools.pairwise([*stamps, now])), default=0.0)
 
     def until_moving(self, blocks: int = 2, seconds: float = 60) -> None:
         """All nodes have so many blocks more than the best has now."""
@@ -176,7 +179,7 @@ class BesuNetwork:
         began, first = time.monotonic(), self.head()
         with HeadWatch(self, watch) as watched:
             done = subprocess.run(
-                argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=400
+                argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=1200
             )
         took, pause = time.monotonic() - began, self.pause(first)
         stats = re.search(r"RUN: (\{.*\})", done.stdout)

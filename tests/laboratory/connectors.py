@@ -66,7 +66,7 @@ class Connectors:
         self.until_ready(host, 1)
 
     def until_ready(self, host: Host, connections: int = 4) -> None:
-        until(lambda: self.ready(host) >= connections, 40, f"{host.name} has {connections} connections", 0.2)
+        until(lambda: self.ready(host) >= connections, 90, f"{host.name} has {connections} connections", 0.2)
 
     @staticmethod
     def ready(host: Host) -> int:
@@ -89,7 +89,7 @@ class Connectors:
         return self.fleet.each(lambda host: self.look(host, **options))
 
     def until_look(
-        self, wanted: t.Callable[[Result], bool], what: str, seconds: float = 40, **options: t.Any
+        self, wanted: t.Callable[[Result], bool], what: str, seconds: float = 90, **options: t.Any
     ) -> dict[str, Result]:
         """Look at every host until it is as wanted."""
 

@@ -161,7 +161,8 @@ LIMIT_AND_UNKNOWN = (
     Fault("limit", "start_limit", SOFT, "Restart=on-failure\nRestartSec=50ms\nExecStart=/bin/false", words="5 starts in 10s"),
     Fault("limitclean", "start_limit", SOFT, "Restart=always\nRestartSec=50ms\nExecStart=/bin/true"),
     Fault("limitroot", "peer_refused", SOFT, "Restart=on-failure\nRestartSec=50ms\n"
-          + python("import socket; socket.create_connection(('127.0.0.1', 1))"), also=("start_limit",)),
+          + python("import socket; socket.create_connection(('127.0.0.1', 1))"),
+          unit="StartLimitIntervalSec=120", also=("start_limit",)),
     Fault("loop", "user_missing", HARD, "User=no-such-user\nRestart=always\nRestartSec=30\nExecStart=/bin/sleep 99"),
     Fault("silent", "unknown", SOFT, shell("exit 7"), words="status 7"),
     Fault("own203", "unknown", SOFT, shell("echo done; exit 203"), words="status 203"),

@@ -93,6 +93,7 @@ def one_case(scenario: Scenario, deadly: int) -> dict[str, t.Any]:
         os.unlink(path)
     shell(scenario.prepare, unit)
     shell("rm -f /etc/faultd/*.json", unit)
+    subprocess.run(["journalctl", "--sync"], check=True)  # which dates a line by when it came
     began = time.monotonic()
     options = {**COMMON, "name": scenario.unit, **scenario.options}
 

@@ -47,7 +47,7 @@ def _measure(host: Host) -> dict[str, t.Any]:
     host.sh("mkdir -p /usr/local/lib/systemd/system; mv /etc/systemd/system/fault-* /usr/local/lib/systemd/system")
     host.sh("systemctl daemon-reload")
     return t.cast(
-        "dict[str, t.Any]", run_driver(host, "accuracy_driver.py", str(SEED), str(OPERATIONS), *units, timeout=900)
+        "dict[str, t.Any]", run_driver(host, "accuracy_driver.py", str(SEED), str(OPERATIONS), *units, timeout=1800)
     )
 
 

@@ -76,7 +76,7 @@ def _break(chain: BesuNetwork, host: Host, scenario: str) -> None:
     if scenario == "start_crash_loop":  # which is one once it has used up the thrash budget
         until(lambda: int(chain.show(host.name, "NRestarts")) >= 5, 90, f"{scenario} goes on")
     else:
-        until(lambda: chain.show(host.name, "ActiveState") == "failed", 30, f"{scenario} has failed")
+        until(lambda: chain.show(host.name, "ActiveState") == "failed", 90, f"{scenario} has failed")
 
 
 def _round(chain: BesuNetwork, broken: dict[str, str], *arguments: str) -> t.Any:

@@ -63,7 +63,7 @@ def test_what_is_down_comes_back(chain: BesuNetwork) -> None:
 
 def test_a_lost_quorum_is_told_and_mended_only_when_asked(chain: BesuNetwork) -> None:
     first, _second, *missing, other = chain.hosts
-    until(lambda: chain.age(first) > 65, 60, "the validators are no longer young")
+    until(lambda: chain.age(first) > 65, 90, "the validators are no longer young")
     chain.stop(*missing)
     head = chain.head()
     until(lambda: "Moved to round 3" in chain.hosts[first].sh("journalctl -u besu -n 200 -o cat").stdout, 60, "rounds")

@@ -29,11 +29,12 @@ PLAYBOOK = "chainops.lifecycle.besu_sync_wait"
 BLOCKS = 10_000
 INTERVAL = 4
 STALL = 10
+GIVEN = 400
 # What befalls the node of each host; "source" is the chain's only validator.
 NODES = ("source", "far", "stalled", "isolated", "restarted", "snap", "dropped", "rebooted")
 RATE, SNAP_RATE = 450, 1300
 # Slow enough to be in the middle still when something befalls them.
-RATES = {"stalled": 150, "restarted": 150, "rebooted": 150}
+RATES = {"far": 250, "dropped": 250, "stalled": 100, "restarted": 100, "rebooted": 100}
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Chain:
         given = {
             "lifecycle_services": [node],
             "besu_sync_wait_progress_interval": INTERVAL,
-            "besu_sync_wait_timeout": 180,
+            "besu_sync_wait_timeout": GIVEN,
             **variables,
         }
         (self.folder / "vars.yml").write_text(yaml.safe_dump(given))
@@ -133,7 +134,7 @@ class Chain:
     def play(self, *arguments: str, book: str = PLAYBOOK, **variables: t.Any) -> Played:
         began = time.monotonic()
         done = subprocess.run(
-            **self.command(*arguments, book=book, **variables), capture_output=True, text=True, check=False, timeout=300
+            **self.command(*arguments, book=book, **variables), capture_output=True, text=True, check=False, timeout=600
         )
         return Played(done.returncode, done.stdout + done.stderr, time.monotonic() - began)
 
@@ -155,15 +156,15 @@ class Chain:
             until(lambda: self.works("dropped"), 20, "the module is at work")
             # The server's end goes: what the module is doing on the host goes on, and holds the lock.
             self.hosts["dropped"].run("pkill", "-KILL", "-f", "sshd.*@notty")
-            until(lambda: self.height("stalled") > 1000, 30, "it has begun to sync")
+            until(lambda: self.height("stalled") > 1000, 90, "it has begun to sync")
             deploy.fault(self.hosts["stalled"], stall_import=True)
-            until(lambda: self.height("restarted") > 2000, 30, "it is in the middle")
+            until(lambda: self.height("restarted") > 2000, 90, "it is in the middle")
             seen["invocation"] = self.show("restarted", "InvocationID")
             self.hosts["restarted"].run("systemctl", "restart", "besu.service")
             deploy.fault(self.hosts["restarted"], sync_rate=RATE)
             self.hosts["rebooted"].reboot()
             deploy.fault(self.hosts["rebooted"], sync_rate=2000)
-            process.wait(timeout=200)
+            process.wait(timeout=600)
         finally:
             process.kill()
             process.wait()
@@ -214,7 +215,8 @@ def test_one_that_stalls_ends_by_lack_of_progress(chain: Chain, played: Played) 
     assert (word, state) == ("failed", "error") and 1000 < int(head) < BLOCKS
     assert "stuck_sync: no block imported in" in why
     assert len(played.lines("stalled")) >= STALL // INTERVAL
-    assert "min" not in waited, waited
+    sizes = {"min": 60, "s": 1}
+    assert sum(int(n) * sizes[unit] for n, unit in re.findall(r"(\d+) (min|s)\b", waited)) < GIVEN / 2, waited
 
 
 def test_an_isolated_one_has_no_peers(played: Played) -> None:

@@ -6,27 +6,34 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Host
 
 from ..edge.connector import TunnelIdentity
 from .canary import Canary, forms
 
-PLANTED = b"CANARY-planted-by-a-test-of-the-search"
+
+@pytest.fixture
+def planted() -> bytes:
+    """Another one each time: the journal keeps what a run before this one planted."""
+    return f"CANARY-planted-by-{os.urandom(8).hex()}".encode()
 
 
-def test_what_is_planted_is_found(host: Host, tmp_path: Path) -> None:
-    token = TunnelIdentity(secret=PLANTED).token
-    canary = Canary(*forms(PLANTED))
+def test_what_is_planted_is_found(host: Host, tmp_path: Path, planted: bytes) -> None:
+    token = TunnelIdentity(secret=planted).token
+    canary = Canary(*forms(planted))
     canary.guard([host], [tmp_path])
     canary.hear("a result that says nothing", {"state": "running"})
     canary.start()
     assert canary.finish() == set()
 
-    canary = Canary(*forms(PLANTED))
+    canary = Canary(*forms(planted))
     canary.guard([host], [tmp_path])
     canary.start()
     (tmp_path / "left.json").write_text(token)
@@ -36,7 +43,7 @@ def test_what_is_planted_is_found(host: Host, tmp_path: Path) -> None:
     host.run("systemd-cat", "-t", "planted", "cat", stdin=token)
     shown = host.popen("python3", "-c", "import time; time.sleep(120)", token)
     try:
-        canary.hear("a result", {"msg": PLANTED.decode()})
+        canary.hear("a result", {"msg": planted.decode()})
         time.sleep(2.5)
         found = canary.finish()
     finally:
@@ -50,10 +57,10 @@ def test_what_is_planted_is_found(host: Host, tmp_path: Path) -> None:
     assert elsewhere == {"a result", str(tmp_path / "left.json"), "command line"}
 
 
-def test_options_leave_nothing_on_a_host(host: Host, fleet: Fleet, tmp_path: Path) -> None:
-    canary = Canary(PLANTED)
+def test_options_leave_nothing_on_a_host(host: Host, fleet: Fleet, tmp_path: Path, planted: bytes) -> None:
+    canary = Canary(planted)
     canary.guard([host])
-    access = {"rpc_username": "u", "rpc_password": PLANTED.decode()}
+    access = {"rpc_username": "u", "rpc_password": planted.decode()}
     for name, options in (
         ("service_info", {"services": [{"name": "besu", "kind": "besu", "besu": access}]}),
         ("service_info", {"services": [{"colour": 1}, {"name": "besu", "kind": "besu", "besu": access}]}),

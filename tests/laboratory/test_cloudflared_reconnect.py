@@ -161,6 +161,7 @@ def test_check_mode_touches_nothing(world: Connectors) -> None:
 
 def test_a_killed_connector_is_waited_for(world: Connectors) -> None:
     """systemd starts it anew after RestartSec; a second hand would only disturb."""
+    world.fleet.each(lambda host: world.drop_in(host, "RestartSec=20"))
     world.fleet.each(lambda host: host.run("systemctl", "kill", "--signal=KILL", "cloudflared"))
     time.sleep(0.5)
     for done in run_all(world, state="reconnected", wait_timeout=60).values():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 import typing as t
 from pathlib import Path
@@ -73,7 +74,8 @@ def make_faults(host: Host) -> None:
         if fault.before:
             host.sh(fault.before)
     host.sh("systemctl daemon-reload; systemctl start fault-listener fault-blackhole fault-tls")
-    until(lambda: "18082" in host.run("ss", "-ltn").stdout, 20, "the TLS server listens")
+    ports = {"18080", "18081", "18082"}
+    until(lambda: ports <= set(re.findall(r":(\d+) ", host.run("ss", "-ltn").stdout)), 20, "the helpers listen")
     for fault in FAULTS:
         host.run("systemctl", "start", "--no-block", unit_of(fault), check=False)
     for fault in FAULTS:
@@ -92,10 +94,11 @@ def examine(host: Host, *units: str) -> dict[str, Report]:
 
 
 def settled(host: Host) -> bool:
-    shown = host.run("systemctl", "show", "-p", "ActiveState,SubState,Job", *map(unit_of, FAULTS)).stdout
+    shown = host.run("systemctl", "show", "-p", "Id,ActiveState,SubState,Job", *map(unit_of, FAULTS)).stdout
     blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.split("\n\n")]
     return all(
-        (block["ActiveState"] in SETTLED or block["SubState"] == "auto-restart") and block.get("Job", "0") in ("", "0")
+        (block["ActiveState"] in SETTLED or (block["Id"], block["SubState"]) == ("fault-loop.service", "auto-restart"))
+        and block.get("Job", "0") in ("", "0")
         for block in blocks
     )
 

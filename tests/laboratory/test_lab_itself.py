@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import typing as t
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -198,10 +199,18 @@ def test_a_fault_unit_obeys_while_it_runs(host: Host, fault: FaultMaker) -> None
     until(lambda: host.run(*answer, check=False).returncode == 28, 20, "it hangs")
     web.set(exit_after=0, exit_code=9, exit_log=["told to go"])
     until(
-        lambda: web.show("ActiveState", "ExecMainStatus") == {"ActiveState": "failed", "ExecMainStatus": "9"}, 3, "gone"
+        lambda: web.show("ActiveState", "ExecMainStatus") == {"ActiveState": "failed", "ExecMainStatus": "9"},
+        20,
+        "gone",
     )
-    assert [event.what for event in web.events()] == ["start", "ready", "reload", "reload", "reload", "exit 9"]
-    assert "told to go" in host.run("journalctl", "--unit=fault-web.service").stdout
+    # It looks at its settings each second too, beside being told to.
+    assert [what for what, _each in groupby(event.what for event in web.events())] == [
+        "start",
+        "ready",
+        "reload",
+        "exit 9",
+    ]
+    until(lambda: "told to go" in host.run("journalctl", "--unit=fault-web.service").stdout, 20, "the journal has it")
     web.clear()
     web.systemctl("start")
     assert len(web.events("start")) == 2
@@ -228,7 +237,8 @@ def test_unknown_settings_are_refused(host: Host, fault: FaultMaker) -> None:
     unit.configure(exit_kode=1)
     unit.systemctl("start", check=False)
     until(lambda: unit.show("ActiveState") == {"ActiveState": "failed"}, 20, "it refuses to run")
-    assert "no setting exit_kode" in host.run("journalctl", "--unit=fault-exec.service").stdout
+    said = ("journalctl", "--unit=fault-exec.service")
+    until(lambda: "no setting exit_kode" in host.run(*said).stdout, 20, "it says why")
 
 
 # -- nothing is left -------------------------------------------------------------------------------
@@ -272,8 +282,8 @@ def test_nothing_is_left_after_a_kill(make_fleet: FleetMaker, victim: str) -> No
             os.kill(keeper, signal.SIGKILL)
         if victim == "keeper and guard":
             until(lambda: not cleanup.is_living(settings.paths().fleet(name)), 20, "the keeper is dead")
-            assert f"fleet {name}" in cleanup.collect(settings.paths())
-        until(lambda: not _left_of(name, bridge), 20, f"nothing is left: {_left_of(name, bridge)}")
+            cleanup.collect(settings.paths())  # unless another one that starts hosts now has been faster
+        until(lambda: not _left_of(name, bridge), 60, "nothing is left")
     finally:
         owner.kill()
         owner.wait()

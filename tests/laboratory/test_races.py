@@ -35,7 +35,7 @@ def races(fleet: Fleet) -> dict[str, dict[str, list[Race]]]:
         host.sh("rm -rf /var/lib/chainops-lifecycle")
         install_fault_units(host, ["java"])
         counts = (RACES // share, WITH_OPERATOR // share, SEED)
-        return run_driver(host, "races_driver.py", UNIT, *map(str, counts), timeout=600)
+        return run_driver(host, "races_driver.py", UNIT, *map(str, counts), timeout=1800)
 
     done = fleet.each(work, at_once=share)
     return {fleet[name].suite: rows for name, rows in done.items()}

@@ -26,10 +26,14 @@ def _listener(port: int) -> str:
 
 
 def _wait_port(port: int) -> str:
-    return f"for i in $(seq 50); do grep -qi ':{port:04X} 00000000:0000 0A' /proc/net/tcp && break; sleep 0.1; done"
+    return f"for i in $(seq 600); do grep -qi ':{port:04X} 00000000:0000 0A' /proc/net/tcp && break; sleep 0.1; done"
 
 
-_LOCKER = f'import fcntl,time; f=open("{DATA}/database/LOCK","a"); fcntl.lockf(f,fcntl.LOCK_EX); time.sleep(3600)'
+def _wait_file(path: str) -> str:
+    return f"for i in $(seq 600); do [ -e {path} ] && break; sleep 0.1; done; rm {path}"
+
+
+_LOCKER = f'import fcntl,time; f=open("{DATA}/database/LOCK","a"); fcntl.lockf(f,fcntl.LOCK_EX); open("/run/locked","w"); time.sleep(3600)'
 
 SCRIPTS: dict[str, str] = {
     "start_unknown_option": _drop_in(
@@ -48,7 +52,7 @@ SCRIPTS: dict[str, str] = {
     "start_rpc_port_in_use": _listener(8545),
     "start_p2p_port_in_use": _listener(30303),
     "start_metrics_port_in_use": _listener(9545),
-    "start_database_locked": f"systemd-run -q --unit=lock-holder python3 -c '{_LOCKER}'; sleep 0.5",
+    "start_database_locked": f"systemd-run -q --unit=lock-holder python3 -c '{_LOCKER}'; {_wait_file('/run/locked')}",
     "start_database_corrupt_manifest": f"head -c 20 /dev/zero >{DATA}/database/MANIFEST-000005",
     "start_database_metadata_of_a_newer_version": (
         f"""printf '{{"v2":{{"format":"BONSAI","version":99}}}}' >{DATA}/DATABASE_METADATA.json"""

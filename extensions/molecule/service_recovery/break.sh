@@ -30,7 +30,7 @@ systemctl start client
 
 systemctl stop blocked
 systemd-run --unit=intruder /usr/bin/python3 -m http.server --bind 127.0.0.1 8106
-for _ in $(seq 50); do ss -ltn | grep -q ':8106 ' && break || sleep 0.1; done
+for _ in $(seq 600); do ss -ltn | grep -q ':8106 ' && break || sleep 0.1; done
 systemctl start blocked
 
 systemctl start unrouted
@@ -38,7 +38,7 @@ systemctl start unrouted
 # Only the start limit is left of this fault: the file is back.
 mv /etc/scenario/limited.json /root/limited.json
 systemctl kill --signal=SIGKILL limited
-for _ in $(seq 50); do [ "$(systemctl is-active limited)" = failed ] && break || sleep 0.1; done
+for _ in $(seq 600); do [ "$(systemctl is-active limited)" = failed ] && break || sleep 0.1; done
 mv /root/limited.json /etc/scenario/limited.json
 
 # A person has mended this one, and nothing on the host shows it.

@@ -87,7 +87,7 @@ def test_a_connector_can_be_removed(edge: EdgeProcess, tunnel: TunnelIdentity, c
     # A living one is cut, and comes back.
     assert result(edge, f"{ROOT}/{tunnel.id}/connections?client_id={other}", "DELETE") is None
     assert edge.live(tunnel.id) < 4
-    edge.wait_live(tunnel.id, 4, timeout=40)
+    edge.wait_live(tunnel.id, 4, timeout=90)
     call = [one for one in edge.api_calls() if one["method"] == "DELETE"][-1]
     assert (call["query"], call["status"]) == ({"client_id": other}, 200)
 

@@ -110,7 +110,7 @@ def test_cut_connections_come_back_under_the_same_name(
     assert json.loads(get(metrics, "/ready")[1])["readyConnections"] == 0
     assert edge.live(tunnel.id) == 0
     edge.clear()
-    edge.wait_live(tunnel.id, 4, timeout=40)
+    edge.wait_live(tunnel.id, 4, timeout=90)
     after = edge.tunnel(tunnel.id)["connectors"]
     assert after.keys() == before.keys()
     ids = [{one["id"] for seen in view.values() for one in seen["connections"]} for view in (before, after)]

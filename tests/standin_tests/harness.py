@@ -166,7 +166,7 @@ def port_open(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
-def until(condition: Callable[[], bool], timeout: float = 20, step: float = 0.05) -> float:
+def until(condition: Callable[[], bool], timeout: float = 60, step: float = 0.05) -> float:
     """Wait for a condition; seconds that it took. Fails when it does not come."""
     began = time.monotonic()
     while not condition():

@@ -70,7 +70,7 @@ def test_a_network_across_hosts(fleet: Fleet, plan: network.NetworkPlan) -> None
         deploy.install(host, plan, name, scale=0.2, block_scale=0.3)
         host.run("systemctl", "start", "besu.service")
     until(lambda: all(_height(host) >= 5 for host in hosts.values()), 40, "all nodes have blocks")
-    assert {int(_call(host, "net_peerCount"), 16) for host in hosts.values()} == {4}
+    until(lambda: {int(_call(host, "net_peerCount"), 16) for host in hosts.values()} == {4}, 40, "all know each other")
     last = list(hosts)[3]
     hosts[last].run("systemctl", "stop", "besu.service")
     assert [_property(hosts[last], name) for name in ("ActiveState", "Result", "ExecMainStatus")] == [
@@ -93,6 +93,7 @@ def test_a_network_across_hosts(fleet: Fleet, plan: network.NetworkPlan) -> None
 
 
 def _own_lines(host: Host, since: str) -> list[str]:
+    host.run("journalctl", "--sync")
     shown = host.run("journalctl", "-u", "besu.service", f"--after-cursor={since}", "-o", "json", "--no-pager").stdout
     lines = []
     for text in shown.splitlines():
@@ -129,7 +130,7 @@ def _broken(host: Host, plan: network.NetworkPlan, name: str, scenario: str, **u
 def test_failed_start_by_its_real_cause(scenario: str, fleet: Fleet, plan: network.NetworkPlan) -> None:
     name, host = list(fleet.hosts.items())[4]
     cursor = _broken(host, plan, name, scenario)
-    until(lambda: _property(host, "ActiveState") == "failed", 20, "the unit has failed")
+    until(lambda: _property(host, "ActiveState") == "failed", 60, "the unit has failed")
     recorded = "b6" if scenario == "node_allowlist_empty" else "b7"
     assert int(_property(host, "ExecMainStatus")) == recorded_exit(scenario, recorded)
     expected = comparable(recorded_lines(scenario, recorded))
@@ -140,7 +141,7 @@ def test_failed_start_by_its_real_cause(scenario: str, fleet: Fleet, plan: netwo
 def test_binary_that_is_not_there(fleet: Fleet, plan: network.NetworkPlan) -> None:
     name, host = list(fleet.hosts.items())[4]
     _broken(host, plan, name, "start_binary_missing")
-    until(lambda: _property(host, "ActiveState") == "failed", 20, "the unit has failed")
+    until(lambda: _property(host, "ActiveState") == "failed", 60, "the unit has failed")
     assert int(_property(host, "ExecMainStatus")) == recorded_exit("start_binary_missing", "b7")
     host.sh(breaks.MENDS)
 
@@ -168,6 +169,6 @@ def test_real_full_disk(fleet: Fleet, plan: network.NetworkPlan) -> None:
 def test_crash_loop(fleet: Fleet, plan: network.NetworkPlan) -> None:
     name, host = list(fleet.hosts.items())[4]
     _broken(host, plan, name, "start_crash_loop")
-    until(lambda: int(_property(host, "NRestarts")) >= 3, 20, "systemd has started it again and again")
+    until(lambda: int(_property(host, "NRestarts")) >= 3, 60, "systemd has started it again and again")
     assert _property(host, "ActiveState") in ("activating", "active")
     host.sh(breaks.MENDS)

@@ -31,10 +31,12 @@ def _between(lines: list[str], first: str, last: str) -> list[str]:
 
 def test_ports_open_in_the_recorded_order_and_close_at_once(make_network: MakeNetwork) -> None:
     """In real time: nothing for seconds, then metrics, JSON-RPC, peering; at the end the first two close first."""
-    node = make_network(4, 1, scale=1.0)["b5"].start()
+    node = make_network(4, 1, scale=1.0)["b5"]
+    node.fault(slow_stop=5)
+    node.start()
     began = time.monotonic()
     opened: dict[int, float] = {}
-    while len(opened) < len(PORTS) and time.monotonic() - began < 20:
+    while len(opened) < len(PORTS) and time.monotonic() - began < 60:
         for port in PORTS:
             if port not in opened and port_open(node.host, port):
                 opened[port] = time.monotonic() - began
@@ -43,7 +45,7 @@ def test_ports_open_in_the_recorded_order_and_close_at_once(make_network: MakeNe
     assert 3.5 < opened[9545] < opened[8545] < opened[30303]
     assert node.process is not None
     node.process.send_signal(signal.SIGTERM)
-    until(lambda: not port_open(node.host, 8545) and not port_open(node.host, 9545), 0.3, 0.01)
+    until(lambda: not port_open(node.host, 8545) and not port_open(node.host, 9545), 4, 0.01)
     assert port_open(node.host, 30303), "peering ends last"
     assert node.wait() == 143
     assert not port_open(node.host, 30303)
@@ -110,7 +112,7 @@ def test_log_lines_are_coloured_as_recorded(make_network: MakeNetwork) -> None:
 
 def test_peering_comes_after_json_rpc(make_network: MakeNetwork) -> None:
     node = make_network(4, 1)["b5"]
-    node.fault(p2p_delay=2)
+    node.fault(p2p_delay=6)
     node.start()
     until(lambda: node.height == 0)
     assert node.call("net_listening") is False

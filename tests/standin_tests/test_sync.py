@@ -56,7 +56,7 @@ def signs(node: Node) -> Signs:
     )
 
 
-def watch(node: Node, done: int, timeout: float = 30) -> list[Signs]:
+def watch(node: Node, done: int, timeout: float = 90) -> list[Signs]:
     """Signs from the first answer until the head is at ``done`` and nothing shows a sync any more."""
     until(lambda: node.height >= 0 and node.peers > 0)
     seen = [signs(node)]
@@ -85,8 +85,8 @@ def _known(node: Node) -> None:
 
 
 def test_full_sync_lies_at_first_and_then_tells(make_network: MakeNetwork) -> None:
-    _source_node, node = _source(make_network, 1572, scale=0.3)
-    node.fault(sync_rate=800)
+    _source_node, node = _source(make_network, 1572, scale=1.0)
+    node.fault(sync_rate=200)
     node.start()
     seen = watch(node, 1572)
     assert seen[0].lies and seen[0].height == 0, "at first in sync, at block 0"
@@ -115,7 +115,7 @@ def test_full_sync_lies_at_first_and_then_tells(make_network: MakeNetwork) -> No
 def test_snap_sync_lies_until_it_is_done(make_network: MakeNetwork) -> None:
     _source_node, node = _source(make_network, 600)
     node.options["sync-mode"] = "SNAP"
-    node.fault(snap_rate=300, sync_rate=100)
+    node.fault(snap_rate=100, sync_rate=100)
     node.start()
     seen = watch(node, 600)
     behind = [s for s in seen if s.height == 0]
@@ -128,7 +128,7 @@ def test_snap_sync_lies_until_it_is_done(make_network: MakeNetwork) -> None:
 
 
 def test_a_node_a_few_blocks_behind_never_says_so(make_network: MakeNetwork) -> None:
-    nodes = make_network(4, 1)
+    nodes = make_network(4, 1, scale=0.3, block_scale=0.25)
     for node in nodes.values():
         node.start()
     until(lambda: all(node.height >= 4 for node in nodes.values()))
@@ -145,7 +145,7 @@ def test_a_node_a_few_blocks_behind_never_says_so(make_network: MakeNetwork) -> 
 
 def test_sync_that_stalls(make_network: MakeNetwork) -> None:
     _source_node, node = _source(make_network, 500)
-    node.fault(sync_rate=200)
+    node.fault(sync_rate=50)
     node.start()
     until(lambda: node.height > 60)
     node.fault(stall_import=True)
@@ -155,7 +155,7 @@ def test_sync_that_stalls(make_network: MakeNetwork) -> None:
     after = signs(node)
     assert before.height == after.height < 500
     assert after.syncing is not None and not after.ready
-    node.fault()
+    node.fault(sync_rate=800)
     watch(node, 500)
 
 
@@ -182,16 +182,16 @@ def test_an_isolated_node_keeps_its_peers_for_a_while_and_looks_well(make_networ
     held = signs(node)
     assert held.peers == 3 and held.ready
     height = node.height
-    until(lambda: node.peers == 0, 8)
+    until(lambda: node.peers == 0)
     alone = signs(node)
     assert not alone.ready and not alone.ready_ten
     assert alone.syncing is None and alone.in_sync
     assert alone.height == alone.best_known == height
     until(lambda: nodes["b1"].height > height + 4)
-    assert nodes["b1"].peers == 2
+    until(lambda: nodes["b1"].peers == 2)
     node.fault()
-    until(lambda: node.peers == 3, 20)
-    until(lambda: node.height >= nodes["b1"].height - 1, 20)
+    until(lambda: node.peers == 3)
+    until(lambda: node.height >= nodes["b1"].height - 1)
     recorded = events(comparable(recorded_lines("validator_isolated_then_back", "b4")), "FullSyncTargetManager")
     assert set(events(comparable(node.lines()), "FullSyncTargetManager")) >= set(recorded)
 
@@ -203,7 +203,7 @@ def test_isolated_from_one_peer_alone(make_network: MakeNetwork) -> None:
     until(lambda: all(node.peers == 3 for node in nodes.values()))
     nodes["b4"].fault(isolate_from=[nodes["b1"].host])
     nodes["b1"].fault(isolate_from=[nodes["b4"].address])
-    until(lambda: nodes["b4"].peers == 2 and nodes["b1"].peers == 2, 10)
+    until(lambda: nodes["b4"].peers == 2 and nodes["b1"].peers == 2)
     assert nodes["b2"].peers == 3
 
 
@@ -249,7 +249,7 @@ def test_a_fork_is_told_by_hashes(make_network: MakeNetwork) -> None:
 
 def test_stuck_on_a_block_that_it_holds_invalid(make_network: MakeNetwork) -> None:
     """Its genesis file schedules block periods differently; that is no part of the genesis block's hash."""
-    nodes = make_network(1, 1, scale=0.1, block_scale=1.0, block_period=1)
+    nodes = make_network(1, 1, scale=0.3, block_scale=1.0, block_period=1)
     nodes["b1"].seed(nodes["b1"].plan.history(400))
     nodes["b1"].start()
     until(lambda: nodes["b1"].height >= 400)
@@ -262,7 +262,7 @@ def test_stuck_on_a_block_that_it_holds_invalid(make_network: MakeNetwork) -> No
     node.start()
     until(lambda: node.peers == 1)
     seen = []
-    end = time.monotonic() + 9
+    end = time.monotonic() + 25
     while time.monotonic() < end:
         seen.append(signs(node))
         time.sleep(0.03)
@@ -306,11 +306,13 @@ def test_nodes_remember_one_that_has_no_bootnodes(make_network: MakeNetwork) -> 
 def test_unreachable_bootnodes(make_network: MakeNetwork) -> None:
     node = make_network(1, 1)["b2"].start()
     until(lambda: node.height == 0)
-    time.sleep(1.2)
+
+    def waiting() -> list[str]:
+        return [line for line in comparable(node.lines()) if "Unable to find sync target" in line]
+
+    until(lambda: len(waiting()) >= 2)
     alone = signs(node)
     assert alone.peers == 0 and not alone.ready and alone.syncing is None and alone.in_sync
-    waiting = [line for line in comparable(node.lines()) if "Unable to find sync target" in line]
-    assert len(waiting) >= 2
     recorded = comparable(recorded_lines("bootnodes_unreachable", "b6"))
-    assert set(waiting) <= set(recorded)
+    assert set(waiting()) <= set(recorded)
     _known(node)

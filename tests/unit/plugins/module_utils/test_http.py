@@ -282,7 +282,7 @@ def test_many_endpoints_at_once(serve):
     def one(number):
         try:
             url = slow.url if number % 10 == 0 else quick.url
-            outcomes.append(client.request("GET", url, timeout=3).status)
+            outcomes.append(client.request("GET", url, timeout=3 if url == slow.url else 20).status)
         except HttpError as exc:
             outcomes.append(exc.kind)
 
@@ -291,8 +291,8 @@ def test_many_endpoints_at_once(serve):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(15)
-    assert time.monotonic() - started < 3 + 3 * SLACK
+        thread.join(60)
+    assert time.monotonic() - started < 3 + SLACK
     assert sorted(map(str, outcomes)) == ["200"] * 270 + ["timeout"] * 30
 
 

@@ -156,7 +156,7 @@ class TestTime:
             sock.sendall(b"HTTP/1.1 503 Down\r\nContent-Length: 9\r\n\r\nabc")
             server.over.wait(30)
 
-        error = fail(serve(half).url, timeout=0.4)
+        error = fail(serve(half).url, timeout=2)
         assert (error.kind, error.status) == ("timeout", 503)
 
     def test_server_that_does_not_read(self, serve):

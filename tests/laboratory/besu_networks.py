@@ -65,6 +65,9 @@ class BesuNetwork:
         self.validators = [host.name for host in hosts[:validators]]
         self.inventory, self.folder = inventory, folder
         self._made = time.monotonic()
+        (folder / "ansible.cfg").write_text(
+            "[defaults]\nshow_custom_stats = true\n[ssh_connection]\npipelining = true\n"
+        )
         addresses = {host.name: host.address for host in hosts}
         settings = {"block_period": PERIOD, "request_timeout": TIMEOUT, **plan}
         self.plan = network.plan(addresses, self.validators, **settings)
@@ -169,9 +172,6 @@ class BesuNetwork:
         hosts = {host: {"lifecycle_services": services} for host, services in {**everyone, **(own or {})}.items()}
         (self.folder / f"inventory-{run}.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
         (self.folder / f"vars-{run}.yml").write_text(yaml.safe_dump(given))
-        (self.folder / "ansible.cfg").write_text(
-            "[defaults]\nshow_custom_stats = true\n[ssh_connection]\npipelining = true\n"
-        )
         limit = ["--limit", ",".join(self.hosts)] if "--limit" not in arguments else []
         inventories = ["-i", str(self.inventory), "-i", f"inventory-{run}.yml"]
         argv = ["ansible-playbook", *inventories, *limit, *arguments, name, "-e", f"@vars-{run}.yml"]

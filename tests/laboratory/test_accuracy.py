@@ -28,6 +28,7 @@ KINDS = (
 SEED = 20261124
 OPERATIONS = 2000
 TOLERANCE = 0.2
+ENOUGH = 1000  # samples
 
 Look = tuple[float, float, list[list[t.Any]]]
 
@@ -37,6 +38,9 @@ def measured(make_fleet: t.Callable[..., Fleet]) -> dict[str, dict[str, t.Any]]:
     """suite -> what the driver wrote there. The hosts work at the same time."""
     fleet = make_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
     done = fleet.each(_measure, at_once=4)
+    for name, rows in done.items():
+        if judge(rows)[1] <= ENOUGH:  # other programs took the cores
+            done[name] = _measure(fleet[name])
     return {fleet[name].suite: rows for name, rows in done.items()}
 
 
@@ -130,4 +134,4 @@ def test_no_false_claim_of_running_or_stopped(
     }  # fmt: skip
     assert false == []
     assert len(alone) <= judged / 200
-    assert judged > 1000, "the machine is too busy to look closely"
+    assert judged > ENOUGH, "the machine is too busy to look closely"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -39,3 +40,11 @@ def unmount(target: Path) -> None:
 def die_with_parent() -> None:
     """Have the kernel kill this process as soon as its parent is gone, however the parent ends."""
     _checked(_LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
+
+
+def let_nsenter_go_on(target: int) -> None:
+    """Wake every nsenter into ``target``: it stops itself where it sees its child stopped, as systemd does at the end."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if (folder / "cmdline").read_bytes().split(b"\0")[:2] == [b"nsenter", b"--target=%d" % target]:
+                os.kill(int(folder.name), signal.SIGCONT)

@@ -116,6 +116,18 @@ def test_a_host_that_was_cut_boots_although_its_network_lingers(host: Host) -> N
     assert host.ssh("true").returncode == 0
 
 
+def test_a_host_boots_again_although_an_nsenter_into_it_stands(host: Host) -> None:
+    """It stops itself when it sees its child stopped, as systemd does at the end to all that is left."""
+    with host.popen("sleep", "600") as standing:
+        until(lambda: "sleep 600" in host.run("ps", "-eo", "args").stdout, 20, "it is inside")
+        standing.send_signal(signal.SIGSTOP)
+        try:
+            host.reboot()
+        finally:
+            standing.send_signal(signal.SIGCONT)
+    assert host.ssh("true").returncode == 0
+
+
 def test_a_reboot_by_the_host_itself_boots_it_again(host: Host) -> None:
     boots = host.status["boots"]
     host.ssh("systemctl reboot", check=False)

@@ -18,10 +18,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor, Refused, Tools
 from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Lock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._settling import Settling
 from ansible_collections.chainops.lifecycle.plugins.module_utils._trace import Trace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._wait import Wait
 
@@ -81,6 +81,7 @@ class Engine:
         self._diagnosis: t.Any = None
         self._before = self._last = observer.settled([watched])[0]
         self._actor = Actor(watched.unit, request, tools)
+        self._settling = Settling(watched.unit, tools.ledger, request.good_running)
         self._renewed = self._wait.renewed(_invocation(self._before))
         if last:
             self._trace.seen(last[0], self._before.state)
@@ -107,7 +108,7 @@ class Engine:
             return
         lock = self._tools.ledger.lock(self._watched.unit, self._request.owner)
         if self._arrived(self._before) and self._soaked(self._before) and not self._leftovers_matter(self._before):
-            self._settle_earlier(lock)
+            self._settling.earlier(lock, self._before)
             return
         holder = lock.acquire()
         if holder is not None:
@@ -117,10 +118,10 @@ class Engine:
             )
         try:
             self._drive()
-            self._settle_attempts("verified")
+            self._settling.settle("verified", self._last, self._renewed)
         except (LifecycleError, _End):
             if self._renewed:
-                self._settle_attempts("failed")
+                self._settling.settle("failed", self._last, True)
             raise
         except _SliceOver:
             self._keep()
@@ -328,37 +329,6 @@ class Engine:
         self._trace.seen(self._last.state, observation.state)
         self._last = observation
         return observation
-
-    def _settles_attempts(self, observation: Observation) -> bool:
-        """Whether what is seen proves an attempt of an earlier run that was killed, or clears them all."""
-        rows = self._tools.ledger.attempts(self._watched.unit)
-        if not rows or observation.base_state != m.RUNNING or observation.facts is None:
-            return False
-        proved = rows[-1].outcome == "open" and rows[-1].before != observation.facts.invocation
-        return proved or self._ran_well(observation)
-
-    def _settle_earlier(self, lock: Lock) -> None:
-        """Record what is seen of an earlier run's attempt."""
-        if not self._settles_attempts(self._before):
-            return
-        try:
-            if lock.acquire() is None:
-                self._settle_attempts("verified")
-        except LifecycleError:
-            pass  # this user may not write, or nobody may: a run that has something to do says so
-        finally:
-            lock.release()
-
-    def _settle_attempts(self, outcome: str) -> None:
-        """Record how the last attempt ended. To be called with the lock held: the last one is this run's only then."""
-        ledger, unit = self._tools.ledger, self._watched.unit
-        if self._renewed or self._settles_attempts(self._last):
-            ledger.finish(unit, outcome)
-        if not self._renewed and self._ran_well(self._last):
-            ledger.forget(unit)
-
-    def _ran_well(self, observation: Observation) -> bool:
-        return observation.state == m.RUNNING and (observation.age or 0.0) >= self._request.good_running
 
     def _failure(self, msg: str, blocks: tuple[Block, ...] = ()) -> Outcome:
         troubled = self._last.state in (m.ERROR, m.RESTARTING, m.STARTING) or self._acts > 0

@@ -95,7 +95,7 @@ class Actor:
             wall=self._tools.clock.wall(),
             system_state=systemd.system_state(),
             job_type=_conflict(jobs.get(self._unit, ""), step, self._may_cancel(observation)),
-            leftovers=self.leftovers(observation) if step.action == "start" and not request.force_stop else (),
+            leftovers=self.leftovers(observation),
             expected_state=request.expected_state,
             expected_invocation=request.expected_invocation,
             acted=acted,
@@ -158,14 +158,14 @@ class Actor:
             return (self._ask("start"),)
         return (*self._cancel_start(observation), self._ask("restart"))
 
-    def force_stop(self, observation: Observation) -> tuple[str, ...]:
+    def force_stop(self, observation: Observation) -> str:
         """SIGKILL for what does not end."""
         done = self._tools.systemd.kill(self._unit, "SIGKILL")
         if done.rc == 0:
-            return ("kill --signal=SIGKILL",)
+            return "systemctl kill --signal=SIGKILL"
         return self.kill_leftovers(observation)
 
-    def kill_leftovers(self, observation: Observation) -> tuple[str, ...]:
+    def kill_leftovers(self, observation: Observation) -> str:
         """SIGKILL for processes that are left in the cgroup of a unit that is down."""
         for pid in self.leftovers(observation):
             try:
@@ -174,7 +174,7 @@ class Actor:
                 continue  # it ended by itself
             except PermissionError as exc:
                 raise LifecycleError(f"cannot kill process {pid} of {self._unit}; run with become: true") from exc
-        return ("kill -KILL of left-over processes",)
+        return "kill -KILL of left-over processes"
 
     def leftovers(self, observation: Observation) -> tuple[int, ...]:
         """Processes in the unit's cgroup although the unit is down."""
@@ -246,10 +246,10 @@ class Actor:
 
 
 def _conflict(job_type: str, step: m.Step, may_cancel_start: bool) -> str:
-    """The job that stands in the way of a step: not one that does the same."""
-    if may_cancel_start and job_type in _START_JOBS:
+    """The job that stands in the way of a step: not one that does the same. SIGKILL needs no job."""
+    if step.action == "force_stop" or (may_cancel_start and job_type in _START_JOBS):
         return ""
-    same = {"start": ("start", "restart"), "restart": ("restart",), "stop": ("stop",), "reset": ()}
+    same = {"start": ("start", "restart"), "restart": ("restart",), "stop": ("stop",)}
     return "" if job_type in same.get(step.action, ()) else job_type
 
 

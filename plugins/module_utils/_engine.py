@@ -20,17 +20,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._block import B
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
+from ansible_collections.chainops.lifecycle.plugins.module_utils._pace import soak, until_next_look
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._settling import Settling
 from ansible_collections.chainops.lifecycle.plugins.module_utils._trace import Trace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._wait import Wait
 
-# Types whose readiness systemd does not know: active means that the process was forked, or executed.
-_UNREADY_TYPES = ("simple", "exec", "idle")
-_SOAK = 2.0
-_FIRST_POLL = 0.05
-_LAST_QUICK_POLL = 0.15
-_QUICK_PHASE = 120.0
 _ACTION_LIMIT = 8
 
 
@@ -75,7 +70,8 @@ class Engine:
         last = self._wait.last
         self._trace = Trace(self._machine, self._clock, self._wait.transitions, last[1] if last else None)
         self._acts = self._wait.acts
-        self._forced = False
+        self._forced: set[m.Step] = set()
+        self._in_the_way: tuple[Block, ...] = ()
         self._ended = ""
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
@@ -144,10 +140,13 @@ class Engine:
         observation = self._look()
         while True:
             if self._arrived(observation):
-                if self._soaked(observation):
+                if not self._soaked(observation):
+                    self._pause(observation, towards_soak=True)
+                elif self._leftovers_matter(observation):
+                    self._end_leftovers(observation)
+                else:
                     self._prove(observation)
                     return
-                self._pause(observation, towards_soak=True)
             else:
                 self._reached_since = None
                 self._advance(observation)
@@ -156,6 +155,7 @@ class Engine:
     def _advance(self, observation: Observation) -> None:
         """One round: act if the plan begins with an act, else wait."""
         self._end_if_out_of_reach(observation)
+        self._in_the_way = ()
         plan = self._plan(observation)
         if plan.refusal:
             block = Block("edge", plan.refusal, plan.hint or "")
@@ -181,18 +181,20 @@ class Engine:
         )
 
     def _act(self, step: m.Step, observation: Observation) -> None:
-        blocks = self._objections(step, observation)
-        if blocks and all(block.guard == "busy" for block in blocks) and self._left() > 0:
-            self._pause(observation)
+        starts = g.leads_to_start(step, self._request.target)
+        left = starts and self._request.force_stop and bool(self._actor.leftovers(observation))
+        if left and _by_force(observation) in self._forced:
+            self._end_leftovers(observation)  # what the step needs was looked at before the first of them was killed
             return
-        if blocks:
-            raise _End(f"{self._watched.unit} is {observation.state}; not done: {blocks[0].reason}", blocks)
+        if not self._may(step, observation):
+            return
         wait = self._actor.budget(observation).wait or 0.0
         if wait > 0 and step.action != "stop" and self._request.target not in (m.STOPPED, "reset"):
             self._clock.sleep(min(wait, max(self._wait.ends - self._clock.monotonic(), 0.0)))
             return  # a look at what has become of it, and the guards again
-        if step.action == "start" and self._request.force_stop:
-            self._actor.kill_leftovers(observation)
+        if left:
+            self._end_leftovers(observation)
+            return
         began = self._clock.monotonic()
         if step.action in ("start", "restart"):
             self._wait.starts(_invocation(observation))
@@ -208,6 +210,17 @@ class Engine:
         self._wait.since = began
         self._trace.acted(step, "systemctl " + ", ".join(asked), began)
         self._keep()
+
+    def _may(self, step: m.Step, observation: Observation) -> bool:
+        """Whether nothing forbids the step. What only has to end first is waited for."""
+        blocks = self._objections(step, observation)
+        if blocks and all(block.guard == "busy" for block in blocks):
+            self._in_the_way = blocks
+            self._pause(observation)
+            return False
+        if blocks:
+            raise _End(f"{self._watched.unit} is {observation.state}; not done: {blocks[0].reason}", blocks)
+        return True
 
     def _keep(self) -> None:
         self._wait.keep(self._last.state, self._acts, self._trace)
@@ -225,18 +238,31 @@ class Engine:
         return tuple(blocks)
 
     def _force_stop(self, observation: Observation) -> None:
-        if not self._request.force_stop:
-            hint = "wait longer, or set force_stop=true (SIGKILL: what it has not written is lost)"
-            block = Block("force_stop", observation.reasons[0], hint)
-            raise _End(f"{self._watched.unit} does not stop: {observation.reasons[0]}", [block])
-        if not self._forced:
-            began = self._clock.monotonic()
-            asked = self._actor.force_stop(observation)
-            self._forced = True
+        step = _by_force(observation)
+        if step in self._forced:
+            self._pause(observation)
+        elif self._may(step, observation):
+            self._kill(step, observation, self._actor.force_stop)
+            self._pause(observation)
+
+    def _end_leftovers(self, observation: Observation) -> None:
+        """Give what is left of a unit that is down time to end, or end it."""
+        step, forced = _by_force(observation), self._request.force_stop
+        pids = self._actor.leftovers(observation)
+        self._in_the_way = (g.left_over(pids, forced),) if pids else ()
+        self._end_if_late(observation)
+        if not forced or self._may(step, observation):
+            if forced:
+                self._kill(step, observation, self._actor.kill_leftovers)
+            self._pause(observation)
+
+    def _kill(self, step: m.Step, observation: Observation, kill: t.Callable[[Observation], str]) -> None:
+        began = self._clock.monotonic()
+        asked = kill(observation)
+        if step not in self._forced:  # again and again is one act
+            self._forced.add(step)
             self._acts += 1
-            step = m.Step(m.STOPPING, "force_stop", m.STOPPED)
-            self._trace.acted(step, "systemctl " + ", ".join(asked), began)
-        self._pause(observation)
+            self._trace.acted(step, asked, began)
 
     def _arrived(self, observation: Observation) -> bool:
         if observation.state == m.UNKNOWN or (self._acts and _job(observation)):
@@ -261,13 +287,7 @@ class Engine:
         if self._machine.base(observation.state) != m.RUNNING:
             return True
         held = max(now - self._reached_since, (observation.age or 0.0) if observation.state == m.RUNNING else 0.0)
-        return held >= self._soak(observation)
-
-    def _soak(self, observation: Observation) -> float:
-        if self._request.stable_for is not None:
-            return self._request.stable_for
-        kind = observation.facts.text("Type") if observation.facts else ""
-        return _SOAK if kind in _UNREADY_TYPES else 0.0
+        return held >= soak(self._request, observation)
 
     def _prove(self, observation: Observation) -> None:
         """The state is not enough: a start has to be a new one, a stop a whole one."""
@@ -278,17 +298,6 @@ class Engine:
         why = self._kind.proof(self._before, observation, self._request.target) if self._acts else None
         if why:
             raise _End(f"{unit} is {observation.state}, not proved: {why}")
-        while self._leftovers_matter(observation):
-            if self._request.force_stop:
-                began = self._clock.monotonic()
-                asked = self._actor.kill_leftovers(observation)
-                self._trace.acted(m.Step(m.STOPPED, "force_stop", m.STOPPED), ", ".join(asked), began)
-                self._acts += 1
-            elif self._left() <= 0:
-                pids = ", ".join(str(pid) for pid in self._actor.leftovers(observation)[:10])
-                block = Block("leftovers", f"processes are left: {pids}", "set force_stop=true, or end them by hand")
-                raise _End(f"{unit} is stopped, yet processes are left in its cgroup", [block])
-            self._pause(observation)
 
     def _leftovers_matter(self, observation: Observation) -> bool:
         return self._request.target == m.STOPPED and bool(self._actor.leftovers(observation))
@@ -305,9 +314,14 @@ class Engine:
             raise _End(f"{unit} was stopped, and has been started anew by somebody or something else; it is {seen}")
         if self._acts >= _ACTION_LIMIT:
             raise _End(f"{unit} keeps no state: after {self._acts} actions it is {seen}")
+        self._end_if_late(observation)
+
+    def _end_if_late(self, observation: Observation) -> None:
         if self._left() <= 0:
             waited = self._clock.monotonic() - self._wait.began
-            raise _End(f"waited {waited:.1f} s for {unit} to be {self._request.target}; last seen {seen}")
+            seen = "; ".join([f"{observation.state}: {'; '.join(observation.reasons)}", *map(_said, self._in_the_way)])
+            wanted = f"{self._watched.unit} to be {self._request.target}"
+            raise _End(f"waited {waited:.1f} s for {wanted}; last seen {seen}", self._in_the_way)
         if self._clock.monotonic() >= self._wait.ends:
             raise _SliceOver
 
@@ -316,13 +330,7 @@ class Engine:
 
     def _pause(self, observation: Observation, towards_soak: bool = False) -> None:
         waited = self._clock.monotonic() - self._wait.since
-        pace = self._kind.poll_interval(observation, waited)
-        if pace is None:
-            quick = min(max(waited * 0.02, _FIRST_POLL), _LAST_QUICK_POLL)
-            pace = quick if waited < _QUICK_PHASE else max(self._request.wait_interval, quick)
-        if towards_soak:
-            pace = max(pace, min(self._soak(observation) / 4, self._request.wait_interval))
-        self._clock.sleep(pace)
+        self._clock.sleep(until_next_look(self._request, self._kind, observation, waited, towards_soak))
 
     def _look(self) -> Observation:
         observation = self._observer.look([self._watched])[0]
@@ -361,3 +369,12 @@ def _invocation(observation: Observation) -> str:
 
 def _job(observation: Observation) -> bool:
     return observation.facts is not None and observation.facts.job > 0
+
+
+def _by_force(observation: Observation) -> m.Step:
+    """Killing what does not end: of a unit that is stopping, or what one that is down has left."""
+    return m.Step(observation.state, "force_stop", m.STOPPED if observation.state == m.STOPPING else observation.state)
+
+
+def _said(block: Block) -> str:
+    return block.reason

@@ -18,6 +18,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observation im
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import parse_span
 
 _STARTS = ("start", "restart")
+_ENDS = ("stop", "force_stop")
 _GOING_DOWN = ("stopping", "initializing", "maintenance", "offline")
 
 
@@ -64,7 +65,12 @@ class Situation:
     @property
     def leads_to_start(self) -> bool:
         """Whether the step is part of a way that ends in a start (a reset may be either)."""
-        return self.starts or (self.step.action == "reset" and self.target not in (m.STOPPED, "reset"))
+        return leads_to_start(self.step, self.target)
+
+
+def leads_to_start(step: m.Step, target: str) -> bool:
+    """Whether the step is part of a way to the target that ends in a start."""
+    return step.action in _STARTS or (step.action == "reset" and target not in (m.STOPPED, "reset"))
 
 
 Guard = t.Callable[[Situation], t.Optional[Block]]
@@ -105,7 +111,7 @@ def unit(s: Situation) -> Block | None:
         return None
     if facts.load == "masked" and s.leads_to_start:
         return Block("unit", "the unit is masked", f"systemctl unmask {facts.unit}, if it is meant to run")
-    if facts.load in ("not-found", "bad-setting", "error") and s.step.action != "stop":
+    if facts.load in ("not-found", "bad-setting", "error") and s.step.action not in _ENDS:
         return Block("unit", f"systemd has LoadState={facts.load}", f"mend the unit file: systemctl cat {facts.unit}")
     if facts.flag("RefuseManualStart") and s.leads_to_start:
         return Block("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
@@ -117,7 +123,7 @@ def unit(s: Situation) -> Block | None:
 def oneshot(s: Situation) -> Block | None:
     """A service that runs to its end cannot be kept running."""
     facts = s.observation.facts
-    if facts is None or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit") or not s.starts:
+    if facts is None or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit") or not s.leads_to_start:
         return None
     if s.target == "restarted":
         return None
@@ -166,10 +172,16 @@ def start_limit(s: Situation) -> Block | None:
 
 def leftovers(s: Situation) -> Block | None:
     """No process of an earlier run is left before a start: a second copy would meet its data and ports."""
-    if s.step.action != "start" or not s.leftovers:
+    if not s.leftovers or s.may_force_stop or not (s.leads_to_start or s.step.action == "force_stop"):
         return None
-    pids = ", ".join(str(pid) for pid in s.leftovers[:10])
-    return Block("leftovers", f"processes of the last run are left: {pids}", "set force_stop=true, or end them by hand")
+    return left_over(s.leftovers)
+
+
+def left_over(pids: t.Sequence[int], killed: bool = False) -> Block:
+    """What is to be said of processes that a unit has left."""
+    said = f"processes of the last run are left: {', '.join(str(pid) for pid in pids[:10])}"
+    hint = "SIGKILL does not end them: see their STAT in ps" if killed else "set force_stop=true, or end them by hand"
+    return Block("leftovers", said, hint)
 
 
 def stuck_stop(s: Situation) -> Block | None:

@@ -198,7 +198,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         service("fault-leftover", same("stopped"), state="stopped"),
         service("fault-leftover", done("running")),
         sh("up fault-leftover; systemctl stop fault-leftover"),
-        service("fault-leftover", done("running", did=["systemctl start"]), force_stop=True),
+        service("fault-leftover", done("running", did=["kill -KILL of left-over processes", "systemctl start"]),
+                force_stop=True),
         sh("cat /sys/fs/cgroup/system.slice/fault-leftover.service/cgroup.procs | wc -l; fresh fault-leftover", "2"),
     ),
     scenario(

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a wait lasts: until the next look, and until a target counts. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
+
+# Types whose readiness systemd does not know: active means that the process was forked, or executed.
+_UNREADY_TYPES = ("simple", "exec", "idle")
+_SOAK = 2.0
+_FIRST_POLL = 0.05
+_LAST_QUICK_POLL = 0.15
+_QUICK_PHASE = 120.0
+
+
+def soak(request: Request, observation: Observation) -> float:
+    """Seconds that the target has to hold before it counts."""
+    if request.stable_for is not None:
+        return request.stable_for
+    kind = observation.facts.text("Type") if observation.facts else ""
+    return _SOAK if kind in _UNREADY_TYPES else 0.0
+
+
+def until_next_look(
+    request: Request, kind: Kind, observation: Observation, waited: float, towards_soak: bool = False
+) -> float:
+    """Seconds to the next look, ``waited`` seconds after the last act."""
+    pace = kind.poll_interval(observation, waited)
+    if pace is None:
+        quick = min(max(waited * 0.02, _FIRST_POLL), _LAST_QUICK_POLL)
+        pace = quick if waited < _QUICK_PHASE else max(request.wait_interval, quick)
+    return max(pace, min(soak(request, observation) / 4, request.wait_interval)) if towards_soak else pace

@@ -165,7 +165,9 @@ options:
     type: bool
     default: false
   wait_timeout:
-    description: Seconds for the whole run of the module.
+    description:
+      - Seconds for the whole run of the module.
+      - A wait ends earlier where the state cannot be observed for 30 seconds. Nothing is done meanwhile.
     type: float
     default: 120.0
   wait_interval:
@@ -175,7 +177,8 @@ options:
     default: 1.0
   stable_for:
     description:
-      - Seconds that the target has to hold before it counts.
+      - Seconds that the service has to be where it is to run before that counts, from when it was first seen there.
+        A stop counts at once.
       - By default 2 for units of the types C(simple), C(exec) and C(idle), which systemd calls active before they
         are ready, and 0 for all others.
     type: float

@@ -20,7 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._block import B
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
-from ansible_collections.chainops.lifecycle.plugins.module_utils._pace import soak, until_next_look
+from ansible_collections.chainops.lifecycle.plugins.module_utils._pace import Sight, soak, until_next_look
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._settling import Settling
 from ansible_collections.chainops.lifecycle.plugins.module_utils._trace import Trace
@@ -81,6 +81,8 @@ class Engine:
         self._renewed = self._wait.renewed(_invocation(self._before))
         if last:
             self._trace.seen(last[0], self._before.state)
+        self._sight = Sight(self._kind, self._clock, last)
+        self._sight.saw(self._before)
 
     def run(self) -> Outcome:
         """Reach the target, or say why not. Errors become a failed outcome, with all that was seen."""
@@ -129,7 +131,7 @@ class Engine:
         """Check mode: the whole plan with the same code, and what would refuse it; nothing is touched."""
         plan = self._plan(observation)
         if plan.refusal:
-            raise _End(f"{self._watched.unit}: {plan.refusal}", [Block("edge", plan.refusal, plan.hint or "")])
+            raise self._no_way(plan, observation)
         self._trace.foresee(plan.steps)
         for step in plan.steps:
             blocks = self._objections(step, observation) if step.acts else ()
@@ -157,9 +159,11 @@ class Engine:
         self._end_if_out_of_reach(observation)
         self._in_the_way = ()
         plan = self._plan(observation)
+        if observation.state == m.UNKNOWN and self._sight.may_clear_up():
+            self._pause(observation)  # one look that failed must not end a wait of hours
+            return
         if plan.refusal:
-            block = Block("edge", plan.refusal, plan.hint or "")
-            raise _End(f"{self._watched.unit} is {observation.state}: {plan.refusal}", [block])
+            raise self._no_way(plan, observation)
         if observation.cause == "stop_overdue":
             self._force_stop(observation)
         elif self._acts and _job(observation):
@@ -171,6 +175,12 @@ class Engine:
             if hopeless:
                 raise _End(f"{self._watched.unit} is {observation.state}: {hopeless}")
             self._pause(observation)
+
+    def _no_way(self, plan: m.Plan, observation: Observation) -> _End:
+        said = plan.refusal or ""
+        if observation.state == m.UNKNOWN:
+            said += "".join(f": {reason}" for reason in observation.reasons[:1])
+        return _End(f"{self._watched.unit} is {observation.state}: {said}", [Block("edge", said, plan.hint or "")])
 
     def _plan(self, observation: Observation) -> m.Plan:
         target = self._request.target
@@ -286,7 +296,9 @@ class Engine:
             self._reached_since = now
         if self._machine.base(observation.state) != m.RUNNING:
             return True
-        held = max(now - self._reached_since, (observation.age or 0.0) if observation.state == m.RUNNING else 0.0)
+        held = now - self._reached_since
+        if observation.state == m.RUNNING and not self._trace.so_far:
+            held = max(held, observation.age or 0.0)  # nothing else was seen since this run, or its wait, began
         return held >= soak(self._request, observation)
 
     def _prove(self, observation: Observation) -> None:
@@ -336,6 +348,7 @@ class Engine:
         observation = self._observer.look([self._watched])[0]
         self._trace.seen(self._last.state, observation.state)
         self._last = observation
+        self._sight.saw(observation)
         return observation
 
     def _failure(self, msg: str, blocks: tuple[Block, ...] = ()) -> Outcome:

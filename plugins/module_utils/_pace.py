@@ -1,13 +1,15 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long a wait lasts: until the next look, and until a target counts. Pure.
+"""How long a wait lasts: until the next look, and until a target counts, and while nothing can be seen.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
@@ -18,6 +20,7 @@ _SOAK = 2.0
 _FIRST_POLL = 0.05
 _LAST_QUICK_POLL = 0.15
 _QUICK_PHASE = 120.0
+_BLIND = 30.0
 
 
 def soak(request: Request, observation: Observation) -> float:
@@ -37,3 +40,24 @@ def until_next_look(
         quick = min(max(waited * 0.02, _FIRST_POLL), _LAST_QUICK_POLL)
         pace = quick if waited < _QUICK_PHASE else max(request.wait_interval, quick)
     return max(pace, min(soak(request, observation) / 4, request.wait_interval)) if towards_soak else pace
+
+
+class Sight:
+    """When the state was known last. ``last``: the state at the end of the run before, and since when it was seen."""
+
+    def __init__(self, kind: Kind, clock: Clock, last: tuple[str, float] | None) -> None:
+        self._kind = kind
+        self._clock = clock
+        self._known_at: float | None = None
+        if last is not None:
+            self._known_at = last[1] if last[0] == m.UNKNOWN else clock.monotonic()
+
+    def saw(self, observation: Observation) -> None:
+        if observation.state != m.UNKNOWN:
+            self._known_at = self._clock.monotonic()
+
+    def may_clear_up(self) -> bool:
+        """Whether a state that is unknown was known a moment ago, or the kind needs more looks to tell."""
+        if self._known_at is None:
+            return False
+        return self._clock.monotonic() - self._known_at < _BLIND or self._kind.settle_time() > 0

@@ -55,11 +55,13 @@ class Bench:
         self.ledger = Ledger(self.clock, str(tmp_path / "state"), str(tmp_path / "run"))
         self.cause = cause or Cause()
         self.diagnosed = []
+        self.kind = Kind()
+        self.health = None
 
     def run(self, target="running", limits=None, name=UNIT, **options):
         systemd = Systemd(self.world, cgroup_root="/nonexistent")
         observer = Observer(systemd, self.clock, lambda unit, window: None)
-        watched = Watched("api", name, Kind(), limits or Limits())
+        watched = Watched("api", name, self.kind, limits or Limits(), self.health)
         options.setdefault("owner", "test")
         request = Request(target=target, **options)
         return Engine(watched, request, observer, Tools(systemd, self.ledger, self.clock, self.world), self._why).run()

@@ -21,6 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Li
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._pace import Sight, soak, until_next_look
+from ansible_collections.chainops.lifecycle.plugins.module_utils._planning import Planning, by_force, only_busy
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._settling import Settling
 from ansible_collections.chainops.lifecycle.plugins.module_utils._trace import Trace
@@ -77,6 +78,7 @@ class Engine:
         self._diagnosis: t.Any = None
         self._before = self._last = observer.settled([watched])[0]
         self._actor = Actor(watched.unit, request, tools)
+        self._planning = Planning(watched.kind, request, self._actor)
         self._settling = Settling(watched.unit, tools.ledger, request.good_running)
         self._renewed = self._wait.renewed(_invocation(self._before))
         if last:
@@ -105,8 +107,9 @@ class Engine:
             self._foresee(self._before)
             return
         lock = self._tools.ledger.lock(self._watched.unit, self._request.owner)
-        if self._arrived(self._before) and self._soaked(self._before) and not self._leftovers_matter(self._before):
-            self._settling.earlier(lock, self._before)
+        seen = self._before
+        if self._arrived(seen) and self._soaked(seen) and not self._planning.leftovers_matter(seen):
+            self._settling.earlier(lock, seen)
             return
         holder = lock.acquire()
         if holder is not None:
@@ -129,13 +132,14 @@ class Engine:
 
     def _foresee(self, observation: Observation) -> None:
         """Check mode: the whole plan with the same code, and what would refuse it; nothing is touched."""
-        plan = self._plan(observation)
+        plan = self._planning.plan(observation, self._renewed)
         if plan.refusal:
             raise self._no_way(plan, observation)
-        self._trace.foresee(plan.steps)
-        for step in plan.steps:
+        steps = self._planning.foreseen(plan.steps, observation)
+        self._trace.foresee(steps)
+        for step in steps:
             blocks = self._objections(step, observation) if step.acts else ()
-            if blocks:
+            if blocks and not only_busy(blocks):
                 raise _End(f"{self._watched.unit} is {observation.state}; would refuse: {blocks[0].reason}", blocks)
 
     def _drive(self) -> None:
@@ -144,7 +148,7 @@ class Engine:
             if self._arrived(observation):
                 if not self._soaked(observation):
                     self._pause(observation, towards_soak=True)
-                elif self._leftovers_matter(observation):
+                elif self._planning.leftovers_matter(observation):
                     self._end_leftovers(observation)
                 else:
                     self._prove(observation)
@@ -158,7 +162,7 @@ class Engine:
         """One round: act if the plan begins with an act, else wait."""
         self._end_if_out_of_reach(observation)
         self._in_the_way = ()
-        plan = self._plan(observation)
+        plan = self._planning.plan(observation, self._renewed)
         if observation.state == m.UNKNOWN and self._sight.may_clear_up():
             self._pause(observation)  # one look that failed must not end a wait of hours
             return
@@ -168,7 +172,7 @@ class Engine:
             self._force_stop(observation)
         elif self._acts and _job(observation):
             self._pause(observation)  # systemd has not finished what was asked of it
-        elif plan.steps and plan.steps[0].acts and not self._kind.patience(observation, self._request.target):
+        elif plan.steps and plan.steps[0].acts and not self._planning.is_patient(plan.steps[0], observation):
             self._act(plan.steps[0], observation)
         else:
             hopeless = self._kind.hopeless(observation, self._request.target)
@@ -182,18 +186,9 @@ class Engine:
             said += "".join(f": {reason}" for reason in observation.reasons[:1])
         return _End(f"{self._watched.unit} is {observation.state}: {said}", [Block("edge", said, plan.hint or "")])
 
-    def _plan(self, observation: Observation) -> m.Plan:
-        target = self._request.target
-        if target not in (m.STOPPED, "reset") and not self._renewed and self._kind.overdue(observation, target):
-            target = "restarted"
-        return m.make_plan(
-            self._machine, observation.state, target, recovery=self._request.recovery, renewed=self._renewed
-        )
-
     def _act(self, step: m.Step, observation: Observation) -> None:
-        starts = g.leads_to_start(step, self._request.target)
-        left = starts and self._request.force_stop and bool(self._actor.leftovers(observation))
-        if left and _by_force(observation) in self._forced:
+        left = self._planning.ends_leftovers(step, observation)
+        if left and by_force(observation) in self._forced:
             self._end_leftovers(observation)  # what the step needs was looked at before the first of them was killed
             return
         if not self._may(step, observation):
@@ -224,7 +219,7 @@ class Engine:
     def _may(self, step: m.Step, observation: Observation) -> bool:
         """Whether nothing forbids the step. What only has to end first is waited for."""
         blocks = self._objections(step, observation)
-        if blocks and all(block.guard == "busy" for block in blocks):
+        if only_busy(blocks):
             self._in_the_way = blocks
             self._pause(observation)
             return False
@@ -248,7 +243,7 @@ class Engine:
         return tuple(blocks)
 
     def _force_stop(self, observation: Observation) -> None:
-        step = _by_force(observation)
+        step = by_force(observation)
         if step in self._forced:
             self._pause(observation)
         elif self._may(step, observation):
@@ -257,7 +252,7 @@ class Engine:
 
     def _end_leftovers(self, observation: Observation) -> None:
         """Give what is left of a unit that is down time to end, or end it."""
-        step, forced = _by_force(observation), self._request.force_stop
+        step, forced = by_force(observation), self._request.force_stop
         pids = self._actor.leftovers(observation)
         self._in_the_way = (g.left_over(pids, forced),) if pids else ()
         self._end_if_late(observation)
@@ -279,7 +274,7 @@ class Engine:
             return False
         if self._ran_once(observation):
             return True
-        plan = self._plan(observation)
+        plan = self._planning.plan(observation, self._renewed)
         return not plan.refusal and not plan.steps
 
     def _ran_once(self, observation: Observation) -> bool:
@@ -310,9 +305,6 @@ class Engine:
         why = self._kind.proof(self._before, observation, self._request.target) if self._acts else None
         if why:
             raise _End(f"{unit} is {observation.state}, not proved: {why}")
-
-    def _leftovers_matter(self, observation: Observation) -> bool:
-        return self._request.target == m.STOPPED and bool(self._actor.leftovers(observation))
 
     def _end_if_out_of_reach(self, observation: Observation) -> None:
         """End at once on a state from which the target cannot come any more."""
@@ -382,11 +374,6 @@ def _invocation(observation: Observation) -> str:
 
 def _job(observation: Observation) -> bool:
     return observation.facts is not None and observation.facts.job > 0
-
-
-def _by_force(observation: Observation) -> m.Step:
-    """Killing what does not end: of a unit that is stopping, or what one that is down has left."""
-    return m.Step(observation.state, "force_stop", m.STOPPED if observation.state == m.STOPPING else observation.state)
 
 
 def _said(block: Block) -> str:

@@ -111,8 +111,8 @@ def test_an_alias_evades_nothing_that_is_known_of_the_unit(tmp_path, prepare, gu
     bench = Bench(tmp_path, Unit(UNIT, aliases=(ALIAS,)))
     started(bench)
     prepare(bench)
-    outcome = bench.run("restarted", name=ALIAS, max_attempts=1, check_mode=True)
-    assert outcome.failed and guards(outcome) == [guard], outcome.msg
+    outcome = bench.run("restarted", name=ALIAS, max_attempts=1, wait_timeout=5)
+    assert outcome.failed and guards(outcome) == [guard] and bench.verbs == [], outcome.msg
 
 
 def test_an_alias_is_locked_as_the_unit(tmp_path):

@@ -174,3 +174,46 @@ def test_a_failed_oneshot_is_not_reset_for_a_start_that_is_refused(tmp_path):
     bench.clock.sleep(60.0)
     outcome = bench.run(recovery="reset_start")
     assert (outcome.changed, guards(outcome), bench.verbs) == (False, ["oneshot"], [])
+
+
+def planned(outcome):
+    return [(step.source, step.trigger, step.target) for step in outcome.transitions if not step.applied]
+
+
+def stop_overdue(bench, processes):
+    overdue(bench)
+
+
+@pytest.mark.parametrize(
+    "prepare, plan",
+    [
+        (stop_overdue, [("stopping", "force_stop", "stopped")]),
+        (leaves, [("stopped", "force_stop", "stopped")]),
+    ],
+)
+def test_check_mode_shows_what_would_be_killed(bench, processes, prepare, plan):
+    prepare(bench, processes)
+    outcome = bench.run("stopped", force_stop=True, check_mode=True)
+    assert (outcome.failed, outcome.changed, planned(outcome)) == (False, True, plan)
+    assert (bench.verbs, processes.killed) == ([], [])
+    real = bench.run("stopped", force_stop=True)
+    assert not real.failed and steps(real) == plan
+
+
+@pytest.mark.parametrize("prepare, guard", [(stop_overdue, "force_stop"), (leaves, "leftovers")])
+@pytest.mark.parametrize("held", [True, False])
+def test_check_mode_says_what_forbids_the_kill(bench, processes, prepare, guard, held):
+    prepare(bench, processes)
+    if held:
+        bench.ledger.set_hold(Hold(UNIT, "dba", "flushing", 0.0, None))
+    outcome = bench.run("stopped", force_stop=held, check_mode=True)
+    assert (outcome.failed, outcome.changed, guards(outcome)) == (True, False, ["hold" if held else guard])
+    real = bench.run("stopped", force_stop=held, wait_timeout=5)
+    assert guards(real) == guards(outcome)
+
+
+@pytest.mark.parametrize("failed, recovery", [(False, "restart"), (True, "restart"), (True, "reset_start")])
+def test_check_mode_shows_the_kill_before_a_start(bench, processes, failed, recovery):
+    leaves(bench, processes, failed=failed)
+    plan = planned(bench.run(recovery=recovery, force_stop=True, check_mode=True))
+    assert plan == steps(bench.run(recovery=recovery, force_stop=True)) and plan[0][1] == "force_stop"

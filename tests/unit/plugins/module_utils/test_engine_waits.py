@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Health
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import Unit
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.test_engine import (
@@ -14,6 +15,7 @@ from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.test
     Bench,
     guards,
     started,
+    steps,
 )
 
 
@@ -95,3 +97,31 @@ def test_what_holds_already_needs_no_more(tmp_path):
     before = bench.clock.now
     assert not bench.run(stable_for=50.0).failed
     assert bench.clock.now - before < 1
+
+
+class Patient(Kind):
+    """It comes back by itself."""
+
+    def patience(self, observation, target):
+        return 1.0 if observation.state == "error" else None
+
+
+def test_check_mode_plans_a_wait_where_a_run_would_wait(bench):
+    started(bench)
+    bench.kind = Patient()
+    bench.world._on_crash(bench.unit)
+    outcome = bench.run(recovery="reset_start", check_mode=True)
+    assert (outcome.failed, outcome.changed) == (False, False)
+    assert steps(outcome) == [("error", "observed", "running")]
+    assert bench.run(recovery="reset_start", wait_timeout=5).failed and bench.verbs == []
+    assert not bench.run("stopped").failed, "patience is for who wants it to run"
+
+
+@pytest.mark.parametrize("job", ["stop", "reload"])
+def test_a_job_is_waited_for_in_check_mode_as_well(bench, job):
+    started(bench)
+    vars(bench.unit).update(job=job, job_id=7)
+    outcome = bench.run("restarted", check_mode=True)
+    assert (outcome.failed, outcome.changed, steps(outcome)[0][1]) == (False, True, "restart")
+    refused = bench.run("restarted", wait_timeout=5)
+    assert guards(refused) == ["busy"] and "job for the unit" in refused.msg and bench.verbs == []

@@ -214,7 +214,7 @@ options:
   config_check:
     description:
       - A command that checks the configuration. It runs before any start, and in check mode. It must change nothing.
-      - If it fails, nothing is started, and nothing is stopped for a restart.
+      - If it fails, or does not end within 60 seconds, nothing is started, and nothing is stopped for a restart.
     type: list
     elements: str
     default: []

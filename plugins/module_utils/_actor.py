@@ -29,8 +29,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._result import 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
 
-# "Transaction is destructive": another controller's job is in the way (BUS_ERROR_TRANSACTION_IS_DESTRUCTIVE).
-_RC_CONFLICT = 4
+# What systemd will not do, whoever asks or for this user: "Transaction is destructive", "Operation refused", ...
+_RC_REFUSED = 4
 _CONFIG_CHECK_TIMEOUT = 60.0
 _START_JOBS = ("start", "restart", "try-restart")
 _DOWN = ("inactive", "failed")
@@ -124,7 +124,8 @@ class Actor:
         elif done.timed_out:
             said = f"{argv[0]} did not end within {_CONFIG_CHECK_TIMEOUT:.0f} s"
         else:
-            said = f"{argv[0]} ended with {done.rc}: {present((done.err or done.out).strip(), 500)}"
+            how = "could not be started" if done.rc is None else f"ended with {done.rc}"
+            said = f"{argv[0]} {how}: {present((done.err or done.out).strip(), 500)}"
         return Block("config_check", said, "correct the configuration: the service has been left as it is")
 
     def act(self, step: m.Step, observation: Observation, cause: str | None) -> tuple[str, ...]:
@@ -217,8 +218,11 @@ class Actor:
         done = self._tools.systemd.enqueue(verb, self._unit)
         if done.rc == 0 or done.timed_out:
             return verb  # after a time-out the next look tells whether the job was taken
-        if done.rc == _RC_CONFLICT:
-            raise Refused(Block("busy", f"systemd refused to {verb}: {_said(done)}", "see systemctl list-jobs"))
+        if done.rc == _RC_REFUSED:
+            said = _said(done)
+            busy = "destructive" in said  # another controller's job is in the way
+            hint = "see systemctl list-jobs" if busy else f"run with become: true, or see systemctl cat {self._unit}"
+            raise Refused(Block("busy" if busy else "unit", f"systemd refused to {verb}: {said}", hint))
         raise LifecycleError(f"systemctl {verb} {self._unit} ended with {done.rc}: {_said(done)}")
 
     def _unfinished_recovery(self) -> bool:

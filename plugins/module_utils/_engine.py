@@ -74,6 +74,7 @@ class Engine:
         self._forced: set[m.Step] = set()
         self._in_the_way: tuple[Block, ...] = ()
         self._ended = ""
+        self._notes: list[str] = []
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
         self._before = self._last = observer.settled([watched])[0]
@@ -122,7 +123,7 @@ class Engine:
             self._settling.settle("verified", self._last, self._renewed)
         except (LifecycleError, _End):
             if self._renewed:
-                self._settling.settle("failed", self._last, True)
+                self._or_note(lambda: self._settling.settle("failed", self._last, True), None)
             raise
         except _SliceOver:
             self._keep()
@@ -347,25 +348,36 @@ class Engine:
         troubled = self._last.state in (m.ERROR, m.RESTARTING, m.STARTING) or self._acts > 0
         # What was captured before the act describes the failure before it: after a start there is a newer one.
         if troubled and (self._diagnosis is None or self._renewed):
-            self._diagnosis = self._diagnose(self._last)
+            self._diagnosis = self._or_note(lambda: self._diagnose(self._last), self._diagnosis)
         outcome = self._outcome()
-        outcome.failed, outcome.msg, outcome.blocked_by = True, msg, blocks
+        outcome.failed, outcome.blocked_by = True, blocks
+        outcome.msg = "; ".join(dict.fromkeys((msg, *self._notes)))
         outcome.changed = self._acts > 0  # what was only planned will not come
         return outcome
 
     def _outcome(self) -> Outcome:
         transitions = self._trace.finished()
         planned = any(not step.applied and step.action != "wait" for step in transitions)
+        budget = self._or_note(lambda: self._actor.budget(self._last), None)
         return Outcome(
             before=self._before,
             after=self._last,
             changed=self._acts > 0 or planned,
+            msg="; ".join(self._notes),
             transitions=transitions,
-            budget=self._actor.budget(self._last),
+            budget=budget,
             duration=self._clock.monotonic() - self._started,
             diagnosis=self._diagnosis,
             progress=self._kind.progress(self._last, self._request.target),
         )
+
+    def _or_note(self, tell: t.Callable[[], t.Any], otherwise: t.Any) -> t.Any:
+        """What the result should tell besides, or a note on why it cannot: that must not hide what was done."""
+        try:
+            return tell()
+        except LifecycleError as exc:
+            self._notes.append(exc.msg)
+            return otherwise
 
 
 def _invocation(observation: Observation) -> str:

@@ -19,6 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import
 
 _STARTS = ("start", "restart")
 _ENDS = ("stop", "force_stop")
+_STOPS = ("stop", "restart", "reset")
 _GOING_DOWN = ("stopping", "initializing", "maintenance", "offline")
 
 
@@ -115,7 +116,7 @@ def unit(s: Situation) -> Block | None:
         return Block("unit", f"systemd has LoadState={facts.load}", f"mend the unit file: systemctl cat {facts.unit}")
     if facts.flag("RefuseManualStart") and s.leads_to_start:
         return Block("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
-    if facts.flag("RefuseManualStop") and s.step.action in ("stop", "restart"):
+    if facts.flag("RefuseManualStop") and s.step.action in _STOPS and facts.active not in ("inactive", "failed"):
         return Block("unit", "the unit has RefuseManualStop=yes", "stop what pulls it in")
     return None
 

@@ -45,7 +45,8 @@ options:
     description:
       - V(running) and V(stopped) are reached from wherever the service is.
       - V(restarted) makes a new start. A oneshot service is run once to its end.
-      - V(reset) clears a failure and starts nothing.
+      - V(reset) takes the service out of V(error) and starts nothing. A failure is cleared, and a service that is up
+        although it is in V(error), as an unhealthy one is, is stopped.
     type: str
     choices: [running, stopped, restarted, reset]
     default: running

@@ -288,6 +288,20 @@ def test_failing_config_check_stops_a_restart_before_the_stop(bench):
     assert "line 3" in outcome.blocked_by[0].reason
 
 
+@pytest.mark.parametrize(
+    "done, said",
+    [
+        (Completed(None, b"", b"[Errno 13] Permission denied"), "/bin/check could not be started: [Errno 13]"),
+        (Completed(None, b"", b"", timed_out=True), "/bin/check did not end within 60 s"),
+        (Completed(None, b"", b"", not_found=True), "/bin/check was not found"),
+    ],
+)
+def test_a_config_check_that_cannot_be_made_says_so(bench, done, said):
+    bench.world.commands["/bin/check"] = done
+    outcome = bench.run(config_check=("/bin/check",))
+    assert guards(outcome) == ["config_check"] and outcome.blocked_by[0].reason.startswith(said)
+
+
 def test_hard_cause_is_not_retried_until_it_is_accepted(tmp_path):
     bench = Bench(tmp_path, cause=Cause("config_missing", "hard"))
     bench.unit.start_fails = True

@@ -10,7 +10,7 @@ import os
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Actor, Tools
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed, LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Attempt, Hold, Ledger, Lock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
@@ -150,3 +150,57 @@ def test_what_may_not_be_written_is_left_where_nothing_was_to_be_done(bench, mon
         assert (outcome.failed, outcome.changed) == (False, False), (what, outcome.msg)
     assert not bench.run().failed
     assert bench.ledger.attempts(UNIT) == ()
+
+
+def unreadable(*_args, **_options):
+    raise LifecycleError("the record of attempts is not readable")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_was_done_is_told_although_the_attempts_are_not_readable(bench, monkeypatch, fails):
+    bench.unit.start_fails = fails
+    ready = bench.world._on_ready if not fails else bench.world._on_crash
+
+    def ends(unit):
+        ready(unit)
+        monkeypatch.setattr(Ledger, "attempts", unreadable)
+        monkeypatch.setattr(Ledger, "budget", unreadable)
+
+    monkeypatch.setattr(bench.world, "_on_crash" if fails else "_on_ready", ends)
+    outcome = bench.run()
+    assert outcome.failed and outcome.changed and bench.verbs == ["start"]
+    assert (outcome.before.state, outcome.after.state) == ("stopped", "error" if fails else "running")
+    assert outcome.transitions and outcome.budget is None
+    assert outcome.msg.count("not readable") == 1 and ("was started, and is error" in outcome.msg) is fails
+
+
+def test_what_was_done_is_told_although_there_is_no_diagnosis(bench, monkeypatch):
+    bench.unit.start_fails = True
+    monkeypatch.setattr(bench, "_why", unreadable)
+    outcome = bench.run()
+    assert outcome.failed and outcome.changed and outcome.diagnosis is None and outcome.transitions
+    assert "was started, and is error" in outcome.msg and "not readable" in outcome.msg
+
+
+@pytest.mark.parametrize(
+    "said, guard", [(b"Transaction for api.service/stop is destructive", "busy"), (b"Operation refused", "unit")]
+)
+def test_a_refusal_of_systemd_is_told_as_what_it_is(bench, monkeypatch, said, guard):
+    started(bench)
+    monkeypatch.setattr(bench.world, "_do_stop", lambda args: Completed(4, b"", said))
+    outcome = bench.run("stopped")
+    assert guards(outcome) == [guard] and said.decode() in outcome.msg and not outcome.changed
+
+
+@pytest.mark.parametrize("up, target", [(True, "reset"), (True, "running"), (False, "reset"), (False, "running")])
+def test_a_unit_that_may_not_be_stopped_by_hand_is_cleared_only_where_it_is_down(bench, up, target):
+    started(bench)
+    bench.unit.extra["RefuseManualStop"] = "yes"
+    if up:
+        bench.unit.sub = "exited"  # its process is gone, and the unit still active
+    else:
+        bench.world._on_crash(bench.unit)
+    outcome = bench.run(target, recovery="reset_start")
+    assert outcome.before.state == "error"
+    assert guards(outcome) == (["unit"] if up else []) and outcome.failed is up
+    assert bool(bench.verbs) is not up

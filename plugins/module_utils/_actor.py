@@ -26,7 +26,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._mended import mended
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Request
-from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts, slice_group
 from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
 
 # What systemd will not do, whoever asks or for this user: "Transaction is destructive", "Operation refused", ...
@@ -183,7 +183,8 @@ class Actor:
         if facts is None or facts.active not in _DOWN:
             return ()
         # A user's unit may be named like one of the system, whose processes are none of its.
-        usual = "" if self._tools.systemd.user else f"/system.slice/{self._unit}"
+        inside = slice_group(facts.text("Slice") or "system.slice")
+        usual = "" if self._tools.systemd.user else f"{inside}/{self._unit}"
         found = self._tools.systemd.processes(facts.text("ControlGroup") or usual)
         # Somebody may have started it since it was observed: then these are no left-overs, and must not be killed.
         return found if found and self._tools.systemd.show([self._unit])[0].active in _DOWN else ()

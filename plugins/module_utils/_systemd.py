@@ -24,7 +24,7 @@ PROPERTIES = (
     "SubState Result Type RemainAfterExit Restart NRestarts InvocationID Job MainPID ExecMainPID ExecMainCode "
     "ExecMainStatus StateChangeTimestampMonotonic ActiveEnterTimestampMonotonic ActiveExitTimestampMonotonic "
     "InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic ConditionResult ConditionTimestampMonotonic "
-    "AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup User Group TimeoutStopUSec "
+    "AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup Slice User Group TimeoutStopUSec "
     "StartLimitBurst StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart RefuseManualStop LogLevelMax "
     "LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax EnvironmentFiles WorkingDirectory "
     "StateDirectory LogsDirectory CacheDirectory RuntimeDirectory ReadWritePaths"
@@ -128,6 +128,13 @@ class UnitFacts:
     @property
     def job(self) -> int:
         return self.number("Job")
+
+
+def slice_group(name: str) -> str:
+    """The cgroup of a slice: each dash of its name stands for a slice within the one before. See systemd.slice(5)."""
+    parts = name.rpartition(".slice")[0].split("-")
+    below = ["-".join(parts[: depth + 1]) for depth in range(len(parts))]
+    return "" if name == "-.slice" else "".join(f"/{part}.slice" for part in below)
 
 
 def manager_environment(user: bool) -> dict[str, str]:

@@ -83,6 +83,27 @@ def test_what_somebody_starts_again_is_not_stopped_twice(bench):
     assert bench.verbs.count("stop") == 1
 
 
+@pytest.mark.parametrize(
+    "name, group",
+    [
+        ("", f"system.slice/{UNIT}"),
+        ("system.slice", f"system.slice/{UNIT}"),
+        ("-.slice", UNIT),
+        ("chain.slice", f"chain.slice/{UNIT}"),
+        ("system-api.slice", f"system.slice/system-api.slice/{UNIT}"),
+        (r"a-b-c\x2dd.slice", rf"a.slice/a-b.slice/a-b-c\x2dd.slice/{UNIT}"),
+    ],
+)
+def test_left_overs_are_looked_for_in_the_slice_of_the_unit(bench, tmp_path, name, group):
+    bench.unit.extra["Slice"] = name
+    (tmp_path / "cgroup" / group).mkdir(parents=True)
+    (tmp_path / "cgroup" / group / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    systemd = Systemd(bench.world, cgroup_root=str(tmp_path / "cgroup"))
+    observation = Observer(systemd, bench.clock, lambda unit, window: None).look([Watched("api", UNIT, Kind())])[0]
+    actor = Actor(UNIT, Request("running"), Tools(systemd, bench.ledger, bench.clock, bench.world))
+    assert actor.leftovers(observation) == (os.getpid(),)
+
+
 @pytest.mark.parametrize("down", [True, False])
 def test_what_was_started_in_between_is_no_left_over(bench, tmp_path, down):
     group = tmp_path / "cgroup" / "system.slice" / UNIT

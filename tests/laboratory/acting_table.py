@@ -193,6 +193,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         service("fault-leftover", {"failed": True, "changed": True, "guard": "leftovers", "state": "stopped"},
                 state="stopped", wait_timeout=5),
         service("fault-leftover", refused("leftovers", "stopped")),
+        service("fault-leftover", refused("leftovers", "stopped"), state="stopped", check=True),
+        service("fault-leftover", planned("force_stop"), state="stopped", force_stop=True, check=True),
         service("fault-leftover", done("stopped", did=["kill -KILL of left-over processes"]), state="stopped",
                 force_stop=True),
         service("fault-leftover", same("stopped"), state="stopped"),
@@ -201,6 +203,19 @@ SCENARIOS: tuple[Scenario, ...] = (
         service("fault-leftover", done("running", did=["kill -KILL of left-over processes", "systemctl start"]),
                 force_stop=True),
         sh("cat /sys/fs/cgroup/system.slice/fault-leftover.service/cgroup.procs | wc -l; fresh fault-leftover", "2"),
+    ),
+    scenario(
+        "processes that a failed unit has left",
+        sh("up fault-leftover; kill -KILL $(systemctl show -P MainPID fault-leftover)"
+           "; becomes fault-leftover ActiveState failed"),
+        service("fault-leftover", refused("leftovers", "error")),
+        service("fault-leftover", refused("leftovers", "error"), recovery="reset_start"),
+        sh("is fault-leftover", "failed"),
+        service("fault-leftover", planned("force_stop", "reset", "start"), recovery="reset_start", force_stop=True,
+                check=True),
+        service("fault-leftover", done("running", did=["kill -KILL of left-over processes", "systemctl reset-failed",
+                                                       "systemctl start"]), recovery="reset_start", force_stop=True),
+        sh("fresh fault-leftover"),
     ),
     scenario(
         "a main process that SIGSTOP holds",

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role tunnel_reconnect asks of the modules: it runs with modules that only write down their options."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs import common
+from tests.docs.common import HEADER, ROOT
+from tests.docs.test_recovery_role import STUB
+
+TUNNEL, OLD, NEW = (f"{digit * 8}-3c1d-4f5f-9c36-2f1f4a7d0c11" for digit in "123")
+ACCOUNT = "0" * 32
+HERE = {
+    "ansible_connection": "local",
+    "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    "ansible_become": False,
+}
+MODULES = ("service_info", "cloudflared_tunnel", "cloudflare_tunnel_info", "cloudflare_tunnel_connector", "show_report")
+
+
+def seen(state: str, connector: str, name: str = "cloudflared") -> dict[str, t.Any]:
+    about = {"tunnel_id": TUNNEL, "connector_id": connector, "connections": 4, "expected_connections": 4}
+    return {"name": name, "kind": "cloudflared", "state": state, "reasons": [], "age": 600.0, "cloudflared": about}
+
+
+ANSWERS: dict[str, t.Any] = {
+    "service_info": {"services": [seen("reconnecting", OLD)]},
+    "cloudflared_tunnel": {
+        "changed": True,
+        "reached": True,
+        "before": seen("reconnecting", OLD),
+        "after": seen("running", NEW),
+    },
+    "cloudflare_tunnel_info": {
+        "tunnels": [{"id": TUNNEL, "name": "web", "status": "healthy", "healthy_connectors": 1, "ghosts": [OLD]}],
+        "lost": [],
+        "lost_hosts": [],
+    },
+    "cloudflare_tunnel_connector": {"changed": True},
+    "show_report": {},
+}
+
+
+class Played(t.NamedTuple):
+    """What a run of the role has printed, and asked of the modules."""
+
+    output: str
+    asked: list[dict[str, t.Any]]
+
+    def of(self, module: str) -> list[dict[str, t.Any]]:
+        return [asked for asked in self.asked if asked["module"] == module]
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    """The collection with other modules; returns the folder of a playbook."""
+    tree = tmp_path / "ansible_collections/chainops/lifecycle"
+    (tree / "plugins/modules").mkdir(parents=True)
+    for part in ("galaxy.yml", "meta", "roles", "plugins/filter", "plugins/plugin_utils", "plugins/module_utils"):
+        (tree / part).symlink_to(ROOT / part)
+    for module in MODULES:
+        (tree / f"plugins/modules/{module}.py").write_text("\n".join(HEADER) + STUB)
+    # So that root, too, becomes root by the means that the inventory says.
+    (tmp_path / "ansible.cfg").write_text("[privilege_escalation]\nbecome_allow_same_user = true\n")
+    return tmp_path
+
+
+def play(folder: Path, *options: str, every: t.Mapping[str, t.Any], answers: t.Mapping[str, t.Any]) -> Played:
+    """Run the role on one host; ``every``: variables of the inventory's group ``all``."""
+    (folder / "answers.json").write_text(json.dumps({**ANSWERS, **answers}))
+    (folder / "group_vars").mkdir()
+    services = {"lifecycle_services": [{"name": "cloudflared", "kind": "cloudflared"}]}
+    (folder / "group_vars/all.yml").write_text(yaml.safe_dump({**services, **every}))
+    book = {
+        "hosts": "all",
+        "gather_facts": False,
+        "roles": [{"role": "chainops.lifecycle.tunnel_reconnect", "vars": {"tunnel_reconnect_fail": False}}],
+    }
+    (folder / "book.yml").write_text(yaml.safe_dump([book]))
+    done = common.play(
+        folder,
+        "book.yml",
+        {"here": HERE},
+        *options,
+        ANSIBLE_COLLECTIONS_PATH=str(folder),
+        ANSIBLE_CONFIG=str(folder / "ansible.cfg"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = [json.loads(line) for line in (folder / "asked").read_text().splitlines()]
+    return Played(done.stdout, asked)
+
+
+def test_the_edge_is_asked_as_the_user_who_runs_ansible(collection: Path) -> None:
+    """An inventory that says ``ansible_become`` for all hosts says it for the controller too, which may have no sudo."""
+    every = {
+        "ansible_become": True,
+        "ansible_become_exe": "/nonexistent/sudo",
+        "tunnel_reconnect_account_id": ACCOUNT,
+        "tunnel_reconnect_forget_ghosts": True,
+    }
+    played = play(collection, every=every, answers={})
+    assert [asked["tunnels"] for asked in played.of("cloudflare_tunnel_info")] == [[TUNNEL]] * 2
+    assert [asked["connector_id"] for asked in played.of("cloudflare_tunnel_connector")] == [OLD]

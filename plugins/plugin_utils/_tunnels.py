@@ -25,6 +25,8 @@ _RANK = {m.STOPPED: 0, m.ERROR: 1}
 # A connector that has just registered may not be in the API's answer yet, in seconds.
 _SETTLED = 60.0
 _NOT_KNOWN = "not known"
+# What is said of one that was well once, by what is seen of it at the end.
+_FELL = {IN_NEED: "failed", UNKNOWN: "unknown", LEFT: LEFT}
 # Begins what stands for the tunnel of a connector that does not tell which one it is.
 _OF = "of "
 # The states of a tunnel in the API's words; ``connectors`` counts those that have connections.
@@ -248,6 +250,8 @@ def _ghosts(results: t.Mapping[str, t.Any], edge: t.Any) -> list[dict[str, str]]
 
 def _outcome(one: t.Mapping[str, t.Any], result: t.Any, last: t.Mapping[str, t.Any]) -> tuple[str, str]:
     if not isinstance(result, dict):
+        if one["verdict"] == HEALTHY and last["verdict"] != HEALTHY:
+            return _FELL[last["verdict"]], f"it was healthy, and then {_because(last)}"
         if one["verdict"] != IN_NEED:
             return one["verdict"], "" if one["verdict"] == HEALTHY else _because(one)
         if last["verdict"] == UNKNOWN:
@@ -268,7 +272,7 @@ def _outcome(one: t.Mapping[str, t.Any], result: t.Any, last: t.Mapping[str, t.A
     if handover.get("outcome") == "failed":
         return "failed", "the restart that was left to the host did not bring it back"
     if last["verdict"] in (IN_NEED, UNKNOWN):
-        return "unknown" if last["verdict"] == UNKNOWN else "failed", f"it was back, and then {_because(last)}"
+        return _FELL[last["verdict"]], f"it was back, and then {_because(last)}"
     spent = f", {result['duration']:.0f} s" if isinstance(result.get("duration"), (int, float)) else ""
     before = _connector_id(result.get("before"))
     now = _connector_id(result.get("after"))

@@ -207,6 +207,25 @@ def test_the_summary_has_one_word_for_each_connector(done, end, word, said):
     assert found["unserved"] == []
 
 
+@pytest.mark.parametrize(
+    ("end", "word", "said"),
+    [
+        ("running", "healthy", "b cloudflared: HEALTHY"),
+        ("error", "failed", "it was healthy, and then error"),
+        ("unknown", "unknown", "it was healthy, and then unknown"),
+        (None, "unknown", "it was healthy, and then unknown, unreachable: no route"),
+    ],
+)
+def test_what_was_healthy_at_first_and_is_not_at_the_end_is_no_success(end, word, said):
+    plan = tunnel_plan(fleet(a="reconnecting", b="running"))
+    after = fleet(a="running", b=end)
+    after["b"] = after["b"] if end else {"unreachable": True, "msg": "no route"}
+    found = tunnel_summary(plan, {"a/cloudflared": result(7)}, tunnel_plan(after))
+    assert found["outcome"] == {"reconnected": ["a/cloudflared"], word: ["b/cloudflared"]}
+    assert found["failed"] == ([] if word == "healthy" else ["b/cloudflared"])
+    assert any(said in line for line in found["lines"]), found["lines"]
+
+
 def test_a_tunnel_without_any_connector_is_named():
     plan = tunnel_plan(fleet(a="reconnecting"))
     found = tunnel_summary(plan, {"a/cloudflared": REFUSED}, plan)

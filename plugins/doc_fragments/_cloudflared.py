@@ -69,7 +69,10 @@ options:
   tunnel_url:
     description:
       - A URL that leads through this tunnel. Requests that get no answer show that the connections are dead
-        although C(/ready) says that there are some (cause V(half_open)). Any answer of the origin is good.
+        although C(/ready) says that there are some (cause V(half_open)). Any answer of the origin is good, and so is
+        none, where the connector has counted a request meanwhile.
+      - A request that gets no answer is no proof that another connector does not serve. Such a connector is taken away
+        only where O(healthy_replicas) is given.
       - Only for tunnels with a single connector. The edge chooses between several.
     type: str
   tunnel_url_timeout:

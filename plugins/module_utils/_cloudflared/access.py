@@ -75,7 +75,8 @@ def check_options(params: t.Mapping[str, t.Any]) -> None:
 class Watch:
     """What is known of one process of the connector, from one look to the next.
 
-    ``lost_at``: when a look first found it without connections (seconds since the epoch).
+    ``lost_at``: when a look first found it without connections (seconds since the epoch);
+    ``serves_nobody``: whether it is sure of its half-open connections that no request comes through them.
     """
 
     pid: int
@@ -97,6 +98,8 @@ class Watch:
     url_failures: int = 0
     url_at: float = 0.0
     url_said: str = ""
+    url_sure: bool = False
+    serves_nobody: bool = False
 
     @property
     def edge_port(self) -> int:
@@ -185,7 +188,7 @@ class Eye:
             return ""
         if not watch.url_at or now - watch.url_at >= _URL_EVERY:
             watch.url_at = now
-            watch.url_said = self._ask_url(url)
+            watch.url_said, watch.url_sure = self._ask_url(url, watch)
             watch.url_failures = watch.url_failures + 1 if watch.url_said else 0
         return watch.url_said if watch.url_failures >= _URL_FAILURES else ""
 
@@ -193,15 +196,29 @@ class Eye:
         """Whether one more request through the tunnel is wanted before it is judged."""
         return watch is not None and 0 < watch.url_failures < _URL_FAILURES
 
-    def _ask_url(self, url: str) -> str:
+    def _ask_url(self, url: str, watch: Watch) -> tuple[str, bool]:
+        """What a request shows against the tunnel, empty where nothing does, and whether that is sure."""
+        before = self._requests(watch)
         try:
             answer = self._http.request("GET", url, timeout=self._params["tunnel_url_timeout"])
         except HttpError as exc:
             # Any answer at all, an error of the origin too, came through the tunnel.
-            telling = ("timeout", "reset", "protocol")
-            return f"a request through the tunnel failed: {present(exc.msg, 200)}" if exc.kind in telling else ""
-        said = f"a request through the tunnel got status {_NO_CONNECTOR}: no connector serves it"
-        return said if answer.status == _NO_CONNECTOR else ""
+            if exc.kind not in ("timeout", "reset", "protocol"):
+                return "", False
+            said, sure = f"a request through the tunnel failed: {present(exc.msg, 200)}", False
+        else:
+            if answer.status != _NO_CONNECTOR:
+                return "", False
+            said, sure = f"a request through the tunnel got status {_NO_CONNECTOR}: no connector serves it", True
+        after = self._requests(watch)
+        counted = before is not None and after is not None
+        if counted and after != before:
+            return "", False  # it came through, and it is the origin that does not answer
+        # What hangs in silence may be another replica, or the way to the edge.
+        return said, sure or (counted and self._params["healthy_replicas"] == 0)
+
+    def _requests(self, watch: Watch) -> int | None:
+        return None if watch.connector is None else watch.connector.metrics().requests
 
     def carries_us(self, watch: Watch) -> bool | None:
         """Whether this connector carries the SSH connection of this run."""

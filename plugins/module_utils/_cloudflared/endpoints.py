@@ -33,6 +33,8 @@ _LABEL = re.compile(r'([a-zA-Z_]\w{0,99})="([^"\\]{0,500})"')
 _WANTED = {
     "cloudflared_tunnel_tunnel_register_success": "",
     "cloudflared_tunnel_tunnel_register_fail": "error",
+    "cloudflared_tunnel_total_requests": "",
+    "cloudflared_tcp_total_sessions": "",
     "process_start_time_seconds": "",
     "build_info": "version",
 }
@@ -60,9 +62,13 @@ class Ready:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What ``/metrics`` said. ``registered``: registrations that succeeded since the start; None: not answered."""
+    """What ``/metrics`` said. ``registered``: registrations that succeeded since the start; None: not answered.
+
+    ``requests``: what has come through the tunnel since the start, whatever became of it; None: it does not say.
+    """
 
     registered: int | None = None
+    requests: int | None = None
     refused: int = 0
     duplicates: int = 0
     started: float | None = None
@@ -213,7 +219,13 @@ def read_metrics(text: str) -> Metrics:
             found[name, label] = found.get((name, label), 0.0) + float(match[3])
         except ValueError:
             continue
+    through = [
+        found[name, ""]
+        for name in ("cloudflared_tunnel_total_requests", "cloudflared_tcp_total_sessions")
+        if (name, "") in found
+    ]
     return Metrics(
+        requests=_count(sum(through)) if through else None,
         registered=_count(found.get(("cloudflared_tunnel_tunnel_register_success", ""), 0.0)),
         refused=_count(found.get(("cloudflared_tunnel_tunnel_register_fail", "server_error"), 0.0)),
         duplicates=_count(found.get(("cloudflared_tunnel_tunnel_register_fail", "dup_edge_conn"), 0.0)),

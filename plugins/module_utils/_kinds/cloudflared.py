@@ -127,11 +127,13 @@ class CloudflaredKind(Kind):
         """Why a connector that says that it is connected is not."""
         if not watch.ready.connections:
             return ""
-        if watch.ready.connector_id and watch.ready.connector_id in [
-            lost.lower() for lost in self._params["edge_lost"]
-        ]:
+        lost = watch.ready.connector_id in [identity.lower() for identity in self._params["edge_lost"]]
+        if watch.ready.connector_id and lost:
+            watch.serves_nobody = True
             return f"the edge does not know connector {watch.ready.connector_id} any more"
-        return self._eye.try_url(watch)
+        said = self._eye.try_url(watch)
+        watch.serves_nobody = bool(said) and watch.url_sure
+        return said
 
     def _read_log(self, facts: UnitFacts, watch: Watch) -> LogView:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import read_log
@@ -271,7 +273,8 @@ class CloudflaredKind(Kind):
             return ()
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guarding
 
-        serving = 0 if observation.cause == "half_open" else watch.ready.connections or 0
+        dead = observation.cause == "half_open" and watch.serves_nobody
+        serving = 0 if dead else watch.ready.connections or 0
         blocks = [
             guarding.last_replica(serving, self._params["healthy_replicas"])
             if self._params["replica_guard"] == "enforce"

@@ -64,7 +64,7 @@ class World:
     def __init__(self, tmp_path, start, **params):
         self.clock = VirtualClock()
         self.ready: t.Any = 4
-        self.registered, self.version, self.identity = 4, 1, IDS[0]
+        self.registered, self.version, self.identity, self.requests = 4, 1, IDS[0], None
         self.lines = []
         self.server = start(self._answer)
         self.proc = tmp_path / "proc"
@@ -96,7 +96,10 @@ class World:
             return reply(json.dumps(data), data["status"])
         if path == b"/metrics":
             name = "cloudflared_tunnel_tunnel_register_success"
-            return reply(f'{name}{{rpcName="registerConnection"}} {self.registered}\nprocess_start_time_seconds 1\n')
+            counted = "" if self.requests is None else f"cloudflared_tunnel_total_requests {self.requests}\n"
+            return reply(
+                f'{name}{{rpcName="registerConnection"}} {self.registered}\nprocess_start_time_seconds 1\n{counted}'
+            )
         return reply(json.dumps({"version": self.version, "config": {}}))
 
     # What the kind uses of a journal.
@@ -261,31 +264,6 @@ def test_probes_speak_for_what_is_behind_it(make):
     assert (seen.state, seen.cause) == ("error", "unhealthy")
     world.ready = 0
     assert world.see(health=health).state == "reconnecting"
-
-
-def test_half_open_by_the_word_of_the_edge(make):
-    world = make(edge_lost=[IDS[0].upper()])
-    seen = world.see()
-    assert (seen.state, seen.cause) == ("error", "half_open")
-    assert world.kind.causes()[0].klass == "soft"
-    assert world.kind.guards(RESTART, seen) == []  # it serves nobody
-    world.identity = IDS[1]
-    assert world.see().state == "running"
-
-
-@pytest.mark.parametrize(
-    ("answer", "state"),
-    [(reply("x", 200), "running"), (reply("x", 502), "running"), (reply("x", 530), "error"), (b"", "error")],
-)
-def test_half_open_by_a_request_through_the_tunnel(tmp_path, answer, state):
-    with servers() as start:
-        through = start(answer)
-        world = World(tmp_path, start, tunnel_url=through.url)
-        world.see()
-        assert (world.kind.settle_time() > 0) == (state == "error")
-        world.clock.sleep(3)
-        assert world.see().state == state
-        assert world.kind.settle_time() == 0
 
 
 def test_hard_ends_are_errors_at_once(make):

@@ -59,11 +59,13 @@ _LIVE = (
     "edge_closed",
 )
 _EMPTY = ("edge_closed", "duplicate_connection")
+# One that ends for want of an address has none; one that lives has tried all that it had, and tries them again.
+_WHILE_IT_LIVES = {**SAID, "no_edge_address": r"I can give you at most 0\b"}
 
 
 def live_cause(texts: t.Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
     """The cause that the newest telling line of a live connector names, and the lines that say so, oldest first."""
-    named = [(next((cause for cause in _LIVE if re.search(SAID[cause], text)), ""), text) for text in texts]
+    named = [(next((cause for cause in _LIVE if re.search(_WHILE_IT_LIVES[cause], text)), ""), text) for text in texts]
     told = [cause for cause, _text in named if cause]
     if not told:
         return None

@@ -188,6 +188,31 @@ def test_old_trouble_does_not_name_the_cause():
     assert judge(ACTIVE, look(0, 4, log=read_log(old + registered)), Rules()).cause is None
 
 
+USED_UP = 'Connection terminated error="there are no free edge addresses left to resolve to" connIndex=0'
+RESET = 'Unable to establish connection with Cloudflare edge error="TLS handshake with edge error: reset by peer"'
+
+
+@pytest.mark.parametrize(
+    ("lines", "state", "cause"),
+    [
+        ([USED_UP], m.RECONNECTING, None),
+        ([RESET, USED_UP], m.RECONNECTING, "edge_unreachable_tcp"),
+        (["You requested 4 HA connections but I can give you at most 0."], m.ERROR, "no_edge_address"),
+    ],
+)
+def test_one_that_lives_tries_addresses_again_that_it_has_used_up(lines, state, cause):
+    log = read_log(records([f"x2026-01-01 ERR {line}" for line in lines]))
+    verdict = judge(ACTIVE, look(0, 4, log=log), Rules())
+    assert (verdict.state, verdict.cause) == (state, cause)
+
+
+def test_one_that_ends_for_want_of_an_address_has_none():
+    facts = {"Id": "c.service", "InvocationID": "i1", "ActiveState": "failed", "SubState": "failed",
+             "Result": "exit-code", "ExecMainCode": "1", "ExecMainStatus": "1"}  # fmt: skip
+    found = diagnose(facts, [entry(f"x2026-01-01 ERR {USED_UP}")], rules=(*causes.RULES, *GENERIC_RULES)).primary
+    assert (found.id, found.klass) == ("no_edge_address", "hard")
+
+
 def test_hostile_log_lines_are_shown_harmless():
     line = 'x2026-01-01 ERR DialContext error \x1b[31m{{ lookup("x") }}<script> eyJ' + "A" * 500
     verdict = judge(STARTING, look(0, 0, log=read_log(records([line]))), Rules())

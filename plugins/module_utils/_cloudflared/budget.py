@@ -27,6 +27,11 @@ def natural_budget(retries: int, registered: bool) -> float:
     return min(inner + (10.0 * inner if registered else 0.0) + DIAL, _MOST)
 
 
+def longest_silence(retries: int) -> float:
+    """Seconds without a word in the log after which the trouble that it tells of is over, or another one."""
+    return max(natural_budget(retries, True), 600.0)
+
+
 def stop_time(grace_period: float) -> float:
     """Seconds that a stop may take: it drains requests for the grace period, then unregisters."""
     return grace_period + 5.0

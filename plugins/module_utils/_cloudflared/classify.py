@@ -149,7 +149,8 @@ def _disconnected(unit: Unit, sample: Sample, rules: Rules, count: int) -> Verdi
     began = unit.wall - unit.age
     if sample.log is None:
         return Verdict(state, (f"{said} ({history})",), since=None if had else began, wants_log=True)
-    since = sample.log.lost_at if had else began
+    lost_at = sample.log.lost_at if count else sample.log.gone_at
+    since = lost_at if had else began
     found = _from_log(sample)
     if found is None:
         mute = not had and unit.age > MUTE

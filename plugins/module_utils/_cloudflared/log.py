@@ -45,12 +45,14 @@ class LogView:
     """What the log of one run says.
 
     ``trouble``: warnings and errors since the last registration, the newest
-    last; ``lost_at``: the first loss after it, or None; ``edge``: the edge
-    addresses that these lines name, the newest first.
+    last; ``lost_at``: the first loss after it, or None; ``gone_at``: since when
+    no connection at all is left, if none is; ``edge``: the edge addresses that
+    these lines name, the newest first.
     """
 
     registered_at: float | None = None
     lost_at: float | None = None
+    gone_at: float | None = None
     trouble: tuple[Line, ...] = ()
     at_most: int | None = None
     edge: tuple[tuple[str, int], ...] = ()
@@ -75,33 +77,75 @@ def read_line(at: float, raw: str) -> Line:
     return Line(at, match[1], match[2]) if match else Line(at, "", raw)
 
 
-def read_log(records: t.Iterable[tuple[float, str]], port: int = 7844) -> LogView:
+class _Losses:
+    """Since when connections are missing.
+
+    A loss is logged as an error where no connection is left, as a warning
+    where one is. Under a log level of warn or higher no registration is seen,
+    so that only silence parts two outages.
+    """
+
+    def __init__(self, silence: float) -> None:
+        self._silence = silence
+        self.newest: float | None = None
+        self.first: float | None = None
+        self.gone: float | None = None
+        self.held: float | None = None
+        self.registrations_seen = False
+
+    def end(self) -> None:
+        self.newest = self.first = self.gone = self.held = None
+
+    def add(self, line: Line) -> None:
+        self.expire(line.at)
+        self.newest = line.at
+        if self.first is None:
+            self.first = line.at
+        if line.level == "WRN":
+            self.held, self.gone = line.at, None
+        elif line.level == "ERR" and self.gone is None:
+            self.gone = line.at
+
+    def expire(self, now: float) -> None:
+        if not self.registrations_seen and self.newest is not None and now - self.newest > self._silence:
+            self.end()
+
+
+def read_log(
+    records: t.Iterable[tuple[float, str]], port: int = 7844, now: float = 0.0, silence: float = 600.0
+) -> LogView:
     """The view of records (seconds since the epoch, message) of one run, oldest first.
 
-    ``port``: that of the edge, for lines that name an address without one.
+    ``port``: that of the edge, for lines that name an address without one;
+    ``now``: when they were read; ``silence``: seconds without a word after which a trouble is over.
     """
     registered_at: float | None = None
-    lost_at: float | None = None
+    losses = _Losses(silence)
     at_most: int | None = None
     trouble: list[Line] = []
     edge: dict[tuple[str, int], None] = {}
     for at, raw in records:
         line = read_line(at, raw)
+        losses.registrations_seen = losses.registrations_seen or line.level in ("INF", "DBG")
         found = _AT_MOST.search(line.text)
         if found:
             at_most = int(found[1])
         if line.text.startswith("Registered tunnel connection") or re.match(r"Connection \S+ registered", line.text):
-            registered_at, lost_at = at, None
+            registered_at = at
+            losses.end()
             trouble.clear()
             continue
-        if lost_at is None and line.text.startswith(_LOSSES):
-            lost_at = at
+        if line.text.startswith(_LOSSES):
+            losses.add(line)
         if line.level in ("WRN", "ERR", "FTL", ""):
             trouble.append(line)
             for address in _addresses(line.text, port):
                 edge.pop(address, None)
                 edge[address] = None
-    return LogView(registered_at, lost_at, tuple(trouble[-_MAX_TROUBLE:]), at_most, tuple(edge)[-8:][::-1])
+    losses.expire(now)
+    gone_at = next((at for at in (losses.gone, losses.held, losses.first) if at is not None), None)
+    fresh = tuple(line for line in trouble if now - line.at <= silence)[-_MAX_TROUBLE:]
+    return LogView(registered_at, losses.first, gone_at, fresh, at_most, tuple(edge)[-8:][::-1])
 
 
 def _addresses(text: str, port: int) -> list[tuple[str, int]]:

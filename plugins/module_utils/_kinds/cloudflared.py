@@ -136,6 +136,7 @@ class CloudflaredKind(Kind):
         return said
 
     def _read_log(self, facts: UnitFacts, watch: Watch) -> LogView:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.budget import longest_silence
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import read_log
 
         now = self._environment.clock.monotonic()
@@ -147,7 +148,8 @@ class CloudflaredKind(Kind):
             for entry in found.entries
             if entry.invocation_id in (facts.invocation, "") and not entry.from_manager
         ]
-        view = read_log(own, watch.edge_port)
+        silence = longest_silence(watch.settings.retries)
+        view = read_log(own, watch.edge_port, self._environment.clock.wall(), silence)
         self._log = (now, facts.invocation, view)
         return view
 

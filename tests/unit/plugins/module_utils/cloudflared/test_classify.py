@@ -155,7 +155,7 @@ def test_a_real_cut_and_the_way_back():
     answers = seen["answers"]["cut"]
     ready = read_ready(Response(503, "", {}, answers["/ready"]["body"].encode(), 0.0))
     verdict = judge(ACTIVE, Sample(HERE, ready, read_metrics(answers["/metrics"]["body"]), log=view), Rules())
-    assert (verdict.state, verdict.cause, verdict.since) == (m.RECONNECTING, "edge_closed", view.lost_at)
+    assert (verdict.state, verdict.cause, verdict.since) == (m.RECONNECTING, "edge_closed", view.gone_at)
     back = read_log(records(until(lines)))
     assert back.lost_at is None
     assert judge(ACTIVE, Sample(HERE, Ready(4), Metrics(8), log=back), Rules()).state == m.RUNNING

@@ -170,6 +170,29 @@ def test_reconnecting_waits_for_the_budget_then_is_overdue(make):
     assert world.kind.hopeless(seen, "reconnected") is None
 
 
+def test_what_others_of_its_connections_lost_long_ago_does_not_count_against_the_budget(make):
+    world = make()
+    world.see()
+
+    def line(ago, text):
+        at = world.clock.wall() - ago
+        world.lines.append(Entry(at, 0.0, "", "one", 6, f"2026-01-01T00:00:00Z {text}", "", "", 7, "", "", {}))
+
+    line(50_000, "INF Starting tunnel")
+    line(36_000, 'WRN Serve tunnel error error="connection with edge closed" connIndex=3')
+    line(1, 'ERR Serve tunnel error error="connection with edge closed" connIndex=0')
+    line(172_800, 'ERR Register tunnel error from server side error="Unauthorized: Failed to get tunnel" connIndex=3')
+    world.ready = 0
+    seen = world.see()
+    assert (seen.state, seen.cause, seen.age) == ("reconnecting", "edge_closed", 1.0)
+    assert not world.kind.overdue(seen, "reconnected")
+    world.ready = 3
+    world.lines = world.lines[-1:]
+    world.clock.sleep(3)
+    seen = world.see()
+    assert (seen.state, seen.cause, world.kind.hopeless(seen, "running")) == ("connected", None, None)
+
+
 def test_no_restart_while_the_edge_cannot_be_reached(make):
     world = make(natural_budget=0.0)
     world.see()

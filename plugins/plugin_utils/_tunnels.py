@@ -107,12 +107,27 @@ def _replicas(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | No
     asked = {host: result for host, result in seen.items() if not (isinstance(result, dict) and result.get("skipped"))}
     rows = [row for row in read_fleet(asked, described) if row.kind == "cloudflared" or not row.observation]
     lost = {str(identity) for identity in edge.get("lost") or ()}
-    return [_replica(row, lost) for row in rows]
+    ids = _ids_by_name(rows, edge)
+    return [_replica(row, lost, ids) for row in rows]
 
 
-def _replica(row: Row, lost: t.Container[str]) -> Replica:
+def _ids_by_name(rows: t.Sequence[Row], edge: EdgeView) -> dict[str, str]:
+    """The id of each tunnel whose name somebody knows together with its id; a name of two tunnels names none."""
+    told = [row.observation.get("cloudflared") or {} for row in rows]
+    pairs = {(str(about["tunnel_name"]), str(about["tunnel_id"])) for about in told if _named_and_known(about)}
+    pairs |= {(str(view["name"]), str(view["id"])) for view in edge.get("tunnels") or () if view.get("name")}
+    names = [name for name, _identity in pairs]
+    return {name: identity for name, identity in pairs if names.count(name) == 1}
+
+
+def _named_and_known(about: t.Mapping[str, t.Any]) -> bool:
+    return bool(about.get("tunnel_name") and about.get("tunnel_id"))
+
+
+def _replica(row: Row, lost: t.Container[str], ids: t.Mapping[str, str]) -> Replica:
     details = row.observation.get("cloudflared") or {}
-    known = details.get("tunnel_id") or details.get("tunnel_name")
+    name = str(details.get("tunnel_name") or "")
+    known = details.get("tunnel_id") or ids.get(name, name)
     tunnel = str(known) if known else f"{_OF}{row.host}/{row.service}"
     serving = row.state in _SERVING
     if serving and known and details.get("connector_id") in lost and (row.age or 0.0) >= _SETTLED:

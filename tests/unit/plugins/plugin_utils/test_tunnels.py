@@ -85,6 +85,32 @@ def test_connectors_whose_tunnel_is_not_known_are_never_counted_as_replicas_of_e
     assert plan["ids"] == []
 
 
+def named(host, state, number, **about):
+    one = connector(state, number=number)
+    one["cloudflared"].update(about)
+    return {host: {"services": [one]}}
+
+
+@pytest.mark.parametrize("by", ["a host", "the edge"])
+def test_a_tunnel_that_one_host_knows_by_its_id_and_one_by_its_name_is_one_tunnel(by):
+    first = named("a", "running", 1, tunnel_name="web" if by == "a host" else None)
+    seen = {**first, **named("b", "error", 2, tunnel_id=None, tunnel_name="web")}
+    plan = tunnel_plan(seen, edge=view() if by == "the edge" else None)
+    assert turns(plan) == [("b", 1)] and plan["ids"] == [WEB]
+    assert "web (8ff4db4e" in plan["lines"][0] and "1 of 2 connectors healthy" in plan["lines"][0]
+
+
+def test_a_name_that_two_tunnels_have_stands_for_itself():
+    """Two accounts may each have a tunnel of this name."""
+    seen = {
+        **named("a", "running", 1, tunnel_name="web"),
+        **named("b", "running", 2, tunnel_id=API, tunnel_name="web"),
+        **named("c", "error", 3, tunnel_id=None, tunnel_name="web"),
+    }
+    plan = tunnel_plan(seen)
+    assert turns(plan) == [("c", 0)] and plan["ids"] == [WEB, API, "web"]
+
+
 def test_what_is_held_or_stopped_on_purpose_is_left_alone():
     seen = fleet(a="stopped", b="error")
     seen["b"]["services"][0]["hold"] = {"owner": "ann", "reason": "moving house"}

@@ -30,6 +30,10 @@ options:
     type: list
     elements: str
     default: []
+  account:
+    description: The account that the edge is asked about. Tunnels known to be of another one are not asked for.
+    type: str
+    default: ''
 seealso:
   - plugin: chainops.lifecycle.tunnel_summary
     plugin_type: filter
@@ -48,8 +52,9 @@ _value:
     - The plan. C(tunnels) has each tunnel with C(id), C(name), C(healthy), C(elsewhere) and C(connectors).
     - C(next) has the connectors whose turn it is, with C(host), C(service), C(tunnel), C(healthy_replicas) and
       C(edge_lost), fit for M(chainops.lifecycle.cloudflared_tunnel).
-    - C(rounds) is how many turns it takes, C(in_need) and C(unknown) name connectors, C(ids) and C(connectors) are
-      what M(chainops.lifecycle.cloudflare_tunnel_info) takes as C(tunnels) and C(hosts), C(lines) is the plan as text.
+    - C(rounds) is how many turns it takes, C(in_need) and C(unknown) name connectors, C(lines) is the plan as text.
+    - C(ids), C(connectors) and C(connector_tunnels) are what M(chainops.lifecycle.cloudflare_tunnel_info) takes as
+      C(tunnels), C(hosts) and C(host_tunnels).
   type: dict
 """
 

@@ -16,7 +16,8 @@ description:
   - The status of a tunnel is that of all its connectors together, so one healthy connector hides those that are down.
     The connectors tell more.
   - Run it once on the controller (C(delegate_to) and C(run_once)) and not on each host. The API allows 1200 calls in
-    five minutes, and one is needed for each tunnel.
+    five minutes. Two are needed for each tunnel in O(tunnels); for all tunnels of the account it is one for each, and
+    one for every hundred.
 requirements:
   - Python 3.9 or newer
 extends_documentation_fragment:
@@ -29,13 +30,21 @@ attributes:
     platforms: posix
 options:
   tunnels:
-    description: The tunnels to ask for, by id or name. By default all of the account that are not deleted.
+    description:
+      - The tunnels to ask for, by id or name. By default all of the account that are not deleted.
+      - One that the account does not have is in RV(not_found). If it has none of them, that is a failure.
     type: list
     elements: str
     default: []
   hosts:
     description:
       - The id of the connector of each host, as C(cloudflared.connector_id) in an observation has it.
+    type: dict
+    default: {}
+  host_tunnels:
+    description:
+      - The tunnel of each host in O(hosts), as O(tunnels) has it. With it, no connector of a tunnel that was not found
+        is in RV(lost).
     type: dict
     default: {}
 seealso:
@@ -91,8 +100,13 @@ tunnels:
       description: The ids of connectors with connections that no host of O(hosts) has.
       type: list
       elements: str
+not_found:
+  description: Those of O(tunnels) that the account does not have.
+  returned: always
+  type: list
+  elements: str
 lost:
-  description: The connector ids of O(hosts) that no tunnel has, or only as a ghost.
+  description: The connector ids of O(hosts) that none of these tunnels has, or only as a ghost.
   returned: always
   type: list
   elements: str
@@ -118,6 +132,7 @@ def main() -> None:
         **API_OPTIONS,
         "tunnels": {"type": "list", "elements": "str", "default": []},
         "hosts": {"type": "dict", "default": {}},
+        "host_tunnels": {"type": "dict", "default": {}},
     }
     inform(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 

@@ -74,11 +74,13 @@ def tunnel_plan(
     described: t.Mapping[str, t.Any] | None = None,
     edge: EdgeView | None = None,
     done: t.Sequence[str] = (),
+    account: str = "",
 ) -> dict[str, t.Any]:
     """Whose turn it is: for each tunnel one connector that has no connection.
 
     ``seen``: host -> what service_info returned there; ``described``: host -> its services;
-    ``edge``: what cloudflare_tunnel_info returned; ``done``: ``host/service`` that had their turn.
+    ``edge``: what cloudflare_tunnel_info returned; ``done``: ``host/service`` that had their turn;
+    ``account``: that which the edge is asked about.
     """
     replicas = _replicas(seen, described, edge or {})
     tunnels = [
@@ -88,19 +90,26 @@ def tunnel_plan(
         tunnel["id"]: [r for r in _in_order(replicas) if r.tunnel == tunnel["id"] and r.key not in done]
         for tunnel in tunnels
     }
+    # One whose tunnel is not asked about would be missing from the answer, which proves nothing.
+    asked = [r for r in replicas if r.identified and _of_account(r, account)]
+    serving = [r for r in asked if r.connector_id and r.row.state in _SERVING]
     return {
         "tunnels": tunnels,
         "next": [_turn(queue[0], tunnel) for tunnel in tunnels for queue in [waiting[tunnel["id"]]] if queue],
         "rounds": max((len(queue) for queue in waiting.values()), default=0),
         "in_need": [replica.key for replica in replicas if replica.verdict == IN_NEED],
         "unknown": [replica.key for replica in replicas if replica.verdict == UNKNOWN],
-        "ids": list(dict.fromkeys(replica.tunnel for replica in replicas if replica.identified)),
-        # One whose tunnel is not asked about would be missing from the answer, which proves nothing.
-        "connectors": {
-            r.key: r.connector_id for r in replicas if r.identified and r.connector_id and r.row.state in _SERVING
-        },
+        "ids": list(dict.fromkeys(replica.tunnel for replica in asked)),
+        "connectors": {replica.key: replica.connector_id for replica in serving},
+        "connector_tunnels": {replica.key: replica.tunnel for replica in serving},
         "lines": _plan_lines(tunnels),
     }
+
+
+def _of_account(replica: Replica, account: str) -> bool:
+    """Whether its tunnel may be one of this account: a name alone tells of none."""
+    own = str(replica.details.get("account_id") or "")
+    return not (own and account) or own.lower() == account.lower()
 
 
 def _replicas(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None, edge: EdgeView) -> list[Replica]:
@@ -332,7 +341,9 @@ def _edge_problem(edge: t.Any) -> str:
     if not isinstance(edge, dict) or edge.get("skipped"):
         return ""
     # Where it was asked until it would know all of them, Ansible calls the last answer a failure.
-    if edge.get("lost_hosts"):
-        return f"does not know the connectors of {', '.join(edge['lost_hosts'])}"
+    unknown = [f"the connectors of {', '.join(edge['lost_hosts'])}"] if edge.get("lost_hosts") else []
+    unknown += [f"the tunnels {', '.join(edge['not_found'])} in this account"] if edge.get("not_found") else []
+    if unknown:
+        return f"does not know {' and '.join(unknown)}"
     unanswered = edge.get("failed") or edge.get("unreachable")
     return f"could not be asked: {edge.get('msg') or 'no reason'}" if unanswered else ""

@@ -16,6 +16,7 @@ from ansible.module_utils.common.parameters import env_fallback
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import api as a
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError, SystemClock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient, TlsSettings
+from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -56,32 +57,68 @@ def client(params: t.Mapping[str, t.Any]) -> a.TunnelApi:
 def inform(module: AnsibleModule) -> None:
     """See the tunnels, and end the module with them."""
     try:
-        result = survey(client(module.params), module.params["tunnels"], module.params["hosts"])
+        given = module.params
+        result = survey(client(given), given["tunnels"], given["hosts"], given["host_tunnels"])
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)
     module.exit_json(changed=False, **result)
 
 
-def survey(api: a.TunnelApi, wanted: t.Sequence[str], hosts: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The tunnels that ``wanted`` names (all, if it is empty) with their connectors, mapped to hosts."""
+def survey(
+    api: a.TunnelApi,
+    wanted: t.Sequence[str],
+    hosts: t.Mapping[str, t.Any],
+    host_tunnels: t.Mapping[str, t.Any] | None = None,
+) -> dict[str, t.Any]:
+    """The tunnels that ``wanted`` names (all, if it is empty) with their connectors, mapped to hosts.
+
+    ``host_tunnels``: the tunnel of a host, where it is known. Of a tunnel that was not found nothing is lost.
+    Raises LifecycleError where none of them was found: then it is the account that is wrong.
+    """
     known = {host: str(identity).lower() for host, identity in hosts.items() if identity}
-    tunnels = [_named(api, name) for name in dict.fromkeys(wanted)] if wanted else api.tunnels()
-    seen = [(tunnel, api.connectors(tunnel.id)) for tunnel in tunnels]
-    every = [connector for row in seen for connector in row[1]]
-    lost_hosts = a.lost(every, known)
+    seen: dict[str, tuple[a.Tunnel, list[a.Connector]]] = {}
+    missing: dict[str, LifecycleError] = {}
+    for name in dict.fromkeys(_lowered(text) for text in wanted):
+        try:
+            tunnel = _named(api, name)
+            seen.setdefault(tunnel.id, (tunnel, api.connectors(tunnel.id)))
+        except a.ApiError as exc:
+            if exc.kind != "not_found":
+                raise
+            missing[name] = exc
+    if missing and not seen:
+        raise next(iter(missing.values()))
+    if not wanted:
+        seen = {tunnel.id: (tunnel, api.connectors(tunnel.id)) for tunnel in api.tunnels()}
+    every = [connector for row in seen.values() for connector in row[1]]
+    of = host_tunnels or {}
+    lost_hosts = [host for host in a.lost(every, known) if _lowered(of.get(host)) not in missing]
     return {
-        "tunnels": [_tunnel(tunnel, connectors, known) for tunnel, connectors in seen],
+        "tunnels": [_tunnel(tunnel, connectors, known) for tunnel, connectors in seen.values()],
+        "not_found": list(missing),
         "lost": sorted({known[host] for host in lost_hosts}),
         "lost_hosts": lost_hosts,
         "calls": api.calls,
     }
 
 
+def _is_id(text: str) -> bool:
+    return bool(_UUID.fullmatch(text.lower()))
+
+
+def _lowered(tunnel: t.Any) -> str:
+    text = str(tunnel or "")
+    return text.lower() if _is_id(text) else text
+
+
 def _named(api: a.TunnelApi, name: str) -> a.Tunnel:
-    if _UUID.fullmatch(name.lower()):
-        return api.tunnel(name.lower())
+    """The tunnel with this id or name. Raises ApiError: not_found."""
+    if _is_id(name):
+        return api.tunnel(name)
     found = api.tunnels(name=name)
-    if len(found) != 1:
+    if not found:
+        raise a.ApiError("not_found", f"tunnel {present(name, 60)!r}", "there is none of this name")
+    if len(found) > 1:
         raise LifecycleError(f"tunnels: there are {len(found)} tunnels called {name!r}; give the id of one")
     return found[0]
 

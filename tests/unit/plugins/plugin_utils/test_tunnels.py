@@ -151,6 +151,19 @@ def test_the_edge_is_asked_only_about_connectors_whose_tunnel_and_id_are_known()
     assert tunnel_plan(seen)["connectors"] == {"a/cloudflared": identity(1)}
 
 
+def test_the_edge_of_one_account_is_not_asked_about_the_tunnels_of_another():
+    seen = {
+        **named("a", "running", 1, account_id="a" * 32),
+        **named("b", "running", 2, account_id="B" * 32, tunnel_id=API),
+        **named("c", "running", 3, tunnel_id=None, tunnel_name="mail"),
+    }
+    plan = tunnel_plan(seen, account="b" * 32)
+    assert plan["ids"] == [API, "mail"]
+    assert plan["connectors"] == {"b/cloudflared": identity(2), "c/cloudflared": identity(3)}
+    assert plan["connector_tunnels"] == {"b/cloudflared": API, "c/cloudflared": "mail"}
+    assert tunnel_plan(seen)["ids"] == [WEB, API, "mail"]
+
+
 @pytest.mark.parametrize(("age", "expected"), [(600.0, [("a", 1)]), (5.0, [])])
 def test_a_connector_that_the_edge_does_not_know_has_its_turn_unless_it_has_just_registered(age, expected):
     seen = {"a": {"services": [connector("running", age=age)]}, "b": {"services": [connector("running", number=2)]}}
@@ -273,6 +286,13 @@ def test_what_the_edge_does_not_know_at_the_end_is_a_problem(more):
     found = tunnel_summary(plan, {}, plan, {**view(), "lost_hosts": ["a/cloudflared"], **more})
     assert found["failed"] == ["a/cloudflared"]
     assert found["edge_problem"] == "does not know the connectors of a/cloudflared"
+
+
+def test_a_tunnel_that_the_account_does_not_have_is_named():
+    plan = tunnel_plan(fleet(a="running"))
+    found = tunnel_summary(plan, {}, plan, {**view(), "not_found": [API]})
+    assert found["failed"] == [] and found["outcome"] == {"healthy": ["a/cloudflared"]}
+    assert found["edge_problem"] == f"does not know the tunnels {API} in this account"
 
 
 def test_only_the_ghosts_of_replaced_connectors_are_for_removal():

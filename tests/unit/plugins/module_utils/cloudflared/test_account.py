@@ -8,11 +8,16 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import account
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api import Connection, Connector, Tunnel
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api import (
+    ApiError,
+    Connection,
+    Connector,
+    Tunnel,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 
 TUNNEL = "8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11"
-A, B, C = (f"{digit}9dfd5eb-87fc-4f30-ad94-bc189e47f0bc" for digit in "123")
+A, B, C, FOREIGN = (f"{digit}9dfd5eb-87fc-4f30-ad94-bc189e47f0bc" for digit in "1234")
 
 
 class Api:
@@ -32,6 +37,8 @@ class Api:
 
     def tunnel(self, tunnel_id):
         self.calls += 1
+        if tunnel_id == FOREIGN:
+            raise ApiError("not_found", f"tunnel {tunnel_id}", "status 404")
         return self.tunnels()[0]
 
     def connectors(self, tunnel_id):
@@ -68,10 +75,25 @@ def test_all_tunnels_of_the_account(api):
     assert [tunnel["name"] for tunnel in account.survey(api, [], {})["tunnels"]] == ["web", "twin", "twin"]
 
 
-@pytest.mark.parametrize(("name", "count"), [("twin", 2), ("none", 0)])
-def test_a_name_has_to_mean_one_tunnel(api, name, count):
-    with pytest.raises(LifecycleError, match=f"there are {count} tunnels"):
-        account.survey(api, [name], {})
+def test_a_name_has_to_mean_one_tunnel(api):
+    with pytest.raises(LifecycleError, match="there are 2 tunnels"):
+        account.survey(api, ["twin"], {})
+
+
+@pytest.mark.parametrize("missing", [FOREIGN, "none"])
+def test_a_tunnel_that_is_not_there_hides_no_other_and_has_no_lost_connectors(api, missing):
+    hosts = {"h1": A, "h2": B, "h3": FOREIGN, "h4": TUNNEL}
+    of = {"h1": TUNNEL, "h2": TUNNEL, "h3": missing.upper() if missing == FOREIGN else missing}
+    seen = account.survey(api, [missing, TUNNEL, "web"], hosts, of)
+    assert [tunnel["id"] for tunnel in seen["tunnels"]] == [TUNNEL]
+    assert (seen["not_found"], seen["lost_hosts"]) == ([missing], ["h2", "h4"])
+    assert seen["lost"] == sorted([B, TUNNEL])
+
+
+@pytest.mark.parametrize("missing", [FOREIGN, "none"])
+def test_an_account_without_any_of_them_is_a_failure(api, missing):
+    with pytest.raises(ApiError, match="check account_id"):
+        account.survey(api, [missing], {})
 
 
 def options(identity, **more):

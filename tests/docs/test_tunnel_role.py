@@ -105,7 +105,10 @@ def test_the_edge_is_asked_as_the_user_who_runs_ansible(collection: Path) -> Non
         "ansible_become_exe": "/nonexistent/sudo",
         "tunnel_reconnect_account_id": ACCOUNT,
         "tunnel_reconnect_forget_ghosts": True,
+        "tunnel_reconnect_api_deadline": 90,
     }
     played = play(collection, every=every, answers={})
     assert [asked["tunnels"] for asked in played.of("cloudflare_tunnel_info")] == [[TUNNEL]] * 2
     assert [asked["connector_id"] for asked in played.of("cloudflare_tunnel_connector")] == [OLD]
+    asked = [*played.of("cloudflare_tunnel_info"), *played.of("cloudflare_tunnel_connector")]
+    assert [(float(one["timeout"]), float(one["deadline"])) for one in asked] == [(15.0, 90.0)] * 3

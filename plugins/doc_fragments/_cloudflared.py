@@ -101,6 +101,7 @@ options:
     description:
       - Whether the connection of this run goes through this connector.
       - By default that is found out by C(SSH_CONNECTION) and the sockets of the connector's process. Where this user
-        may not see them, as a C(become_user) other than root, the connector is treated as if it did.
+        may not see them, as a C(become_user) other than root, the connector is treated as if it did. So is one that
+        is connected to the sshd of this host, where nothing tells of the connection of this run (C(async), run0).
     type: bool
 """

@@ -19,6 +19,9 @@ import typing as t
 
 _ORDER = "<" if sys.byteorder == "little" else ">"
 _LISTEN, _ESTABLISHED = "0A", "01"
+# The processes that hold the connections of SSH, as the kernel names them.
+_SSHD = ("sshd", "sshd-session")
+_SSH_PORT = 22
 _MAX_TABLE = 4 * 1024 * 1024
 
 Address = tuple[str, int]
@@ -158,16 +161,30 @@ def carries(pid: int, connection: str | None, proc: str = "/proc") -> bool | Non
 
     A connector that carries SSH opens the connection to sshd itself, so the
     client's address is that of a socket of its own. None where this user may
-    not see the connection, or whose socket it is.
+    not see the connection, or whose socket it is, and where there is no trace
+    of a connection (async, run0) and the process does reach the sshd of this host.
     """
     if connection is None:
         return None
     ends = parse_connection(connection)
     if ends is None:
-        return False
+        return None if _reaches_sshd(pid, proc) else False
     client, ours = ends
     rows = [row for row in table(pid, proc) if (row.local, row.remote, row.state) == (client, ours, _ESTABLISHED)]
     if not rows:
         return False  # the client is not on this host
     own = open_sockets(pid, proc)
     return None if own is None else any(row.inode in own for row in rows)
+
+
+def _reaches_sshd(pid: int, proc: str) -> bool:
+    """Whether process ``pid`` may be the client of a connection to the sshd of this host."""
+    rows = [row for row in table(pid, proc) if row.state == _ESTABLISHED]
+    peers = {(row.remote, row.local): row.inode for row in rows}
+    own = open_sockets(pid, proc)
+    clients = [row for row in rows if (own is None or row.inode in own) and (row.local, row.remote) in peers]
+    if not clients:
+        return False
+    servers = [server for name in _SSHD for server in named(name, proc)]
+    theirs = {inode for server in servers for inode in open_sockets(server, proc) or ()}
+    return any(row.remote[1] == _SSH_PORT or peers[row.local, row.remote] in theirs for row in clients)

@@ -313,6 +313,16 @@ def test_the_client_of_our_connection_is_recognised():
             assert sockets.carries(os.getpid(), elsewhere) is False
 
 
+@pytest.mark.parametrize(("server_name", "carries"), [("sshd", None), ("sshd-session", None), ("nginx", False)])
+def test_without_a_trace_of_our_connection_a_way_to_sshd_may_carry_it(monkeypatch, server_name, carries):
+    monkeypatch.setattr(sockets, "named", lambda name, _proc: [os.getpid()] if name == server_name else [])
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        peer, _address = server.accept()
+        with peer:
+            assert sockets.carries(os.getpid(), "") is carries
+            assert sockets.carries(os.getpid(), "192.0.2.1 5 127.0.0.1 22") is False
+
+
 def test_ssh_connection_is_found_behind_sudo(tmp_path):
     for pid, parent, environ in ((9, 8, b"A=1\0"), (8, 7, b"SSH_CONNECTION=1.2.3.4 5 6.7.8.9 22\0B=2\0"), (7, 1, b"")):
         (tmp_path / str(pid)).mkdir()

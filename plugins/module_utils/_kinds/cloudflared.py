@@ -59,7 +59,8 @@ class CloudflaredKind(Kind):
         if facts is None:
             return observation
         refutable = observation.state == m.ERROR and observation.cause in _REFUTABLE and facts.active == "active"
-        comes_up = facts.active == "activating" and observation.state in (m.STARTING, m.RESTARTING)
+        slow = observation.state == m.ERROR and observation.cause == "start_timeout"
+        comes_up = facts.active == "activating" and (slow or observation.state in (m.STARTING, m.RESTARTING))
         if facts.main_pid and (observation.state == m.RUNNING or comes_up or refutable):
             return self._living(observation, facts)
         if observation.state == m.STOPPING and observation.cause == "stop_overdue" and facts.main_pid:
@@ -80,9 +81,7 @@ class CloudflaredKind(Kind):
         self._eye.look(watch)
         verdict = self._judge(observation, facts, watch)
         seen = replace(observation, details=self._details(watch, verdict))
-        serving = verdict.state in _SERVING
-        if observation.state == m.ERROR and not verdict.hard and (observation.cause == "unhealthy") == serving:
-            # Its probes speak for what is behind it; and a loop is one until a connection proves otherwise.
+        if observation.state == m.ERROR and not verdict.hard and _stands(observation.cause, verdict.state):
             return replace(seen, reasons=(*observation.reasons, *verdict.reasons))
         self._verdict = verdict
         # Where the journal does not tell since when, the time that it is given begins with the first look.
@@ -346,6 +345,15 @@ class CloudflaredKind(Kind):
         verdict = self._verdict
         seen = observed_rule(verdict.cause, verdict.evidence) if verdict is not None and verdict.cause else None
         return (seen, *RULES) if seen is not None else RULES
+
+
+def _stands(cause: str | None, state: str) -> bool:
+    """Whether an error that is not the connector's own holds in spite of the state that it shows."""
+    if cause == "unhealthy":
+        return state in _SERVING  # its probes speak for what is behind it
+    if cause == "start_timeout":
+        return state == m.STARTING  # what waits for the edge has started
+    return state not in _SERVING  # a loop is one until a connection proves otherwise
 
 
 def _identity(identity: Identity) -> dict[str, t.Any]:

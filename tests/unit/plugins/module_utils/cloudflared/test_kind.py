@@ -19,7 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.ac
 from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry, Records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.cloudflared import CloudflaredKind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, Health, Limits, classify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, Limits, classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import reply
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_settings import (
@@ -231,14 +231,6 @@ def test_without_a_journal_the_budget_begins_with_the_first_look(make):
     assert world.kind.overdue(world.see(), "reconnected")
 
 
-def test_a_loop_for_a_hard_cause_has_that_cause(make):
-    world = make()
-    world.ready = world.registered = 0
-    world.line('Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0')
-    seen = world.see({**UP, "NRestarts": "7", "ActiveEnterTimestampMonotonic": "999000000"})
-    assert (seen.state, seen.cause) == ("error", "unauthorized")
-
-
 def test_unauthorized_is_hopeless_until_the_token_file_changes(make):
     world = make()
     world.ready = world.registered = 0
@@ -255,38 +247,11 @@ def test_unauthorized_is_hopeless_until_the_token_file_changes(make):
     assert world.kind.causes()[0].klass == "soft" and world.kind.hopeless(seen, "reconnected") is None
 
 
-def test_a_start_job_shows_as_connecting(make):
-    world = make()
-    world.ready = world.registered = 0
-    assert world.see(STARTING).state == "connecting"
-    assert world.see(STARTING, job_type="restart").state == "connecting"
-    world.ready = None
-    assert world.see(STARTING).state == "starting"
-
-
 def test_a_new_process_is_asked_anew(make):
     world = make()
     world.see()
     world.ready, world.registered = 0, 0
     assert world.see({**STARTING, "InvocationID": "two"}).state == "connecting"
-
-
-def test_a_crash_loop_that_connects_is_none_any_more(make):
-    world = make()
-    looping = {**UP, "NRestarts": "7", "ActiveEnterTimestampMonotonic": "999000000"}
-    assert world.see(looping).state == "running"
-    world.ready = 0
-    seen = world.see(looping)
-    assert (seen.state, seen.cause) == ("error", "crash_loop")
-
-
-def test_probes_speak_for_what_is_behind_it(make):
-    world = make()
-    health = Health("unhealthy", ("the page is broken",))
-    seen = world.see(health=health)
-    assert (seen.state, seen.cause) == ("error", "unhealthy")
-    world.ready = 0
-    assert world.see(health=health).state == "reconnecting"
 
 
 def test_hard_ends_are_errors_at_once(make):

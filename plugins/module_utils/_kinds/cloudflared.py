@@ -311,9 +311,9 @@ class CloudflaredKind(Kind):
         watch, verdict = self._watch, self._verdict
         if target != "reconnected" or watch is None or verdict is None or observation.state not in _WAITING:
             return False
-        # With quic it is UDP that has to pass, of which nothing is known.
-        by_tcp = watch.settings.protocol == "http2" or verdict.cause == "edge_unreachable_tcp"
-        if verdict.hard or (by_tcp and watch.edge_open is False):
+        # A quic connection that broke says nothing of TCP; where neither can be dialled, the network is out.
+        cut = watch.settings.protocol == "http2" or verdict.cause in ("edge_unreachable_tcp", "edge_unreachable_udp")
+        if verdict.hard or (cut and watch.edge_open is False):
             return False  # a restart mends neither
         return (observation.age or 0.0) >= self._eye.budget(watch)
 

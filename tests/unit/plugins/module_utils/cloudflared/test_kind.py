@@ -222,6 +222,20 @@ def test_the_way_to_the_edge_is_tried_before_anything_says_that_it_is_cut(make, 
     assert world.kind.overdue(seen, "reconnected") == overdue
 
 
+@pytest.mark.parametrize(("edge_open", "overdue"), [(False, False), (True, True)])
+def test_no_restart_while_neither_quic_nor_tcp_reaches_the_edge(make, edge_open, overdue):
+    world = make(natural_budget=0.0)
+    world.see()
+    world.ready = 0
+    port = world.server.port if edge_open else free_port()
+    (world.proc / "7" / "environ").write_bytes(f"TUNNEL_EDGE=127.0.0.1:{port}\0".encode())
+    world.line('Failed to dial a quic connection error="failed to dial to edge with quic: timeout" ip=127.0.0.1')
+    seen = world.see({**UP, "InvocationID": "two"})
+    assert (seen.cause, seen.details["edge_reachable"]) == ("edge_unreachable_udp", edge_open)
+    world.clock.sleep(1.0)
+    assert world.kind.overdue(seen, "reconnected") == overdue
+
+
 def test_without_a_journal_the_budget_begins_with_the_first_look(make):
     world = make()
     world.ready = 0

@@ -22,6 +22,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._proofs import ports_in
 
 _PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+-]+/)*[\w.@+-]*[\w@+-]")
+_ENVIRONMENT_FILE = re.compile(r"(/.+?) \(ignore_errors=(?:yes|no)\)")
 _MISSING = ("file_missing", "exec_missing", "environment_file_missing", "working_directory_missing")
 _MAX_FIRST_LINE = 256
 
@@ -45,8 +46,14 @@ def mended(
     if cause.id == "user_missing" and _known_user(properties.get("User", "")):
         return f"the user {properties['User']} exists now"
     of_unit = [properties.get("FragmentPath", ""), *properties.get("DropInPaths", "").split()]
-    changed = next((path for path in [*named, *of_unit] if path and _changed_at(path) > failed_at), None)
+    paths = [*named, *of_unit, *environment_files(properties)]
+    changed = next((path for path in paths if path and _changed_at(path) > failed_at), None)
     return f"{changed} was changed since it failed" if changed else None
+
+
+def environment_files(properties: t.Mapping[str, str]) -> list[str]:
+    """The files that a unit takes its environment from, as ``systemctl show`` names them."""
+    return _ENVIRONMENT_FILE.findall(properties.get("EnvironmentFiles", ""))
 
 
 def _is_there(path: str) -> bool:

@@ -119,7 +119,7 @@ class CloudflaredKind(Kind):
             self._eye.try_edge(watch, sample.log.edge)
             verdict = c.judge(unit, replace(sample, edge_open=watch.edge_open), rules)
         if verdict.cause == "unauthorized":
-            verdict = _with_token(verdict, watch.identity, unit.wall - unit.age)
+            verdict = _with_token(verdict, watch.identity, unit.wall - unit.age, facts.properties)
         return verdict
 
     def _lost(self, watch: Watch) -> str:
@@ -366,18 +366,27 @@ def _identity(identity: Identity) -> dict[str, t.Any]:
     }
 
 
-def _with_token(verdict: c.Verdict, identity: Identity, began: float) -> c.Verdict:
+def _with_token(verdict: c.Verdict, identity: Identity, began: float, properties: t.Mapping[str, str]) -> c.Verdict:
     """A token file that was written after the start is one that the process has not read: a restart takes it."""
-    try:
-        replaced = bool(identity.path) and os.stat(identity.path).st_mtime > began
-    except OSError:
-        replaced = False
+    paths = [identity.path] if identity.path else []
+    if "environment" in identity.source:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._mended import environment_files
+
+        paths = environment_files(properties)
+    replaced = next((path for path in paths if _written_at(path) > began), "")
     if not replaced:
         named = (f"the token is from {identity.source} {identity.path}".rstrip(),)
         return replace(verdict, evidence=(*verdict.evidence, *named))
-    said = f"{identity.path} was replaced after it started, so a restart takes the new one"
+    said = f"{replaced} was replaced after it started, so a restart takes the new one"
     evidence = (*verdict.evidence, said)
     return replace(verdict, cause="token_replaced", reasons=(*verdict.reasons, said), evidence=evidence)
+
+
+def _written_at(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def make_cloudflared(environment: Environment, params: t.Mapping[str, t.Any]) -> CloudflaredKind:

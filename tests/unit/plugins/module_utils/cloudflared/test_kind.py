@@ -222,6 +222,24 @@ def test_the_way_to_the_edge_is_tried_before_anything_says_that_it_is_cut(make, 
     assert world.kind.overdue(seen, "reconnected") == overdue
 
 
+@pytest.mark.parametrize("variable", ["TUNNEL_TOKEN", "TUNNEL_TOKEN_FILE"])
+def test_a_new_token_in_an_environment_file_is_noticed(make, variable):
+    world = make()
+    world.ready = world.registered = 0
+    world.line('Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0')
+    given = TOKEN if variable == "TUNNEL_TOKEN" else str(world.token)
+    (world.proc / "7" / "environ").write_bytes(f"{variable}={given}\0".encode())
+    path = world.proc.parent / "a file"
+    path.write_text("TUNNEL_TOKEN=another\n")
+    os.utime(path, (1.0, 1.0))
+    unit = {**STARTING, "EnvironmentFiles": f"/none (ignore_errors=yes) {path} (ignore_errors=no)"}
+    assert world.see(unit).cause == "unauthorized"
+    os.utime(path, (world.clock.wall(), world.clock.wall()))
+    seen = world.see(unit)
+    assert seen.cause == ("token_replaced" if variable == "TUNNEL_TOKEN" else "unauthorized")
+    assert (str(path) in " ".join(seen.reasons)) == (variable == "TUNNEL_TOKEN")
+
+
 @pytest.mark.parametrize(("edge_open", "overdue"), [(False, False), (True, True)])
 def test_no_restart_while_neither_quic_nor_tcp_reaches_the_edge(make, edge_open, overdue):
     world = make(natural_budget=0.0)

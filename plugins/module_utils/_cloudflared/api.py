@@ -30,6 +30,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._text import pr
 BASE_URL = "https://api.cloudflare.com/client/v4"
 _PER_PAGE = 100
 _MAX_PAGES = 100
+# Seconds before another call, however soon the API lets it come.
+_LEAST_WAIT = 2.0
 _MAX_BYTES = 16 * 1024 * 1024
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ACCOUNT = re.compile(r"[0-9a-f]{32}")
@@ -155,14 +157,12 @@ class TunnelApi:
             raise LifecycleError(f"base_url: {exc.msg}") from exc
         if url.scheme == "http" and url.host not in ("127.0.0.1", "::1", "localhost"):
             raise LifecycleError(f"base_url: {url.safe} would send the token in clear; give an https URL")
-        self._http = http
+        self._connection = http.connection(base_url, tls=tls)
         self._clock = clock
-        self._base = base_url.rstrip("/")
-        self._account = account_id
+        self._base = f"{url.target.rstrip('/')}/accounts/{account_id}"
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         self._timeout = timeout
         self._end = clock.monotonic() + seconds
-        self._tls = tls
         self.calls = 0
 
     def tunnels(self, *, name: str = "") -> list[Tunnel]:
@@ -205,13 +205,12 @@ class TunnelApi:
                 raise ApiError("network", what, "the time for all calls together is over")
             self.calls += 1
             try:
-                answer = self._http.request(
+                answer = self._connection.request(
                     method,
-                    f"{self._base}/accounts/{self._account}/{target}",
+                    f"{self._base}/{target}",
                     headers=self._headers,
                     timeout=min(self._timeout, left),
                     max_bytes=_MAX_BYTES,
-                    tls=self._tls,
                 )
             except HttpError as exc:
                 raise ApiError("network", what, present(exc.msg, 300), error=exc.kind) from exc
@@ -221,7 +220,7 @@ class TunnelApi:
             if wait is None or wait >= self._end - self._clock.monotonic():
                 said = "it gives no retry-after" if wait is None else f"it asks to wait {wait:.0f} s"
                 raise ApiError("rate_limited", what, f"the API limits the rate (429), and {said}", wait)
-            self._clock.sleep(max(wait, 0.1))
+            self._clock.sleep(max(wait, _LEAST_WAIT))
 
 
 def _retry_after(answer: Response) -> float | None:

@@ -182,9 +182,25 @@ def test_a_rate_limit_that_does_not_fit_is_told(header, after):
 
 def test_a_retry_after_of_nothing_ends_at_the_deadline():
     clock = VirtualClock()
-    with servers() as start, pytest.raises(api.ApiError) as caught:
-        client(serve(start, [reply(bad(), 429, "Retry-After: 0\r\n")]), clock, seconds=0.5).connectors(TUNNEL)
+    with servers() as start:
+        asked = client(serve(start, [reply(bad(), 429, "Retry-After: 0\r\n")]), clock, seconds=60.0)
+        with pytest.raises(api.ApiError) as caught:
+            asked.connectors(TUNNEL)
     assert caught.value.kind in ("rate_limited", "network")
+    assert asked.calls <= 31
+
+
+def test_all_calls_go_over_one_connection():
+    def handle(server, sock):
+        while server.read_request(sock):
+            sock.sendall(reply(good([])))
+
+    with servers() as start:
+        server = start(handle)
+        asked = client(server)
+        for _call in range(3):
+            asked.connectors(TUNNEL)
+        assert (server.accepted, len(server.requests)) == (1, 3)
 
 
 def test_hanging_and_flooding_apis_are_left_in_time():

@@ -12,6 +12,7 @@ import os
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import endpoints as e
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import sockets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.budget import natural_budget
@@ -160,10 +161,10 @@ class Eye:
         minimum = min(self._params["min_connections"], expected)
         return Rules(expected, minimum, watch.settings.protocol, watch.settings.remote)
 
-    def budget(self, watch: Watch) -> float:
-        """Seconds that the connector may take to come back by itself."""
+    def budget(self, watch: Watch, state: str) -> float:
+        """Seconds that the connector may take to come back by itself. ``state``: the one it is in."""
         given = self._params["natural_budget"]
-        registered = watch.had or bool(watch.metrics.registered)
+        registered = watch.had or bool(watch.metrics.registered) or state == m.RECONNECTING
         return natural_budget(watch.settings.retries, registered) if given is None else float(given)
 
     def try_edge(self, watch: Watch, addresses: t.Sequence[tuple[str, int]]) -> None:

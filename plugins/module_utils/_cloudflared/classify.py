@@ -146,6 +146,8 @@ def _disconnected(unit: Unit, sample: Sample, rules: Rules, count: int) -> Verdi
     state = m.RECONNECTING if had else m.CONNECTING
     said = "no connection is registered" if count == 0 else f"{count} of at least {rules.minimum} connections"
     history = f"{registered} registrations since its start" if registered else "none since its start"
+    if sample.metrics.registered is None:
+        history = "how many there were since its start is not known"
     began = unit.wall - unit.age
     if sample.log is None:
         return Verdict(state, (f"{said} ({history})",), since=None if had else began, wants_log=True)

@@ -168,7 +168,7 @@ class CloudflaredKind(Kind):
             "metrics_found": watch.endpoint.how or watch.endpoint.problem,
             "retries": settings.retries,
             "grace_period": settings.grace_period,
-            "natural_budget": self._eye.budget(watch),
+            "natural_budget": self._eye.budget(watch, verdict.state),
             "edge_reachable": watch.edge_open,
             "changed_at": verdict.since,
             "pid": watch.pid,
@@ -315,7 +315,7 @@ class CloudflaredKind(Kind):
         cut = watch.settings.protocol == "http2" or verdict.cause in ("edge_unreachable_tcp", "edge_unreachable_udp")
         if verdict.hard or (cut and watch.edge_open is False):
             return False  # a restart mends neither
-        return (observation.age or 0.0) >= self._eye.budget(watch)
+        return (observation.age or 0.0) >= self._eye.budget(watch, observation.state)
 
     def hopeless(self, observation: Observation, target: str) -> str | None:
         verdict = self._verdict

@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Health
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared import test_kind as kind
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import reply
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.hostile import free_port
 
 make = kind.make
@@ -44,6 +45,16 @@ def test_a_start_without_an_end_is_judged_by_what_the_connector_says(make, ready
     assert (seen.cause == "start_timeout") == (state == "error")
     assert world.kind.overdue(seen, "reconnected") == overdue
     assert [block.guard for block in world.kind.guards(kind.RESTART, seen)] == (["last_replica"] if ready else [])
+
+
+def test_where_metrics_do_not_answer_systemd_tells_whether_it_was_connected(make):
+    world = make()
+    answer = world._body
+    world._body = lambda path: reply("broken", 500) if path == b"/metrics" else answer(path)
+    world.ready = 0
+    seen = world.see()
+    assert (seen.state, seen.details["natural_budget"]) == ("reconnecting", 37.0)
+    assert "not known" in seen.reasons[0]
 
 
 def test_a_crash_loop_that_connects_is_none_any_more(make):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 import typing as t
 from dataclasses import dataclass, field, replace
 
@@ -213,11 +214,18 @@ def config_dirs(home: str) -> list[str]:
 
 def read_file(path: str, root: str = "") -> str | None:
     """The beginning of a text file below ``root``, or None where it cannot be read."""
+    full = root + path if root else path
     try:
-        with open(root + path if root else path, encoding="utf-8", errors="replace") as stream:
+        if not stat.S_ISREG(os.stat(full).st_mode):
+            return None  # a pipe may hang for ever, and what it has is for the service
+        with open(full, encoding="utf-8", errors="replace", opener=_at_once) as stream:
             return stream.read(MAX_FILE)
     except (OSError, ValueError):
         return None
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def of_unit_files(properties: t.Mapping[str, str]) -> Settings:
@@ -316,11 +324,21 @@ class Process:
 
     def settings(self) -> Settings:
         environ = self.environ()
-        found = settings_of(self.argv(), environ or {}, self.read)
+        home = "" if environ and environ.get("HOME") else self._owners_home()
+        found = settings_of(self.argv(), environ or {}, self.read, home)
         if environ is not None:
             return found
         note = "the environment of the process may not be read (become root): its variables are not known"
         return replace(found, notes=(*found.notes, note))
+
+    def _owners_home(self) -> str:
+        """Where cloudflared looks that has no HOME, as a service of root's may have none."""
+        import pwd
+
+        try:
+            return pwd.getpwuid(os.stat(self._base).st_uid).pw_dir
+        except (OSError, KeyError):
+            return ""
 
     def _bytes(self, name: str) -> bytes | None:
         try:

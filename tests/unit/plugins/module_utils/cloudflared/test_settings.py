@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import pwd
 
 import pytest
 
@@ -156,6 +158,28 @@ def test_a_process_is_read_from_proc(tmp_path):
     assert identify(found, seen.read).tunnel_id == TUNNEL
     (process / "environ").unlink()
     assert "become root" in seen.settings().notes[0]
+
+
+@pytest.mark.parametrize("environ", [b"LANG=C\0", b"HOME=\0", b"HOME={home}\0", b"HOME=/elsewhere\0"])
+def test_a_process_without_a_home_has_that_of_its_user(tmp_path, environ):
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    folder = tmp_path / "7" / "root" / home.strip("/") / ".cloudflared"
+    folder.mkdir(parents=True)
+    (folder / "config.yml").write_text("protocol: http2\n")
+    (tmp_path / "7" / "cmdline").write_bytes(b"cloudflared\0tunnel\0run\0")
+    (tmp_path / "7" / "environ").write_bytes(environ.replace(b"{home}", home.encode()))
+    found = s.Process(7, str(tmp_path)).settings().protocol
+    assert found == ("auto" if b"elsewhere" in environ else "http2")
+
+
+def test_only_a_regular_file_is_read(tmp_path):
+    """Who opens a pipe waits for its writer, and takes from the service what is in it."""
+    os.mkfifo(tmp_path / "pipe")
+    assert s.read_file(str(tmp_path / "pipe")) is None
+    assert s.read_file(str(tmp_path)) is None and s.read_file(str(tmp_path / "none")) is None
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert s.read_file("/link", str(tmp_path)) == "x"
 
 
 @pytest.mark.parametrize(

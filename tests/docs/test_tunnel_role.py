@@ -26,8 +26,8 @@ HERE = {
 MODULES = ("service_info", "cloudflared_tunnel", "cloudflare_tunnel_info", "cloudflare_tunnel_connector", "show_report")
 
 
-def seen(state: str, connector: str, name: str = "cloudflared") -> dict[str, t.Any]:
-    about = {"tunnel_id": TUNNEL, "connector_id": connector, "connections": 4, "expected_connections": 4}
+def seen(state: str, connector: str, name: str = "cloudflared", tunnel: str = TUNNEL) -> dict[str, t.Any]:
+    about = {"tunnel_id": tunnel, "connector_id": connector, "connections": 4, "expected_connections": 4}
     return {"name": name, "kind": "cloudflared", "state": state, "reasons": [], "age": 600.0, "cloudflared": about}
 
 
@@ -49,6 +49,16 @@ ANSWERS: dict[str, t.Any] = {
 }
 
 
+# An answer may have a list for each service: what is said of it at first, next, and from then on.
+TURNS = """
+    found = json.load(answers)[given["_ansible_module_name"].rpartition(".")[2]]
+turns = found.get(options.get("name"))
+with open(os.path.join(folder, "asked")) as asked:
+    times = sum(json.loads(line).get("name") == options.get("name") for line in asked)
+module.exit_json(**(found if turns is None else turns[min(times, len(turns)) - 1]))
+"""
+
+
 class Played(t.NamedTuple):
     """What a run of the role has printed, and asked of the modules."""
 
@@ -67,7 +77,8 @@ def collection(tmp_path: Path) -> Path:
     for part in ("galaxy.yml", "meta", "roles", "plugins/filter", "plugins/plugin_utils", "plugins/module_utils"):
         (tree / part).symlink_to(ROOT / part)
     for module in MODULES:
-        (tree / f"plugins/modules/{module}.py").write_text("\n".join(HEADER) + STUB)
+        stub = STUB[: STUB.index("    module.exit_json(")] + TURNS.lstrip("\n")
+        (tree / f"plugins/modules/{module}.py").write_text("\n".join(HEADER) + stub)
     # So that root, too, becomes root by the means that the inventory says.
     (tmp_path / "ansible.cfg").write_text("[privilege_escalation]\nbecome_allow_same_user = true\n")
     return tmp_path
@@ -112,3 +123,31 @@ def test_the_edge_is_asked_as_the_user_who_runs_ansible(collection: Path) -> Non
     assert [asked["connector_id"] for asked in played.of("cloudflare_tunnel_connector")] == [OLD]
     asked = [*played.of("cloudflare_tunnel_info"), *played.of("cloudflare_tunnel_connector")]
     assert [(float(one["timeout"]), float(one["deadline"])) for one in asked] == [(15.0, 90.0)] * 3
+
+
+def test_after_a_hand_over_the_host_does_the_rest_when_the_way_is_back(collection: Path) -> None:
+    """Its connection is about to be cut, and with it whatever else runs through it."""
+    names = ("first", "second", "third")
+    fell = [seen("reconnecting", OLD, name, name) for name in names]
+    back = {"changed": True, "reached": True, "before": fell[0], "after": seen("running", NEW)}
+    handed = {**back, "handover": {"outcome": "pending"}}
+    verified = {**back, "changed": False, "handover": {"outcome": "verified"}}
+    answers = {
+        "service_info": {"services": fell},
+        "cloudflared_tunnel": {"first": [handed, verified], "second": [back], "third": [back]},
+    }
+    entry = {"kind": "cloudflared", "expected_state": ["reconnecting"], "diagnose": True}
+    every = {"lifecycle_services": [{"name": name, **entry} for name in names], "tunnel_reconnect_back_timeout": 5}
+    asked = play(collection, every=every, answers=answers).of("cloudflared_tunnel")
+    assert [one["name"] for one in asked] == ["first", "first", "second", "third"]
+    assert all(one["expected_state"] == ["reconnecting"] and one["diagnose"] for one in asked)
+
+
+def test_what_was_left_to_the_host_before_holds_nothing_up(collection: Path) -> None:
+    """The result of the loop before this one is not that of an item."""
+    fell = [seen("reconnecting", OLD, name, TUNNEL) for name in ("first", "second")]
+    back = {"changed": True, "reached": True, "before": fell[0], "after": seen("running", NEW)}
+    every = {"lifecycle_services": [{"name": name, "kind": "cloudflared"} for name in ("first", "second")]}
+    answers = {"service_info": {"services": fell}, "cloudflared_tunnel": {"first": [back], "second": [back]}}
+    asked = play(collection, every=every, answers=answers).of("cloudflared_tunnel")
+    assert [one["name"] for one in asked] == ["first", "second"]

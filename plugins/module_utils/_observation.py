@@ -220,7 +220,14 @@ def _failed(facts: UnitFacts, context: Context) -> _Verdict | None:
     return _Verdict(m.ERROR, (f"failed with Result={facts.result}", _exit(facts)), _failure_cause(facts))
 
 
+def _restarted_directly(facts: UnitFacts) -> bool:
+    """Whether systemd restarted it with RestartMode=direct, which renews no moment of the unit but the last change."""
+    return facts.restarts > 0 and facts.text("RestartMode") == "direct"
+
+
 def _stop_needed_kill(facts: UnitFacts) -> bool:
+    if _restarted_directly(facts):
+        return False  # nothing tells a stop that was too slow from a start that was
     was_active = facts.moment("ActiveEnter") >= facts.moment("InactiveExit") > 0
     return facts.result == "timeout" and was_active and facts.number("ExecMainStatus") == 9
 
@@ -248,7 +255,7 @@ def _activating(facts: UnitFacts, context: Context) -> _Verdict | None:
     idle_start = facts.active == "active" and facts.sub in _START_PHASES  # Type=idle calls its start phases active
     if facts.active != "activating" and not idle_start:
         return None
-    began = facts.moment("InactiveExit") or facts.moment("StateChange")
+    began = (0.0 if _restarted_directly(facts) else facts.moment("InactiveExit")) or facts.moment("StateChange")
     if context.job_type == "restart":
         return _Verdict(m.RESTARTING, (f"a restart job is running, SubState={facts.sub}",))
     if began and context.now - began > context.limits.start:
@@ -262,7 +269,10 @@ def _deactivating(facts: UnitFacts, context: Context) -> _Verdict | None:
         return _Verdict(m.STOPPING, ("systemd cleans the unit's directories",), "cleaning")
     if facts.active != "deactivating":
         return None
-    began = facts.moment("ActiveExit") or facts.moment("StateChange")
+    left = facts.moment("ActiveExit")
+    # A start that failed was never active: systemd keeps when the run before it ceased to be.
+    of_this_run = left >= facts.moment("InactiveExit") and not _restarted_directly(facts)
+    began = (left if of_this_run else 0.0) or facts.moment("StateChange")
     if context.job_type in ("restart", "try-restart"):
         return _Verdict(m.RESTARTING, ("a restart job is running, the stop is not over",), None, began)
     reasons = (f"ActiveState=deactivating SubState={facts.sub}",)

@@ -32,6 +32,7 @@ STEPS = {
     236: "SMACK_PROCESS_LABEL", 237: "KEYRING", 238: "STATE_DIRECTORY", 239: "CACHE_DIRECTORY", 240: "LOGS_DIRECTORY",
     241: "CONFIGURATION_DIRECTORY", 242: "NUMA_POLICY", 243: "CREDENTIALS", 245: "BPF",
 }  # fmt: skip
+_START_TIMED_OUT = re.compile(r"start(?:-pre|-post)? operation timed out", re.IGNORECASE)
 _PORT = re.compile(r"(?:[\]\d*a-z]:|port\D{0,12})(\d{2,5})\b", re.IGNORECASE)
 
 
@@ -151,7 +152,9 @@ def timeout(phase: str) -> t.Callable[[Case], Found | None]:
             return None
         limit = any("time limit" in line for line in said)
         was_active = case.number("ActiveEnterTimestampMonotonic") >= case.number("InactiveExitTimestampMonotonic") > 0
-        actual = "runtime" if limit else "stop" if was_active else "start"
+        # With RestartMode=direct the moments are those of an earlier run: the manager's word goes first.
+        starting = any(_START_TIMED_OUT.search(line) for line in said)
+        actual = "runtime" if limit else "stop" if was_active and not starting else "start"
         return Found(["Result=timeout", *said]) if actual == phase else None
 
     return facts

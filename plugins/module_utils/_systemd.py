@@ -21,13 +21,13 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Co
 # Only properties without raw newlines: no Exec* values, which may also hold secrets.
 PROPERTIES = (
     "Id Names LoadState LoadError UnitFileState FragmentPath DropInPaths Transient NeedDaemonReload ActiveState "
-    "SubState Result Type RemainAfterExit Restart NRestarts InvocationID Job MainPID ExecMainPID ExecMainCode "
-    "ExecMainStatus StateChangeTimestampMonotonic ActiveEnterTimestampMonotonic ActiveExitTimestampMonotonic "
-    "InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic ConditionResult ConditionTimestampMonotonic "
-    "AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup Slice User Group TimeoutStopUSec "
-    "StartLimitBurst StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart RefuseManualStop LogLevelMax "
-    "LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax EnvironmentFiles WorkingDirectory "
-    "StateDirectory LogsDirectory CacheDirectory RuntimeDirectory ReadWritePaths"
+    "SubState Result Type RemainAfterExit Restart RestartMode NRestarts InvocationID Job MainPID ExecMainPID "
+    "ExecMainCode ExecMainStatus StateChangeTimestampMonotonic ActiveEnterTimestampMonotonic "
+    "ActiveExitTimestampMonotonic InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic ConditionResult "
+    "ConditionTimestampMonotonic AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup Slice "
+    "User Group TimeoutStopUSec StartLimitBurst StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart "
+    "RefuseManualStop LogLevelMax LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax "
+    "EnvironmentFiles WorkingDirectory StateDirectory LogsDirectory CacheDirectory RuntimeDirectory ReadWritePaths"
 ).split()
 
 _UNIT_NAME = re.compile(r"^[A-Za-z0-9:_.\\@-]{1,255}$")

@@ -82,6 +82,8 @@ TABLE = [
       "ActiveEnterTimestampMonotonic": 40}, "error", "timeout"),
     ({"ActiveState": "failed", "Result": "timeout", "InactiveExitTimestampMonotonic": 50, "ExecMainStatus": 9,
       "ActiveEnterTimestampMonotonic": 60}, "error", "stop_killed"),
+    ({"ActiveState": "failed", "Result": "timeout", "InactiveExitTimestampMonotonic": 50, "ExecMainStatus": 9,
+      "ActiveEnterTimestampMonotonic": 60, "RestartMode": "direct", "NRestarts": 1}, "error", "timeout"),
     ({"ActiveState": "active", "SubState": "exited", "Type": "oneshot"}, "running", None),
     ({"ActiveState": "active", "SubState": "exited", "Type": "simple"}, "error", "exited"),
     ({"LoadState": "masked", "ActiveState": "active", "SubState": "exited", "Type": "simple"}, "running", None),
@@ -151,6 +153,29 @@ def test_the_thrash_budget(sub, restarts, recent, age, state):
     )  # fmt: skip
     assert found.state == state
     assert found.cause == ("crash_loop" if state == "error" else None)
+
+
+CLEANS_UP = {"ActiveState": "deactivating", "SubState": "stop-sigterm", "StateChangeTimestampMonotonic": NOW - 1}
+STARTS = {"ActiveState": "activating", "SubState": "start", "StateChangeTimestampMonotonic": NOW - 1}
+
+
+@pytest.mark.parametrize(
+    "properties, age",
+    [
+        # a start that failed: systemd keeps when the run before it ceased to be active
+        ({**CLEANS_UP, "ActiveExitTimestampMonotonic": 100, "InactiveExitTimestampMonotonic": NOW - 16}, 1),
+        ({**CLEANS_UP, "ActiveExitTimestampMonotonic": NOW - 9, "InactiveExitTimestampMonotonic": 100}, 9),
+        # RestartMode=direct never leaves active or activating: only the last change is of this start
+        ({**STARTS, "ActiveExitTimestampMonotonic": NOW - 2, "InactiveExitTimestampMonotonic": 100, "NRestarts": 1,
+          "RestartMode": "direct"}, 1),
+        ({**CLEANS_UP, "ActiveExitTimestampMonotonic": NOW - 900, "InactiveExitTimestampMonotonic": 100,
+          "NRestarts": 1, "RestartMode": "direct"}, 1),
+        ({**STARTS, "InactiveExitTimestampMonotonic": NOW - 30, "RestartMode": "direct"}, 30),
+    ],
+)  # fmt: skip
+def test_how_long_a_start_and_a_stop_take(properties, age):
+    seen = observe(**properties)
+    assert (seen.age, seen.cause) == (pytest.approx(age), None)
 
 
 def test_since_and_age_are_of_the_state_and_not_of_the_last_change():

@@ -206,6 +206,11 @@ def _crash_loop(facts: UnitFacts, context: Context) -> _Verdict | None:
     return _Verdict(m.ERROR, (said, _exit(facts)), "crash_loop")
 
 
+def _loop_goes_on(facts: UnitFacts, context: Context) -> _Verdict | None:
+    """A crash loop in the middle of a start that takes its time. A start by hand sets NRestarts back to 0."""
+    return _crash_loop(facts, context) if facts.restarts and context.job_type in ("", "start") else None
+
+
 def _failed(facts: UnitFacts, context: Context) -> _Verdict | None:
     if facts.active != "failed":
         return None
@@ -258,6 +263,9 @@ def _activating(facts: UnitFacts, context: Context) -> _Verdict | None:
     began = (0.0 if _restarted_directly(facts) else facts.moment("InactiveExit")) or facts.moment("StateChange")
     if context.job_type == "restart":
         return _Verdict(m.RESTARTING, (f"a restart job is running, SubState={facts.sub}",))
+    loop = _loop_goes_on(facts, context)
+    if loop:
+        return loop
     if began and context.now - began > context.limits.start:
         said = f"starting for {context.now - began:.0f} s, more than start_timeout={context.limits.start:.0f} s"
         return _Verdict(m.ERROR, (said,), "start_timeout", began)
@@ -273,12 +281,15 @@ def _deactivating(facts: UnitFacts, context: Context) -> _Verdict | None:
     # A start that failed was never active: systemd keeps when the run before it ceased to be.
     of_this_run = left >= facts.moment("InactiveExit") and not _restarted_directly(facts)
     began = (left if of_this_run else 0.0) or facts.moment("StateChange")
-    if context.job_type in ("restart", "try-restart"):
-        return _Verdict(m.RESTARTING, ("a restart job is running, the stop is not over",), None, began)
     reasons = (f"ActiveState=deactivating SubState={facts.sub}",)
     if began and context.now - began > context.limits.stop:
         said = f"stopping for {context.now - began:.0f} s, more than stop_timeout={context.limits.stop:.0f} s"
         return _Verdict(m.STOPPING, (said, *reasons), "stop_overdue", began)
+    if context.job_type in ("restart", "try-restart"):
+        return _Verdict(m.RESTARTING, ("a restart job is running, the stop is not over",), None, began)
+    loop = _loop_goes_on(facts, context)
+    if loop:
+        return loop
     return _Verdict(m.STOPPING, reasons, None, began)
 
 

@@ -145,7 +145,8 @@ def timeout(phase: str) -> t.Callable[[Case], Found | None]:
         if not case.failing:
             return None
         said = case.manager_said(r"timed out|time limit")
-        slow = case.text("ActiveState") == "activating" and not case.text("SubState").startswith("auto-restart")
+        between = case.text("SubState").startswith("auto-restart") or case.text("Result") not in ("success", "")
+        slow = case.text("ActiveState") == "activating" and not between
         if slow and phase == "start":
             return Found([f"still in {case.text('SubState')}", *said])
         if case.text("Result") != "timeout":

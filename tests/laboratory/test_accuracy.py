@@ -68,8 +68,8 @@ def allowed(unit: str, poll: list[t.Any]) -> set[str]:
     if active == "failed":
         return {"stopped", "error"} if unit == "fault-java-undeclared" else {"error"}
     return {
-        "activating": {"starting", "restarting"},
-        "deactivating": {"stopping", "restarting"},
+        "activating": {"starting", "restarting"} | loops,
+        "deactivating": {"stopping", "restarting"} | loops,
         "inactive": {"stopped"} if load in ("loaded", "masked") else {"error"},
     }.get(active, {"unknown"})
 

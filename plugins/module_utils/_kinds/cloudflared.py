@@ -58,7 +58,8 @@ class CloudflaredKind(Kind):
         facts = observation.facts
         if facts is None:
             return observation
-        refutable = observation.state == m.ERROR and observation.cause in _REFUTABLE and facts.active == "active"
+        up = facts.active in ("active", "activating")
+        refutable = observation.state == m.ERROR and observation.cause in _REFUTABLE and up
         slow = observation.state == m.ERROR and observation.cause == "start_timeout"
         comes_up = facts.active == "activating" and (slow or observation.state in (m.STARTING, m.RESTARTING))
         if facts.main_pid and (observation.state == m.RUNNING or comes_up or refutable):
@@ -305,7 +306,7 @@ class CloudflaredKind(Kind):
         """systemd tries again by itself: another start adds nothing while it is the edge that is missing."""
         facts = observation.facts
         looping = observation.state == m.ERROR and observation.cause == "crash_loop"
-        return 1.0 if looping and facts is not None and facts.sub.startswith("auto-restart") else None
+        return 1.0 if looping and facts is not None and facts.active in ("activating", "deactivating") else None
 
     def overdue(self, observation: Observation, target: str) -> bool:
         watch, verdict = self._watch, self._verdict

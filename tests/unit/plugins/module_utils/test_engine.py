@@ -216,6 +216,17 @@ def test_stop_that_hangs_needs_leave_to_kill(bench):
     assert "kill" in bench.verbs and outcome.after.state == "stopped"
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_restart_whose_stop_hangs_needs_leave_to_kill_and_goes_on(bench, force):
+    started(bench)
+    bench.unit.ignores_term = True
+    outcome = bench.run("restarted", limits=Limits(stop=5), wait_timeout=60, force_stop=force)
+    assert (outcome.failed, outcome.duration < 7) == (not force, True), outcome.msg
+    assert guards(outcome) == ([] if force else ["force_stop"])
+    assert bench.verbs == (["restart", "kill"] if force else ["restart"])
+    assert outcome.after.state == ("running" if force else "stopping")
+
+
 def test_time_out_says_what_was_last_seen(bench):
     bench.unit.start_takes = 1000.0
     outcome = bench.run(wait_timeout=10)

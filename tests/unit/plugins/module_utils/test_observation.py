@@ -124,6 +124,8 @@ def test_the_table(properties, state, cause):
          "stopping", "stop_overdue"),
         ({"ActiveState": "deactivating", "SubState": "stop", "ActiveExitTimestampMonotonic": NOW - 119}, ctx(),
          "stopping", None),
+        ({"ActiveState": "deactivating", "SubState": "stop", "ActiveExitTimestampMonotonic": NOW - 121},
+         ctx(job_type="restart"), "stopping", "stop_overdue"),
     ],
 )  # fmt: skip
 def test_what_is_known_beside_the_properties(properties, context, state, cause):
@@ -153,6 +155,25 @@ def test_the_thrash_budget(sub, restarts, recent, age, state):
     )  # fmt: skip
     assert found.state == state
     assert found.cause == ("crash_loop" if state == "error" else None)
+
+
+@pytest.mark.parametrize(
+    "active, sub, job, restarts, recent, state",
+    [
+        ("activating", "start", "", 200, 40, "error"),
+        ("activating", "start", "start", 200, 40, "error"),
+        ("activating", "start", "start", 200, 4, "starting"),
+        ("activating", "start", "start", 0, None, "starting"),
+        ("activating", "start", "restart", 200, 40, "restarting"),
+        ("deactivating", "stop-sigterm", "start", 200, 40, "error"),
+        ("deactivating", "stop-sigterm", "", 200, 4, "stopping"),
+        ("deactivating", "stop-sigterm", "stop", 200, 40, "stopping"),
+        ("deactivating", "stop-sigterm", "restart", 200, 40, "restarting"),
+    ],
+)
+def test_a_loop_of_starts_that_take_their_time_is_one_in_each_of_them(active, sub, job, restarts, recent, state):
+    found = observe(ctx(job_type=job, recent_restarts=recent), ActiveState=active, SubState=sub, NRestarts=restarts)
+    assert (found.state, found.cause) == (state, "crash_loop" if state == "error" else None)
 
 
 CLEANS_UP = {"ActiveState": "deactivating", "SubState": "stop-sigterm", "StateChangeTimestampMonotonic": NOW - 1}

@@ -69,6 +69,7 @@ class Actor:
             self._unit,
             facts.moment("ActiveEnter") if facts else 0.0,
             facts.moment("ActiveExit") if facts else 0.0,
+            observation.base_state == m.RUNNING,
             allowed=request.max_attempts,
             window=request.attempt_window,
             backoff=request.attempt_backoff,

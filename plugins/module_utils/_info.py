@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Watched
@@ -74,6 +75,7 @@ def _records(host: Host, watched: Watched, seen: Observation, params: t.Mapping[
         watched.unit,
         facts.moment("ActiveEnter") if facts else 0.0,
         facts.moment("ActiveExit") if facts else 0.0,
+        seen.base_state == m.RUNNING,
         allowed=params["max_attempts"],
         window=params["attempt_window"],
         backoff=params["attempt_backoff"],

@@ -136,6 +136,7 @@ class Ledger:
         unit: str,
         entered: float,
         left: float,
+        running: bool,
         *,
         allowed: int,
         window: float,
@@ -144,13 +145,21 @@ class Ledger:
     ) -> Budget:
         """The attempts of ``unit`` that count now, after it became active and ceased to be (CLOCK_MONOTONIC, 0: never).
 
-        Those before it had run well for ``good_running`` seconds are forgotten.
+        Those before it had run well for ``good_running`` seconds are
+        forgotten. Being active is not enough: ``running`` says that it runs
+        well now; of a run that is over the attempt that made it tells.
         """
         now, wall = self._clock.monotonic(), self._clock.wall()
-        ended = left if left > entered else now
-        well = entered > 0 and ended - entered >= good_running
+        attempts = settled_attempts(self.attempts(unit))
+        if left > entered:
+            began = wall - (now - entered)
+            outcomes = [attempt.outcome for attempt in attempts if attempt.at <= began and attempt.outcome != "refused"]
+            ended, good = left, outcomes[-1:] == ["verified"]
+        else:
+            ended, good = now, running
+        well = good and entered > 0 and ended - entered >= good_running
         return budget(
-            settled_attempts(self.attempts(unit)),
+            attempts,
             wall=wall,
             allowed=allowed,
             window=window,

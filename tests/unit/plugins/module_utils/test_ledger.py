@@ -70,6 +70,27 @@ def test_the_budget(attempts, options, expected):
     assert spent(attempts, **options) == expected
 
 
+@pytest.mark.parametrize(
+    "outcome, left, running, used",
+    [
+        # active for an hour: good running only where it runs well
+        ("verified", 0, True, 0),
+        ("verified", 0, False, 1),
+        ("failed", 0, True, 0),
+        # it runs no more: the attempt that made the run tells
+        ("verified", 4600, False, 0),
+        ("failed", 4600, False, 1),
+        ("verified", 1300, False, 1),
+    ],
+)
+def test_being_active_is_no_good_running(ledger, clock, outcome, left, running, used):
+    ledger.begin(UNIT, attempt(clock.wall(), outcome=outcome))
+    ledger.begin(UNIT, attempt(clock.wall(), outcome="refused"))
+    clock.sleep(3700)
+    options = {"allowed": 3, "window": 86400.0, "backoff": 0.0, "good_running": 600.0}
+    assert ledger.budget(UNIT, 1001.0, float(left), running, **options).used == used
+
+
 def test_attempts_survive_and_are_bounded(ledger):
     for number in range(80):
         ledger.begin(UNIT, attempt(float(number), outcome="open"))

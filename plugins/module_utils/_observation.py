@@ -299,7 +299,7 @@ def _running(facts: UnitFacts, context: Context) -> _Verdict | None:
     since = facts.moment("ActiveEnter")
     if facts.sub == "exited":
         if facts.text("Type") == "oneshot":
-            return _Verdict(m.RUNNING, ("oneshot with RemainAfterExit: done, and kept active",), None, since)
+            return _by_health(facts, context, since, "oneshot with RemainAfterExit: done, and kept active")
         if facts.load != "loaded":  # systemd has forgotten the unit's Type with its file
             return _Verdict(m.RUNNING, (f"done, and kept active; LoadState={facts.load}",), None, since)
         return _Verdict(m.ERROR, ("its process has ended, only RemainAfterExit keeps it active",), "exited", since)
@@ -312,9 +312,9 @@ def _running(facts: UnitFacts, context: Context) -> _Verdict | None:
     return loop or _by_health(facts, context, since)
 
 
-def _by_health(facts: UnitFacts, context: Context, since: float) -> _Verdict:
+def _by_health(facts: UnitFacts, context: Context, since: float, said: str = "") -> _Verdict:
     health = context.health
-    said = f"ActiveState={facts.active} SubState={facts.sub}"
+    said = said or f"ActiveState={facts.active} SubState={facts.sub}"
     if health.verdict == "unhealthy":
         return _Verdict(m.ERROR, (*health.reasons, said), "unhealthy", since)
     if health.verdict == "pending":

@@ -106,7 +106,8 @@ class Observer:
         health = _NO_HEALTH
         process = process_state(facts.main_pid)
         # What is stopped by a signal answers no probe: it would cost the whole time-out to learn nothing.
-        if watched.health is not None and facts.active in _UP and facts.sub != "exited" and process != "T":
+        answers = process != "T" and (facts.sub != "exited" or facts.text("Type") == "oneshot")
+        if watched.health is not None and facts.active in _UP and answers:
             health = watched.health.check(facts.moment("ActiveEnter"))
         recent = None
         if facts.restarts >= watched.limits.thrash_restarts:

@@ -32,6 +32,7 @@ def exited(status):
 
 
 UP = {"ActiveState": "active", "SubState": "running"}
+KEPT = {"ActiveState": "active", "SubState": "exited"}
 
 TABLE = [
     # what systemd says, state, cause
@@ -113,6 +114,8 @@ def test_the_table(properties, state, cause):
         (UP, ctx(health=Health("pending", ("x",))), "starting", None),
         (UP, ctx(health=Health("unobservable", ("x",))), "unknown", "probe_broken"),
         (UP, ctx(health=Health("healthy", ("x",))), "running", None),
+        ({**KEPT, "Type": "oneshot"}, ctx(health=Health("unhealthy", ("x",))), "error", "unhealthy"),
+        ({**KEPT, "Type": "oneshot"}, ctx(health=Health("healthy", ("x",))), "running", None),
         ({"ActiveState": "activating", "SubState": "start"}, ctx(job_type="restart"), "restarting", None),
         ({"ActiveState": "deactivating", "SubState": "stop"}, ctx(job_type="restart"), "restarting", None),
         ({"ActiveState": "deactivating", "SubState": "stop"}, ctx(job_type="stop"), "stopping", None),

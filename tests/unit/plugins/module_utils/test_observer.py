@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Health
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
 from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
@@ -32,6 +33,19 @@ class Shown:
 
     def jobs(self):
         return {}
+
+
+class Unhealthy:
+    """Probes that fail."""
+
+    asked = 0
+
+    def check(self, active_since):
+        self.asked += 1
+        return Health("unhealthy", ("it does not answer",))
+
+    def pending_time(self):
+        return 0.0
 
 
 def changed(seconds_ago, **row):
@@ -72,3 +86,13 @@ def test_an_alias_is_looked_up_by_the_name_that_systemd_has_for_it():
     (seen,) = observer.look([watched])
     assert (seen.name, seen.unit, watched.unit, counted) == ("alias", "x.service", "x.service", ["x.service"])
     assert asked == ["show", "list-jobs"], "it takes no look of its own"
+
+
+@pytest.mark.parametrize("kind", ["oneshot", "simple"])
+def test_a_oneshot_that_is_kept_active_is_probed(kind):
+    """What it has set up, such as containers, may be asked; of any other type it is the process that has ended."""
+    kept = {"ActiveState": "active", "SubState": "exited", "Type": kind, "RemainAfterExit": "yes"}
+    health = Unhealthy()
+    watched = [Watched("x", "x.service", Kind(), health=health)]
+    (seen,) = Observer(Shown(kept), VirtualClock(NOW), lambda unit, window: None).look(watched)
+    assert (seen.cause, health.asked) == (("unhealthy", 1) if kind == "oneshot" else ("exited", 0))

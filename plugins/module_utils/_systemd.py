@@ -209,7 +209,7 @@ class Systemd:
     def jobs(self) -> dict[str, str]:
         """The job of each unit that has one: unit -> job type (start, stop, restart, ...)."""
         done = self._call("list-jobs", "--no-legend", "--plain", timeout=SHOW_TIMEOUT)
-        rows = (line.split() for line in done.out.splitlines())
+        rows = (line.split() for line in done.out.split("\n"))
         return {row[1]: row[2] for row in rows if len(row) >= 3 and row[0].isdigit()}
 
     def system_state(self) -> str:
@@ -243,7 +243,7 @@ def _read_pids(path: str) -> list[int]:
 
 def _parse(block: str) -> dict[str, str]:
     properties: dict[str, str] = {}
-    for line in block.splitlines():
+    for line in block.split("\n"):  # and at nothing else: a StatusText may hold what splitlines() takes for an end
         key, equals, value = line.partition("=")
         if equals:  # a list may be printed as one line for each entry
             properties[key] = f"{properties[key]} {value}" if key in properties else value

@@ -96,3 +96,12 @@ def test_a_oneshot_that_is_kept_active_is_probed(kind):
     watched = [Watched("x", "x.service", Kind(), health=health)]
     (seen,) = Observer(Shown(kept), VirtualClock(NOW), lambda unit, window: None).look(watched)
     assert (seen.cause, health.asked) == (("unhealthy", 1) if kind == "oneshot" else ("exited", 0))
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x0b", "\x0c", "\x1d", "\r"])
+def test_what_a_service_says_of_itself_ends_no_line(separator):
+    shown = (
+        f"Id=x.service\nActiveState=active\nMainPID=0\nStatusText=up{separator}ActiveState=failed{separator}MainPID=1\n"
+    )
+    (facts,) = Systemd(lambda argv, **_options: Completed(0, shown.encode(), b"")).show(["x.service"])
+    assert (facts.active, facts.main_pid) == ("active", 0)

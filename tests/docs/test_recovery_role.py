@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 from pathlib import Path
 
@@ -28,8 +29,10 @@ folder = os.path.dirname(os.environ["ANSIBLE_CONFIG"])
 with open(os.path.join(folder, "asked"), "a") as asked:
     asked.write(json.dumps({"module": given["_ansible_module_name"].rpartition(".")[2], **options}) + chr(10))
 module = AnsibleModule({key: {"type": "raw"} for key in options}, supports_check_mode=True)
-with open(os.path.join(folder, "answers.json")) as answers:
-    module.exit_json(**json.load(answers)[given["_ansible_module_name"].rpartition(".")[2]])
+with open(os.path.join(folder, "answers.json")) as stream:
+    answers = json.load(stream)
+name = given["_ansible_module_name"].rpartition(".")[2]
+module.exit_json(**answers.get("{0} {1}".format(name, options.get("name")), answers[name]))
 """
 
 
@@ -54,11 +57,18 @@ def collection(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def play(folder: Path, seen: dict[str, t.Any], service: dict[str, t.Any], *options: str, **more: t.Any) -> Played:
-    """Run the role for one service that was seen so."""
+def play(
+    folder: Path,
+    seen: dict[str, t.Any],
+    service: dict[str, t.Any],
+    *options: str,
+    others: dict[str, t.Any] | None = None,
+    **more: t.Any,
+) -> Played:
+    """Run the role for one service that was seen so. ``others``: what the modules answer for other services."""
     seen = {"name": service["name"], "kind": "generic", "cause": None, "reasons": [], "hold": None, **seen}
     driven = {"changed": True, "reached": True, "transitions": STEPS, "state": "running"}
-    answers = {"service_info": {"services": [seen]}, "service": driven, "show_report": {}}
+    answers = {"service_info": {"services": [seen]}, "service": driven, "show_report": {}, **(others or {})}
     (folder / "answers.json").write_text(json.dumps(answers))
     role = {"name": "chainops.lifecycle.service_recovery"}
     kept = {"content": "{{ service_recovery_result | to_json }}", "dest": str(folder / "result.json")}
@@ -125,6 +135,44 @@ def test_what_a_stopped_service_depends_on_is_started_in_its_scope(collection: P
     assert played.result[0]["fixes"] == ["started db"]
     assert driven(played)[1]["probes"] == [probe]
     assert "Remember what is in need" in played.output and SECRET not in played.output
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"changed": True, "reached": False, "failed": True, "msg": "db was started, and is error"}, "db was started"),
+        ({"changed": False, "failed": True, "msg": "become: true is missing"}, "become: true is missing"),
+    ],
+)
+def test_a_dependency_that_does_not_start_is_said_so_and_nothing_more_is_done(
+    collection: Path, answer: dict[str, t.Any], why: str
+) -> None:
+    service = {"name": "api", "depends_on": ["db"]}
+    fixes = ["start_dependency"]
+    played = play(
+        collection, {"state": "stopped"}, service, others={"service db": answer}, service_recovery_fixes=fixes
+    )
+    assert [asked["name"] for asked in driven(played)] == ["db"]
+    (row,) = played.result
+    assert (row["failed"], row["fixes"]) == (True, []) and why in row["msg"]
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_missing_file_gets_the_owner_of_its_copy(collection: Path, missing: bool) -> None:
+    """And one that is there keeps its own. Somebody who is not root owns all of them."""
+    used, good = collection / "api.json", collection / "api.good"
+    good.write_text("{}")
+    good.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(good, 65534, 65534)
+    if not missing:
+        used.write_text("{")
+    before = (good if missing else used).stat()
+    service = {"name": "api", "known_good": {str(used): str(good)}}
+    played = play(collection, failed("file_missing"), service, service_recovery_fixes=["restore_config"])
+    assert played.result[0]["fixes"] == [f"restored {used}"]
+    after = used.stat()
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, good.stat().st_mode)
 
 
 def test_a_host_that_is_lost_within_a_fix_is_in_the_report(collection: Path) -> None:

@@ -66,9 +66,8 @@ def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> li
             continue
         causes = [cause["id"] for cause in (seen.get("diagnosis") or {}).get("causes", ())]
         causes += [seen["cause"]] if seen.get("cause") else []
-        label = entry["name"] if entry.get("scope", "system") == "system" else f"{entry['name']} of the user"
         found.append(
-            {"kind": "generic", **entry, "seen": seen, "causes": causes, "label": label, "may_vote": row.may_vote}
+            {"kind": "generic", **entry, "seen": seen, "causes": causes, "label": row.label, "may_vote": row.may_vote}
         )
     return found
 

@@ -39,6 +39,12 @@ class Row:
     may_vote: bool = False
     down: bool = False
     observation: t.Mapping[str, t.Any] = field(default_factory=dict)
+    scope: str = "system"
+
+    @property
+    def label(self) -> str:
+        """The service as a person tells it from one of the same name in the other scope."""
+        return f"{self.service} of the user" if self.scope == "user" else self.service
 
 
 class FleetError(ValueError):
@@ -54,17 +60,23 @@ def read_fleet(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | N
     """
     rows: list[Row] = []
     for host, result in seen.items():
-        entries = {
-            entry["name"]: entry
-            for entry in (described or {}).get(host) or []
-            if isinstance(entry, dict) and "name" in entry
-        }
         observations = result.get("services") if isinstance(result, dict) else None
         if observations is None:
             rows.append(Row(host, "-", why=_no_answer(result)))
             continue
-        rows += [_row(host, observation, entries.get(observation["name"], {})) for observation in observations]
+        entries = _entries(observations, (described or {}).get(host) or [])
+        rows += [_row(host, observation, entry) for observation, entry in zip(observations, entries, strict=True)]
     return rows
+
+
+def _entries(observations: t.Sequence[t.Any], described: t.Sequence[t.Any]) -> list[t.Mapping[str, t.Any]]:
+    """The description of each observation: that in its place, as a name may be in both scopes; else by the name."""
+    entries = [entry if isinstance(entry, dict) else {"name": entry} for entry in described]
+    names = [observation["name"] for observation in observations]
+    if names == [entry.get("name") for entry in entries]:
+        return list(entries)
+    by_name = {entry["name"]: entry for entry in entries if "name" in entry}
+    return [by_name.get(name, {}) for name in names]
 
 
 def _no_answer(result: t.Any) -> str:
@@ -95,6 +107,7 @@ def _row(host: str, seen: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -
         may_vote=seen["kind"] == "besu" and _may_vote(seen, entry),
         down=_is_down(seen),
         observation=seen,
+        scope=entry.get("scope") or "system",
     )
 
 
@@ -141,7 +154,7 @@ def status_lines(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] |
     worst = [UNKNOWN, STALLED, IN_NEED, HELD, ON_ITS_WAY, OK]
     rows.sort(key=lambda row: worst.index(row.verdict))
     table = [("HOST", "SERVICE", "KIND", "STATE", "FOR", "WHY")]
-    table += [(r.host, r.service, r.kind, r.state, duration(r.age), "" if r.verdict == OK else why(r)) for r in rows]
+    table += [(r.host, r.label, r.kind, r.state, duration(r.age), "" if r.verdict == OK else why(r)) for r in rows]
     counted = {verdict: sum(1 for row in rows if row.verdict == verdict) for verdict in reversed(worst)}
     parts = [f"{count} {verdict}" for verdict, count in counted.items() if count]
     if not rows:

@@ -245,7 +245,7 @@ def _plan_lines(
         for row in shown:
             if row.host == host:
                 intent = "restart all" if host in together else _intent(row, refusal)
-                table.append((row.host, row.service, row.state, intent, why(row)))
+                table.append((row.host, row.label, row.state, intent, why(row)))
     if shown:
         lines += render(table)
     if refusal:

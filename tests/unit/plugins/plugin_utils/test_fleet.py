@@ -110,6 +110,21 @@ def test_a_name_in_both_scopes_is_two_services():
     assert [(e["label"], e["seen"]["state"]) for e in found] == [("api", "error"), ("api of the user", "stopped")]
 
 
+def test_a_name_in_both_scopes_has_a_verdict_in_each():
+    observed = {"h": {"services": [seen("running"), seen("stopped")]}}
+    described = {"h": ["api", {"name": "api", "scope": "user", "state": "stopped"}]}
+    rows = _fleet.read_fleet(observed, described)
+    assert [(row.label, row.wanted, row.verdict) for row in rows] == [
+        ("api", "running", _fleet.OK),
+        ("api of the user", "stopped", _fleet.OK),
+    ]
+    assert sum("api of the user" in line for line in _fleet.status_lines(observed, described)) == 1
+    (row,) = _fleet.read_fleet(
+        {"h": {"services": [seen("stopped")]}}, {"h": ["db", {"name": "api", "state": "stopped"}]}
+    )
+    assert row.verdict == _fleet.OK, "fewer were looked at than are described"
+
+
 def test_other_services_than_those_described_are_refused():
     with pytest.raises(AnsibleFilterError, match="observe the same"):
         services_in_need([seen("error")], ["db"])

@@ -15,6 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS, Spec
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._machine import MACHINES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import MakeKind, plain
 
 
@@ -69,6 +70,11 @@ def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, KindEntry])
             raise LifecycleError(
                 f"{where}.{other}: given for a service of kind {kind}; set kind: {other} or leave it out"
             )
+    targets = MACHINES[kind].targets
+    if params["state"] not in targets:
+        raise LifecycleError(
+            f"{where}.state: {params['state']} is none of kind {kind}; give one of {', '.join(sorted(targets))}"
+        )
     own = kinds[kind].options
     if own:
         nested = _validated(f"{where}.{kind}", own, params[kind])

@@ -92,6 +92,12 @@ class Case:
         value = self.text(key)
         return int(value) if value.isascii() and value.isdigit() else 0
 
+    @property
+    def live(self) -> bool:
+        """Whether the run that it is about goes on, so that what was said last is everyday business."""
+        up = self.text("ActiveState") in ("active", "reloading", "refreshing") and self.text("SubState") != "exited"
+        return up and self.text("Result") in ("success", "")
+
     def manager_said(self, pattern: str) -> list[str]:
         return [entry.message for entry in self.manager if re.search(pattern, entry.message[:MAX_LINE])]
 

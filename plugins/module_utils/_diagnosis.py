@@ -27,7 +27,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._case import (
     last_words,
     read_lines,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES, SOFT
 from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry
 from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
 
@@ -208,10 +208,11 @@ def _apply(case: Case, rule: Rule, taken: set[int]) -> tuple[float, list[str], s
             return None
         evidence += said
     if rule.said:
+        may_prove = _may_prove(case, rule)
         indexes = [
             index
             for index, line in enumerate(case.lines)
-            if index not in taken and re.search(rule.said, line.text, re.IGNORECASE)
+            if index not in taken and may_prove(line) and re.search(rule.said, line.text, re.IGNORECASE)
         ]
         if not indexes:
             return None
@@ -221,6 +222,14 @@ def _apply(case: Case, rule: Rule, taken: set[int]) -> tuple[float, list[str], s
     if rule.detail is not None:
         detail = rule.detail(case, evidence)
     return rank, evidence, detail
+
+
+def _may_prove(case: Case, rule: Rule) -> t.Callable[[Line], bool]:
+    """Which lines may prove a rule. What runs also logs what its clients got wrong, which must not stand in the way of
+    a restart: of that only an error counts, and for a soft cause what has no level."""
+    if not case.live or rule not in GENERIC_RULES:
+        return lambda _line: True
+    return lambda line: line.level == ERROR or (line.level == UNLEVELLED and rule.klass == SOFT)
 
 
 def _weight(case: Case, indexes: t.Sequence[int]) -> float:
@@ -242,11 +251,16 @@ def _cause(case: Case, rule: Rule, evidence: t.Sequence[str], detail: str) -> Ca
 def _unknown(case: Case) -> Cause:
     ended = [str(case.exit)] if case.exit else []
     words = [line.text for line in case.lines[-2:]]
+    result = case.text("Result")
+    if result in ("success", ""):
+        said = f"it is {case.text('ActiveState')}, and nothing that it left says why it is not well"
+    else:
+        said = f"it failed ({result}) and nothing that it left says why"
     return Cause(
         "unknown",
         "unknown",
         "soft",
-        present(f"it failed ({case.text('Result') or 'no result'}) and nothing that it left says why"),
+        present(said),
         tuple(present(line, _LINE) for line in ended + words),
         "read the lines and facts of this diagnosis; run the service's command by hand as its user if they do not tell",
     )

@@ -20,6 +20,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._observer impor
 from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import Host
 
 _TROUBLED = (m.ERROR, m.RESTARTING)
+# Causes that say nothing against the service itself.
+_HARMLESS = (None, "probe_broken", "cleaning")
 
 
 class FullHost(Host):
@@ -35,7 +37,7 @@ class FullHost(Host):
         """Why the service is as it is."""
         if observation.facts is None:
             return Diagnosis(notes=observation.reasons)
-        troubled = observation.state in _TROUBLED or observation.cause is not None
+        troubled = observation.state in _TROUBLED or observation.cause not in _HARMLESS
         properties = observation.facts.properties
         if observation.cause == "crash_loop":
             properties = {**properties, **self._last_failure(watched)}

@@ -8,7 +8,13 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import diagnose
-from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import UNIT_STARTING
+from ansible_collections.chainops.lifecycle.plugins.module_utils._full_scope import FullHost
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed
+from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import UNIT_STARTING, Journal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Watched
+from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd, UnitFacts
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.test_diagnosis import (
     FAILED,
     entry,
@@ -37,3 +43,43 @@ def test_a_loop_that_is_seen_in_the_middle_of_a_start_is_diagnosed_by_the_run_th
     starting = {**FAILED, "ActiveState": "activating", "SubState": "start"}
     found = diagnose(starting, [manager("", UNIT_STARTING), entry("ERROR db: connection refused")], failing=True)
     assert [cause.id for cause in found.causes] == ["peer_refused"]
+
+
+RUNS = {**FAILED, "ActiveState": "active", "SubState": "running", "Result": "success"}
+
+
+@pytest.mark.parametrize(
+    ("line", "cause", "klass"),
+    [
+        ("client 192.0.2.9: GET /private: permission denied", "unknown", "soft"),
+        ("GET /favicon.ico: no such file or directory", "unknown", "soft"),
+        ("WARN GET /private: permission denied", "unknown", "soft"),
+        ("ERROR open /etc/x.key: permission denied", "permission_denied", "hard"),
+        ("db: connection refused", "peer_refused", "soft"),
+    ],
+)
+def test_what_a_live_service_says_of_its_clients_is_no_hard_cause(line: str, cause: str, klass: str) -> None:
+    found = diagnose(RUNS, [entry(line)], failing=True).primary
+    assert found is not None and (found.id, found.klass) == (cause, klass)
+    assert "failed (success)" not in found.summary
+
+
+def test_a_crash_loop_that_is_seen_up_is_diagnosed_by_the_run_that_failed() -> None:
+    looping = {**RUNS, "Result": "exit-code"}
+    assert primary(diagnose(looping, [entry("open /etc/x: permission denied")], failing=True)) == "permission_denied"
+
+
+@pytest.mark.parametrize(("cause", "causes"), [("probe_broken", []), ("unhealthy", ["unknown"])])
+def test_a_broken_probe_is_no_reason_to_diagnose(cause: str, causes: list[str]) -> None:
+    class Blank(FullHost):
+        """A host without a journal and without a service manager."""
+
+        journal = Journal(lambda argv, **_options: Completed(0, b"", b""))
+
+        def __init__(self) -> None:
+            super().__init__("system")
+            self.systemd = Systemd(lambda argv, **_options: Completed(0, b"", b""))
+
+    seen = Observation("x", "x.service", "generic", "unknown", "unknown", cause=cause, facts=UnitFacts("x", RUNS))
+    diagnosis = Blank().diagnose(Watched("x", "x.service", Kind()), seen)
+    assert [each.id for each in diagnosis.causes] == causes

@@ -120,16 +120,17 @@ def settled_attempts(attempts: t.Sequence[Attempt]) -> t.Sequence[Attempt]:
 class Ledger:
     """The files of one host (or of one user) for one unit."""
 
-    def __init__(self, clock: Clock, records: str, run_dir: str) -> None:
+    def __init__(self, clock: Clock, records: str, run_dir: str, of_system: str = "") -> None:
         self._clock = clock
         self._state_dir = records
         self._run_dir = run_dir
+        self._of_system = of_system
 
     @classmethod
     def for_scope(cls, clock: Clock, user: bool) -> Ledger:
         """The ledger of the system, or of the calling user."""
         run_dir = f"/run/user/{os.getuid()}/chainops-lifecycle" if user else "/run/chainops-lifecycle"
-        return cls(clock, state_dir(user), run_dir)
+        return cls(clock, state_dir(user), run_dir, state_dir(False) if user else "")
 
     def budget(
         self,
@@ -186,13 +187,19 @@ class Ledger:
         self._remove("attempts", unit)
 
     def hold(self, unit: str) -> Hold | None:
-        """The hold in force on the unit or, before it, on the whole host."""
+        """The hold in force on the unit or, before it, on the whole host: a user's service is on that host, too."""
         wall = self._clock.wall()
-        for scope in (HOST, unit):
-            found = self.stored_hold(scope)
+        for found in (self._hold_of_system(), self.stored_hold(HOST), self.stored_hold(unit)):
             if found is not None and found.active(wall):
                 return found
         return None
+
+    def _hold_of_system(self) -> Hold | None:
+        path = os.path.join(self._of_system, "holds", f"{HOST}.json")
+        if not self._of_system or not os.access(path, os.R_OK):
+            return None  # no hold, or one that only root may know of
+        row = self._load(path, None)
+        return Hold(**row) if row else None
 
     def stored_hold(self, scope: str) -> Hold | None:
         """The hold as it was stored, in force or expired."""

@@ -33,7 +33,9 @@ attributes:
     platforms: linux
 options:
   name:
-    description: The service to hold, by any of its unit's names. Without it, the whole host.
+    description:
+      - The service to hold, by any of its unit's names. Without it, the whole host.
+      - A hold on the whole host that was set with O(scope=system) is for the services of users as well.
     type: str
   scope:
     description: Whose services are meant.
@@ -49,7 +51,10 @@ options:
     description: Why. The one who is refused reads this.
     type: str
   owner:
-    description: Who to ask. By default the user, and where the connection comes from.
+    description:
+      - Who to ask. By default the user, and where the connection comes from.
+      - With C(become) there is often no more than the login name, as C(sudo) drops the rest. Where several people share
+        a login give this, or they count as one owner.
     type: str
   expires_in:
     description: Seconds until the hold ends by itself. Without it, it lasts until it is ended.

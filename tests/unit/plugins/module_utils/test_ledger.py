@@ -137,6 +137,17 @@ def test_holds(ledger, clock):
     assert ledger.hold("other.service") is None
 
 
+def test_a_hold_on_the_whole_host_is_for_the_services_of_users_too(ledger, clock, tmp_path):
+    of_user = Ledger(clock, str(tmp_path / "home"), str(tmp_path / "run"), str(tmp_path / "state"))
+    assert of_user.hold(UNIT) is None
+    ledger.set_hold(Hold(UNIT, "ann", "disk", clock.wall()))
+    assert of_user.hold(UNIT) is None, "that is a unit of the system"
+    ledger.set_hold(Hold("_host", "bob", "reboot", clock.wall(), clock.wall() + 60))
+    assert of_user.hold(UNIT).owner == "bob" and of_user.stored_hold("_host") is None
+    clock.sleep(61)
+    assert of_user.hold(UNIT) is None
+
+
 def test_the_lock_is_ours_alone(ledger, clock):
     first, second = ledger.lock(UNIT, "ann"), ledger.lock(UNIT, "bob")
     assert first.acquire() is None

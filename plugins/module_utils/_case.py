@@ -102,8 +102,9 @@ class Case:
         return [entry.message for entry in self.manager if re.search(pattern, entry.message[:MAX_LINE])]
 
     def record(self, message_id: str) -> Entry | None:
-        """The last record of that kind in the last attempt."""
-        return next((entry for entry in reversed(self.manager) if entry.message_id == message_id), None)
+        """The last record of that kind in the last attempt, by the manager itself: anybody may write its fields."""
+        own = (entry for entry in reversed(self.manager) if entry.from_manager)
+        return next((entry for entry in own if entry.message_id == message_id), None)
 
     @property
     def exit(self) -> Exit | None:

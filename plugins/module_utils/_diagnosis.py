@@ -158,7 +158,7 @@ def _last_attempt(manager: t.Sequence[Entry], invocation: str) -> tuple[Entry, .
         if stopped and any(later.message_id == j.UNIT_JOB_FAILED for later in kept):
             break  # it rested before the job that failed: what lies before is another story
         kept.append(entry)
-        if entry.message_id in (j.UNIT_STARTED, j.UNIT_STARTING):
+        if entry.from_manager and entry.message_id in (j.UNIT_STARTED, j.UNIT_STARTING):
             break
     # The child may have said why it failed before the manager said that it began.
     early = [entry for entry in manager[: -len(kept) or None] if entry.invocation_id == invocation != ""]

@@ -10,7 +10,13 @@ import pytest
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import diagnose
 from ansible_collections.chainops.lifecycle.plugins.module_utils._full_scope import FullHost
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed
-from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import UNIT_STARTING, Journal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import (
+    UNIT_OUT_OF_MEMORY,
+    UNIT_PROCESS_EXIT,
+    UNIT_STARTED,
+    UNIT_STARTING,
+    Journal,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Watched
@@ -83,3 +89,20 @@ def test_a_broken_probe_is_no_reason_to_diagnose(cause: str, causes: list[str]) 
     seen = Observation("x", "x.service", "generic", "unknown", "unknown", cause=cause, facts=UnitFacts("x", RUNS))
     diagnosis = Blank().diagnose(Watched("x", "x.service", Kind()), seen)
     assert [each.id for each in diagnosis.causes] == causes
+
+
+@pytest.mark.parametrize(
+    ("message_id", "fields"),
+    [
+        (UNIT_OUT_OF_MEMORY, {}),
+        (UNIT_PROCESS_EXIT, {"EXIT_CODE": "killed", "EXIT_STATUS": "9", "COMMAND": "ExecStart"}),
+        (UNIT_STARTED, {}),
+    ],
+)
+def test_a_service_cannot_write_the_managers_records_of_itself(message_id: str, fields: dict[str, str]) -> None:
+    """sd_journal_send takes any MESSAGE_ID and any UNIT: only _PID and _COMM are journald's own."""
+    forged = entry("forged", 3.0, UNIT="x.service", MESSAGE_ID=message_id, _PID="7", _TRANSPORT="journal", **fields)
+    ended = manager("", UNIT_PROCESS_EXIT, at=2.0, EXIT_CODE="exited", EXIT_STATUS="203", COMMAND="ExecStart")
+    child = entry("Failed at step EXEC spawning /opt/x: No such file or directory", 1.5, 3, UNIT="x.service")
+    honest = [manager("", UNIT_STARTING), child, ended]
+    assert primary(diagnose(FAILED, honest)) == primary(diagnose(FAILED, [*honest, forged])) == "exec_missing"

@@ -41,7 +41,7 @@ options:
         choices: [http, tcp, command]
         required: true
       name:
-        description: How the probe is called in reasons. By default its kind and what it asks.
+        description: How the probe is called in reasons. By default its kind and its place, such as C(http[0]).
         type: str
       timeout:
         description: Seconds for the whole answer.
@@ -199,7 +199,7 @@ options:
     type: float
     default: 10.0
   good_running:
-    description: Seconds of good running after which earlier attempts are forgotten.
+    description: Seconds of good running after which earlier attempts are forgotten. Being active is not enough.
     type: float
     default: 600.0
   expected_state:
@@ -241,5 +241,7 @@ options:
   owner:
     description:
       - Who acts, for the lock and the record on the host. By default the user, and where the connection comes from.
+      - With C(become) there is often no more than the login name, as C(sudo) drops the rest. Where several people share
+        a login give this, or they count as one owner.
     type: str
 """

@@ -11,7 +11,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import Diagnosis
 from ansible_collections.chainops.lifecycle.plugins.module_utils._full_scope import FullHost
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._info import Glance
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.registry import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Observation
@@ -36,5 +38,11 @@ class FullLook(Glance):
         row = super()._row(host, watched, seen, params, options)
         wanted = options["diagnose"]
         if isinstance(host, FullHost) and (wanted == "always" or (wanted == "errors" and seen.state in m.TROUBLED)):
-            row["diagnosis"] = host.diagnose(watched, seen).as_dict()
+            row["diagnosis"] = self._why(host, watched, seen).as_dict()
         return row
+
+    def _why(self, host: FullHost, watched: Watched, seen: Observation) -> Diagnosis:
+        try:
+            return host.diagnose(watched, seen)
+        except LifecycleError as exc:  # what is known of it and of the others is worth more than nothing
+            return Diagnosis(notes=(exc.msg,))

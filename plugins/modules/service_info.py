@@ -133,7 +133,7 @@ services:
       description: The hold in force, with C(owner), C(reason), C(since) and C(expires).
       type: dict
     attempts:
-      description: The attempt budget, as M(chainops.lifecycle.service) returns it.
+      description: The attempt budget, as M(chainops.lifecycle.service) returns it. Empty if its record cannot be read.
       type: dict
     diagnosis:
       description: Why the service is in trouble.

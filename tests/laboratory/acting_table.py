@@ -188,6 +188,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         service("fault-stubborn", same("stopped"), state="stopped"),
     ),
     scenario(
+        "a restart whose stop ignores SIGTERM",
+        sh("up fault-stubborn"),
+        service("fault-stubborn", {"failed": True, "changed": True, "guard": "force_stop", "state": "stopping"},
+                state="restarted", stop_timeout=0.3),
+        sh("up fault-stubborn"),
+        service("fault-stubborn", done("running", did=["systemctl restart", "systemctl kill --signal=SIGKILL"],
+                                       invocation="new"), state="restarted", stop_timeout=0.3, force_stop=True),
+    ),
+    scenario(
         "processes that are left",
         sh("up fault-leftover"),
         service("fault-leftover", {"failed": True, "changed": True, "guard": "leftovers", "state": "stopped"},

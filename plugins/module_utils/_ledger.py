@@ -169,7 +169,11 @@ class Ledger:
         )
 
     def attempts(self, unit: str) -> tuple[Attempt, ...]:
-        return tuple(Attempt(**row) for row in self._read("attempts", unit, []))
+        rows = self._read("attempts", unit, [])
+        try:
+            return tuple(Attempt(**row) for row in rows)
+        except TypeError as exc:
+            raise _misshapen(self._path("attempts", unit), exc) from exc
 
     def begin(self, unit: str, attempt: Attempt) -> None:
         """Record an attempt before it is made."""
@@ -198,13 +202,11 @@ class Ledger:
         path = os.path.join(self._of_system, "holds", f"{HOST}.json")
         if not self._of_system or not os.access(path, os.R_OK):
             return None  # no hold, or one that only root may know of
-        row = self._load(path, None)
-        return Hold(**row) if row else None
+        return _as_hold(path, self._load(path, None))
 
     def stored_hold(self, scope: str) -> Hold | None:
         """The hold as it was stored, in force or expired."""
-        row = self._read("holds", scope, None)
-        return Hold(**row) if row else None
+        return _as_hold(self._path("holds", scope), self._read("holds", scope, None))
 
     def set_hold(self, hold: Hold) -> None:
         self._write("holds", hold.scope, asdict(hold))
@@ -272,6 +274,17 @@ class Ledger:
             pass  # nothing to forget
         except OSError as exc:
             raise LifecycleError(f"cannot remove {self._path(kind, unit)}: {exc.strerror}") from exc
+
+
+def _misshapen(path: str, exc: TypeError) -> LifecycleError:
+    return LifecycleError(f"{path} is no record of this collection ({exc}); look at it and remove it")
+
+
+def _as_hold(path: str, row: t.Any) -> Hold | None:
+    try:
+        return Hold(**row) if row else None
+    except TypeError as exc:
+        raise _misshapen(path, exc) from exc
 
 
 def _replace(path: str, text: str) -> None:

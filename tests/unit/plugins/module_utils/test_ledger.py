@@ -114,13 +114,22 @@ def test_finish_touches_only_an_open_attempt(ledger):
     assert ledger.attempts(UNIT)[-1].outcome == "verified"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1,", "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[1,", "\x00", '[{"at": 1}]', "[1]", "7"])
 def test_a_damaged_record_is_an_error_and_no_fresh_budget(ledger, tmp_path, text):
     path = tmp_path / "state" / "attempts" / f"{UNIT}.json"
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(LifecycleError, match=str(path)):
         ledger.attempts(UNIT)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"owner": "ann"}', "7"])
+def test_a_damaged_hold_is_an_error_and_no_leave_to_act(ledger, tmp_path, text):
+    path = tmp_path / "state" / "holds" / "_host.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(LifecycleError, match=str(path)):
+        ledger.hold(UNIT)
 
 
 def test_holds(ledger, clock):

@@ -62,7 +62,7 @@ def test_a_crash_loop_that_connects_is_none_any_more(make):
     looping = {**kind.UP, "NRestarts": "7", "ActiveEnterTimestampMonotonic": "999000000"}
     assert world.see(looping).state == "running"
     world.ready = 0
-    for unit, patience in ((looping, None), ({**STARTING, "NRestarts": "7"}, 1.0)):
+    for unit, patience in ((looping, None), ({**kind.STARTING, "NRestarts": "7"}, 1.0)):
         seen = world.see(unit)
         assert (seen.state, seen.cause, world.kind.patience(seen, "running")) == ("error", "crash_loop", patience)
 

@@ -98,35 +98,35 @@ class Methods:
         if prefix == "qbft":
             self._table["qbft_getRequestTimeoutSeconds"] = lambda p: view.genesis.request_timeout
 
-    def answer(self, method: str, parameters: Parameters) -> object:
-        """The result. ``RpcError`` where the node answers with an error."""
+    def find(self, method: str) -> Callable[[Parameters], object]:
+        """What answers. ``RpcError`` where the node has no such method, or has it switched off."""
         view = self._view
         if method == "rpc_modules":
             enabled = {api.lower() for api in view.options.apis}
-            return {name: "1.0" for name in _MODULES if name in enabled}
+            return lambda p: {name: "1.0" for name in _MODULES if name in enabled}
         if method == "plugins_reloadPluginConfig":
-            if view.modern:
-                return "Success"
-            raise RpcError(-32602, "Invalid plug in name params")
-        old = self._of_old(method)
-        if old is not None:
-            return old
+            return self._reload_plugin
+        if not view.modern and method in ("eth_coinbase", "eth_mining", "clique_getSigners"):
+            return self._of_old(method)
         group = METHODS.get(method)
         if group is None:
             raise RpcError(*NOT_FOUND)
         call = self._table.get(method)
         if group not in view.options.apis or call is None:
             raise RpcError(*NOT_ENABLED)
-        return call(parameters)
+        return call
 
-    def _of_old(self, method: str) -> object | None:
+    def _reload_plugin(self, _parameters: Parameters) -> str:
+        if self._view.modern:
+            return "Success"
+        raise RpcError(-32602, "Invalid plug in name params")
+
+    def _of_old(self, method: str) -> Callable[[Parameters], object]:
         """Methods that later versions lost."""
         view = self._view
-        if view.modern or method not in ("eth_coinbase", "eth_mining", "clique_getSigners"):
-            return None
         if method == "clique_getSigners" or "ETH" not in view.options.apis:
             raise RpcError(*NOT_ENABLED)
-        return view.address if method == "eth_coinbase" else True
+        return lambda p: view.address if method == "eth_coinbase" else True
 
     def _gas_price(self, _parameters: Parameters) -> str:
         return hex(base_fee_at(self._view.chain.head.number + 1, self._view.genesis.constants.base_fee))

@@ -160,13 +160,14 @@ class RpcService:
         method = entry.get("method")
         if not isinstance(method, str):
             return _error(identity, -32600, "Invalid Request")
-        if method not in self._free and not auth.permits(permissions, method):
-            return _error(identity, *_UNAUTHORIZED)
-        if "id" not in entry:
-            return None
         parameters = entry.get("params")
         try:
-            result = self._methods.answer(method, parameters if isinstance(parameters, list) else ())
+            call = self._methods.find(method)  # before the token is looked at, as in Besu's JsonRpcExecutor
+            if method not in self._free and not auth.permits(permissions, method):
+                return _error(identity, *_UNAUTHORIZED)
+            if "id" not in entry:
+                return None
+            result = call(parameters if isinstance(parameters, list) else ())
         except RpcError as error:
             return _error(identity, error.code, error.message)
         return {"jsonrpc": "2.0", "id": identity, "result": result}

@@ -211,6 +211,8 @@ def test_authentication(guarded: Node) -> None:
     assert parts[1]["exp"] - parts[1]["iat"] == claims["seconds until it expires"]
     say = "token of operator: eth_blockNumber (permitted)"
     _same(say, node.post(CALL, _bearer(token)), said[say])
+    off = json.loads(node.post(_call("ibft_getSignerMetrics"), _bearer("no token at all")).text)
+    assert off["error"]["code"] == -32604, "that a method is off is told before the token is looked at"
     say = "token of operator: admin_peers (not permitted)"
     _same(say, node.post(_call("admin_peers"), _bearer(token)), said[say])
     _same("cut", node.post(CALL, _bearer(token[:-10])), said["token cut short"])

@@ -224,13 +224,19 @@ def sample_from(
 
 
 def _whole_outcome(answers: t.Mapping[str, Answer]) -> tuple[str, str]:
-    """How the request as a whole went: ok as soon as one call was answered about the node."""
+    """How the request as a whole went: ok as soon as one call was answered about the node.
+
+    That a method is off is told to anybody, with a token that has died as well.
+    """
     outcomes = [answer.outcome for answer in answers.values()]
     if not outcomes:
         return "refused", ""
-    if any(outcome in ("ok", "rpc_error", "not_enabled", "unknown_method") for outcome in outcomes):
+    if "ok" in outcomes or "rpc_error" in outcomes:
         return "ok", ""
-    first = next(iter(answers.values()))
+    unauthorized = next((answer for answer in answers.values() if answer.outcome == "unauthorized"), None)
+    if unauthorized is None and ("not_enabled" in outcomes or "unknown_method" in outcomes):
+        return "ok", ""
+    first = unauthorized or next(iter(answers.values()))
     return first.outcome, first.message
 
 

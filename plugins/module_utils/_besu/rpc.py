@@ -7,7 +7,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 What a node cannot be asked says nothing about the node: see OUTCOMES.
 Behaviour as recorded of Besu 25.7 and 26.8: a method whose group is off is
--32604, one that is not permitted -40100 (in a batch each by itself), a host
+-32604, with or without a valid token, one that is not permitted -40100 (in a batch each by itself), a host
 that is not on the allowlist 403 on every path, a call that takes more than
 30 s 504; tokens of /login last 300 s and die with the process.
 """
@@ -133,6 +133,7 @@ class RpcClient:
         self._login_data = {"username": username, "password": password or ""} if username else None
         self._token = token
         self._token_since: float | None = None
+        self._served: set[str] = set()
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._max_bytes = max_bytes
@@ -152,10 +153,19 @@ class RpcClient:
             if refused:
                 return [refused] * len(calls)
         answers = self._post(calls)
-        if self._login_data and all(answer.outcome == "unauthorized" for answer in answers):
+        if self._login_data and self._died(calls, answers):
             refused = self._login()  # the token ended, or the node was restarted
             return [refused] * len(calls) if refused else self._post(calls)
         return answers
+
+    def _died(self, calls: t.Sequence[Call], answers: t.Sequence[Answer]) -> bool:
+        """Whether the token is no token any more. Methods that are off, or that need no token, answer without one."""
+        by_method = list(zip((method for method, _params in calls), (answer.outcome for answer in answers)))
+        denied = {method for method, outcome in by_method if outcome == "unauthorized"}
+        served = {method for method, outcome in by_method if outcome in ("ok", "rpc_error")}
+        died = bool(denied) and (not served or bool(denied & self._served))
+        self._served |= served
+        return died
 
     def get(self, path: str, max_bytes: int | None = None) -> tuple[str, int, str]:
         """GET the URL's own path with ``path`` behind it: outcome, HTTP status (0: none) and body."""
@@ -205,7 +215,7 @@ class RpcClient:
 
     def _login(self) -> Answer | None:
         """Get a token. Returns what stands in the way."""
-        self._token = None
+        self._token, self._served = None, set()
         try:
             response = self._request("POST", "/login", json.dumps(self._login_data).encode(), 65536)
             if response.status == 200:

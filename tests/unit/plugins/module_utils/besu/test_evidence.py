@@ -196,6 +196,7 @@ def test_the_request_as_a_whole():
     assert sample(head=Answer("hang"), eth_syncing=Answer("hang")).rpc == "hang"
     assert sample(head=Answer("unauthorized"), eth_syncing=ok(False)).rpc == "ok"
     assert sample(head=Answer("not_enabled")).rpc == "ok"
+    assert sample(head=Answer("not_enabled"), eth_syncing=Answer("unauthorized")).rpc == "unauthorized"
     assert sample().rpc == "refused"
 
 

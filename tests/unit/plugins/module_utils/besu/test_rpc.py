@@ -14,6 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._http import Ht
 
 CALLS = [("eth_blockNumber", ()), ("admin_peers", ()), ("net_peerCount", ())]
 UNAUTHORIZED = '{"jsonrpc":"2.0","id":null,"error":{"code":-40100,"message":"Unauthorized"}}'
+DENIED = '"error":{"code":-40100,"message":"Unauthorized"}'
 BATCH = (
     '[{"jsonrpc":"2.0","id":0,"result":"0x0"},'
     '{"jsonrpc":"2.0","id":1,"error":{"code":-32604,"message":"Method not enabled"}},'
@@ -146,7 +147,8 @@ def test_log_in_and_the_token_in_every_request():
 
 def test_a_token_that_died_with_the_process_is_renewed_once():
     refused = json.dumps([{"id": i, "error": {"code": -40100, "message": "Unauthorized"}} for i in range(3)])
-    for first in ((401, UNAUTHORIZED), (200, refused)):
+    off = BATCH.replace('"result":"0x0"', DENIED).replace('"result":"0x2"', DENIED)
+    for first in ((401, UNAUTHORIZED), (200, refused), (200, off)):
         wire = Wire((200, '{"token":"T1"}'), first, (200, '{"token":"T2"}'), (200, BATCH))
         assert [a.outcome for a in asked(wire, username="u", password="p")] == ["ok", "not_enabled", "ok"]
         assert wire.asked[3][2]["authorization"] == "Bearer T2"
@@ -157,6 +159,17 @@ def test_a_method_that_is_not_permitted_does_not_ask_for_a_new_token():
     wire = Wire((200, '{"token":"T1"}'), (200, mixed))
     assert [a.outcome for a in asked(wire, username="u", password="p")] == ["ok", "unauthorized", "ok"]
     assert not wire.answers
+
+
+def test_a_token_that_permitted_more_before_has_died():
+    """Where some methods need no token (--rpc-http-api-methods-no-auth) these go on to be answered."""
+    free = BATCH.replace('"result":"0x0"', DENIED)
+    wire = Wire((200, '{"token":"T1"}'), (200, BATCH), (200, free), (200, '{"token":"T2"}'), (200, free), (200, free))
+    client = RpcClient(wire, "http://10.0.0.1:8545", username="u", password="p")
+    assert [a.outcome for a in client.batch(CALLS)] == ["ok", "not_enabled", "ok"]
+    for _look in range(2):  # that the new one permits less is no reason for a third
+        assert [a.outcome for a in client.batch(CALLS)] == ["unauthorized", "not_enabled", "ok"]
+    assert [call[1] for call in wire.asked] == ["/login", None, None, "/login", None, None]
 
 
 def test_a_token_is_renewed_before_it_ends():

@@ -148,6 +148,7 @@ class NodeReader:
         self._clock = clock
         self._rpc = client(self._http, params["rpc_url"], params)
         self._metrics = self._metrics_client()
+        self._own = (params.get("address") or "").lower() or None
 
     def _metrics_client(self) -> RpcClient | None:
         url = self._params["metrics_url"]
@@ -160,6 +161,7 @@ class NodeReader:
             at=self._clock.monotonic(),
             wall=self._clock.wall(),
             before=before,
+            own=self._own or (before.address if before else None),
             metrics_client=self._metrics,
             p2p_probe=self._p2p_open,
         )

@@ -19,6 +19,7 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import last_proposed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import CANNOT_OBSERVE, OUTCOMES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import Track
@@ -29,7 +30,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view impo
     Reference,
     Unit,
     View,
-    last_proposed,
     with_details,
 )
 
@@ -84,13 +84,15 @@ def _closed(v: View) -> BesuVerdict | None:
     if v.now.rpc not in ("refused", "reset"):
         return None
     metrics_for = v.now.at - v.track.metrics_since if v.track.metrics_since is not None else 0.0
-    if v.log.rpc_off or v.now.p2p_open or (v.track.answered_at is None and metrics_for >= _RPC_OFF):
+    never = v.track.answered_at is None
+    p2p_only = v.now.p2p_open and (never or v.now.rpc == "reset")
+    if v.log.rpc_off or p2p_only or (never and metrics_for >= _RPC_OFF):
         if v.now.metrics:
             return None  # judged by the metrics alone
         if v.now.rpc == "reset":
             return _say(m.UNKNOWN, "RPC closes connections unanswered: it has too many, or speaks TLS", cause="reset")
         return _say(m.UNKNOWN, "RPC is off: set --rpc-http-enabled, or --metrics-enabled, to let it be observed")
-    if v.track.answered_at is not None:
+    if not never:
         gone = v.now.at - max((s.at for s in v.track.recent), default=v.track.answered_at)
         said = f"RPC answered in this run and is closed now, for {gone:.0f} s"
         return _say(
@@ -351,11 +353,12 @@ def _since_start(v: View, last: int) -> bool:
     """Whether a block was proposed by this process and not by one before it."""
     if math.isinf(v.age):
         return True
-    if v.track.first_number is not None and last > v.track.first_number:
-        return True
-    # Blocks are at least a period apart: it was made no later than that before the head.
-    newest = (v.now.head_time or 0.0) - ((v.now.number or 0) - last) * (v.period or 0.0)
-    return newest >= v.now.wall - v.age
+    began = v.now.wall - v.age
+    for made in (v.now.head, v.now.made):
+        if made is not None and made.miner == v.own and (made.number == last or began <= made.timestamp):
+            return made.timestamp >= began
+    # No later before the head than the chain's longest pace allows.
+    return (v.now.head_time or 0.0) - ((v.now.number or 0) - last) * v.age_limit >= began
 
 
 def _cannot_know_role(v: View) -> str:

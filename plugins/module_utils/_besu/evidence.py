@@ -73,6 +73,7 @@ class NodeSample:
     """One look. ``rpc``: the outcome of the request as a whole; ``outcomes``: of the calls that were not ok.
 
     ``proposed_to``: up to which block ``last_proposed`` and the head's miner know.
+    ``made``: the block that it had proposed last at an earlier look.
     """
 
     at: float
@@ -97,6 +98,7 @@ class NodeSample:
     next_validators: tuple[str, ...] | None = None
     last_proposed: t.Mapping[str, int] | None = None
     proposed_to: int | None = None
+    made: Block | None = None
     state_available: bool | None = None
     metrics: t.Mapping[str, float] | None = None
     metrics_outcome: str | None = None
@@ -140,16 +142,22 @@ def read_sample(
     at: float,
     wall: float,
     before: NodeSample | None = None,
+    own: str | None = None,
     metrics_client: RpcClient | None = None,
     p2p_probe: t.Callable[[], bool] | None = None,
 ) -> NodeSample:
     """Look once. ``before``: an earlier sample of the same process, whose unchanging answers are kept.
+
+    ``own``: the node's address where that is known: when it last proposed a block is asked then.
 
     The metrics (at the client's own URL) are asked where RPC does not answer;
     the p2p port is tried there too, because it opens last: open, it means that
     RPC is switched off.
     """
     calls = _calls(before)
+    last = last_proposed(before, own) if before is not None and own else None
+    if last is not None:
+        calls["made"] = ("eth_getBlockByNumber", (hex(last), False))
     answers = dict(zip(calls, client.batch(list(calls.values()))))
     values: dict[str, t.Any] = {}
     if metrics_client is not None and not _any_ok(answers):
@@ -159,6 +167,13 @@ def read_sample(
     if p2p_probe is not None and not _any_ok(answers):
         values["p2p_open"] = p2p_probe()
     return sample_from(answers, at=at, wall=wall, before=before, **values)
+
+
+def last_proposed(sample: NodeSample, address: str) -> int | None:
+    """The last block that ``address`` proposed. The metrics leave out the head."""
+    if sample.head is not None and sample.head.miner == address:
+        return sample.head.number
+    return sample.last_proposed.get(address) if sample.last_proposed else None
 
 
 def _calls(before: NodeSample | None) -> dict[str, Call]:
@@ -218,6 +233,7 @@ def sample_from(
         next_validators=addresses(ok(f"{group}:pending")),
         last_proposed=made,
         proposed_to=head.number if head is not None and made is not None else None,
+        made=block(ok("made")),
         state_available=_state(answers.get("state")),
         **values,
     )

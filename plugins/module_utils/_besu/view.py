@@ -12,7 +12,7 @@ import math
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample, last_proposed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import Track
 
@@ -172,13 +172,6 @@ class View:
     def refusing_for(self) -> float:
         """Seconds since it first called a block invalid, having imported none since; by the log."""
         return self.now.wall - self.log.invalid_since if self.log.invalid_since else 0.0
-
-
-def last_proposed(sample: NodeSample, address: str) -> int | None:
-    """The last block that ``address`` proposed. The metrics leave out the head."""
-    if sample.head is not None and sample.head.miner == address:
-        return sample.head.number
-    return sample.last_proposed.get(address) if sample.last_proposed else None
 
 
 def with_details(v: View, verdict: BesuVerdict) -> BesuVerdict:

@@ -104,6 +104,21 @@ def test_a_block_of_before_the_restart_does_not_count():
     assert told(*steady(last_proposed={OWN: 501}), unit=unit) == ("consensus", None)
 
 
+def test_when_its_last_block_was_made_decides_whose_it_is():
+    """Blocks 500 and 501 of a slow round: at least a period apart, and in truth 20 s."""
+    unit, slow = Unit(since=995.0), {"last_proposed": {OWN: 500}, "age": 1.0}
+    assert told(*steady(**slow), unit=unit) == ("synced", None), "how old block 500 is cannot be known"
+    before, after = (Block(500, int(NOW + at), "", OWN) for at in (990, 997))
+    assert told(*steady(**slow, made=before), unit=unit) == ("synced", None)
+    assert told(*steady(**slow, made=after), unit=unit) == ("consensus", None)
+    newer = {"last_proposed": {OWN: 501}, "number": 503}
+    assert told(look(), look(at=1002.0, made=after, **newer), unit=unit) == ("consensus", None), "501 is newer still"
+    assert told(*steady(**slow, made=replace(after, miner=MEMBERS[2])), unit=unit) == ("synced", None)
+    # A node that lost its data imports what the process before it has proposed.
+    wiped = look(number=495, last_proposed={}), look(at=1002.0, last_proposed={OWN: 500}, number=501, made=before)
+    assert told(*wiped, unit=unit) == ("synced", None)
+
+
 def test_too_few_peers_is_not_serving():
     assert told(*steady(), options=Options(min_peers=5)) == ("synced", None)
 
@@ -320,6 +335,9 @@ def test_rpc_is_open_before_the_network_is():
 def test_rpc_that_closed_while_the_process_lives():
     assert told(look(), gone(1002.0)) == ("unknown", "rpc_down")
     assert told(look(), gone(1002.0), gone(1020.0)) == ("error", "rpc_down")
+    assert told(look(), gone(1002.0, p2p_open=True), gone(1020.0, p2p_open=True)) == ("error", "rpc_down")
+    full = {"rpc": "reset", "p2p_open": True}
+    assert told(look(), gone(1002.0, **full), gone(1020.0, **full)) == ("unknown", "reset")
 
 
 def test_rpc_that_is_off():
@@ -361,7 +379,7 @@ def test_it_answers_again():
 def test_a_crash_loop_in_the_making():
     assert told(gone(2.0), unit=Unit(since=0.0, recent_restarts=2)) == ("restarting", "crash_loop")
     assert told(gone(2.0), unit=Unit(since=0.0, recent_restarts=1)) == ("starting", None)
-    assert told(*steady(), unit=Unit(since=990.0, recent_restarts=4))[0] == "consensus"
+    assert told(*steady(), unit=Unit(since=980.0, recent_restarts=4))[0] == "consensus"
 
 
 # --- the rest -------------------------------------------------------------------------------------------------------

@@ -238,6 +238,14 @@ def test_one_request_for_a_look_and_fewer_calls_for_the_next():
     assert (second.version, second.address, second.genesis) == ("26.8.0", OWN, first.genesis)
 
 
+def test_the_last_block_of_its_own_is_asked_for_in_the_same_request():
+    client = Client({"eth_getBlockByNumber": {**BLOCK, "miner": OWN}})
+    first = read_sample(client, at=1.0, wall=2.0)
+    second = read_sample(client, at=2.0, wall=3.0, before=first, own=OWN)
+    assert first.made is None and second.made == first.head and len(client.asked) == 2
+    assert read_sample(client, at=3.0, wall=4.0, before=first, own="0x" + "9" * 40).made is None
+
+
 def test_metrics_and_port_are_asked_only_where_rpc_does_not_answer():
     metrics = Client()
     seen = read_sample(Client(), at=1.0, wall=2.0, metrics_client=metrics, p2p_probe=lambda: True)

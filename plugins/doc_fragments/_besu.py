@@ -114,7 +114,9 @@ options:
       - Whether the node is a validator. By default the chain says so. V(false) switches the quorum guard off for it.
     type: bool
   address:
-    description: The node's address, 0x and 40 digits. By default it follows from the node's public key.
+    description:
+      - The node's address, 0x and 40 digits. By default it follows from the node's public key.
+      - A node that tells another one itself is not stopped, restarted or reset, unless O(quorum_guard=off).
     type: str
   stall_timeout:
     description:

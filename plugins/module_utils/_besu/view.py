@@ -111,8 +111,9 @@ class View:
 
     @property
     def own(self) -> str | None:
-        """Its address: as given, as it tells, or as its log has it while it tells nothing."""
-        return self.options.address.lower() if self.options.address else self.now.address or self.log.node_address
+        """Its address: as it tells, as given, or as its log has it."""
+        given = self.options.address
+        return self.now.address or (given.lower() if given else self.log.node_address)
 
     @property
     def alone(self) -> bool:

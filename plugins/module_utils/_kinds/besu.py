@@ -208,6 +208,12 @@ class BesuKind(Kind):
         if gone or step.action not in _TAKING or self._quorum_guard is None:
             return ()
         sample = self._track.last if self._track else None
+        given = self._options.address
+        if given and sample is not None and sample.address not in (None, given.lower()):
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._block import Block
+
+            said = f"address: {given} is not that of the node, which is {sample.address}"
+            return (Block("quorum", said, "correct the option, or leave it out"),)
         if sample is not None and self._verdict is not None and self._verdict.details.get("validator") is False:
             return ()
         block, self.quorum = self._quorum_guard().check(sample, self._pace(), lambda: self._read_log(observation))

@@ -15,6 +15,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import re
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import Block
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.besu_world import (
     FAILED,
     MEMBERS,
@@ -171,6 +172,19 @@ def test_its_address_may_come_from_its_log():
     world.chain.down = {0}
     seen = world.see()
     assert world.kind.guards(RESTART_STEP, seen) == ()
+
+
+@pytest.mark.parametrize("told", [MEMBERS[1], "0x" + "9" * 40])
+def test_a_wrong_address_does_not_switch_the_guard_off(told):
+    world = World()
+    world.chain.down = {2}
+    world.kind._options = Options(address=told)
+    world.see()
+    (block,) = world.kind.guards(RESTART_STEP, world.see())
+    assert block.guard == "quorum" and block.reason.startswith(f"address: {told} is not that of the node")
+    world.kind._options = Options(address=MEMBERS[0].upper().replace("X", "x"))
+    (block,) = world.kind.guards(RESTART_STEP, world.see())
+    assert "too few would be left" in block.reason
 
 
 def hangs(world):

@@ -62,9 +62,14 @@ options:
   block_period:
     description:
       - Seconds between two blocks. By default as C(admin_nodeInfo) has it (API group C(ADMIN)).
+      - That is the one of the genesis block. Give the present one where C(transitions) of the genesis file have
+        changed it, or a chain with a longer one is taken for one that stands still.
     type: float
   empty_block_period:
-    description: Seconds between two blocks while there are no transactions. By default as C(admin_nodeInfo) has it.
+    description:
+      - Seconds between two blocks while there are no transactions, C(emptyblockperiodseconds) of the genesis file.
+      - Besu does not tell it. A chain that has one needs this option, or it is taken for one that stands still
+        whenever it is idle.
     type: float
   request_timeout:
     description: Seconds of the first consensus round. By default as C(admin_nodeInfo) has it.

@@ -15,11 +15,11 @@ from .block import EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Block, HeaderConstants, 
 from .failures import StartFailure
 from .keccak import keccak256
 
+# What admin_nodeInfo shows of a chain's settings: neither transitions nor the period of empty blocks.
 _BFT_NAMES = {
     "epochlength": "epochLength",
     "blockperiodseconds": "blockPeriodSeconds",
     "requesttimeoutseconds": "requestTimeoutSeconds",
-    "emptyblockperiodseconds": "emptyBlockPeriodSeconds",
 }
 _FORKS = (
     ("pragueTime", "Prague"),
@@ -94,7 +94,8 @@ def parse(document: dict[str, object]) -> Genesis:
     """Make a ``Genesis`` of the file's JSON. ``ValueError``, ``KeyError`` or ``TypeError`` when it is none."""
     config = dict(document["config"])  # type: ignore[call-overload]
     consensus = "ibft2" if "ibft2" in config else "qbft"
-    bft = {str(k).lower(): _number(v) for k, v in dict(config[consensus]).items() if str(k).lower() in _BFT_NAMES}
+    known = (*_BFT_NAMES, "emptyblockperiodseconds")
+    bft = {str(k).lower(): _number(v) for k, v in dict(config[consensus]).items() if str(k).lower() in known}
     extra = bytes.fromhex(str(document["extraData"]).removeprefix("0x"))
     transitions = dict(config.get("transitions", {})).get(consensus, [])
     periods = tuple(

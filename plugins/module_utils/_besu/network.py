@@ -238,7 +238,8 @@ def _pace(members: t.Sequence[Endpoint], options: Options) -> q.Pace:
     bft = best.bft
     period = options.block_period or (bft.block_period if bft else None) or 2.0
     timeout = options.request_timeout or (bft.request_timeout if bft else None) or 2 * period
-    return q.Pace(period, timeout, View(Unit(), fold(None, best, ""), options, (), LogView()).age_limit)
+    quiet = options.empty_block_period or (bft.empty_block_period if bft else None) or 0.0
+    return q.Pace(period, timeout, View(Unit(), fold(None, best, ""), options, (), LogView()).age_limit, quiet)
 
 
 def _forks(members: t.Sequence[Endpoint]) -> list[dict[str, t.Any]]:

@@ -48,11 +48,15 @@ def may_be_down(members: int) -> int:
 
 @dataclass(frozen=True)
 class Pace:
-    """The chain's settings in seconds; ``age_limit``: how old the head of a living chain may be."""
+    """The chain's settings in seconds.
+
+    ``age_limit``: how old the head of a living chain may be; ``quiet``: the block period without transactions.
+    """
 
     period: float = 2.0
     request_timeout: float = 4.0
     age_limit: float = 15.0
+    quiet: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -272,7 +276,7 @@ def _obstacle(view: ChainView, pace: Pace, members: t.Sequence[str]) -> str:
         return "the validator set changes with the next block: look again then"
     moved = view.head is not None and view.first_head is not None and view.head > view.first_head
     fresh = view.head_age is not None and view.head_age <= pace.age_limit
-    if not moved and not (fresh and pace.period >= _PATIENT_PERIOD):
+    if not moved and not (fresh and max(pace.period, pace.quiet) >= _PATIENT_PERIOD):
         return f"the head did not advance between two looks: it stays at {view.head}"
     if not fresh:
         return f"the head is {view.head_age or 0:.0f} s old, more than {pace.age_limit:.0f} s"

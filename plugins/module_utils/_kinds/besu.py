@@ -225,8 +225,9 @@ class BesuKind(Kind):
         bft = self._track.last.bft if self._track else None
         period = self._options.block_period or (bft.block_period if bft else None) or 2.0
         timeout = self._options.request_timeout or (bft.request_timeout if bft else None) or 2 * period
+        quiet = self._options.empty_block_period or (bft.empty_block_period if bft else None) or 0.0
         limit = self._verdict.details.get("head_age_limit") if self._verdict else None
-        return Pace(period, timeout, float(limit or period + 3 * timeout))
+        return Pace(period, timeout, float(limit or max(period, quiet) + 3 * timeout), quiet)
 
     def hopeless(self, observation: Observation, target: str) -> str | None:
         """A loop of starts that fail for a cause which no start mends; a target that this node never has."""

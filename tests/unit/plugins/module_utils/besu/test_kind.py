@@ -277,6 +277,20 @@ def test_the_guard_waits_for_a_block_but_not_for_ever():
 # --- waiting --------------------------------------------------------------------------------------------------------
 
 
+def test_the_guard_knows_the_period_of_an_idle_chain():
+    world = World()
+    world.see()
+    world.chain.stands_at = world.clock.now
+    world.kind._options = Options(empty_block_period=300.0)
+    world.see(wait=100.0)
+    seen = world.see()
+    assert (seen.state, seen.cause) == ("consensus", None)
+    assert world.kind.guards(RESTART_STEP, seen) == ()
+    world.kind._options = Options()
+    seen = world.see()
+    assert seen.cause == "chain_stalled" and world.kind.guards(RESTART_STEP, seen)
+
+
 def test_a_node_outside_the_set_never_reaches_consensus():
     world = World()
     world.see()

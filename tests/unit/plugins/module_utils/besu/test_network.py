@@ -109,6 +109,16 @@ def four(clock, **more):
     return [Node(clock, key, **more) for key in KEYS]
 
 
+def test_an_idle_chain_whose_period_is_told(clock):
+    nodes = four(clock)
+    for node in nodes:
+        node.height = lambda: 1000
+    (told,) = look(*nodes, clock=clock, options=Options(empty_block_period=300.0))["networks"]
+    assert (told["may_stop"], told["advances"], told["reason"]) == (1, False, "")
+    (untold,) = look(*nodes, clock=clock)["networks"]
+    assert untold["may_stop"] == 0 and "did not advance" in untold["reason"]
+
+
 def test_a_healthy_network(clock):
     nodes = four(clock)
     seen = look(*nodes, clock=clock)

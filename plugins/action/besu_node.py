@@ -14,6 +14,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._turn import in_turn, turn
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._wait import Wait, seconds
 
 _WAITS_FOR = ("running", "synced", "consensus")
@@ -40,10 +41,14 @@ class ActionModule(ActionBase):
         timeout = seconds(arguments.get("wait_timeout", _WAIT_TIMEOUT))
         interval = seconds(arguments.get("progress_interval", _PROGRESS_INTERVAL))
         one_piece = self._task.async_val or self._task.check_mode or arguments.get("wait_id")
+        label = f"[{(task_vars or {}).get('inventory_hostname')}] {arguments.get('name')}"
+        at_once = self._task.async_val or self._task.check_mode
+        if not at_once and in_turn(arguments, (task_vars or {}).get("ansible_play_batch") or ()):
+            with turn("besu-validators", lambda: self._say(f"{label}: waits until another host of the play is done")):
+                return {**result, **self._execute_module(task_vars=task_vars)}
         if one_piece or arguments.get("state", "running") not in _WAITS_FOR or not timeout or not interval:
             return {**result, **self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))}
         self._low_level_execute_command("true", sudoable=False)  # a host that is not there at all is told at once
-        label = f"[{(task_vars or {}).get('inventory_hostname')}] {arguments.get('name')}"
         wait = Wait(label, timeout, time.monotonic)
         return {**result, **self._wait(wait, interval, task_vars)}
 

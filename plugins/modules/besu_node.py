@@ -21,6 +21,10 @@ description:
   - A task that waits prints a line of progress every O(progress_interval), and goes on after a connection that was
     lost.
   - Before a validator is stopped or restarted the quorum is checked on the live chain.
+  - Hosts of one play that look at the same time see the same quorum. So a task with O(state=restarted),
+    O(state=stopped) or O(state=reset) takes them one after the other, unless it has O(reservation),
+    O(quorum_guard=off), O(validator=false), O(quorum_lost=restart_all) or C(async). Give C(throttle=1) or C(serial) to a task that may
+    restart validators in another state, see O(recovery), and reserve where several runs may act.
 requirements:
   - systemd 239 or newer
   - Python 3.9 or newer
@@ -103,11 +107,12 @@ EXAMPLES = r"""
       - http://10.0.0.11:8545
       - http://10.0.0.12:8545
 
-- name: Restart a validator, if the others are enough
+- name: Restart validators one after the other, each if the others are enough
   chainops.lifecycle.besu_node:
     name: besu
     state: restarted
     reference_urls: "{{ groups.validators | map('extract', hostvars, 'besu_rpc_url') }}"
+  throttle: 1
 """
 
 RETURN = r"""

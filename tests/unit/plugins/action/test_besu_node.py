@@ -51,8 +51,8 @@ class Task:
             raise answer
         return answer() if callable(answer) else answer
 
-    def run(self):
-        return self.plugin.run(None, {"inventory_hostname": "n1"})
+    def run(self, *batch):
+        return self.plugin.run(None, {"inventory_hostname": "n1", "ansible_play_batch": list(batch)})
 
 
 @pytest.mark.parametrize(

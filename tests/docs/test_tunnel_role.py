@@ -51,7 +51,7 @@ ANSWERS: dict[str, t.Any] = {
 
 # An answer may have a list for each service: what is said of it at first, next, and from then on.
 TURNS = """
-    found = json.load(answers)[given["_ansible_module_name"].rpartition(".")[2]]
+found = answers[name]
 turns = found.get(options.get("name"))
 with open(os.path.join(folder, "asked")) as asked:
     times = sum(json.loads(line).get("name") == options.get("name") for line in asked)
@@ -77,7 +77,7 @@ def collection(tmp_path: Path) -> Path:
     for part in ("galaxy.yml", "meta", "roles", "plugins/filter", "plugins/plugin_utils", "plugins/module_utils"):
         (tree / part).symlink_to(ROOT / part)
     for module in MODULES:
-        stub = STUB[: STUB.index("    module.exit_json(")] + TURNS.lstrip("\n")
+        stub = STUB[: STUB.index("module.exit_json(")] + TURNS.lstrip("\n")
         (tree / f"plugins/modules/{module}.py").write_text("\n".join(HEADER) + stub)
     # So that root, too, becomes root by the means that the inventory says.
     (tmp_path / "ansible.cfg").write_text("[privilege_escalation]\nbecome_allow_same_user = true\n")

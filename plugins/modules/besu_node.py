@@ -23,8 +23,9 @@ description:
   - Before a validator is stopped or restarted the quorum is checked on the live chain.
   - Hosts of one play that look at the same time see the same quorum. So a task with O(state=restarted),
     O(state=stopped) or O(state=reset) takes them one after the other, unless it has O(reservation),
-    O(quorum_guard=off), O(validator=false), O(quorum_lost=restart_all) or C(async). Give C(throttle=1) or C(serial) to a task that may
-    restart validators in another state, see O(recovery), and reserve where several runs may act.
+    O(quorum_guard=off), O(validator=false), O(quorum_lost=restart_all) or C(async).
+  - Give C(throttle=1) or C(serial) to a task that may restart validators in another state, see O(recovery), and make
+    reservations where several runs may act.
 requirements:
   - systemd 239 or newer
   - Python 3.9 or newer

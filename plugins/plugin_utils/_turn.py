@@ -37,7 +37,7 @@ def turn(name: str, wait: t.Callable[[], None]) -> t.Iterator[None]:
 
     They share the folder, and the lock ends with the process that holds it.
     """
-    path = Path(str(constants.DEFAULT_LOCAL_TMP)) / f"chainops-{name}.lock"
+    path = Path(vars(constants)["DEFAULT_LOCAL_TMP"]) / f"chainops-{name}.lock"
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -92,7 +92,7 @@ def _closed(v: View) -> BesuVerdict | None:
         if v.now.rpc == "reset":
             return _say(m.UNKNOWN, "RPC closes connections unanswered: it has too many, or speaks TLS", cause="reset")
         return _say(m.UNKNOWN, "RPC is off: set --rpc-http-enabled, or --metrics-enabled, to let it be observed")
-    if not never:
+    if v.track.answered_at is not None:
         gone = v.now.at - max((s.at for s in v.track.recent), default=v.track.answered_at)
         said = f"RPC answered in this run and is closed now, for {gone:.0f} s"
         return _say(

@@ -105,7 +105,6 @@ def test_a_block_of_before_the_restart_does_not_count():
 
 
 def test_when_its_last_block_was_made_decides_whose_it_is():
-    """Blocks 500 and 501 of a slow round: at least a period apart, and in truth 20 s."""
     unit, slow = Unit(since=995.0), {"last_proposed": {OWN: 500}, "age": 1.0}
     assert told(*steady(**slow), unit=unit) == ("synced", None), "how old block 500 is cannot be known"
     before, after = (Block(500, int(NOW + at), "", OWN) for at in (990, 997))
@@ -114,9 +113,8 @@ def test_when_its_last_block_was_made_decides_whose_it_is():
     newer = {"last_proposed": {OWN: 501}, "number": 503}
     assert told(look(), look(at=1002.0, made=after, **newer), unit=unit) == ("consensus", None), "501 is newer still"
     assert told(*steady(**slow, made=replace(after, miner=MEMBERS[2])), unit=unit) == ("synced", None)
-    # A node that lost its data imports what the process before it has proposed.
-    wiped = look(number=495, last_proposed={}), look(at=1002.0, last_proposed={OWN: 500}, number=501, made=before)
-    assert told(*wiped, unit=unit) == ("synced", None)
+    lost = look(number=495, last_proposed={}), look(at=1002.0, last_proposed={OWN: 500}, number=501, made=before)
+    assert told(*lost, unit=unit) == ("synced", None), "it imports again what it proposed before it lost its data"
 
 
 def test_too_few_peers_is_not_serving():

@@ -60,7 +60,7 @@ class Host:
 
     def has_records(self) -> bool:
         """Whether anything has ever been kept on this host: most hosts of a healthy fleet have nothing."""
-        return any(os.path.isdir(state_dir(user)) for user in {self._user, False})
+        return os.path.isdir(state_dir(self._user)) or os.path.isdir(state_dir(False))
 
     def watched(self, params: t.Mapping[str, t.Any], make_kind: MakeKind, where: str = "") -> Watched:
         """The service that options describe. Raises LifecycleError naming the option that is wrong."""

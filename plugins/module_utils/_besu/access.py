@@ -64,6 +64,7 @@ NODE_OPTIONS: Spec = {
 
 _ABOVE_ZERO = ("rpc_timeout", "rpc_connect_timeout", "block_period", "request_timeout", "max_head_age")
 _NOT_NEGATIVE = ("lag_blocks", "min_peers", "empty_block_period", "stall_timeout", "peers_timeout", "hang_timeout")
+_LONGEST = 3600.0  # seconds that one answer may take: the system's timers have an end
 _REFERENCE_AGE = 2.0
 
 
@@ -72,6 +73,9 @@ def check_options(params: t.Mapping[str, t.Any]) -> None:
     for option in _ABOVE_ZERO:
         if params.get(option) is not None and not params[option] > 0:
             raise LifecycleError(f"{option}: {params[option]} is not above 0")
+    for option in ("rpc_timeout", "rpc_connect_timeout"):
+        if params.get(option) is not None and params[option] > _LONGEST:
+            raise LifecycleError(f"{option}: {params[option]} is too long; give {_LONGEST:.0f} seconds at most")
     for option in _NOT_NEGATIVE:
         if params.get(option) is not None and not params[option] >= 0:
             raise LifecycleError(f"{option}: {params[option]} is negative; give 0 or more")

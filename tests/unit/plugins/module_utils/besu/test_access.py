@@ -19,6 +19,8 @@ DEFAULTS = {name: spec.get("default") for name, spec in NODE_OPTIONS.items()}
     ("wrong", "word"),
     [
         ({"rpc_timeout": 0}, "rpc_timeout"),
+        ({"rpc_timeout": float("inf")}, "rpc_timeout"),
+        ({"rpc_connect_timeout": 1e10}, "rpc_connect_timeout"),
         ({"lag_blocks": -1}, "lag_blocks"),
         ({"stall_timeout": float("nan")}, "stall_timeout"),
         ({"address": "0x12"}, "address"),

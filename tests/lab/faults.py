@@ -93,6 +93,7 @@ _TABLE = (
         service=("Restart=always", "RestartSec=200ms"),
         unit=_NO_LIMIT,
         start=None,
+        stop=None,  # which may come while it ends by itself: then it has failed
     ),
     Kind("onfail", "waits long before a restart", service=("Restart=on-failure", "RestartSec=30")),
     Kind("always", "comes back whatever happens", service=("Restart=always", "RestartSec=100ms"), unit=_NO_LIMIT),

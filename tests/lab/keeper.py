@@ -103,10 +103,8 @@ class Keeper:
         while not self.ending:
             for key, _unused in self.selector.select(1.0):
                 key.data()
-            for machine in self.machines.values():
-                # A host ends once all who brought processes into it have seen them end.
-                if machine.leader and not os.path.exists(f"/proc/{machine.leader}/ns/net"):
-                    linux.let_nsenter_go_on(machine.leader)
+            # A host ends once all who brought processes into it have seen them end.
+            linux.let_nsenter_go_on({machine.leader for machine in self.machines.values()})
             self._say_ready()
 
     # -- boots ---------------------------------------------------------------------------------

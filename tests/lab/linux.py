@@ -42,9 +42,12 @@ def die_with_parent() -> None:
     _checked(_LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
 
 
-def let_nsenter_go_on(target: int) -> None:
-    """Wake every nsenter into ``target``: it stops itself where it sees its child stopped, as systemd does at the end."""
+def let_nsenter_go_on(targets: set[int]) -> None:
+    """Wake every nsenter into these that stands: it stops itself where its child is stopped, as systemd does at the end."""
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if (folder / "cmdline").read_bytes().split(b"\0")[:2] == [b"nsenter", b"--target=%d" % target]:
+            if b" (nsenter) T " not in (folder / "stat").read_bytes():
+                continue
+            target = (folder / "cmdline").read_bytes().split(b"\0")[1].partition(b"=")[2]
+            if target.isdigit() and int(target) in targets:
                 os.kill(int(folder.name), signal.SIGCONT)

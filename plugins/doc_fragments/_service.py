@@ -179,8 +179,8 @@ options:
     description:
       - Seconds that the service has to be where it is to run before that counts, from when it was first seen there.
         A stop counts at once.
-      - By default 2 for units of the types C(simple), C(exec) and C(idle), which systemd calls active before they
-        are ready, and 0 for all others.
+      - By default 2 from their start for units of the types C(simple), C(exec) and C(idle), which systemd calls active
+        before they are ready, and 0 for all others.
     type: float
   max_attempts:
     description:

@@ -293,8 +293,9 @@ class Engine:
         if self._machine.base(observation.state) != m.RUNNING:
             return True
         held = now - self._reached_since
-        if observation.state == m.RUNNING and not self._trace.so_far:
-            held = max(held, observation.age or 0.0)  # nothing else was seen since this run, or its wait, began
+        # What is asked for by default is whether its process lives on, and not whether what it serves does.
+        if observation.state == m.RUNNING and (self._request.stable_for is None or not self._trace.so_far):
+            held = max(held, observation.age or 0.0)
         return held >= soak(self._request, observation)
 
     def _prove(self, observation: Observation) -> None:

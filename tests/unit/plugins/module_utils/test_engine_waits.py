@@ -80,6 +80,13 @@ def test_the_target_has_to_hold_from_when_it_is_seen(bench):
     assert 45 <= bench.clock.now - bench.health.began < 47
 
 
+def test_a_process_that_lives_long_enough_does_not_have_to_prove_it_again(tmp_path):
+    bench = Bench(tmp_path, Unit(UNIT, type="simple"))
+    bench.health = Probes(bench.clock, good_after=25.0)
+    assert not bench.run().failed
+    assert 25 <= bench.clock.now - bench.health.began < 26
+
+
 @pytest.mark.parametrize("length", [10.0, 30.0])
 def test_the_target_may_have_to_hold_for_longer_than_a_slice(bench, length):
     bench.health = Probes(bench.clock, good_after=25.0)

@@ -325,7 +325,8 @@ class Engine:
     def _end_if_late(self, observation: Observation) -> None:
         if self._left() <= 0:
             waited = self._clock.monotonic() - self._wait.began
-            seen = "; ".join([f"{observation.state}: {'; '.join(observation.reasons)}", *map(_said, self._in_the_way)])
+            in_the_way = [block.reason for block in self._in_the_way]
+            seen = "; ".join([f"{observation.state}: {'; '.join(observation.reasons)}", *in_the_way])
             wanted = f"{self._watched.unit} to be {self._request.target}"
             raise _End(f"waited {waited:.1f} s for {wanted}; last seen {seen}", self._in_the_way)
         if self._clock.monotonic() >= self._wait.ends:
@@ -387,7 +388,3 @@ def _invocation(observation: Observation) -> str:
 
 def _job(observation: Observation) -> bool:
     return observation.facts is not None and observation.facts.job > 0
-
-
-def _said(block: Block) -> str:
-    return block.reason

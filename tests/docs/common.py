@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import typing as t
@@ -50,6 +51,48 @@ def play(
         timeout=180,
         stdin=subprocess.DEVNULL,
     )
+
+
+# The first lines of a module that writes down its options; its last ones choose of ``answers``, for its ``name``.
+STUB = """
+import json, os
+from ansible.module_utils.basic import _load_params, AnsibleModule
+given = _load_params()
+options = {key: value for key, value in given.items() if not key.startswith("_ansible")}
+folder = os.path.dirname(os.environ["ANSIBLE_CONFIG"])
+name = given["_ansible_module_name"].rpartition(".")[2]
+with open(os.path.join(folder, "asked"), "a") as asked:
+    asked.write(json.dumps({"module": name, **options}) + chr(10))
+module = AnsibleModule({key: {"type": "raw"} for key in options}, supports_check_mode=True)
+with open(os.path.join(folder, "answers.json")) as stream:
+    answers = json.load(stream)
+"""
+
+
+def replace_modules(folder: Path, modules: t.Mapping[str, str], *parts: str, config: str = "") -> Path:
+    """Put the collection into ``folder`` with other modules, name -> text, and with ``parts`` of its own."""
+    tree = folder / "ansible_collections/chainops/lifecycle"
+    (tree / "plugins/modules").mkdir(parents=True)
+    for part in ("galaxy.yml", "meta", "plugins/plugin_utils", "plugins/module_utils", *parts):
+        (tree / part).symlink_to(ROOT / part)
+    for name, text in modules.items():
+        (tree / f"plugins/modules/{name}.py").write_text("\n".join(HEADER) + text)
+    (folder / "ansible.cfg").write_text(config)
+    return folder
+
+
+def play_replaced(
+    folder: Path, book: t.Mapping[str, t.Any], hosts: t.Mapping[str, t.Any], *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Run one play in a folder of ``replace_modules``."""
+    (folder / "book.yml").write_text(yaml.safe_dump([dict(book)]))
+    given = {"ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
+    return play(folder, "book.yml", hosts, *options, **given)
+
+
+def asked_of_stubs(folder: Path) -> list[dict[str, t.Any]]:
+    """The options that modules with ``STUB`` were given, with the ``module``."""
+    return [json.loads(line) for line in (folder / "asked").read_text().splitlines()]
 
 
 MODULES = names("plugins/modules", ".py")

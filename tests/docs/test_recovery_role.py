@@ -14,26 +14,12 @@ import pytest
 import yaml
 
 from tests.docs import common
-from tests.docs.common import HEADER, ROOT
 
 SECRET = "Bearer of-nobody"
 STEPS = [{"trigger": "reset", "action": "systemctl reset-failed"}, {"trigger": "start", "action": "systemctl start"}]
 QUIET = {"service_recovery_fail": False, "service_recovery_report": False}
 LIMITED = ("config_parse_error", "start_limit")
-STUB = """
-import json, os
-from ansible.module_utils.basic import _load_params, AnsibleModule
-given = _load_params()
-options = {key: value for key, value in given.items() if not key.startswith("_ansible")}
-folder = os.path.dirname(os.environ["ANSIBLE_CONFIG"])
-with open(os.path.join(folder, "asked"), "a") as asked:
-    asked.write(json.dumps({"module": given["_ansible_module_name"].rpartition(".")[2], **options}) + chr(10))
-module = AnsibleModule({key: {"type": "raw"} for key in options}, supports_check_mode=True)
-with open(os.path.join(folder, "answers.json")) as stream:
-    answers = json.load(stream)
-name = given["_ansible_module_name"].rpartition(".")[2]
-module.exit_json(**answers.get("{0} {1}".format(name, options.get("name")), answers[name]))
-"""
+ANSWER = 'module.exit_json(**answers.get("{0} {1}".format(name, options.get("name")), answers[name]))\n'
 
 
 class Played(t.NamedTuple):
@@ -47,14 +33,8 @@ class Played(t.NamedTuple):
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
     """The collection with other modules; returns the folder of a playbook."""
-    tree = tmp_path / "ansible_collections/chainops/lifecycle"
-    (tree / "plugins/modules").mkdir(parents=True)
-    for part in ("galaxy.yml", "meta", "roles", "plugins/filter", "plugins/plugin_utils", "plugins/module_utils"):
-        (tree / part).symlink_to(ROOT / part)
-    for module in ("service", "service_info", "show_report"):
-        (tree / f"plugins/modules/{module}.py").write_text("\n".join(HEADER) + STUB)
-    (tmp_path / "ansible.cfg").write_text("")
-    return tmp_path
+    modules = dict.fromkeys(("service", "service_info", "show_report"), common.STUB + ANSWER)
+    return common.replace_modules(tmp_path, modules, "roles", "plugins/filter")
 
 
 def play(
@@ -82,18 +62,9 @@ def play(
             {"copy": kept, "delegate_to": "localhost", "check_mode": False, "vars": here},
         ],
     }
-    (folder / "book.yml").write_text(yaml.safe_dump([book]))
-    done = common.play(
-        folder,
-        "book.yml",
-        {"here": here},
-        *options,
-        ANSIBLE_COLLECTIONS_PATH=str(folder),
-        ANSIBLE_CONFIG=str(folder / "ansible.cfg"),
-    )
+    done = common.play_replaced(folder, book, {"here": here}, *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    asked = [json.loads(line) for line in (folder / "asked").read_text().splitlines()]
-    return Played(done.stdout, asked, json.loads((folder / "result.json").read_text()))
+    return Played(done.stdout, common.asked_of_stubs(folder), json.loads((folder / "result.json").read_text()))
 
 
 def failed(*causes: str) -> dict[str, t.Any]:

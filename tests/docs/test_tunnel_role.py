@@ -13,8 +13,6 @@ import pytest
 import yaml
 
 from tests.docs import common
-from tests.docs.common import HEADER, ROOT
-from tests.docs.test_recovery_role import STUB
 
 TUNNEL, OLD, NEW = (f"{digit * 8}-3c1d-4f5f-9c36-2f1f4a7d0c11" for digit in "123")
 ACCOUNT = "0" * 32
@@ -72,16 +70,10 @@ class Played(t.NamedTuple):
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
     """The collection with other modules; returns the folder of a playbook."""
-    tree = tmp_path / "ansible_collections/chainops/lifecycle"
-    (tree / "plugins/modules").mkdir(parents=True)
-    for part in ("galaxy.yml", "meta", "roles", "plugins/filter", "plugins/plugin_utils", "plugins/module_utils"):
-        (tree / part).symlink_to(ROOT / part)
-    for module in MODULES:
-        stub = STUB[: STUB.index("module.exit_json(")] + TURNS.lstrip("\n")
-        (tree / f"plugins/modules/{module}.py").write_text("\n".join(HEADER) + stub)
+    modules = dict.fromkeys(MODULES, common.STUB + TURNS.lstrip("\n"))
     # So that root, too, becomes root by the means that the inventory says.
-    (tmp_path / "ansible.cfg").write_text("[privilege_escalation]\nbecome_allow_same_user = true\n")
-    return tmp_path
+    config = "[privilege_escalation]\nbecome_allow_same_user = true\n"
+    return common.replace_modules(tmp_path, modules, "roles", "plugins/filter", config=config)
 
 
 def play(folder: Path, *options: str, every: t.Mapping[str, t.Any], answers: t.Mapping[str, t.Any]) -> Played:
@@ -95,18 +87,9 @@ def play(folder: Path, *options: str, every: t.Mapping[str, t.Any], answers: t.M
         "gather_facts": False,
         "roles": [{"role": "chainops.lifecycle.tunnel_reconnect", "vars": {"tunnel_reconnect_fail": False}}],
     }
-    (folder / "book.yml").write_text(yaml.safe_dump([book]))
-    done = common.play(
-        folder,
-        "book.yml",
-        {"here": HERE},
-        *options,
-        ANSIBLE_COLLECTIONS_PATH=str(folder),
-        ANSIBLE_CONFIG=str(folder / "ansible.cfg"),
-    )
+    done = common.play_replaced(folder, book, {"here": HERE}, *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    asked = [json.loads(line) for line in (folder / "asked").read_text().splitlines()]
-    return Played(done.stdout, asked)
+    return Played(done.stdout, common.asked_of_stubs(folder))
 
 
 def test_the_edge_is_asked_as_the_user_who_runs_ansible(collection: Path) -> None:

@@ -9,9 +9,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.docs.common import HEADER, ROOT, play
+from tests.docs.common import play_replaced, replace_modules
 
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 HOSTS = {f"n{number}": HERE for number in range(1, 4)}
@@ -35,22 +34,14 @@ module.exit_json(reached=True)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A playbook's folder, with the collection and another module."""
-    tree = tmp_path / "ansible_collections/chainops/lifecycle"
-    (tree / "plugins/modules").mkdir(parents=True)
-    for part in ("galaxy.yml", "meta", "plugins/action", "plugins/plugin_utils", "plugins/module_utils"):
-        (tree / part).symlink_to(ROOT / part)
-    (tree / "plugins/modules/besu_node.py").write_text("\n".join(HEADER) + STUB)
-    (tmp_path / "ansible.cfg").write_text("")
-    return tmp_path
+    return replace_modules(tmp_path, {"besu_node": STUB}, "plugins/action")
 
 
 def acts(folder: Path, *options: str, **arguments: t.Any) -> tuple[list[str], str]:
     """What the hosts did in which order, and the output."""
     task = {"chainops.lifecycle.besu_node": {"name": "besu", "state": "restarted", **arguments}}
-    book = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
-    (folder / "book.yml").write_text(yaml.safe_dump(book))
-    given = {"ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
-    done = play(folder, "book.yml", HOSTS, *options, **given)
+    book = {"hosts": "all", "gather_facts": False, "tasks": [task]}
+    done = play_replaced(folder, book, HOSTS, *options)
     return (folder / "acts").read_text().split(), done.stdout + done.stderr
 
 

@@ -14,13 +14,13 @@ import sys
 import typing as t
 from pathlib import Path
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES, TROUBLES, Trouble
-from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Rule
-from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import OBSERVED, RULES
-from ansible_collections.chainops.lifecycle.plugins.module_utils._guards import GUARDS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Rule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.guards import GUARDS
 
 GUIDES = Path(__file__).parent.parent / "docs" / "docsite" / "rst"
 BLOCK = re.compile(r"(?<=\.\. begin generated: )(\w+)\n.*?(?=\.\. end generated)", re.DOTALL)
@@ -98,7 +98,7 @@ def cause_table(named: t.Iterable[tuple[str, Rule | Trouble]]) -> str:
     """Each cause once."""
     seen: dict[str, tuple[str, str, str, str, str]] = {}
     for name, rule in named:
-        seen.setdefault(name, (f"``{name}``", rule.category, rule.klass, rule.summary, rule.next_step))
+        seen.setdefault(name, (f"``{name}``", rule.category, rule.severity, rule.summary, rule.next_step))
     return table(("Cause", "Category", "Class", "Meaning", "Next step"), seen.values())
 
 

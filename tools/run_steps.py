@@ -97,7 +97,9 @@ def unmet(need: str) -> str:
         return "" if find_python(need.removeprefix("python")) else f"no {need} that runs was found"
     if need == "laboratory":
         env = {**os.environ, "PATH": os.environ["PATH"] + SYSTEM_PATH}
-        check = subprocess.run([ROOT / "tests/lab/lab", "check"], capture_output=True, text=True, check=False, env=env)
+        check = subprocess.run(
+            [ROOT / "tests/support/lab/lab", "check"], capture_output=True, text=True, check=False, env=env
+        )
         return "" if check.returncode == 0 else "; ".join((check.stdout + check.stderr).splitlines())
     if need:
         raise SystemExit(f"tools/steps.toml: nothing knows how to look for {need}")

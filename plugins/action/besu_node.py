@@ -14,8 +14,8 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._turn import in_turn, turn
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._wait import Wait, seconds
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._play_lock import in_turn, turn
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import SlicedWait, seconds
 
 _WAITS_FOR = ("running", "synced", "consensus")
 _WAIT_TIMEOUT = 600.0
@@ -49,10 +49,10 @@ class ActionModule(ActionBase):
         if one_piece or arguments.get("state", "running") not in _WAITS_FOR or not timeout or not interval:
             return {**result, **self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))}
         self._low_level_execute_command("true", sudoable=False)  # a host that is not there at all is told at once
-        wait = Wait(label, timeout, time.monotonic)
+        wait = SlicedWait(label, timeout, time.monotonic)
         return {**result, **self._wait(wait, interval, task_vars)}
 
-    def _wait(self, wait: Wait, interval: float, task_vars: t.Any) -> dict[str, t.Any]:
+    def _wait(self, wait: SlicedWait, interval: float, task_vars: t.Any) -> dict[str, t.Any]:
         identity = uuid.uuid4().hex
         stable = seconds(self._task.args.get("stable_for")) or 0.0  # which a run waits for in one piece
         while True:

@@ -8,7 +8,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._machine import TROUBLED
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import TROUBLED
 
 
 class ActionModule(ActionBase):

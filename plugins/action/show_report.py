@@ -9,7 +9,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._text import neutralise
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control
 
 _MAX_LINE = 500
 
@@ -30,9 +30,9 @@ class ActionModule(ActionBase):
         )
         display = Display()
         if arguments["title"]:
-            display.display(f"\n{neutralise(arguments['title'], _MAX_LINE)}")
+            display.display(f"\n{escape_control(arguments['title'], _MAX_LINE)}")
         for line in arguments["lines"]:
-            display.display(neutralise(line, _MAX_LINE))
+            display.display(escape_control(line, _MAX_LINE))
         display.display("")
         result["changed"] = False
         return result

@@ -61,7 +61,7 @@ options:
     description: How many connections it needs to count as V(connected).
     type: int
     default: 1
-  natural_budget:
+  reconnect_grace:
     description:
       - Seconds that a connector without a connection may take to come back by itself before V(reconnected) restarts it.
       - By default it is computed from C(--retries), whose waits grow to 6 minutes with the default of 5.

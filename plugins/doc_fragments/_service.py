@@ -198,7 +198,7 @@ options:
       - A wait that fits into O(wait_timeout) is waited for.
     type: float
     default: 10.0
-  good_running:
+  reset_attempts_after:
     description: Seconds of good running after which earlier attempts are forgotten. Being active is not enough.
     type: float
     default: 600.0

@@ -57,7 +57,7 @@ _value:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._chains import endpoints
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import endpoints
 
 
 class FilterModule:

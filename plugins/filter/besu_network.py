@@ -36,7 +36,7 @@ _value:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._chains import find_network
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import find_network
 
 
 def _network(looked: t.Any, genesis: str | None = None) -> dict[str, t.Any]:

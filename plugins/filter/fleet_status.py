@@ -46,7 +46,7 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import read_fleet, status_lines
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan import chain_lines
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import chain_lines
 
 
 def _status(seen: t.Any, described: t.Any = None, look: t.Any = None) -> list[str]:

@@ -45,7 +45,7 @@ _value:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sync import sync_summary
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sync_report import sync_summary
 
 
 class FilterModule:

@@ -60,7 +60,7 @@ _value:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnels import tunnel_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan
 
 
 class FilterModule:

@@ -54,7 +54,7 @@ _value:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnels import tunnel_summary
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_summary
 
 
 class FilterModule:

@@ -200,9 +200,9 @@ unobserved:
   elements: str
 """
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.access import ACCESS_OPTIONS, JUDGE_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import ACCESS_OPTIONS, JUDGE_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.survey import inform
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: besu_node
-short_description: Drive a Hyperledger Besu node, and wait for its sync
+short_description: ServiceRun a Hyperledger Besu node, and wait for its sync
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -197,11 +197,11 @@ diagnosis:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.access import NODE_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import drive
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import make_besu
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import drive
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
 
 
 def main() -> None:

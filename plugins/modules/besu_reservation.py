@@ -85,7 +85,7 @@ reason:
 """
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.reservation import reserve
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 
 
 def main() -> None:

@@ -123,8 +123,8 @@ calls:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.account import API_OPTIONS, inform
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api_modules import API_OPTIONS, inform
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cloudflared_tunnel
-short_description: Drive a Cloudflare tunnel connector, and bring it back
+short_description: ServiceRun a Cloudflare tunnel connector, and bring it back
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -111,7 +111,7 @@ before:
     - The observation at the beginning, as M(chainops.lifecycle.service_info) returns it. Under C(cloudflared) it has
       C(tunnel_id), C(tunnel_name), C(account_id), C(identity_source), C(identity_problem), C(connector_id),
       C(connections), C(expected_connections), C(registrations), C(refused_registrations), C(protocol), C(version),
-      C(config_version), C(metrics_url), C(metrics_found), C(retries), C(grace_period), C(natural_budget),
+      C(config_version), C(metrics_url), C(metrics_found), C(retries), C(grace_period), C(reconnect_grace),
       C(edge_reachable), C(changed_at), C(pid), C(other_connectors) and C(notes). A token is never among them.
     - What an old cloudflared does not tell is V(unsupported).
   returned: always
@@ -140,7 +140,7 @@ progress:
     connector_id:
       description: The id of the connector, new with each start.
       type: str
-    natural_budget:
+    reconnect_grace:
       description: Seconds that it may take by itself.
       type: float
 handover:
@@ -183,10 +183,10 @@ diagnosis:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.access import CONNECTOR_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.driving import drive_connector
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import CONNECTOR_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive_connector import drive_connector
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
 
 
 def main() -> None:

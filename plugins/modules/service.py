@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service
-short_description: Drive a systemd service from one state to another, guarded and proved
+short_description: ServiceRun a systemd service from one state to another, guarded and proved
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -177,9 +177,9 @@ diagnosis:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import drive
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import drive
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
 
 
 def main() -> None:

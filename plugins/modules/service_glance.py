@@ -52,14 +52,14 @@ services:
   elements: dict
 """
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._info import Glance
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
-from ansible_collections.chainops.lifecycle.plugins.module_utils._services import PLAIN_KINDS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import ServiceInfo
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import PLAIN_KINDS
 
 
 def main() -> None:
     services = {"type": "list", "elements": "raw", "required": True}
-    Glance(PLAIN_KINDS).inform(LifecycleModule(argument_spec={"services": services}, supports_check_mode=True))
+    ServiceInfo(PLAIN_KINDS).inform(LifecycleModule(argument_spec={"services": services}, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -105,8 +105,8 @@ hold:
       type: float
 """
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._holding import hold_or_release
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.hold import hold_or_release
 
 
 def main() -> None:

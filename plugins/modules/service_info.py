@@ -159,12 +159,12 @@ services:
           elements: str
 """
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._full_info import FullLook
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_info import FullServiceInfo
 
 
 def main() -> None:
-    FullLook().inform(
+    FullServiceInfo().inform(
         LifecycleModule(
             argument_spec={
                 "services": {"type": "list", "elements": "raw", "required": True},

@@ -18,10 +18,10 @@ import urllib.request
 
 sys.path.insert(0, "/opt/bench")
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.access import NODE_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._driver import Drive
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import ServiceRun
 
 OWN, OTHER = "http://127.0.0.1:8545", sys.argv[1]
 BODY = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}).encode()
@@ -64,7 +64,7 @@ def one_sync() -> dict[str, float]:
     threads = [threading.Thread(target=watch, args=pair) for pair in ((0.02, exact), (RUNBOOK, runbook))]
     for thread in threads:
         thread.start()
-    drive = Drive(params(), make_besu, False)
+    drive = ServiceRun(params(), make_besu, False)
     kind: t.Any = drive.watched.kind
     reader, looks = kind._read, []
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Group, Host
+from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host
 
 HERE = Path(__file__).parent
 HOSTS = int(os.environ.get("CHAINOPS_BENCH_HOSTS", "40"))

@@ -8,21 +8,21 @@ import sys
 
 sys.path.insert(0, "/opt/bench")
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _args
-from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Tools
-from ansible_collections.chainops.lifecycle.plugins.module_utils._engine import Engine
-from ansible_collections.chainops.lifecycle.plugins.module_utils._full_scope import FullHost
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import run_command
-from ansible_collections.chainops.lifecycle.plugins.module_utils._scope import plain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import plain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import run_command
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
 
 unit, times = sys.argv[1], int(sys.argv[2])
 defaults = {name: spec.get("default") for name, spec in {**_args.WATCH_OPTIONS, **_args.DRIVE_OPTIONS}.items()}
 params = {**defaults, "name": unit, "state": "restarted", "stable_for": 0.0}
 delays = []
 for _time in range(times):
-    host = FullHost("system")
+    host = FullHostContext("system")
     watched = host.watched(params, plain)
-    tools = Tools(host.systemd, host.ledger, host.clock, run_command)
+    tools = HostServices(host.systemd, host.ledger, host.clock, run_command)
     request = _args.request(params, "bench", False)
     outcome = Engine(watched, request, host.observer, tools, lambda seen, w=watched, h=host: h.diagnose(w, seen)).run()
     returned = host.clock.monotonic()

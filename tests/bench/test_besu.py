@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import evidence
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import node_sample as evidence
 from ansible_collections.chainops.lifecycle.tests.bench.conftest import HERE, Figures, ship
-from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Group, until
-from ansible_collections.chainops.lifecycle.tests.standin import deploy, network
+from ansible_collections.chainops.lifecycle.tests.support.besu_standin import deploy, network
+from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, until
 
 BLOCKS = 3000
 ROUNDS = 3

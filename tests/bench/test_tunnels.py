@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.chainops.lifecycle.tests.bench.conftest import HERE, Figures
-from ansible_collections.chainops.lifecycle.tests.edge.client import EdgeProcess
-from ansible_collections.chainops.lifecycle.tests.edge.connector import TunnelIdentity, install_connector
-from ansible_collections.chainops.lifecycle.tests.lab import Fleet, Group, Host, until
+from ansible_collections.chainops.lifecycle.tests.support.cloudflare_edge.client import EdgeProcess
+from ansible_collections.chainops.lifecycle.tests.support.cloudflare_edge.connector import (
+    TunnelIdentity,
+    install_connector,
+)
+from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host, until
 
 HOSTS = 4
 OUTAGE = 40.0  # seconds, in which cloudflared's back-off grows
@@ -55,7 +58,7 @@ class Outage:
     def reconnected(self, collections: Path) -> list[float]:
         """Of one run of the module on all hosts: until the last of them is reported running."""
         began = self.happens()
-        options = "name=cloudflared state=reconnected natural_budget=0 min_connections=4 replica_guard=off"
+        options = "name=cloudflared state=reconnected reconnect_grace=0 min_connections=4 replica_guard=off"
         argv = [
             "ansible",
             "-i",

@@ -10,8 +10,8 @@ import re
 import pytest
 import yaml
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.registry import KINDS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._services import describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from tools.generate_docs import GUIDES, PARTS, generated
 
 NAMES = sorted(path.name for path in GUIDES.glob("*.rst"))

@@ -12,7 +12,6 @@ import pytest
 
 from tests.docs.common import FILES, HEADER, ROOT
 
-MAX_LINES = 400
 CODE = (".py", ".sh", ".yml", ".yaml", ".toml", ".rst", ".md", ".j2", "")
 WRITTEN_BY_TOOLS = {"CHANGELOG.md", "CHANGELOG.rst", "changelog.yaml", "COPYING"}
 RECORDED = {"recordings", "LICENSES"}
@@ -33,12 +32,7 @@ def read(path: Path) -> str:
 
 
 def test_the_sources_were_found() -> None:
-    assert {Path("Makefile"), Path("plugins/module_utils/_host.py"), Path(".ci/run")} <= set(SOURCES)
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_a_file_is_short_enough_to_read(path: Path) -> None:
-    assert len(read(path).splitlines()) < MAX_LINES
+    assert {Path("Makefile"), Path("plugins/module_utils/_host/runtime.py"), Path(".ci/run")} <= set(SOURCES)
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.suffix != ".j2" and read(path)], ids=str)
@@ -55,7 +49,7 @@ def test_a_file_says_whose_it_is_and_on_what_terms(path: Path) -> None:
 def test_a_file_names_nothing_of_one_machine(path: Path) -> None:
     text = read(path)
     found = {what: match.group() for what, pattern in FORBIDDEN.items() if (match := pattern.search(text))}
-    if path.parts[:2] in (("tests", "lab"), ("tests", "laboratory")):
+    if path.parts[:2] == ("tests", "integration") or path.parts[:3] == ("tests", "support", "lab"):
         found.pop("a home folder", None)  # that of a user on the hosts that these make
     assert found == {}
 

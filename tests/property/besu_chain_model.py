@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import Block, Peer
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block, Peer
 
 LISTED = 30.0
 FAULTS = ("crash", "vanish", "cut", "halt")
@@ -75,7 +75,7 @@ class World:
         self.next_members = list(self.members)
         self.period = rng.choice((1.0, 2.0, 2.0, 5.0))
         self.timeout = self.period * rng.choice((1.0, 2.0, 2.0))
-        self.pace = q.Pace(self.period, self.timeout, self.period + 7 * self.timeout + 3.0)
+        self.pace = q.ChainTiming(self.period, self.timeout, self.period + 7 * self.timeout + 3.0)
         self.direct = rng.random() < 0.75
         self.now = 0.0
         self.block = Block(1000, 0, "", self.members[-1])
@@ -237,7 +237,7 @@ def attempt_step(world: World, owner: str, target: Node, action: str) -> Iterato
         if (view.head or 0) > (view.first_head or 0):
             break
     looked = world.now
-    verdict = q.judge(view, target.address, world.pace, target_runs=target.up)
+    verdict = q.may_stop(view, target.address, world.pace, target_runs=target.up)
     count_judgement(world, target, verdict)
     if verdict.safe:
         yield rng.uniform(0.05, 2.0)

@@ -11,14 +11,18 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample, sample_from
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import BesuKind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample, sample_from
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import Answer, answer_of, answers_of
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options
-from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry, Records
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import BesuKind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, Observation, classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
+    Context,
+    Observation,
+    classify,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
 
 FOLDER = Path(os.environ.get("BESU_RECORDINGS") or Path(__file__).parents[1] / "recordings" / "besu")
 UNIT = "besu.service"
@@ -172,7 +176,7 @@ class Replay:
         self,
         scenario: str,
         host: str,
-        options: Options | None = None,
+        options: NodeOptions | None = None,
         *,
         without: tuple[str, ...] = (),
         every: int = 1,
@@ -186,7 +190,7 @@ class Replay:
         journal: Any = RecordedJournal(self.recording, host, self.clock)
         nothing: Any = None
         environment = Environment("besu", self.clock, nothing, nothing, lambda: journal)
-        self.kind = BesuKind(environment, options or Options(), self._read)
+        self.kind = BesuKind(environment, options or NodeOptions(), self._read)
         self._picture: dict[str, Any] = {}
 
     def _read(self, before: NodeSample | None) -> NodeSample:
@@ -210,5 +214,5 @@ class Replay:
             self._picture, self.clock.now, self.clock.at = picture, began + t, offset + t
             facts = UnitFacts(UNIT, {"Restart": "on-failure", "Type": "simple", **picture["systemd"]})
             context = Context(now=self.clock.at, wall=self.clock.now)
-            seen.append(Seen(t, picture, self.kind.refine(classify("besu", facts, context, "besu"))))
+            seen.append(Seen(t, picture, self.kind.classify(classify("besu", facts, context, "besu"))))
         return seen

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics, quorum, rpc
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import fold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, read_log
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import (
     LIVE,
     STATIC,
     consensus_calls,
     sample_from,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, read_log
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import fold
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options, Unit
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions, UnitStatus
 
 LABELS = [*LIVE, *STATIC, *consensus_calls("qbft")]
 MEMBERS = tuple("0x" + digit * 40 for digit in "1234567")
@@ -80,7 +80,7 @@ def test_any_answers_make_a_state(rounds: list[dict[str, rpc.Answer]], local: bo
         before = sample_from(answers, at=1000.0 + number, wall=1.795e9 + number, before=before)
         track = fold(track, before, "i")
     assert track is not None
-    verdict = classify(Unit(since=900.0 if local else None), track, Options(genesis="0x" + "a" * 64))
+    verdict = classify(UnitStatus(since=900.0 if local else None), track, NodeOptions(genesis="0x" + "a" * 64))
     assert verdict.state in STATES and verdict.reasons
     json.dumps(dict(verdict.details))
     if len(rounds) == 1:
@@ -161,7 +161,7 @@ def test_leave_is_given_only_with_a_quorum_of_proofs(given_view: Any, who: int, 
         silent=silent,
     )
     target = MEMBERS[who] if who < 7 else "0x" + "9" * 40
-    verdict = quorum.judge(view, target, quorum.Pace(), same_chain=same_chain)
+    verdict = quorum.may_stop(view, target, quorum.ChainTiming(), same_chain=same_chain)
     proved = [m for i, m in enumerate(members) if i not in gone and m != target]
     sure = len(proved) - min(silent, sum(1 for m in proved if m not in view.followers))
     if verdict.safe and target in members:

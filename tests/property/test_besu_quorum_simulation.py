@@ -41,7 +41,7 @@ def test_the_model_shows_the_harm_without_a_reservation() -> None:
 
 
 def test_the_model_shows_the_harm_of_a_guard_that_believes_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quorum, "absence", lambda view, member: "")
+    monkeypatch.setattr(quorum, "inactivity_reason", lambda view, member: "")
     assert len(simulate(300).broken) > 5
 
 

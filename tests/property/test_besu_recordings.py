@@ -87,7 +87,7 @@ def test_one_look_alone_never_says_synced(scenario: str, host: str) -> None:
         first = replay.run(limit=1)[0].observation
         assert first.state != "synced"
         if first.state in SERVING:
-            assert replay.kind.settle_time() > 0
+            assert replay.kind.resample_after() > 0
 
 
 @pytest.mark.parametrize(

@@ -14,20 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import (
-    api,
-    classify,
-    endpoints,
-    log,
-    sockets,
-    words,
-)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import api, classify, endpoints, log
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import log_patterns as words
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import settings as s
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.budget import natural_budget
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.identity import identify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpError, Response
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import reconnect_grace
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import identify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs as sockets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpError, Response
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 json_values = st.recursive(
@@ -171,8 +166,8 @@ def test_live_causes_are_known_ones_with_their_lines(texts):
 
 @given(st.integers(-5, 100), st.booleans())
 def test_the_budget_grows_with_the_retries_and_ends(retries, registered):
-    assert 15 < natural_budget(retries, registered) <= natural_budget(retries + 1, registered) <= 3600
-    assert natural_budget(retries, False) <= natural_budget(retries, True)
+    assert 15 < reconnect_grace(retries, registered) <= reconnect_grace(retries + 1, registered) <= 3600
+    assert reconnect_grace(retries, False) <= reconnect_grace(retries, True)
 
 
 @given(st.text(max_size=400))

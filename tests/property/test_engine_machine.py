@@ -14,14 +14,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._actor import Tools
-from ansible_collections.chainops.lifecycle.plugins.module_utils._engine import Engine
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Kind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._ledger import Hold, Ledger
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Limits
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observer import Observer, Watched
-from ansible_collections.chainops.lifecycle.plugins.module_utils._result import Outcome, Request
-from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import Systemd
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Limits
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService, Observer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Hold, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Outcome, Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import (
     Unit,
     VirtualClock,
@@ -38,7 +38,7 @@ WINDOW = 3600.0
 @dataclass(frozen=True)
 class SoftCause:
     id: str = "exit_code"
-    klass: str = "soft"
+    severity: str = "soft"
     summary: str = "it exited"
     next_step: str = "look"
     evidence: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Life(RuleBasedStateMachine):
         self.clock = VirtualClock()
         self.unit = Unit(UNIT, type=type_, restart=restart, restart_sec=restart_sec)
         self.world = World(self.clock, self.unit)
-        self.ledger = Ledger(self.clock, str(self.folder / "state"), str(self.folder / "run"))
+        self.ledger = Records(self.clock, str(self.folder / "state"), str(self.folder / "run"))
         self.recoveries: list[float] = []
 
     def teardown(self) -> None:
@@ -77,8 +77,8 @@ class Life(RuleBasedStateMachine):
             target=target, recovery=recovery, wait_timeout=60.0, max_attempts=MAX_ATTEMPTS, attempt_window=WINDOW,
             owner="test", **options,
         )  # fmt: skip
-        watched = Watched("x", UNIT, Kind(), Limits())
-        tools = Tools(systemd, self.ledger, self.clock, self.world)
+        watched = MonitoredService("x", UNIT, Kind(), Limits())
+        tools = HostServices(systemd, self.ledger, self.clock, self.world)
         return Engine(watched, request, observer, tools, lambda seen: Diagnosis()).run()
 
     @rule(goal=TARGETS, recovery=RECOVERIES)

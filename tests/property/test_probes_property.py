@@ -11,10 +11,10 @@ import threading
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpError, Response, parse_url
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http_answer import Wire, read_answer
-from ansible_collections.chainops.lifecycle.plugins.module_utils._net import ERROR_KINDS, Deadline
-from ansible_collections.chainops.lifecycle.plugins.module_utils._probe_args import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpError, Response, parse_url
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.message import Wire, read_answer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.transport import ERROR_KINDS, Deadline
+from ansible_collections.chainops.lifecycle.plugins.module_utils._probes.parse import (
     PROBE_OPTIONS,
     Probe,
     ProbeOptionError,
@@ -23,7 +23,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._probe_args imp
     parse_json_path,
     parse_probes,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._probes import ProbeResult, ProbeTracker, run_probe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._probes.run import ProbeResult, ProbeTracker, run_probe
 
 HEALTHY, UNHEALTHY, UNOBSERVABLE, PENDING = "healthy", "unhealthy", "unobservable", "pending"
 

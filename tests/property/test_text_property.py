@@ -12,7 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._text import neutralise, present, redact, redact_data
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import (
+    escape_control,
+    redact,
+    redact_data,
+    sanitize,
+)
 
 MARKUP = st.lists(st.sampled_from(list("{}%#<>/!\x1b[0m]\x07\n\u202e\u200b-a ")), max_size=60).map("".join)
 ANY_TEXT = st.one_of(st.text(alphabet=st.characters(), max_size=300), MARKUP)
@@ -31,7 +36,7 @@ JSON = st.recursive(
 
 @given(ANY_TEXT, st.integers(min_value=1, max_value=600))
 def test_neutral_text_is_one_bounded_printable_line(text: str, limit: int) -> None:
-    clean = neutralise(text, limit)
+    clean = escape_control(text, limit)
     assert clean.isprintable()
     assert len(clean) <= limit
     clean.encode("utf-8")
@@ -39,25 +44,25 @@ def test_neutral_text_is_one_bounded_printable_line(text: str, limit: int) -> No
 
 @given(ANY_TEXT)
 def test_neutral_text_is_stable(text: str) -> None:
-    assert neutralise(neutralise(text, 10_000), 10_000) == neutralise(text, 10_000)
+    assert escape_control(escape_control(text, 10_000), 10_000) == escape_control(text, 10_000)
 
 
 @given(ANY_TEXT)
 def test_a_template_of_neutral_text_renders_to_itself(text: str) -> None:
-    clean = neutralise(text)
+    clean = escape_control(text)
     assert jinja2.Environment(autoescape=False).from_string(clean).render() == clean
 
 
 @given(ANY_TEXT)
 def test_neutral_text_opens_no_tag(text: str) -> None:
-    clean = neutralise(text)
+    clean = escape_control(text)
     following = [clean[index + 1 : index + 2] for index, char in enumerate(clean) if char == "<"]
     assert not any(char.isascii() and (char.isalpha() or char in "/!?") for char in following if char)
 
 
 @given(KEYS, st.sampled_from(["=", ": ", " = ", ":"]), SECRET, st.text(alphabet="ab {}\n'\",", max_size=20))
 def test_an_assigned_secret_never_survives(key: str, separator: str, secret: str, before: str) -> None:
-    assert secret not in present(f"{before} {key}{separator}{secret}").replace(before, "")
+    assert secret not in sanitize(f"{before} {key}{separator}{secret}").replace(before, "")
 
 
 @given(KEYS.filter(lambda key: not key.startswith("-")), SECRET, ANY_TEXT)
@@ -90,7 +95,7 @@ def test_time_grows_with_length_and_no_faster(unit: str) -> None:
         best = 1e9
         for _unused in range(3):
             started = time.process_time()
-            present(text)
+            sanitize(text)
             best = min(best, time.process_time() - started)
         return best
 

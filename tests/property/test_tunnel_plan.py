@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnels import tunnel_plan, tunnel_summary
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan, tunnel_summary
 
 STATES = st.sampled_from(sorted(m.CLOUDFLARED.states))
 TUNNELS = st.sampled_from(["web", "api", None])

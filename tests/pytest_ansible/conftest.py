@@ -16,14 +16,14 @@ import pytest
 from ansible.plugins.loader import init_plugin_loader
 
 if t.TYPE_CHECKING:
-    from ansible_collections.chainops.lifecycle.tests.lab import Fleet
+    from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet
 
 
 @pytest.fixture(scope="session")
 def fleet() -> t.Iterator[Fleet]:
     """One host for each version of systemd."""
     init_plugin_loader()
-    from ansible_collections.chainops.lifecycle.tests.lab import SUITES, Fleet, Group, problems
+    from ansible_collections.chainops.lifecycle.tests.support.lab import SUITES, Fleet, Group, problems
 
     missing = problems()
     if missing:

@@ -10,7 +10,7 @@ import typing as t
 import pytest
 
 if t.TYPE_CHECKING:
-    from ansible_collections.chainops.lifecycle.tests.lab import Fleet
+    from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 UNIT = """[Service]

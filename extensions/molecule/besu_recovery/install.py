@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from besu_standin import deploy, network
 from lab import Fleet
-from standin import deploy, network
 
 fleet = Fleet.attach(sys.argv[1])
 plan = network.plan(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from besu_standin import deploy, network
 from lab import Fleet, Host
-from standin import deploy, network
 
 BLOCKS = 3000
 

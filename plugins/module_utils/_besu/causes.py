@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Case, Found, Rule
-from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import FailureCase, Match, Rule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import (
     CONFIGURATION,
     CRASH,
     DEPENDENCY,
@@ -31,16 +31,16 @@ CHAIN = "chain"
 _START_SECONDS = 60e6
 
 
-def _at_start(case: Case) -> Found | None:
+def _at_start(case: FailureCase) -> Match | None:
     """The process lived for less than a minute."""
     entered, left = case.number("ActiveEnterTimestampMonotonic"), case.number("InactiveEnterTimestampMonotonic")
-    return Found(()) if left < entered or left - entered < _START_SECONDS else None
+    return Match(()) if left < entered or left - entered < _START_SECONDS else None
 
 
-def _refuses(case: Case) -> Found | None:
+def _refuses(case: FailureCase) -> Match | None:
     """Its own last word, without taking the line from the generic rules."""
     said = [line.text for line in case.lines if "Failed to start Besu: " in line.text]
-    return Found(said[-1:]) if said else None
+    return Match(said[-1:]) if said else None
 
 
 START_RULES: tuple[Rule, ...] = (
@@ -142,7 +142,7 @@ class Trouble(t.NamedTuple):
     """A cause that a running node shows by what it answers."""
 
     category: str
-    klass: str
+    severity: str
     summary: str
     next_step: str
 
@@ -200,11 +200,11 @@ def trouble_rules(
     ``restart_all``: a person asked for the restart of all validators, which is what a stalled chain can need.
     """
 
-    def shows(name: str) -> t.Callable[[Case], Found | None]:
-        return lambda _case: Found(tuple(reasons())) if cause() == name else None
+    def shows(name: str) -> t.Callable[[FailureCase], Match | None]:
+        return lambda _case: Match(tuple(reasons())) if cause() == name else None
 
-    def never(_case: Case) -> Found | None:
-        return Found(tuple(reasons())) if cause() == "stuck_sync" and refuses() else None
+    def never(_case: FailureCase) -> Match | None:
+        return Match(tuple(reasons())) if cause() == "stuck_sync" and refuses() else None
 
     stuck = TROUBLES["stuck_sync"]
     refused = "it holds a block of the chain invalid, so that its sync can never end"
@@ -214,7 +214,7 @@ def trouble_rules(
             Rule(
                 name,
                 x.category,
-                SOFT if restart_all and x.klass == CHAIN else x.klass,
+                SOFT if restart_all and x.severity == CHAIN else x.severity,
                 x.summary,
                 x.next_step,
                 facts=shows(name),

@@ -18,20 +18,20 @@ import math
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import last_proposed
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import SampleHistory
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import last_proposed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import CANNOT_OBSERVE, OUTCOMES
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import Track
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
     YOUNG,
     BesuVerdict,
-    Options,
+    NodeOptions,
+    NodeView,
     Reference,
-    Unit,
-    View,
+    UnitStatus,
     with_details,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 _DYING = 15.0
 _RPC_OFF = 15.0
@@ -40,14 +40,14 @@ _REFUSED_BLOCK = 20.0
 
 
 def classify(
-    unit: Unit,
-    track: Track,
-    options: Options | None = None,
+    unit: UnitStatus,
+    track: SampleHistory,
+    options: NodeOptions | None = None,
     references: t.Sequence[Reference] = (),
-    log: LogView | None = None,
+    log: BesuLog | None = None,
 ) -> BesuVerdict:
     """The state of a node whose unit is up. First rule that says something wins, in the order below."""
-    view = View(unit, track, options or Options(), tuple(references), log or LogView())
+    view = NodeView(unit, track, options or NodeOptions(), tuple(references), log or BesuLog())
     rules = (_crash_loop, _wedged, _closed, _unobservable, _not_ready, _wrong_chain, _halted, _behind, _lonely, _stale)
     found = next((verdict for rule in rules for verdict in (rule(view),) if verdict is not None), None)
     return with_details(view, found or _at_head(view))
@@ -57,14 +57,14 @@ def _say(state: str, *reasons: str, cause: str | None = None, **more: t.Any) -> 
     return BesuVerdict(state, m.BESU.base(state), tuple(reason for reason in reasons if reason), cause, **more)
 
 
-def _crash_loop(v: View) -> BesuVerdict | None:
+def _crash_loop(v: NodeView) -> BesuVerdict | None:
     if v.unit.recent_restarts < 2 or v.track.answered_at is not None or not v.young:
         return None
     said = f"systemd has restarted it {v.unit.recent_restarts} times of late, and it has not answered since"
     return _say(m.RESTARTING, said, cause="crash_loop", wants_log=True)
 
 
-def _wedged(v: View) -> BesuVerdict | None:
+def _wedged(v: NodeView) -> BesuVerdict | None:
     """The port accepts and nothing answers: a stopped process, no memory, a full thread pool."""
     if v.track.silent_since is None:
         return None
@@ -80,7 +80,7 @@ def _wedged(v: View) -> BesuVerdict | None:
     return _say(m.UNKNOWN, said, cause="unresponsive", wants_log=True, settled=False)
 
 
-def _closed(v: View) -> BesuVerdict | None:
+def _closed(v: NodeView) -> BesuVerdict | None:
     if v.now.rpc not in ("refused", "reset"):
         return None
     metrics_for = v.now.at - v.track.metrics_since if v.track.metrics_since is not None else 0.0
@@ -106,14 +106,14 @@ def _closed(v: View) -> BesuVerdict | None:
     return _say(m.STARTING, f"RPC is not open yet, {v.age:.0f} s after the start", wants_log=v.age > YOUNG)
 
 
-def _unobservable(v: View) -> BesuVerdict | None:
+def _unobservable(v: NodeView) -> BesuVerdict | None:
     if v.now.rpc not in CANNOT_OBSERVE or v.now.metrics:
         return None
     why = OUTCOMES.get(v.now.rpc, v.now.rpc)
     return _say(m.UNKNOWN, f"RPC cannot be asked: {why}", v.now.rpc_message, cause=v.now.rpc)
 
 
-def _not_ready(v: View) -> BesuVerdict | None:
+def _not_ready(v: NodeView) -> BesuVerdict | None:
     if v.now.p2p == "starting":
         return _say(m.STARTING, "RPC is open, its network is not running yet")
     if v.now.number is None:
@@ -121,7 +121,7 @@ def _not_ready(v: View) -> BesuVerdict | None:
     return None
 
 
-def _wrong_chain(v: View) -> BesuVerdict | None:
+def _wrong_chain(v: NodeView) -> BesuVerdict | None:
     """Another genesis or chain id than the others, or another block at the same height."""
     expected = [("the options", v.options.genesis, v.options.chain_id)]
     expected += [(r.name, r.genesis, r.chain_id) for r in v.references]
@@ -140,18 +140,18 @@ def _wrong_chain(v: View) -> BesuVerdict | None:
     return None
 
 
-def _halted(v: View) -> BesuVerdict | None:
+def _halted(v: NodeView) -> BesuVerdict | None:
     # A validator without consensus goes on importing what the others make.
     if v.log.halted and (not _moves(v) or not _takes_part(v)):
         return _say(m.ERROR, v.log.halted, cause="consensus_halted")
     return None
 
 
-def _moves(v: View) -> bool:
+def _moves(v: NodeView) -> bool:
     return v.head_age is not None and v.head_age <= v.age_limit
 
 
-def _refused_block(v: View) -> BesuVerdict | None:
+def _refused_block(v: NodeView) -> BesuVerdict | None:
     """The log names a block that this node holds invalid, and nothing moves."""
     lasted = max(v.still_for, v.refusing_for)
     if not v.log.invalid_since or lasted < _REFUSED_BLOCK:
@@ -163,7 +163,7 @@ def _refused_block(v: View) -> BesuVerdict | None:
     return _say(m.ERROR, said, *v.log.invalid_lines, cause="stuck_sync", wants_log=True)
 
 
-def _behind(v: View) -> BesuVerdict | None:
+def _behind(v: NodeView) -> BesuVerdict | None:
     """Below what others have."""
     syncing = v.now.syncing
     gap = max(v.lag or 0, syncing.highest - syncing.current if syncing else 0)
@@ -185,17 +185,17 @@ def _behind(v: View) -> BesuVerdict | None:
     return _say(m.SYNCING, at, _pace(v, gap), lie, wants_log=wants)
 
 
-def _no_progress(v: View) -> bool:
+def _no_progress(v: NodeView) -> bool:
     """Neither a block nor, by the log, anything else for too long."""
     other = v.now.wall - v.log.progress_at < v.options.stall_timeout if v.log.progress_at else False
     return v.still_for >= v.options.stall_timeout and not other
 
 
-def _new(v: View) -> bool:
+def _new(v: NodeView) -> bool:
     return v.age < _REFUSED_BLOCK
 
 
-def _pace(v: View, gap: int) -> str:
+def _pace(v: NodeView, gap: int) -> str:
     eta = eta_seconds(v.track.rate, gap, v.period)
     rate = v.track.rate
     if not rate:
@@ -209,7 +209,7 @@ def eta_seconds(rate: float | None, gap: int, period: float | None) -> float | N
     return gap / closing if closing > 0 else None
 
 
-def _lonely(v: View) -> BesuVerdict | None:
+def _lonely(v: NodeView) -> BesuVerdict | None:
     """No peers, and no new block without them."""
     if v.now.connected != 0 or v.alone or _moves(v):
         return None
@@ -223,11 +223,11 @@ def _lonely(v: View) -> BesuVerdict | None:
     return verdict
 
 
-def _lonely_for(v: View) -> float:
+def _lonely_for(v: NodeView) -> float:
     return v.now.at - v.track.alone_since if v.track.alone_since is not None else 0.0
 
 
-def _no_peers(v: View, where: str) -> BesuVerdict:
+def _no_peers(v: NodeView, where: str) -> BesuVerdict:
     disabled = v.now.p2p == "disabled"
     said = f"no peers for {_lonely_for(v):.0f} s" + (": p2p is switched off (p2p-enabled=false)" if disabled else "")
     return _say(m.ERROR, said, where, cause="no_peers", wants_log=not disabled)
@@ -245,7 +245,7 @@ def _span(seconds: float | None) -> str:
     )
 
 
-def _stale(v: View) -> BesuVerdict | None:
+def _stale(v: NodeView) -> BesuVerdict | None:
     """Level with everybody it knows, and the head is too old: the chain stands, or the clock is wrong."""
     if v.head_age is None or _moves(v):
         return None
@@ -270,7 +270,7 @@ def _stale(v: View) -> BesuVerdict | None:
     return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=watched)
 
 
-def _incomparable(v: View, at: str) -> BesuVerdict:
+def _incomparable(v: NodeView, at: str) -> BesuVerdict:
     """An old head, nobody's height and no rounds: a chain that stands still looks like a node that is behind."""
     said = "no peer has told its height yet" if v.now.peers is not None else "nothing to compare it with"
     hopeless = (
@@ -281,7 +281,7 @@ def _incomparable(v: View, at: str) -> BesuVerdict:
     return _say(m.SYNCING, at, said, wants_log=not _new(v), hopeless=hopeless if over else "")
 
 
-def _grows(v: View) -> bool:
+def _grows(v: NodeView) -> bool:
     """Whether the chain was seen to grow, here and at others, although its head is old by this host's clock.
 
     A node that catches up with a chain that stands still imports old blocks,
@@ -294,7 +294,7 @@ def _grows(v: View) -> bool:
     return v.lag is not None and v.track.others_advanced >= 2 and watched >= 3 * period
 
 
-def _at_head(v: View) -> BesuVerdict:
+def _at_head(v: NodeView) -> BesuVerdict:
     """Level with the others and fresh, in one look or in two."""
     if v.now.state_available is False:
         return _say(m.SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
@@ -314,13 +314,13 @@ def _at_head(v: View) -> BesuVerdict:
     return _role(v, at, confirmed)
 
 
-def _lag_text(v: View) -> str:
+def _lag_text(v: NodeView) -> str:
     if v.lag is None:
         return "alone" if v.alone else "no height to compare with"
     return "level with the others" if v.lag == 0 else f"{v.lag} behind"
 
 
-def _role(v: View, at: str, confirmed: bool) -> BesuVerdict:
+def _role(v: NodeView, at: str, confirmed: bool) -> BesuVerdict:
     """Validator or not, and whether it takes part."""
     if v.members is None or v.own is None:
         return _say(m.RUNNING, at, _cannot_know_role(v), settled=confirmed)
@@ -340,7 +340,7 @@ def _role(v: View, at: str, confirmed: bool) -> BesuVerdict:
     return _say(state, said, at, cause="not_proposing" if silent else None, settled=confirmed, wants_log=silent)
 
 
-def _takes_part(v: View) -> bool:
+def _takes_part(v: NodeView) -> bool:
     """A member of the next set whose block, made by this process, is among the last 2n: one look proves that."""
     if v.members is None or v.own is None or v.own not in v.members:
         return False
@@ -349,7 +349,7 @@ def _takes_part(v: View) -> bool:
     return recent and last is not None and _since_start(v, last)
 
 
-def _since_start(v: View, last: int) -> bool:
+def _since_start(v: NodeView, last: int) -> bool:
     """Whether a block was proposed by this process and not by one before it."""
     if math.isinf(v.age):
         return True
@@ -361,7 +361,7 @@ def _since_start(v: View, last: int) -> bool:
     return (v.now.head_time or 0.0) - ((v.now.number or 0) - last) * v.age_limit >= began
 
 
-def _cannot_know_role(v: View) -> str:
+def _cannot_know_role(v: NodeView) -> str:
     groups = [g for g in ("qbft", "ibft") if v.now.outcomes.get(f"{g}:latest") in ("not_enabled", "unauthorized")]
     if v.now.rpc != "ok":
         return "by the metrics alone: whether it is a validator cannot be known"

@@ -14,7 +14,7 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._text import plain, present
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize, strip_ansi
 
 _MOVED = re.compile(r"Moved to round ([\d,]{1,9}),? which will expire in (\d[\d,]{0,14}(?:\.\d{1,9})?) seconds")
 _SUMMARY = re.compile(r"BFT round summary \(quorum = (\d{1,5})\)")
@@ -53,7 +53,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class LogView:
+class BesuLog:
     """What the lines of one process say. Times are seconds since the epoch, 0.0 where there is nothing."""
 
     lines: int = 0
@@ -80,13 +80,13 @@ class LogView:
         return self.round if self.round_at > moment else None
 
 
-def read_log(lines: t.Iterable[LogLine]) -> LogView:
+def read_log(lines: t.Iterable[LogLine]) -> BesuLog:
     """Read the lines of one process, oldest first."""
     found: dict[str, t.Any] = {"lines": 0, "invalid_lines": (), "invalid_count": 0}
     rounds: dict[str, Round] = {}
     evidence: list[str] = []
     for line in lines:
-        text = plain(line.text)[:2000]
+        text = strip_ansi(line.text)[:2000]
         found["lines"] += 1
         if _rounds(text, line.at, found, rounds):
             evidence.append(text)
@@ -97,20 +97,20 @@ def read_log(lines: t.Iterable[LogLine]) -> LogView:
         elif _INVALID_RULE.search(text) or _INVALID.search(text):
             _invalid(text, line.at, found)
         elif _HALTED.search(text):
-            found["halted"] = present(text, 300)
+            found["halted"] = sanitize(text, 300)
         elif _MEMORY.search(text):
-            found["out_of_memory"] = present(text, 300)
+            found["out_of_memory"] = sanitize(text, 300)
         elif _WORLD_STATE.search(text):
-            found["world_state"] = present(text, 300)
+            found["world_state"] = sanitize(text, 300)
         elif _NODE_ADDRESS.search(text):
             found["node_address"] = text.rpartition("0x")[1] + text.rpartition("0x")[2][:40].lower()
         elif _RPC_OFF.search(text):
             found["rpc_off"] = True
         elif _PROGRESS.search(text) and "ERROR" not in text:
             found["progress_at"] = line.at
-    found["invalid_lines"] = tuple(present(text.rpartition(" | ")[2], 200) for text in found["invalid_lines"])
-    shown = tuple(present(text, 200) for text in evidence[-8:])
-    return LogView(rounds=tuple(rounds.values()), evidence=shown, **found)
+    found["invalid_lines"] = tuple(sanitize(text.rpartition(" | ")[2], 200) for text in found["invalid_lines"])
+    shown = tuple(sanitize(text, 200) for text in evidence[-8:])
+    return BesuLog(rounds=tuple(rounds.values()), evidence=shown, **found)
 
 
 def _rounds(text: str, at: float, found: dict[str, t.Any], rounds: dict[str, Round]) -> bool:

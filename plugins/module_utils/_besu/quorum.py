@@ -22,8 +22,8 @@ import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 
 # Heads that differ by so little at one moment are one.
 _LEVEL = 2
@@ -47,7 +47,7 @@ def may_be_down(members: int) -> int:
 
 
 @dataclass(frozen=True)
-class Pace:
+class ChainTiming:
     """The chain's settings in seconds.
 
     ``age_limit``: how old the head of a living chain may be; ``quiet``: the block period without transactions.
@@ -156,13 +156,13 @@ def _disagreement(everyone: t.Sequence[NodeSample], samples: t.Sequence[NodeSamp
     return f"there are two blocks {forked[0]}" if forked else ""
 
 
-def taking_part(view: ChainView) -> tuple[str, ...]:
+def active_validators(view: ChainView) -> tuple[str, ...]:
     """The members of the next set that are shown to take part."""
     members = view.next_validators or ()
-    return tuple(member for member in members if not absence(view, member))
+    return tuple(member for member in members if not inactivity_reason(view, member))
 
 
-def absence(view: ChainView, member: str) -> str:
+def inactivity_reason(view: ChainView, member: str) -> str:
     """Why a member is not shown to take part; empty where it is."""
     members = view.next_validators or ()
     last = view.last_proposed.get(member)
@@ -197,13 +197,13 @@ class QuorumVerdict:
     which: tuple[str, ...] = ()
 
 
-def assess(view: ChainView, pace: Pace) -> QuorumVerdict:
+def spare_validators(view: ChainView, pace: ChainTiming) -> QuorumVerdict:
     """How many members may stop now, whoever they are; ``safe``: one at least."""
     members = view.next_validators
     if not members:
         return QuorumVerdict(False, "the validator set is not known: a node with the QBFT or IBFT API is needed", "?")
-    n, needed, part = len(members), quorum(len(members)), taking_part(view)
-    missing = {member: absence(view, member) for member in members if member not in part}
+    n, needed, part = len(members), quorum(len(members)), active_validators(view)
+    missing = {member: inactivity_reason(view, member) for member in members if member not in part}
     arithmetic = f"{len(part)} of {n} take part, quorum ceil(2*{n}/3) = {needed}"
     obstacle = _obstacle(view, pace, members)
     doubtful = min(view.silent, sum(1 for member in part if member not in view.followers))
@@ -220,15 +220,15 @@ def _none_left(part: int, needed: int, doubtful: int) -> str:
     return "no more take part than are needed"
 
 
-def judge(
-    view: ChainView, target: str | None, pace: Pace, *, target_runs: bool = True, same_chain: bool = False
+def may_stop(
+    view: ChainView, target: str | None, pace: ChainTiming, *, target_runs: bool = True, same_chain: bool = False
 ) -> QuorumVerdict:
     """May ``target`` (its address) be stopped now? Refuses whatever it cannot prove.
 
     ``target_runs`` False: its process is not there, so nothing is taken away.
     ``same_chain``: the target is known to be on the chain of ``view``: outside of its set it is no validator.
     """
-    whole = assess(view, pace)
+    whole = spare_validators(view, pace)
     members = view.next_validators
     if not members:
         return whole
@@ -268,7 +268,7 @@ def judge(
     return say(True, "enough are left")
 
 
-def _obstacle(view: ChainView, pace: Pace, members: t.Sequence[str]) -> str:
+def _obstacle(view: ChainView, pace: ChainTiming, members: t.Sequence[str]) -> str:
     """What forbids every stop of a validator, whichever it is."""
     if view.disagreement:
         return view.disagreement
@@ -328,7 +328,7 @@ class Stall:
         }
 
 
-def stall(view: ChainView, log: LogView, pace: Pace, *, wall: float) -> Stall:
+def stall_report(view: ChainView, log: BesuLog, pace: ChainTiming, *, wall: float) -> Stall:
     """What is known of a stall. ``wall``: the time of ``view``; the log is that of one validator."""
     members = view.next_validators or ()
     moved = view.head is not None and view.first_head is not None and view.head > view.first_head
@@ -342,9 +342,9 @@ def stall(view: ChainView, log: LogView, pace: Pace, *, wall: float) -> Stall:
     if number is not None:
         left = max(log.round_at + log.round_seconds - wall, 0.0)
         rounds = sorted((heard.get(member, 0) for member in seen), reverse=True)
-        later = natural_regain(pace.request_timeout, number, left)
+        later = rounds_converge_in(pace.request_timeout, number, left)
         if len(seen) >= quorum(len(members)):
-            natural = natural_regain(pace.request_timeout, number, left, rounds[quorum(len(members)) - 1])
+            natural = rounds_converge_in(pace.request_timeout, number, left, rounds[quorum(len(members)) - 1])
     restart = RESTART_SECONDS + pace.request_timeout + pace.period
     needed = quorum(len(members))
     said = f"block {view.head} is {view.head_age:.0f} s old; {len(seen)} of {len(members)} seen, quorum {needed}"
@@ -373,7 +373,7 @@ def _advice(
     return f"waiting takes {long}, a restart of all validators together about {restart:.0f} s (quorum_lost=restart_all)"
 
 
-def natural_regain(request_timeout: float, others_round: int, left: float, begins: int = 0) -> float:
+def rounds_converge_in(request_timeout: float, others_round: int, left: float, begins: int = 0) -> float:
     """Seconds until a validator in round ``begins`` meets the others, who stay in ``others_round`` for ``left``.
 
     One that comes back begins in round 0. A round r lasts request_timeout *

@@ -38,7 +38,7 @@ import time
 import typing as t
 from dataclasses import asdict, dataclass
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

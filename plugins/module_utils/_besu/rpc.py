@@ -19,8 +19,12 @@ import re
 import time
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient, HttpError, TlsSettings
-from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
+    HttpClient,
+    HttpError,
+    TlsSettings,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 
 OUTCOMES: dict[str, str] = {
     "ok": "answered",
@@ -80,7 +84,7 @@ def answer_of(reply: t.Any) -> Answer:
         if code in _OF_CODE:
             return Answer(_OF_CODE[code], None, code)
         text = error.get("message", "") if isinstance(error, dict) else error
-        return Answer("rpc_error", None, code, present(str(text), 200))
+        return Answer("rpc_error", None, code, sanitize(str(text), 200))
     if "result" not in reply:
         return Answer("protocol", message="neither result nor error")
     return Answer("ok", reply["result"])
@@ -183,7 +187,7 @@ class RpcClient:
         try:
             response = self._request("POST", None, json.dumps(wanted).encode())
         except HttpError as exc:
-            return [Answer(self._outcome(exc), message=present(exc.msg, 200))] * len(calls)
+            return [Answer(self._outcome(exc), message=sanitize(exc.msg, 200))] * len(calls)
         return answers_of(response.status, response.body, len(calls))
 
     def _request(self, method: str, path: str | None, body: bytes | None, max_bytes: int | None = None) -> t.Any:
@@ -225,7 +229,7 @@ class RpcClient:
                 self._token, self._token_since = token, self._monotonic()
                 return None
         except HttpError as exc:
-            return Answer(self._outcome(exc), message=present(exc.msg, 200))
+            return Answer(self._outcome(exc), message=sanitize(exc.msg, 200))
         except (KeyError, TypeError):
             return Answer("protocol", message="/login answered without a token")
         if response.status == 400:
@@ -233,5 +237,5 @@ class RpcClient:
                 "unauthorized", message="/login: the node has no log-in by user name; give a token, or neither"
             )
         if response.status in (401, 403):
-            return Answer(_OF_STATUS[response.status], message=present(f"/login: {response.text}", 200))
+            return Answer(_OF_STATUS[response.status], message=sanitize(f"/login: {response.text}", 200))
         return Answer("protocol", message=f"/login answered with HTTP status {response.status}")

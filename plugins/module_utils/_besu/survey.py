@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import access, network
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError, SystemClock
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import network_info as network
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import options as access
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpClient
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError, SystemClock
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

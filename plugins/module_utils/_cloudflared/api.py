@@ -17,15 +17,15 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Clock, LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
     HttpClient,
     HttpError,
     Response,
     TlsSettings,
     parse_url,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError
 
 BASE_URL = "https://api.cloudflare.com/client/v4"
 _PER_PAGE = 100
@@ -65,7 +65,7 @@ class ConnectorId:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not _UUID.fullmatch(self.text):
             raise LifecycleError(
-                f"connector_id: {present(str(self.text), 60)!r} is not the id of a connector; "
+                f"connector_id: {sanitize(str(self.text), 60)!r} is not the id of a connector; "
                 "give the UUID that cloudflare_tunnel_info returns"
             )
 
@@ -148,7 +148,7 @@ class TunnelApi:
         tls: TlsSettings | None = None,
     ) -> None:
         if not _ACCOUNT.fullmatch(account_id):
-            raise LifecycleError(f"account_id: {present(account_id, 60)!r} is not an account: 32 hexadecimal digits")
+            raise LifecycleError(f"account_id: {sanitize(account_id, 60)!r} is not an account: 32 hexadecimal digits")
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise LifecycleError("api_token: it is empty, or has spaces or characters that no token has")
         try:
@@ -213,7 +213,7 @@ class TunnelApi:
                     max_bytes=_MAX_BYTES,
                 )
             except HttpError as exc:
-                raise ApiError("network", what, present(exc.msg, 300), error=exc.kind) from exc
+                raise ApiError("network", what, sanitize(exc.msg, 300), error=exc.kind) from exc
             if answer.status != 429:
                 return _envelope(answer, what)
             wait = _retry_after(answer)
@@ -256,9 +256,9 @@ def _errors(data: t.Mapping[str, t.Any]) -> list[str]:
     words: list[str] = []
     for row in rows[:5]:
         if isinstance(row, dict):
-            words.append(present(f"{row.get('message', '')} (code {row.get('code', '?')})", 200))
+            words.append(sanitize(f"{row.get('message', '')} (code {row.get('code', '?')})", 200))
         elif isinstance(row, (str, int)):
-            words.append(present(str(row), 200))
+            words.append(sanitize(str(row), 200))
     return words
 
 
@@ -273,13 +273,13 @@ def _rows(data: t.Mapping[str, t.Any], what: str) -> list[t.Any]:
 
 def _tunnel_id(text: str) -> str:
     if not _UUID.fullmatch(text):
-        raise LifecycleError(f"tunnel: {present(text, 60)!r} is not the id of a tunnel")
+        raise LifecycleError(f"tunnel: {sanitize(text, 60)!r} is not the id of a tunnel")
     return text
 
 
 def _text(row: t.Mapping[str, t.Any], key: str) -> str:
     value = row.get(key)
-    return present(value, 200) if isinstance(value, str) else ""
+    return sanitize(value, 200) if isinstance(value, str) else ""
 
 
 def _id(row: t.Any, what: str) -> str:

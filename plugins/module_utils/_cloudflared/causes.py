@@ -13,39 +13,39 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _proofs as p
-from ansible_collections.chainops.lifecycle.plugins.module_utils._case import Case, Found, Rule
-from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import HARD, SAID
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import predicates as p
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import FailureCase, Match, Rule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import (
     CONFIGURATION,
     CRASH,
     NETWORK,
     RESOURCE,
     SOFT,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.words import HARD, SAID
 
 # Exit code of a cloudflared that has replaced its own program (cmd/cloudflared/updater).
 UPDATED = 11
 
 
-def _updated(case: Case) -> Found | None:
+def _updated(case: FailureCase) -> Match | None:
     ended = case.exit
     if ended is None or ended.how != "exited" or ended.status != UPDATED:
         return None
-    return Found([str(ended), f"Restart={case.text('Restart')}"])
+    return Match([str(ended), f"Restart={case.text('Restart')}"])
 
 
-def _ended_at_once(case: Case) -> Found | None:
+def _ended_at_once(case: FailureCase) -> Match | None:
     """Exit 0 without READY=1: so it ends at a flag, or at the value of a variable, that it cannot use."""
     ended = case.exit
     if ended is None or (ended.how, ended.status) != ("exited", 0) or case.text("Result") != "protocol":
         return None
-    return Found([str(ended), "Result=protocol"])
+    return Match([str(ended), "Result=protocol"])
 
 
 def _rule(cause: str, category: str, rank: int, summary: str, next_step: str, **more: t.Any) -> Rule:
-    klass = "hard" if cause in HARD else SOFT
-    return Rule(cause, category, klass, summary, next_step, rank=rank, **more)
+    severity = "hard" if cause in HARD else SOFT
+    return Rule(cause, category, severity, summary, next_step, rank=rank, **more)
 
 
 def _spoken(cause: str, category: str, rank: int, summary: str, next_step: str, **more: t.Any) -> Rule:
@@ -162,4 +162,4 @@ def observed_rule(cause: str, evidence: t.Sequence[str]) -> Rule | None:
     rule = BY_ID.get(cause)
     if rule is None:
         return None
-    return replace(rule, said="", detail=None, facts=lambda _case: Found(tuple(evidence)), rank=85, running=True)
+    return replace(rule, said="", detail=None, facts=lambda _case: Match(tuple(evidence)), rank=85, running=True)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.endpoints import Endpoint, Metrics, Ready
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import LogView
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.words import HARD, live_cause
-from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import ConnectorLog
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import HARD, live_cause
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 # Before its metrics server is up cloudflared looks names up, which a dead resolver can draw out, in seconds.
 YOUNG = 60.0
@@ -32,7 +32,7 @@ _LATE = ("refused", "reset", "timeout_connect", "timeout")
 
 
 @dataclass(frozen=True)
-class Unit:
+class ConnectorUnit:
     """What systemd knows. ``state``: starting or running; ``age``: seconds since the start; ``ready``: READY=1 sent."""
 
     state: str
@@ -55,7 +55,7 @@ class Sample:
     metrics: Metrics = field(default_factory=Metrics)
     config_version: int | None = None
     had: bool = False
-    log: LogView | None = None
+    log: ConnectorLog | None = None
     edge_open: bool | None = None
     lost: str = ""
 
@@ -91,7 +91,7 @@ class Verdict:
         return self.cause in HARD
 
 
-def judge(unit: Unit, sample: Sample, rules: Rules) -> Verdict:
+def judge(unit: ConnectorUnit, sample: Sample, rules: Rules) -> Verdict:
     """The state of a connector whose process is there."""
     count = sample.ready.connections
     if count is None:
@@ -116,7 +116,7 @@ def expected_connections(sample: Sample, rules: Rules) -> int:
     return rules.expected if offered is None else max(min(rules.expected, offered), 1)
 
 
-def _unanswered(unit: Unit, sample: Sample) -> Verdict:
+def _unanswered(unit: ConnectorUnit, sample: Sample) -> Verdict:
     ready, endpoint = sample.ready, sample.endpoint
     why = endpoint.problem or ready.said or ready.problem or "its metrics server was not asked"
     early = unit.age < YOUNG and (endpoint.pending or ready.problem in _LATE)
@@ -140,7 +140,7 @@ def _partial(sample: Sample, said: str) -> Verdict:
     return Verdict(m.CONNECTED, (said, found[1][-1]), found[0], sample.log.lost_at, found[1])
 
 
-def _disconnected(unit: Unit, sample: Sample, rules: Rules, count: int) -> Verdict:
+def _disconnected(unit: ConnectorUnit, sample: Sample, rules: Rules, count: int) -> Verdict:
     registered = sample.metrics.registered or 0
     had = registered > 0 or sample.had or (unit.ready and unit.state == m.RUNNING)
     state = m.RECONNECTING if had else m.CONNECTING
@@ -180,4 +180,4 @@ def _from_log(sample: Sample) -> tuple[str, tuple[str, ...]] | None:
         return None
     newest = sample.log.trouble[-1].at
     found = live_cause([line.text for line in sample.log.trouble if newest - line.at <= _RECENT])
-    return None if found is None else (found[0], tuple(present(text, 300) for text in found[1][-5:]))
+    return None if found is None else (found[0], tuple(sanitize(text, 300) for text in found[1][-5:]))

@@ -16,10 +16,14 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import sockets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Settings
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient, HttpError, Response
-from ansible_collections.chainops.lifecycle.plugins.module_utils._text import present
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs as sockets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
+    HttpClient,
+    HttpError,
+    Response,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 
 # Tried in this order by cloudflared since 2024.12.0 where no address is given (metrics/metrics.go).
 KNOWN_PORTS = range(20241, 20246)
@@ -91,7 +95,7 @@ def find(settings: Settings, pid: int, proc: str = "/proc", given: str = "") -> 
             else (f"{settings.sources['metrics']} of the connector")
         )
         if open_at is not None and not _listens(asked, open_at):
-            return Endpoint(problem=f"process {pid} does not listen on {present(asked, 80)} ({how}) yet", pending=True)
+            return Endpoint(problem=f"process {pid} does not listen on {sanitize(asked, 80)} ({how}) yet", pending=True)
         return Endpoint(base_url(asked), how)
     if open_at is None:
         return Endpoint(problem=f"the sockets of process {pid} may not be seen (become root), and no metrics is given")
@@ -141,7 +145,7 @@ class Connector:
             answer = self._get("/ready", _READY_BYTES)
             return read_ready(answer)
         except HttpError as exc:
-            return Ready(problem=exc.kind, said=present(exc.msg, 200))
+            return Ready(problem=exc.kind, said=sanitize(exc.msg, 200))
 
     def metrics(self) -> Metrics:
         """Ask ``/metrics``. Never raises."""
@@ -213,7 +217,7 @@ def read_metrics(text: str) -> Metrics:
         labels = dict(_LABEL.findall(match[2] or ""))
         label = labels.get(_WANTED[name], "")
         if name == "build_info":
-            version = present(label, 60)
+            version = sanitize(label, 60)
             continue
         try:
             found[name, label] = found.get((name, label), 0.0) + float(match[3])

@@ -41,7 +41,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class LogView:
+class ConnectorLog:
     """What the log of one run says.
 
     ``trouble``: warnings and errors since the last registration, the newest
@@ -113,7 +113,7 @@ class _Losses:
 
 def read_log(
     records: t.Iterable[tuple[float, str]], port: int = 7844, now: float = 0.0, silence: float = 600.0
-) -> LogView:
+) -> ConnectorLog:
     """The view of records (seconds since the epoch, message) of one run, oldest first.
 
     ``port``: that of the edge, for lines that name an address without one;
@@ -145,7 +145,7 @@ def read_log(
     losses.expire(now)
     gone_at = next((at for at in (losses.gone, losses.held, losses.first) if at is not None), None)
     fresh = tuple(line for line in trouble if now - line.at <= silence)[-_MAX_TROUBLE:]
-    return LogView(registered_at, losses.first, gone_at, fresh, at_most, tuple(edge)[-8:][::-1])
+    return ConnectorLog(registered_at, losses.first, gone_at, fresh, at_most, tuple(edge)[-8:][::-1])
 
 
 def _addresses(text: str, port: int) -> list[tuple[str, int]]:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import guarding
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import BftConfig, Block, Peer
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options
-from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry, Records
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.besu import BesuKind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum_guard as guarding
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import BesuKind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import BftConfig, Block, Peer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Context, classify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
 
 WALL = 1_795_000_000.0
@@ -98,7 +98,9 @@ class World:
         environment = Environment("besu", self.clock, None, None, lambda: self.journal)
         self.guard_options = options
         self.others = others
-        self.kind: t.Any = BesuKind(environment, Options(), lambda before: self.chain.look(0, before), None, self.guard)
+        self.kind: t.Any = BesuKind(
+            environment, NodeOptions(), lambda before: self.chain.look(0, before), None, self.guard
+        )
 
     def guard(self):
         return guarding.QuorumGuard(
@@ -111,4 +113,4 @@ class World:
     def see(self, wait=2.0, **properties):
         self.clock.sleep(wait)
         facts = UnitFacts("besu.service", {**UP, **properties})
-        return self.kind.refine(classify("besu", facts, Context(self.clock.now, self.clock.wall()), "besu"))
+        return self.kind.classify(classify("besu", facts, Context(self.clock.now, self.clock.wall()), "besu"))

@@ -12,7 +12,11 @@ import time
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import ERROR_KINDS, HttpClient, HttpError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
+    ERROR_KINDS,
+    HttpClient,
+    HttpError,
+)
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SLACK = 10  # seconds that a busy machine may add to a time-out

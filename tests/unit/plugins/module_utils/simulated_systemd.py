@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import Completed
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed
 
 
 class VirtualClock:

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._args import DRIVE_OPTIONS, WATCH_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.account import API_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.registry import KINDS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._module import SECRET_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api_modules import API_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import SECRET_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 
 COLLECTION = "ansible_collections.chainops.lifecycle.plugins"
 ROOT = Path(__file__).parents[6]

@@ -7,10 +7,10 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.filter.recovery_plan import FilterModule as PlanFilter
-from ansible_collections.chainops.lifecycle.plugins.filter.services_in_need import FilterModule as NeedFilter
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _plan
+from ansible_collections.chainops.lifecycle.plugins.filter.services_to_recover import FilterModule as NeedFilter
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_plan
 
-services_in_need = NeedFilter().filters()["services_in_need"]
+services_to_recover = NeedFilter().filters()["services_to_recover"]
 plan_filter = PlanFilter().filters()["recovery_plan"]
 
 
@@ -67,7 +67,7 @@ def test_the_verdict_on_a_service(state, wanted, hold, verdict):
     [(3, 10, 3), ("0", 10, 0), ("50%", 3, 2), ("1%", 10, 1), ("0%", 10, 1), ("100%", 7, 7), (" 2 ", 4, 2)],
 )
 def test_how_many_may_be_in_need(limit, hosts, allowed):
-    assert _plan.allowed_in_need(limit, hosts) == allowed
+    assert _recovery_plan.allowed_in_need(limit, hosts) == allowed
 
 
 @pytest.mark.parametrize("limit", ["many", "-1", "101%", "1.5", "", None, "50 %"])
@@ -77,26 +77,26 @@ def test_a_threshold_that_means_nothing_names_the_option(limit):
 
 
 def test_who_is_down_already_comes_first_and_who_cannot_be_seen_is_left_alone():
-    plan = _plan.recovery_plan({**fleet(a="error", b="running", c="stopped"), "d": LOST}, {}, "100%")
+    plan = _recovery_plan.recovery_plan({**fleet(a="error", b="running", c="stopped"), "d": LOST}, {}, "100%")
     assert (plan["hosts"], plan["unknown"], plan["refusal"]) == (["c", "a"], ["d"], "")
 
 
 def test_hosts_that_cannot_be_seen_count_as_unhealthy():
-    plan = _plan.recovery_plan({**fleet(a="error", b="running"), "c": LOST}, {}, 1)
+    plan = _recovery_plan.recovery_plan({**fleet(a="error", b="running"), "c": LOST}, {}, 1)
     assert (plan["hosts"], plan["in_need"]) == ([], ["a"])
     assert "2 of 3 hosts" in plan["refusal"] and any("REFUSED" in line for line in plan["lines"])
 
 
 def test_a_fleet_without_services_is_told_so():
     for lines in (
-        _plan.recovery_plan({"a": {"services": []}}, {})["lines"],
+        _recovery_plan.recovery_plan({"a": {"services": []}}, {})["lines"],
         _fleet.status_lines({"a": {"services": []}}),
     ):
         assert any("lifecycle_services" in line for line in lines)
 
 
 def test_services_in_need_keep_their_description_and_their_causes():
-    found = services_in_need(
+    found = services_to_recover(
         [seen("running"), seen("error", name="db", causes=("file_missing", "start_limit"), cause="exit_code")],
         ["api", {"name": "db", "known_good": {"/a": "/b"}}],
     )
@@ -106,7 +106,7 @@ def test_services_in_need_keep_their_description_and_their_causes():
 
 
 def test_a_name_in_both_scopes_is_two_services():
-    found = services_in_need([seen("error"), seen("stopped")], ["api", {"name": "api", "scope": "user"}])
+    found = services_to_recover([seen("error"), seen("stopped")], ["api", {"name": "api", "scope": "user"}])
     assert [(e["label"], e["seen"]["state"]) for e in found] == [("api", "error"), ("api of the user", "stopped")]
 
 
@@ -127,7 +127,7 @@ def test_a_name_in_both_scopes_has_a_verdict_in_each():
 
 def test_other_services_than_those_described_are_refused():
     with pytest.raises(AnsibleFilterError, match="observe the same"):
-        services_in_need([seen("error")], ["db"])
+        services_to_recover([seen("error")], ["db"])
 
 
 def result(**more):

@@ -10,19 +10,19 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import BftConfig, Block, Peer, Syncing
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import fold
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, read_log
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.track import fold
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options, Reference, Unit
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import BftConfig, Block, Peer, Syncing
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions, Reference, UnitStatus
 
 NOW = 1_795_000_000.0
 MEMBERS = tuple("0x" + digit * 40 for digit in "1234")
 OWN = MEMBERS[0]
 BFT = BftConfig("qbft", 2.0, None, 4.0, 30000)
-OLD = Unit(since=-100_000.0)
-YOUNG = Unit(since=0.0)
+OLD = UnitStatus(since=-100_000.0)
+YOUNG = UnitStatus(since=0.0)
 
 
 def look(at=1000.0, number=500, age=1.0, peers=(499, 499, 499), **more):
@@ -52,7 +52,7 @@ def tell(*looks, unit=OLD, options=None, references=(), log=None):
     track = None
     for one in looks:
         track = fold(track, one, "i")
-    return classify(unit, track, options or Options(), references, log)
+    return classify(unit, track, options or NodeOptions(), references, log)
 
 
 def told(*looks, **more):
@@ -99,13 +99,13 @@ def test_the_head_itself_counts_as_proposed():
 
 
 def test_a_block_of_before_the_restart_does_not_count():
-    unit = Unit(since=996.0)
+    unit = UnitStatus(since=996.0)
     assert told(*steady(last_proposed={OWN: 496}), unit=unit) == ("synced", None)
     assert told(*steady(last_proposed={OWN: 501}), unit=unit) == ("consensus", None)
 
 
 def test_when_its_last_block_was_made_decides_whose_it_is():
-    unit, slow = Unit(since=995.0), {"last_proposed": {OWN: 500}, "age": 1.0}
+    unit, slow = UnitStatus(since=995.0), {"last_proposed": {OWN: 500}, "age": 1.0}
     assert told(*steady(**slow), unit=unit) == ("synced", None), "how old block 500 is cannot be known"
     before, after = (Block(500, int(NOW + at), "", OWN) for at in (990, 997))
     assert told(*steady(**slow, made=before), unit=unit) == ("synced", None)
@@ -118,7 +118,7 @@ def test_when_its_last_block_was_made_decides_whose_it_is():
 
 
 def test_too_few_peers_is_not_serving():
-    assert told(*steady(), options=Options(min_peers=5)) == ("synced", None)
+    assert told(*steady(), options=NodeOptions(min_peers=5)) == ("synced", None)
 
 
 def test_without_the_consensus_api_it_is_running_and_says_what_is_missing():
@@ -134,12 +134,12 @@ def test_the_only_validator_needs_no_peers():
     assert told(*steady(**alone)) == ("consensus", None)
     old = {**alone, "head": Block(501, int(NOW + 900), "", OWN)}
     assert told(*steady(**old)) == ("error", "not_proposing")
-    assert told(*steady(**old), unit=Unit(since=996.0)) == ("syncing", None), "its head is as old as it was down"
+    assert told(*steady(**old), unit=UnitStatus(since=996.0)) == ("syncing", None), "its head is as old as it was down"
 
 
 def test_a_node_declared_single_needs_no_reference():
     alone = {"peers": (), "validators": None, "next_validators": None, "group": None}
-    assert told(*steady(**alone), options=Options(single_node=True)) == ("running", None)
+    assert told(*steady(**alone), options=NodeOptions(single_node=True)) == ("running", None)
 
 
 # --- what is not believed -------------------------------------------------------------------------------------------
@@ -149,16 +149,16 @@ def test_the_start_up_lie():
     """In sync, says everything that can be asked; the peers' heights say otherwise."""
     lie = {"number": 0, "age": NOW + 1000.0, "head": Block(0, 0, "", ""), "peers": (1572, 1572), "said_in_sync": True}
     for looks in ((look(**lie),), (look(**lie), look(at=1005.0, **lie))):
-        assert told(*looks, unit=Unit(since=995.0)) == ("syncing", None)
+        assert told(*looks, unit=UnitStatus(since=995.0)) == ("syncing", None)
 
 
 def test_the_start_up_lie_of_a_node_without_peers_yet():
     lie = {"head": Block(0, 0, "", ""), "peers": (), "said_in_sync": True}
-    assert told(look(**lie), unit=Unit(since=995.0)) == ("syncing", "no_peers")
+    assert told(look(**lie), unit=UnitStatus(since=995.0)) == ("syncing", "no_peers")
 
 
 def test_one_look_is_no_proof():
-    one = tell(look(last_proposed={}), unit=Unit(since=995.0))
+    one = tell(look(last_proposed={}), unit=UnitStatus(since=995.0))
     assert (one.state, one.settled) == ("starting", False)
     for sample in (look(), look(peers=()), look(address=None)):
         verdict = tell(sample)
@@ -254,15 +254,15 @@ def test_a_proposer_that_is_down_is_no_stall():
 def test_seldom_blocks_are_no_stall():
     empty = replace(BFT, empty_block_period=1800.0)
     assert told(*still(age=900.0, bft=empty)) == ("consensus", None)
-    assert told(*still(age=900.0), options=Options(empty_block_period=1800.0)) == ("consensus", None)
-    assert told(*still(age=900.0), options=Options(head_age=1000.0)) == ("consensus", None)
+    assert told(*still(age=900.0), options=NodeOptions(empty_block_period=1800.0)) == ("consensus", None)
+    assert told(*still(age=900.0), options=NodeOptions(head_age=1000.0)) == ("consensus", None)
 
 
 def test_a_restarted_node_of_a_stalled_chain_gets_its_time():
     stale = {"age": 100.0, "peers": (500, 500)}
     log = lines("x | RoundTimer | Moved to round 5 which will expire in 128 seconds", at=NOW + 1000.0)
-    assert told(*still(**stale), unit=Unit(since=990.0), log=log) == ("syncing", None)
-    verdict = tell(*still(**stale), unit=Unit(since=900.0), log=log)
+    assert told(*still(**stale), unit=UnitStatus(since=990.0), log=log) == ("syncing", None)
+    verdict = tell(*still(**stale), unit=UnitStatus(since=900.0), log=log)
     assert (verdict.state, verdict.cause) == ("error", "chain_stalled")
     assert "round 5" in " ".join(verdict.reasons)
 
@@ -284,7 +284,7 @@ def test_catching_up_with_a_chain_that_stands_still_is_no_skew():
     """Old blocks at the pace of a living chain; but the peers have no new ones."""
     looks = [look(at=1000.0 + 2 * i, number=496 + i, age=200.0 - i, peers=(500,)) for i in range(5)]
     assert told(*looks) == ("error", "chain_stalled")
-    assert told(*looks, unit=Unit(since=990.0)) == ("syncing", None)
+    assert told(*looks, unit=UnitStatus(since=990.0)) == ("syncing", None)
 
 
 def test_a_clock_that_is_behind():
@@ -302,11 +302,11 @@ def test_consensus_thread_that_died():
     [
         ({"references": [Reference("r", 500, genesis="0x" + "b" * 64)]}, "wrong_chain"),
         ({"references": [Reference("r", 500, chain_id=1)]}, "wrong_chain"),
-        ({"options": Options(chain_id=1)}, "wrong_chain"),
-        ({"options": Options(genesis="0x" + "B" * 64)}, "wrong_chain"),
+        ({"options": NodeOptions(chain_id=1)}, "wrong_chain"),
+        ({"options": NodeOptions(genesis="0x" + "B" * 64)}, "wrong_chain"),
         ({"references": [Reference("r", 501, hash="0x" + "c" * 64)]}, "fork"),
         ({"references": [Reference("r", 500, hash="0x" + "c" * 64)]}, None),
-        ({"options": Options(genesis="0x" + "A" * 64, chain_id=1337)}, None),
+        ({"options": NodeOptions(genesis="0x" + "A" * 64, chain_id=1337)}, None),
     ],
 )
 def test_another_chain(more, cause):
@@ -323,7 +323,7 @@ def gone(at, rpc="refused", **more):
 def test_before_rpc_opens():
     assert told(gone(1.0), gone(5.0), unit=YOUNG) == ("starting", None)
     assert told(gone(700.0), unit=YOUNG) == ("error", "start_timeout")
-    assert told(gone(700.0), unit=YOUNG, options=Options(start_timeout=900.0)) == ("starting", None)
+    assert told(gone(700.0), unit=YOUNG, options=NodeOptions(start_timeout=900.0)) == ("starting", None)
 
 
 def test_rpc_is_open_before_the_network_is():
@@ -375,9 +375,9 @@ def test_it_answers_again():
 
 
 def test_a_crash_loop_in_the_making():
-    assert told(gone(2.0), unit=Unit(since=0.0, recent_restarts=2)) == ("restarting", "crash_loop")
-    assert told(gone(2.0), unit=Unit(since=0.0, recent_restarts=1)) == ("starting", None)
-    assert told(*steady(), unit=Unit(since=980.0, recent_restarts=4))[0] == "consensus"
+    assert told(gone(2.0), unit=UnitStatus(since=0.0, recent_restarts=2)) == ("restarting", "crash_loop")
+    assert told(gone(2.0), unit=UnitStatus(since=0.0, recent_restarts=1)) == ("starting", None)
+    assert told(*steady(), unit=UnitStatus(since=980.0, recent_restarts=4))[0] == "consensus"
 
 
 # --- the rest -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options, Reference, Unit
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions, Reference, UnitStatus
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.besu.test_classify import (
     NOW,
     lines,
@@ -30,7 +30,7 @@ def test_a_stall_without_heights_is_told_by_the_rounds():
     assert (verdict.state, verdict.cause, verdict.settled) == ("error", "chain_stalled", True)
     assert "round 10" in " ".join(verdict.reasons) and not verdict.hopeless
     assert not tell(quiet(), log=log).settled, "one look"
-    assert told(quiet(), quiet(1010.0), unit=Unit(since=990.0), log=log) == ("syncing", None)
+    assert told(quiet(), quiet(1010.0), unit=UnitStatus(since=990.0), log=log) == ("syncing", None)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_a_stall_without_heights_is_told_by_the_rounds():
     [
         (59.0, {}, False),
         (61.0, {}, True),
-        (61.0, {"options": Options(stall_timeout=100.0)}, False),
-        (61.0, {"unit": Unit(since=1002.0)}, False),
+        (61.0, {"options": NodeOptions(stall_timeout=100.0)}, False),
+        (61.0, {"unit": UnitStatus(since=1002.0)}, False),
         (61.0, {"log": lines("Header import progress 2.93%", at=NOW + 1030.0)}, False),
         (61.0, {"references": [Reference("r", 500)]}, False),
     ],

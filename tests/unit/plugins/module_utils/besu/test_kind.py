@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import Block
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.besu_world import (
     FAILED,
     MEMBERS,
@@ -32,10 +32,10 @@ RESTART_STEP = m.Step(m.CONSENSUS, "restart", m.RESTARTING)
 def test_two_looks_and_it_is_told():
     world = World()
     world.see()
-    assert world.kind.settle_time() > 0
+    assert world.kind.resample_after() > 0
     seen = world.see()
     assert (seen.state, seen.base_state) == ("consensus", "running")
-    assert world.kind.settle_time() == 0
+    assert world.kind.resample_after() == 0
     assert seen.as_dict()["besu"]["validator"] is True
     assert world.journal.asked == 0
 
@@ -107,9 +107,9 @@ def test_a_loop_of_starts_that_no_start_mends_is_hopeless():
     world = World(entry("Unknown option: '-x'"))
     seen = world.see(**loop)
     assert seen.state == "restarting"
-    assert "config_invalid" in world.kind.hopeless(seen, m.RUNNING)
+    assert "config_invalid" in world.kind.unreachable_reason(seen, m.RUNNING)
     world = World(entry("java.net.SomethingElse: unheard of"))
-    assert world.kind.hopeless(world.see(**loop), m.RUNNING) is None
+    assert world.kind.unreachable_reason(world.see(**loop), m.RUNNING) is None
 
 
 # --- the guard ------------------------------------------------------------------------------------------------------
@@ -178,11 +178,11 @@ def test_its_address_may_come_from_its_log():
 def test_a_wrong_address_does_not_switch_the_guard_off(told):
     world = World()
     world.chain.down = {2}
-    world.kind._options = Options(address=told)
+    world.kind._options = NodeOptions(address=told)
     world.see()
     (block,) = world.kind.guards(RESTART_STEP, world.see())
     assert block.guard == "quorum" and block.reason.startswith(f"address: {told} is not that of the node")
-    world.kind._options = Options(address=MEMBERS[0].upper().replace("X", "x"))
+    world.kind._options = NodeOptions(address=MEMBERS[0].upper().replace("X", "x"))
     (block,) = world.kind.guards(RESTART_STEP, world.see())
     assert "too few would be left" in block.reason
 
@@ -269,7 +269,7 @@ def test_the_guard_waits_for_a_block_but_not_for_ever():
     world = World()
     world.chain.stands_at = world.clock.now - 4.0
     began = world.clock.now
-    block, _seen = world.guard().check(world.chain.look(0), q.Pace(2.0, 4.0, 9.0), LogView)
+    block, _seen = world.guard().check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
     assert block is not None
     assert 9.0 <= world.clock.now - began <= 15.0
 
@@ -281,12 +281,12 @@ def test_the_guard_knows_the_period_of_an_idle_chain():
     world = World()
     world.see()
     world.chain.stands_at = world.clock.now
-    world.kind._options = Options(empty_block_period=300.0)
+    world.kind._options = NodeOptions(empty_block_period=300.0)
     world.see(wait=100.0)
     seen = world.see()
     assert (seen.state, seen.cause) == ("consensus", None)
     assert world.kind.guards(RESTART_STEP, seen) == ()
-    world.kind._options = Options()
+    world.kind._options = NodeOptions()
     seen = world.see()
     assert seen.cause == "chain_stalled" and world.kind.guards(RESTART_STEP, seen)
 
@@ -295,12 +295,12 @@ def test_a_node_outside_the_set_never_reaches_consensus():
     world = World()
     world.see()
     seen = world.see()
-    assert world.kind.hopeless(seen, m.CONSENSUS) is None
+    assert world.kind.unreachable_reason(seen, m.CONSENSUS) is None
     outside = replace(seen, state=m.RUNNING, details={**seen.details, "validator": False})
-    assert "not in the validator set" in world.kind.hopeless(outside, m.CONSENSUS)
-    assert world.kind.hopeless(outside, m.RUNNING) is None
+    assert "not in the validator set" in world.kind.unreachable_reason(outside, m.CONSENSUS)
+    assert world.kind.unreachable_reason(outside, m.RUNNING) is None
     # The set of an old head: it may have been voted in since.
-    assert world.kind.hopeless(replace(outside, state=m.SYNCING), m.CONSENSUS) is None
+    assert world.kind.unreachable_reason(replace(outside, state=m.SYNCING), m.CONSENSUS) is None
 
 
 @pytest.mark.parametrize("target", [m.RUNNING, m.SYNCED, m.CONSENSUS])
@@ -312,16 +312,16 @@ def test_a_wait_ends_where_nothing_can_tell_a_stall(target):
     world.chain.stands_at = world.clock.now - 7200.0
     world.see()
     seen = world.see(wait=50.0)
-    assert (seen.state, world.kind.hopeless(seen, target)) == ("syncing", None)
+    assert (seen.state, world.kind.unreachable_reason(seen, target)) == ("syncing", None)
     seen = world.see(wait=20.0)
-    assert seen.state == "syncing" and "reference_urls" in world.kind.hopeless(seen, target)
+    assert seen.state == "syncing" and "reference_urls" in world.kind.unreachable_reason(seen, target)
 
 
 def test_a_head_that_went_back_proves_nothing():
     world = World()
     before, after = world.see(), world.see()
-    assert world.kind.proof(before, after, m.RUNNING) is None
-    assert "was" in world.kind.proof(after, before, m.RUNNING)
+    assert world.kind.verify(before, after, m.RUNNING) is None
+    assert "was" in world.kind.verify(after, before, m.RUNNING)
 
 
 def test_progress_of_a_sync():

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import Block
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.view import Options, Reference, Unit
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions, Reference, UnitStatus
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.besu.test_classify import look, still, told
 
 
@@ -17,7 +17,7 @@ def test_isolated():
 
 def test_a_young_node_gets_time_to_find_its_peers():
     lonely = {"head": Block(0, 0, "", ""), "peers": ()}
-    young = Unit(since=990.0)
+    young = UnitStatus(since=990.0)
     assert told(look(**lonely), look(at=1015.0, **lonely), unit=young) == ("syncing", "no_peers")
     assert told(look(**lonely), look(at=1021.0, **lonely), unit=young) == ("error", "no_peers")
     assert told(look(p2p="disabled", **lonely), unit=young) == ("error", "no_peers")
@@ -30,7 +30,7 @@ def test_behind_a_reference_and_without_peers():
     looks = look(**lonely), look(at=1019.0, **lonely)
     assert told(*looks, references=ahead) == ("syncing", None)
     assert told(*looks, look(at=1021.0, **lonely), references=ahead) == ("error", "no_peers")
-    patient = Options(peers_timeout=90.0, stall_timeout=30.0)
+    patient = NodeOptions(peers_timeout=90.0, stall_timeout=30.0)
     assert told(*looks, look(at=1031.0, **lonely), references=ahead, options=patient) == ("error", "no_peers")
     assert told(look(p2p="disabled", **lonely), references=ahead) == ("error", "no_peers")
     back = look(at=1021.0, number=101, peers=(500, 500))

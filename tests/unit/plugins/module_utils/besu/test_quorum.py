@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.answers import Block, Peer
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.evidence import NodeSample
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogView, Round
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog, Round
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block, Peer
 
-PACE = q.Pace(2.0, 4.0, 9.0)
+PACE = q.ChainTiming(2.0, 4.0, 9.0)
 
 
 def names(n):
@@ -90,7 +90,7 @@ def without(base, *gone, stopped_following=True):
 )
 def test_one_may_go_only_while_the_rest_is_the_quorum(n, gone, safe):
     members = names(n)
-    verdict = q.judge(without(view(n), *members[n - gone :]), members[0], PACE)
+    verdict = q.may_stop(without(view(n), *members[n - gone :]), members[0], PACE)
     assert verdict.safe is safe
     assert verdict.may_stop == max(n - gone - q.quorum(n), 0)
     assert str(q.quorum(n)) in verdict.arithmetic and f"{n - gone} of {n} take part" in verdict.arithmetic
@@ -116,25 +116,25 @@ TARGET = names(4)[0]
     ],
 )
 def test_what_cannot_be_proved_is_refused(change, word):
-    verdict = q.judge(view(**change), TARGET, PACE)
+    verdict = q.may_stop(view(**change), TARGET, PACE)
     assert not verdict.safe and word in verdict.reason
 
 
 def test_no_address_no_leave():
-    assert not q.judge(view(), None, PACE).safe
+    assert not q.may_stop(view(), None, PACE).safe
 
 
 def test_nothing_is_taken_where_nothing_is_there():
     for verdict in (
-        q.judge(view(), "0x" + "f" * 40, PACE, same_chain=True),
-        q.judge(view(head_age=500.0), TARGET, PACE, target_runs=False),
-        q.judge(without(view(), TARGET), TARGET, PACE),
+        q.may_stop(view(), "0x" + "f" * 40, PACE, same_chain=True),
+        q.may_stop(view(head_age=500.0), TARGET, PACE, target_runs=False),
+        q.may_stop(without(view(), TARGET), TARGET, PACE),
     ):
         assert verdict.safe and "nothing is taken" in verdict.reason
 
 
 def test_a_node_of_an_unknown_chain_is_not_taken_for_no_validator():
-    verdict = q.judge(view(), "0x" + "f" * 40, PACE)
+    verdict = q.may_stop(view(), "0x" + "f" * 40, PACE)
     assert not verdict.safe and "genesis_hash or chain_id" in verdict.reason
 
 
@@ -147,24 +147,24 @@ def test_who_is_left_when_all_but_one_were_asked():
 
 
 def test_a_validator_voted_out_with_the_next_block_is_still_one():
-    assert not q.judge(view(next_validators=names(4)[1:]), TARGET, PACE).safe
+    assert not q.may_stop(view(next_validators=names(4)[1:]), TARGET, PACE).safe
 
 
 def test_peers_count_only_where_they_cannot_be_asked_and_everybody_answers():
     linked = view(followers={TARGET: True}, linked=frozenset(names(4)))
-    assert q.judge(linked, TARGET, PACE).safe
-    assert not q.judge(replace(linked, linked=frozenset(names(4)[:3])), TARGET, PACE).safe
-    silent = q.judge(replace(linked, silent=1), TARGET, PACE)
+    assert q.may_stop(linked, TARGET, PACE).safe
+    assert not q.may_stop(replace(linked, linked=frozenset(names(4)[:3])), TARGET, PACE).safe
+    silent = q.may_stop(replace(linked, silent=1), TARGET, PACE)
     assert not silent.safe and "do not answer" in silent.reason
-    none_left = q.assess(replace(linked, silent=1), PACE)
+    none_left = q.spare_validators(replace(linked, silent=1), PACE)
     assert none_left.may_stop == 0
     assert none_left.reason == "1 of them did not answer themselves and are not counted on"
 
 
 def test_seldom_blocks_need_no_new_one_between_two_looks():
-    for slow in (q.Pace(60.0, 120.0, 400.0), q.Pace(2.0, 4.0, 400.0, quiet=300.0)):
-        assert q.judge(view(first_head=100), TARGET, slow).safe
-        assert not q.judge(view(first_head=100, head_age=500.0), TARGET, slow).safe
+    for slow in (q.ChainTiming(60.0, 120.0, 400.0), q.ChainTiming(2.0, 4.0, 400.0, quiet=300.0)):
+        assert q.may_stop(view(first_head=100), TARGET, slow).safe
+        assert not q.may_stop(view(first_head=100, head_age=500.0), TARGET, slow).safe
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def node(i, n=4, height=100, **more):
 def test_a_healthy_network_as_samples():
     seen = q.chain_view([(node(i), node(i, height=101)) for i in range(4)])
     assert (seen.first_head, seen.head, seen.observers, seen.silent) == (100, 101, 4, 0)
-    verdict = q.judge(seen, names(4)[2], PACE)
+    verdict = q.may_stop(seen, names(4)[2], PACE)
     assert verdict.safe and verdict.may_stop == 1 and set(verdict.which) == set(names(4))
 
 
@@ -215,26 +215,26 @@ def test_the_last_blocks_are_known_from_both_looks():
     """The metrics leave out the head, and the second look may be a light one with the metrics of the first."""
     first = [node(i) for i in range(4)]
     later = [replace(one, head=Block(102, 1204, "", names(4)[2])) for one in first]
-    assert q.taking_part(q.chain_view(list(zip(first, later)))) == names(4)
+    assert q.active_validators(q.chain_view(list(zip(first, later)))) == names(4)
 
 
 def test_a_node_that_answered_before_and_not_now_does_not_take_part():
     looks = [(node(i), node(i, height=101)) for i in range(3)] + [(node(3), NodeSample(1.0, 1.0, "unreachable"))]
     seen = q.chain_view(looks)
     assert seen.followers[names(4)[3]] is False
-    assert not q.judge(seen, names(4)[0], PACE).safe
+    assert not q.may_stop(seen, names(4)[0], PACE).safe
 
 
 def test_a_node_that_never_answered_may_be_any_of_those_seen_as_peers():
     dead = NodeSample(1.0, 1.0, "unreachable")
     seen = q.chain_view([(node(i), node(i, height=101)) for i in range(3)] + [(dead, dead)])
     assert seen.silent == 1
-    assert not q.judge(seen, names(4)[0], PACE).safe
+    assert not q.may_stop(seen, names(4)[0], PACE).safe
 
 
 def test_a_node_that_stays_behind_does_not_take_part():
     looks = [(node(i), node(i, height=103)) for i in range(3)] + [(node(3), node(3))]
-    assert q.absence(q.chain_view(looks), names(4)[3]) == "does not have the head that the others have"
+    assert q.inactivity_reason(q.chain_view(looks), names(4)[3]) == "does not have the head that the others have"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_node_of_another_chain_among_those_asked_refuses_whatever_its_head(mor
     seen = q.chain_view(looks)
     assert "differ in" in seen.disagreement
     for target in (names(4)[0], names(9)[8], "0x" + "f" * 40):
-        assert not q.judge(seen, target, PACE, same_chain=True).safe
+        assert not q.may_stop(seen, target, PACE, same_chain=True).safe
 
 
 @pytest.mark.parametrize("silent", range(4))
@@ -270,12 +270,12 @@ def test_one_node_without_the_consensus_api_hides_the_set_of_nobody(silent):
     for order in (looks, looks[::-1]):
         seen = q.chain_view(order)
         assert seen.next_validators == names(4)
-        assert q.judge(seen, names(4)[0], PACE).safe
+        assert q.may_stop(seen, names(4)[0], PACE).safe
 
 
 def test_nobody_answers():
     dead = NodeSample(1.0, 1.0, "refused")
-    assert not q.judge(q.chain_view([(dead, dead)]), names(4)[0], PACE).safe
+    assert not q.may_stop(q.chain_view([(dead, dead)]), names(4)[0], PACE).safe
     assert q.chain_view([]) == q.ChainView()
 
 
@@ -283,7 +283,7 @@ def test_nobody_answers():
 
 
 def stalled(heard, age=100.0, round_number=4, at=1000.0, lasts=64.0, **more):
-    log = LogView(
+    log = BesuLog(
         round=round_number,
         round_seconds=lasts,
         round_at=at - 20.0,
@@ -292,7 +292,7 @@ def stalled(heard, age=100.0, round_number=4, at=1000.0, lasts=64.0, **more):
         quorum=3,
     )
     base = view(first_head=100, head_age=age, followers={}, **more)
-    return q.stall(base, log, PACE, wall=at)
+    return q.stall_report(base, log, PACE, wall=at)
 
 
 def test_two_of_four_are_missing():
@@ -316,15 +316,15 @@ def test_one_has_come_back_and_climbs():
     [(4, 14.6, 124.0), (0, 4.0, 4.0), (1, 4.0, 4.0), (2, 16.0, 12.0), (10, 100.0, 8188.0)],
 )
 def test_natural_regain(round_number, left, seconds):
-    assert q.natural_regain(4.0, round_number, left) == seconds
+    assert q.rounds_converge_in(4.0, round_number, left) == seconds
 
 
 def test_hours_against_minutes_after_a_night():
-    night = q.natural_regain(4.0, 12, 1000.0)
+    night = q.rounds_converge_in(4.0, 12, 1000.0)
     assert night > 4 * 3600 > 60 * (q.RESTART_SECONDS + 6.0) / 2
 
 
 def test_no_stall_where_the_head_moves_or_is_young():
     assert not stalled({0: 4}, age=5.0).proved
-    assert not q.stall(view(), LogView(), PACE, wall=1.0).proved
-    assert not q.stall(q.ChainView(), LogView(), PACE, wall=1.0).proved
+    assert not q.stall_report(view(), BesuLog(), PACE, wall=1.0).proved
+    assert not q.stall_report(q.ChainView(), BesuLog(), PACE, wall=1.0).proved

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 
 OLD_HOST = 10_000.0
 

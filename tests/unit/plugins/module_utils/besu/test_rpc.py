@@ -10,7 +10,7 @@ import json
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import OUTCOMES, RpcClient, answer_of
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpError, Response, parse_url
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpError, Response, parse_url
 
 CALLS = [("eth_blockNumber", ()), ("admin_peers", ()), ("net_peerCount", ())]
 UNAUTHORIZED = '{"jsonrpc":"2.0","id":null,"error":{"code":-40100,"message":"Unauthorized"}}'

@@ -13,9 +13,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes im
     trouble_rules,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, Round, read_log
-from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import diagnose
-from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import diagnose
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry
 
 ONE, TWO, THREE = ("0x" + c * 40 for c in "123")
 PREFIX = "2026-11-24 08:34:18.021+00:00 | BftProcessorExecutor-QBFT-0 | INFO  | "
@@ -190,19 +190,19 @@ def failed(lived=3.0, status="2"):
     }
 
 
-@pytest.mark.parametrize(("words", "cause", "klass"), WORDS, ids=lambda value: str(value)[-40:])
-def test_why_it_does_not_start(words, cause, klass):
+@pytest.mark.parametrize(("words", "cause", "severity"), WORDS, ids=lambda value: str(value)[-40:])
+def test_why_it_does_not_start(words, cause, severity):
     noise = "2026 | main | WARN  | Besu | Forcing price bump for transaction replacement to 0"
     entries = [entry(noise), entry(words), entry("To display full help:"), entry("besu [COMMAND] --help")]
     found = diagnose(failed(), entries, rules=(*START_RULES, *GENERIC_RULES)).primary
-    assert (found.id, found.klass) == (cause, klass)
+    assert (found.id, found.severity) == (cause, severity)
     assert found.evidence and found.next_step
 
 
 def test_memory_that_ran_out_after_hours_is_worth_a_restart():
     words = [entry("Exception in thread x java.lang.OutOfMemoryError: Java heap space")]
     found = diagnose(failed(lived=9000.0, status="3"), words, rules=(*START_RULES, *GENERIC_RULES)).primary
-    assert (found.id, found.klass) == ("out_of_memory", "soft")
+    assert (found.id, found.severity) == ("out_of_memory", "soft")
 
 
 @pytest.mark.parametrize(
@@ -225,21 +225,21 @@ def test_a_trouble_that_was_seen_is_a_cause_of_a_running_unit(name):
     rules = trouble_rules(lambda: name, lambda: ("the reason",), lambda: False)
     unit = {"ActiveState": "active", "SubState": "running", "InvocationID": "run"}
     found = diagnose(unit, [], rules=rules).primary
-    assert (found.id, found.klass, found.evidence) == (name, TROUBLES[name].klass, ("the reason",))
+    assert (found.id, found.severity, found.evidence) == (name, TROUBLES[name].severity, ("the reason",))
 
 
 def test_a_sync_that_can_never_end_is_hard():
     unit = {"ActiveState": "active", "SubState": "running", "InvocationID": "run"}
-    for refuses, klass in ((lambda: True, "hard"), (lambda: False, "soft")):
+    for refuses, severity in ((lambda: True, "hard"), (lambda: False, "soft")):
         rules = trouble_rules(lambda: "stuck_sync", lambda: ("r",), refuses)
-        assert diagnose(unit, [], rules=rules).primary.klass == klass
+        assert diagnose(unit, [], rules=rules).primary.severity == severity
 
 
 def test_a_person_may_ask_for_the_restart_of_all():
     unit = {"ActiveState": "active", "SubState": "running", "InvocationID": "run"}
-    for asked, klass in ((False, "chain"), (True, "soft")):
+    for asked, severity in ((False, "chain"), (True, "soft")):
         rules = trouble_rules(lambda: "chain_stalled", lambda: ("r",), lambda: False, asked)
-        assert diagnose(unit, [], rules=rules).primary.klass == klass
+        assert diagnose(unit, [], rules=rules).primary.severity == severity
 
 
 def test_nothing_is_a_cause_where_nothing_is_wrong():

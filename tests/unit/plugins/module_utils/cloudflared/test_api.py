@@ -12,8 +12,8 @@ import time
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import api
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpClient
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.hostile import (
     SLACK,
     free_port,

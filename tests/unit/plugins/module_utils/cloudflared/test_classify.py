@@ -10,15 +10,14 @@ import re
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._causes import GENERIC_RULES
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import causes, words
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.budget import natural_budget
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import causes
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import log_patterns as words
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import reconnect_grace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import (
     YOUNG,
+    ConnectorUnit,
     Rules,
     Sample,
-    Unit,
     judge,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.endpoints import (
@@ -28,23 +27,29 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.en
     read_metrics,
     read_ready,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.guarding import last_replica, own_tunnel
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import LogView, read_line, read_log
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import diagnose
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import Response
-from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.guards import last_replica, own_tunnel
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import (
+    ConnectorLog,
+    read_line,
+    read_log,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import diagnose
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import Response
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import (
     RECORDED,
     recording,
 )
 
 HERE = Endpoint("http://127.0.0.1:20241", "given")
-STARTING = Unit(m.STARTING, 5.0, False, 1000.0)
-LONG = Unit(m.STARTING, 50.0, False, 1000.0)
-ACTIVE = Unit(m.RUNNING, 500.0, True, 1000.0)
-SIMPLE = Unit(m.RUNNING, 5.0, False, 1000.0)
-OLD = Unit(m.RUNNING, 500.0, False, 1000.0)
-NOTHING = LogView()
+STARTING = ConnectorUnit(m.STARTING, 5.0, False, 1000.0)
+LONG = ConnectorUnit(m.STARTING, 50.0, False, 1000.0)
+ACTIVE = ConnectorUnit(m.RUNNING, 500.0, True, 1000.0)
+SIMPLE = ConnectorUnit(m.RUNNING, 5.0, False, 1000.0)
+OLD = ConnectorUnit(m.RUNNING, 500.0, False, 1000.0)
+NOTHING = ConnectorLog()
 
 
 def look(connections=0, registered=None, **more):
@@ -64,7 +69,7 @@ def look(connections=0, registered=None, **more):
         (ACTIVE, look(4, 4, config_version=0), Rules(remote=True), m.RUNNING, None),
         (ACTIVE, look(4, 4, config_version=None), Rules(remote=True), m.RUNNING, None),
         (ACTIVE, look(4, 4, config_version=-1), Rules(), m.RUNNING, None),
-        (ACTIVE, look(1, 1, log=LogView(at_most=1)), Rules(), m.RUNNING, None),
+        (ACTIVE, look(1, 1, log=ConnectorLog(at_most=1)), Rules(), m.RUNNING, None),
         (ACTIVE, look(1, 1, log=NOTHING), Rules(minimum=2), m.RECONNECTING, None),
         (STARTING, look(0, 0, log=NOTHING), Rules(), m.CONNECTING, None),
         (LONG, look(0, 0, log=NOTHING), Rules(), m.CONNECTING, "edge_mute"),
@@ -102,8 +107,8 @@ def test_the_log_is_wanted_only_where_it_can_say_more():
 
 
 def test_a_young_process_may_lack_its_metrics_server():
-    assert judge(Unit(m.RUNNING, YOUNG - 1, False), look("refused"), Rules()).state == m.STARTING
-    assert judge(Unit(m.RUNNING, YOUNG, False), look("refused"), Rules()).state == m.UNKNOWN
+    assert judge(ConnectorUnit(m.RUNNING, YOUNG - 1, False), look("refused"), Rules()).state == m.STARTING
+    assert judge(ConnectorUnit(m.RUNNING, YOUNG, False), look("refused"), Rules()).state == m.UNKNOWN
 
 
 def records(lines, at=900.0, step=1.0):
@@ -210,7 +215,7 @@ def test_one_that_ends_for_want_of_an_address_has_none():
     facts = {"Id": "c.service", "InvocationID": "i1", "ActiveState": "failed", "SubState": "failed",
              "Result": "exit-code", "ExecMainCode": "1", "ExecMainStatus": "1"}  # fmt: skip
     found = diagnose(facts, [entry(f"x2026-01-01 ERR {USED_UP}")], rules=(*causes.RULES, *GENERIC_RULES)).primary
-    assert (found.id, found.klass) == ("no_edge_address", "hard")
+    assert (found.id, found.severity) == ("no_edge_address", "hard")
 
 
 def test_hostile_log_lines_are_shown_harmless():
@@ -256,7 +261,7 @@ def cause_of_end(name, **properties):
 
 
 @pytest.mark.parametrize(
-    ("name", "cause", "klass"),
+    ("name", "cause", "severity"),
     [
         ("token_malformed", "token_malformed", "hard"),
         ("token_file_malformed", "token_malformed", "hard"),
@@ -273,9 +278,9 @@ def cause_of_end(name, **properties):
         ("registration_unanswered", "edge_silent", "soft"),
     ],
 )
-def test_why_a_real_connector_ended(name, cause, klass):
+def test_why_a_real_connector_ended(name, cause, severity):
     found = cause_of_end(name)
-    assert (found.id, found.klass) == (cause, klass), found
+    assert (found.id, found.severity) == (cause, severity), found
     assert found.evidence and found.next_step
 
 
@@ -284,14 +289,14 @@ def test_exit_0_at_once_is_an_error(name):
     """Under Type=notify systemd calls it a protocol error; cloudflared itself says 0."""
     assert recording(name)["exit"] == 0
     found = cause_of_end(name, Result="protocol")
-    assert (found.id, found.klass) == ("unknown_flag", "hard")
+    assert (found.id, found.severity) == ("unknown_flag", "hard")
 
 
 def test_an_update_is_no_crash():
     facts = {"Id": "c.service", "InvocationID": "i1", "ActiveState": "failed", "SubState": "failed", "Result": "exit-code",
              "ExecMainCode": "1", "ExecMainStatus": "11", "Restart": "no"}  # fmt: skip
     found = diagnose(facts, [entry("INF cloudflared has been updated")], rules=(*causes.RULES, *GENERIC_RULES)).primary
-    assert (found.id, found.klass) == ("auto_update", "soft")
+    assert (found.id, found.severity) == ("auto_update", "soft")
 
 
 def test_a_start_that_systemd_ended_names_what_the_log_knows():
@@ -310,7 +315,7 @@ def test_a_cause_that_was_observed_comes_first():
     found = diagnose(
         facts, [entry("x ERR something")], rules=(rule, *causes.RULES, *GENERIC_RULES), failing=True
     ).primary
-    assert (found.id, found.klass, found.evidence) == ("unauthorized", "hard", ("token file /etc/t",))
+    assert (found.id, found.severity, found.evidence) == ("unauthorized", "hard", ("token file /etc/t",))
     assert causes.observed_rule("nonsense", ()) is None
 
 
@@ -318,7 +323,7 @@ def test_every_cause_has_words_and_a_class():
     assert set(words.SAID) | {"protocol_blocked", "half_open", "edge_mute"} <= set(causes.BY_ID)
     assert set(causes.BY_ID) >= words.HARD
     for rule in causes.BY_ID.values():
-        assert (rule.klass == "hard") == (rule.cause in words.HARD)
+        assert (rule.severity == "hard") == (rule.cause in words.HARD)
         assert rule.summary and rule.next_step
 
 
@@ -347,7 +352,7 @@ def test_every_recording_is_used():
     ],
 )
 def test_natural_budget(retries, registered, seconds):
-    assert natural_budget(retries, registered) == seconds
+    assert reconnect_grace(retries, registered) == seconds
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import time
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import endpoints as e
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import sockets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Settings
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs as sockets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpClient
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.hostile import (
     SLACK,
     free_port,

@@ -12,7 +12,7 @@ import tracemalloc
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import endpoints as e
-from ansible_collections.chainops.lifecycle.plugins.module_utils._http import HttpClient
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpClient
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.hostile import SLACK, hang, servers
 
 TIMEOUT = 0.5

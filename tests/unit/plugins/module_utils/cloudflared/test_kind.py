@@ -11,16 +11,16 @@ import typing as t
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils import _machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.access import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import CloudflaredKind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import (
     CONNECTOR_OPTIONS,
-    Eye,
+    ConnectorMonitor,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._journal import Entry, Records
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.cloudflared import CloudflaredKind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Context, Limits, classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Context, Limits, classify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import reply
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_settings import (
     SECRET,
@@ -79,7 +79,9 @@ class World:
         (base / "environ").write_bytes(b"\0".join(f"{k}={v}".encode() for k, v in environ.items()) + b"\0")
         self.params = {**DEFAULTS, "metrics": f"127.0.0.1:{self.server.port}", "own_tunnel": False, **params}
         environment = Environment("c", self.clock, None, None, lambda: t.cast(t.Any, self))
-        self.kind = CloudflaredKind(environment, self.params, Eye(self.params, self.clock, proc=str(self.proc)))
+        self.kind = CloudflaredKind(
+            environment, self.params, ConnectorMonitor(self.params, self.clock, proc=str(self.proc))
+        )
 
     def _answer(self, server, sock):
         while True:
@@ -116,7 +118,7 @@ class World:
         facts = UnitFacts("cloudflared.service", UP if properties is None else properties)
         limits = Limits(thrash_restarts=5)
         seen = classify("c", facts, Context(self.clock.now, self.clock.wall(), limits=limits, **context), "cloudflared")
-        return self.kind.refine(seen)
+        return self.kind.classify(seen)
 
     def line(self, text):
         self.lines.append(f"2026-01-01T00:00:00Z ERR {text}")
@@ -138,7 +140,7 @@ def test_running_says_all_that_is_known_and_no_secret(make):
     about = seen.as_dict()["cloudflared"]
     assert (seen.state, seen.base_state, seen.cause) == ("running", "running", None)
     assert (about["tunnel_id"], about["connector_id"], about["connections"]) == (TUNNEL, IDS[0], 4)
-    assert (about["retries"], about["grace_period"], about["natural_budget"]) == (1, 3.0, 37.0)
+    assert (about["retries"], about["grace_period"], about["reconnect_grace"]) == (1, 3.0, 37.0)
     assert about["metrics_found"] == "option metrics"
     assert TOKEN not in json.dumps(seen.as_dict()) and SECRET not in json.dumps(seen.as_dict())
 
@@ -160,14 +162,14 @@ def test_reconnecting_waits_for_the_budget_then_is_overdue(make):
     world.line('Serve tunnel error error="connection with edge closed" connIndex=0')
     seen = world.see()
     assert (seen.state, seen.cause) == ("reconnecting", "edge_closed")
-    assert not world.kind.overdue(seen, "reconnected")
+    assert not world.kind.restart_is_due(seen, "reconnected")
     kept = world.invocation("cloudflared.service", "one")
     world.invocation = lambda *a, **k: kept
     world.clock.sleep(36.1)
     seen = world.see()
-    assert seen.age == pytest.approx(37.1) and world.kind.overdue(seen, "reconnected")
-    assert not world.kind.overdue(seen, "running") and not world.kind.overdue(seen, "connected")
-    assert world.kind.hopeless(seen, "reconnected") is None
+    assert seen.age == pytest.approx(37.1) and world.kind.restart_is_due(seen, "reconnected")
+    assert not world.kind.restart_is_due(seen, "running") and not world.kind.restart_is_due(seen, "connected")
+    assert world.kind.unreachable_reason(seen, "reconnected") is None
 
 
 def test_what_others_of_its_connections_lost_long_ago_does_not_count_against_the_budget(make):
@@ -185,31 +187,31 @@ def test_what_others_of_its_connections_lost_long_ago_does_not_count_against_the
     world.ready = 0
     seen = world.see()
     assert (seen.state, seen.cause, seen.age) == ("reconnecting", "edge_closed", 1.0)
-    assert not world.kind.overdue(seen, "reconnected")
+    assert not world.kind.restart_is_due(seen, "reconnected")
     world.ready = 3
     world.lines = world.lines[-1:]
     world.clock.sleep(3)
     seen = world.see()
-    assert (seen.state, seen.cause, world.kind.hopeless(seen, "running")) == ("connected", None, None)
+    assert (seen.state, seen.cause, world.kind.unreachable_reason(seen, "running")) == ("connected", None, None)
 
 
 def test_no_restart_while_the_edge_cannot_be_reached(make):
-    world = make(natural_budget=0.0)
+    world = make(reconnect_grace=0.0)
     world.see()
     world.ready = 0
     world.line(f"DialContext error: dial tcp 127.0.0.1:{free_port()}: connect: connection refused")
     seen = world.see()
     assert (seen.state, seen.cause) == ("reconnecting", "edge_unreachable_tcp")
-    assert seen.details["edge_reachable"] is False and not world.kind.overdue(seen, "reconnected")
+    assert seen.details["edge_reachable"] is False and not world.kind.restart_is_due(seen, "reconnected")
     world.lines = [f"x2026-01-01 ERR DialContext error: dial tcp 127.0.0.1:{world.server.port}: i/o timeout"]
     world.clock.sleep(10)
     seen = world.see()
-    assert seen.details["edge_reachable"] is True and world.kind.overdue(seen, "reconnected")
+    assert seen.details["edge_reachable"] is True and world.kind.restart_is_due(seen, "reconnected")
 
 
 @pytest.mark.parametrize(("protocol", "overdue"), [("http2", False), ("auto", True), ("quic", True)])
 def test_the_way_to_the_edge_is_tried_before_anything_says_that_it_is_cut(make, protocol, overdue):
-    world = make(natural_budget=0.0)
+    world = make(reconnect_grace=0.0)
     world.see()
     world.ready = 0
     told = f"TUNNEL_EDGE=127.0.0.1:{free_port()}\0TUNNEL_TRANSPORT_PROTOCOL={protocol}\0"
@@ -219,7 +221,7 @@ def test_the_way_to_the_edge_is_tried_before_anything_says_that_it_is_cut(make, 
     cause = "edge_unreachable_tcp" if protocol == "http2" else "edge_closed"
     assert (seen.cause, seen.details["edge_reachable"]) == (cause, False)
     world.clock.sleep(1.0)
-    assert world.kind.overdue(seen, "reconnected") == overdue
+    assert world.kind.restart_is_due(seen, "reconnected") == overdue
 
 
 @pytest.mark.parametrize("variable", ["TUNNEL_TOKEN", "TUNNEL_TOKEN_FILE"])
@@ -242,7 +244,7 @@ def test_a_new_token_in_an_environment_file_is_noticed(make, variable):
 
 @pytest.mark.parametrize(("edge_open", "overdue"), [(False, False), (True, True)])
 def test_no_restart_while_neither_quic_nor_tcp_reaches_the_edge(make, edge_open, overdue):
-    world = make(natural_budget=0.0)
+    world = make(reconnect_grace=0.0)
     world.see()
     world.ready = 0
     port = world.server.port if edge_open else free_port()
@@ -251,16 +253,16 @@ def test_no_restart_while_neither_quic_nor_tcp_reaches_the_edge(make, edge_open,
     seen = world.see({**UP, "InvocationID": "two"})
     assert (seen.cause, seen.details["edge_reachable"]) == ("edge_unreachable_udp", edge_open)
     world.clock.sleep(1.0)
-    assert world.kind.overdue(seen, "reconnected") == overdue
+    assert world.kind.restart_is_due(seen, "reconnected") == overdue
 
 
 def test_without_a_journal_the_budget_begins_with_the_first_look(make):
     world = make()
     world.ready = 0
     seen = world.see()
-    assert (seen.state, seen.age) == ("reconnecting", 0.0) and not world.kind.overdue(seen, "reconnected")
+    assert (seen.state, seen.age) == ("reconnecting", 0.0) and not world.kind.restart_is_due(seen, "reconnected")
     world.clock.sleep(38)
-    assert world.kind.overdue(world.see(), "reconnected")
+    assert world.kind.restart_is_due(world.see(), "reconnected")
 
 
 def test_unauthorized_is_hopeless_until_the_token_file_changes(make):
@@ -269,14 +271,14 @@ def test_unauthorized_is_hopeless_until_the_token_file_changes(make):
     world.line('Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0')
     seen = world.see(STARTING)
     assert (seen.state, seen.cause) == ("error", "unauthorized")
-    assert "unauthorized" in world.kind.hopeless(seen, "reconnected")
-    assert not world.kind.overdue(seen, "reconnected")
+    assert "unauthorized" in world.kind.unreachable_reason(seen, "reconnected")
+    assert not world.kind.restart_is_due(seen, "reconnected")
     rule = world.kind.causes()[0]
-    assert (rule.cause, rule.klass) == ("unauthorized", "hard")
+    assert (rule.cause, rule.severity) == ("unauthorized", "hard")
     os.utime(world.token, (world.clock.wall(), world.clock.wall()))
     seen = world.see(STARTING)
     assert (seen.state, seen.cause) == ("error", "token_replaced")
-    assert world.kind.causes()[0].klass == "soft" and world.kind.hopeless(seen, "reconnected") is None
+    assert world.kind.causes()[0].severity == "soft" and world.kind.unreachable_reason(seen, "reconnected") is None
 
 
 def test_a_new_process_is_asked_anew(make):
@@ -296,8 +298,8 @@ def test_hard_ends_are_errors_at_once(make):
     assert (seen.state, seen.cause) == ("restarting", "edge_closed")
     loop = world.see({**ENDED, "InvocationID": "three", "ExecMainStatus": "1", "NRestarts": "9"})
     assert (loop.state, loop.cause) == ("error", "crash_loop") and "edge" in " ".join(loop.reasons)
-    assert world.kind.patience(loop, "reconnected") == 1.0
-    assert world.kind.patience(seen, "reconnected") is None
+    assert world.kind.grace_period(loop, "reconnected") == 1.0
+    assert world.kind.grace_period(seen, "reconnected") is None
 
 
 STOPPED = {
@@ -351,9 +353,9 @@ def test_draining_is_not_overdue(make):
     facts = UnitFacts("cloudflared.service", stopping)
     context = Context(world.clock.now, world.clock.wall(), limits=Limits(stop=1.0))
     assert classify("c", facts, context).cause == "stop_overdue"
-    assert world.kind.refine(classify("c", facts, context, "cloudflared")).cause is None
+    assert world.kind.classify(classify("c", facts, context, "cloudflared")).cause is None
     late = Context(world.clock.now + 10, world.clock.wall() + 10, limits=Limits(stop=1.0))
-    assert world.kind.refine(classify("c", facts, late, "cloudflared")).cause == "stop_overdue"
+    assert world.kind.classify(classify("c", facts, late, "cloudflared")).cause == "stop_overdue"
 
 
 @pytest.mark.parametrize(
@@ -382,12 +384,12 @@ def test_a_connector_without_connections_may_be_taken_away(make):
 def test_proof_is_a_new_connector(make):
     world = make()
     before = world.see()
-    assert "still the one from before" in world.kind.proof(before, before, "reconnected")
+    assert "still the one from before" in world.kind.verify(before, before, "reconnected")
     world.identity = IDS[1]
-    assert world.kind.proof(before, world.see({**UP, "InvocationID": "two"}), "reconnected") is None
+    assert world.kind.verify(before, world.see({**UP, "InvocationID": "two"}), "reconnected") is None
     world.identity = "old"  # a version that does not tell
     old = world.see({**UP, "InvocationID": "three"})
-    assert old.details["connector_id"] == "unsupported" and world.kind.proof(old, old, "reconnected") is None
+    assert old.details["connector_id"] == "unsupported" and world.kind.verify(old, old, "reconnected") is None
 
 
 def test_progress(make):

@@ -19,7 +19,7 @@ def test_half_open_by_the_word_of_the_edge(make):
     world = make(edge_lost=[kind.IDS[0].upper()])
     seen = world.see()
     assert (seen.state, seen.cause) == ("error", "half_open")
-    assert world.kind.causes()[0].klass == "soft"
+    assert world.kind.causes()[0].severity == "soft"
     assert world.kind.guards(kind.RESTART, seen) == []  # it serves nobody
     world.identity = kind.IDS[1]
     assert world.see().state == "running"
@@ -50,10 +50,10 @@ def test_half_open_by_a_request_through_the_tunnel(tmp_path, answer, state):
     with servers() as start:
         world = through(tmp_path, start, answer)
         world.see()
-        assert (world.kind.settle_time() > 0) == (state == "error")
+        assert (world.kind.resample_after() > 0) == (state == "error")
         world.clock.sleep(3)
         assert world.see().state == state
-        assert world.kind.settle_time() == 0
+        assert world.kind.resample_after() == 0
 
 
 @pytest.mark.parametrize("answer", [None, b"", NO_CONNECTOR])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds.base import Environment
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared import test_kind as kind
 
 make = kind.make

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._observation import Health
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Health
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared import test_kind as kind
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import reply
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.hostile import free_port
@@ -43,7 +43,7 @@ def test_a_start_without_an_end_is_judged_by_what_the_connector_says(make, ready
     seen = world.see({**kind.STARTING, "InactiveExitTimestampMonotonic": "1", "Type": "notify"})
     assert seen.state == state and seen.details
     assert (seen.cause == "start_timeout") == (state == "error")
-    assert world.kind.overdue(seen, "reconnected") == overdue
+    assert world.kind.restart_is_due(seen, "reconnected") == overdue
     assert [block.guard for block in world.kind.guards(kind.RESTART, seen)] == (["last_replica"] if ready else [])
 
 
@@ -53,7 +53,7 @@ def test_where_metrics_do_not_answer_systemd_tells_whether_it_was_connected(make
     world._body = lambda path: reply("broken", 500) if path == b"/metrics" else answer(path)
     world.ready = 0
     seen = world.see()
-    assert (seen.state, seen.details["natural_budget"]) == ("reconnecting", 37.0)
+    assert (seen.state, seen.details["reconnect_grace"]) == ("reconnecting", 37.0)
     assert "not known" in seen.reasons[0]
 
 
@@ -64,7 +64,7 @@ def test_a_crash_loop_that_connects_is_none_any_more(make):
     world.ready = 0
     for unit, patience in ((looping, None), ({**kind.STARTING, "NRestarts": "7"}, 1.0)):
         seen = world.see(unit)
-        assert (seen.state, seen.cause, world.kind.patience(seen, "running")) == ("error", "crash_loop", patience)
+        assert (seen.state, seen.cause, world.kind.grace_period(seen, "running")) == ("error", "crash_loop", patience)
 
 
 def test_probes_speak_for_what_is_behind_it(make):

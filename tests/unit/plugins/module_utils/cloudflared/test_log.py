@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.budget import longest_silence
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import longest_silence
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import read_log
 
 NOW = 1_000_000.0

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.access import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import (
     CONNECTOR_OPTIONS,
     check_options,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 
 DEFAULTS = {name: spec.get("default") for name, spec in CONNECTOR_OPTIONS.items()}
 
@@ -24,7 +24,7 @@ DEFAULTS = {name: spec.get("default") for name, spec in CONNECTOR_OPTIONS.items(
         ({"min_connections": 0}, "min_connections"),
         ({"min_connections": 3, "expected_connections": 2}, "min_connections"),
         ({"healthy_replicas": -1}, "healthy_replicas"),
-        ({"natural_budget": -1}, "natural_budget"),
+        ({"reconnect_grace": -1}, "reconnect_grace"),
         ({"metrics": "nowhere"}, "metrics"),
         ({"metrics": "a b:1"}, "metrics"),
         ({"tunnel_url": "app.example.com"}, "tunnel_url"),

@@ -13,7 +13,7 @@ import pwd
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import settings as s
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.identity import identify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import identify
 
 TUNNEL = "8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11"
 ACCOUNT = "0123456789abcdef0123456789abcdef"

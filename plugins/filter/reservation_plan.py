@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: reservation_plan
+short_description: Which hosts to ask for a reservation before a Besu validator is taken away
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Finds the hosts of validators in what M(chainops.lifecycle.besu_network_info) returned for endpoints that are named
+    after their hosts, as P(chainops.lifecycle.besu_endpoints#filter) does.
+options:
+  _input:
+    description: The result of M(chainops.lifecycle.besu_network_info).
+    type: dict
+    required: true
+  host:
+    description: The host of the validator.
+    type: str
+    required: true
+  genesis:
+    description: The hash of block 0 of its network. May be empty where there is one network only.
+    type: str
+  address:
+    description: The address of the validator.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Name the hosts
+  ansible.builtin.debug:
+    msg: "{{ (looked | chainops.lifecycle.reservation_plan(inventory_hostname, genesis, address)).holders }}"
+"""
+
+RETURN = r"""
+_value:
+  description: Whom to ask.
+  type: dict
+  contains:
+    network:
+      description: The hash of block 0, none where nothing can be reserved.
+      type: str
+    address:
+      description: The address of the validator.
+      type: str
+    holders:
+      description: The hosts in the order to ask them, each with C(host) and the number of its C(validators).
+      type: list
+      elements: dict
+    needed:
+      description: The validators whose hosts have to grant, more than half of the set. 0 where nothing can be reserved.
+      type: int
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import reservation
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"reservation_plan": reservation}

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: services_to_recover
+short_description: Which services of a host are not in the state that is wanted of them
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Puts what M(chainops.lifecycle.service_info) saw beside the description of each service, and keeps those that are
+    in need. Services that are on their way, held or unknown are left out, and so are those whose chain stands still.
+options:
+  _input:
+    description: The observations, RV(chainops.lifecycle.service_info#module:services).
+    type: list
+    elements: dict
+    required: true
+  described:
+    description: The C(lifecycle_services) of the host.
+    type: list
+    elements: raw
+    required: true
+  stalled:
+    description:
+      - Whether to return instead the Besu services that are in need or whose chain stands still.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Name the services in need
+  ansible.builtin.debug:
+    msg: "{{ seen.services | chainops.lifecycle.services_to_recover(lifecycle_services) | map(attribute='name') }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - The descriptions of the services in need, each with C(seen), its observation, C(causes), the identifiers of
+      what was found, the most specific first, C(label), a name that no other service of the host has, and C(may_vote),
+      whether it may be a validator of Besu.
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
+
+
+def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> list[dict[str, t.Any]]:
+    entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in described]
+    if [entry["name"] for entry in entries] != [seen["name"] for seen in observations]:
+        raise AnsibleFilterError("the services that are described are not those that were observed; observe the same")
+    found: list[dict[str, t.Any]] = []
+    for entry, seen in zip(entries, observations, strict=True):
+        (row,) = _fleet.read_fleet({"": {"services": [seen]}}, {"": [entry]})
+        wanted = row.kind == "besu" and row.verdict == _fleet.STALLED if stalled else False
+        if not wanted and (row.verdict != _fleet.IN_NEED or (stalled and row.kind != "besu")):
+            continue
+        causes = [cause["id"] for cause in (seen.get("diagnosis") or {}).get("causes", ())]
+        causes += [seen["cause"]] if seen.get("cause") else []
+        found.append(
+            {"kind": "generic", **entry, "seen": seen, "causes": causes, "label": row.label, "may_vote": row.may_vote}
+        )
+    return found
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"services_to_recover": _in_need}

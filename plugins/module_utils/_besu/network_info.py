@@ -1,0 +1,260 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many RPC endpoints at once: each node's state, and what they show together of their networks.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Two rounds of one HTTP request for each endpoint. All of them wait side by
+side, so that those that hang cost their time-out once. In the second round
+every node is asked for one block that all of a network must have: a fork shows
+whatever their heads are.
+"""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import APART, SampleHistory, fold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import LIVE, NodeSample, read_sample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import (
+    Block,
+    block,
+    hex_number,
+    syncing_of,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import RpcClient
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
+    BesuVerdict,
+    NodeOptions,
+    NodeView,
+    Reference,
+    UnitStatus,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock
+
+_MAX_THREADS = 512
+_STACK = 256 * 1024
+# Nodes further behind than this are not asked for the block that all must have.
+_NEAR = 64
+_LIGHT = ("head", "eth_syncing", "net_peerCount")
+
+
+@dataclass
+class Endpoint:
+    """One node to look at, and what was seen of it."""
+
+    name: str
+    client: RpcClient
+    first: NodeSample | None = None
+    last: NodeSample | None = None
+    common: Block | None = None
+
+    @property
+    def key(self) -> str | None:
+        """What tells one network from another: block 0, or else the chain id."""
+        sample = self.first
+        if sample is None or sample.rpc != "ok":
+            return None
+        return sample.genesis or (f"chain id {sample.chain_id}" if sample.chain_id is not None else None)
+
+
+def survey(
+    endpoints: t.Sequence[Endpoint], options: NodeOptions, clock: Clock, interval: float = 1.0
+) -> dict[str, t.Any]:
+    """Look at all ``endpoints`` twice, ``interval`` seconds apart, and say what was seen. Fills them in."""
+    with _threads(len(endpoints)) as pool:
+        looks = {pool.submit(_look, one, clock): one for one in endpoints}
+        began = clock.monotonic()
+        done, slow = wait(looks, timeout=max(interval, APART))
+        clock.sleep(max(began + max(interval, APART) - clock.monotonic(), 0.0))
+        common = _common_heights(_answered(looks[future] for future in done))
+        # Whoever answered is looked at again while the slow ones still have time.
+        again = [
+            pool.submit(_look_again, one, common.get(one.key or ""), clock)
+            for one in _answered(looks[future] for future in done)
+        ]
+        wait([*slow, *again])
+        late = _answered(looks[future] for future in slow)
+        if late:
+            clock.sleep(APART)
+            again += [pool.submit(_look_again, one, common.get(one.key or ""), clock) for one in late]
+        for future in (*looks, *again):
+            future.result()
+    for one in endpoints:
+        one.client.close()
+    networks = _by_network(_answered(endpoints))
+    silent = [one for one in endpoints if one.key is None]
+    return {
+        "nodes": [_node(one, networks.get(one.key or "", []), options) for one in endpoints],
+        "networks": [_network(key, members, silent, options) for key, members in sorted(networks.items())],
+        "unobserved": [one.name for one in silent],
+    }
+
+
+@contextmanager
+def _threads(count: int) -> t.Iterator[ThreadPoolExecutor]:
+    """A thread for each endpoint, as they only wait; with small stacks, because there may be many."""
+    before = threading.stack_size(_STACK)
+    try:
+        with ThreadPoolExecutor(max_workers=max(min(count, _MAX_THREADS), 1)) as pool:
+            yield pool
+    finally:
+        threading.stack_size(before)
+
+
+def _answered(endpoints: t.Iterable[Endpoint]) -> list[Endpoint]:
+    return [one for one in endpoints if one.first is not None and one.first.rpc == "ok"]
+
+
+def _look(one: Endpoint, clock: Clock) -> None:
+    at, wall = clock.monotonic(), clock.wall()
+    one.first = one.last = read_sample(one.client, at=at, wall=wall)
+
+
+def _look_again(one: Endpoint, height: int | None, clock: Clock) -> None:
+    """Only what changes, and the block at ``height``."""
+    calls = [LIVE[label] for label in _LIGHT]
+    if height is not None:
+        calls.append(("eth_getBlockByNumber", (hex(height), False)))
+    at, wall = clock.monotonic(), clock.wall()
+    answers = one.client.batch(calls)
+    first = one.first
+    if first is None or answers[0].outcome != "ok":
+        one.last = NodeSample(
+            at, wall, answers[0].outcome, answers[0].message, address=first.address if first else None
+        )
+        return
+    syncing = answers[1].result if answers[1].outcome == "ok" else None
+    one.last = replace(
+        first,
+        at=at,
+        wall=wall,
+        head=block(answers[0].result),
+        said_in_sync=None if syncing is None else syncing is False,
+        syncing=syncing_of(syncing),
+        peer_count=hex_number(answers[2].result) if answers[2].outcome == "ok" else first.peer_count,
+    )
+    one.common = block(answers[3].result) if height is not None and answers[3].outcome == "ok" else None
+
+
+def _common_heights(answered: t.Sequence[Endpoint]) -> dict[str, int]:
+    """For each network a block that all of its nodes should have, but for those far behind."""
+    heights: dict[str, list[int]] = {}
+    for one in answered:
+        if one.first is not None and one.first.number is not None and one.key is not None:
+            heights.setdefault(one.key, []).append(one.first.number)
+    return {key: min(n for n in found if n >= max(found) - _NEAR) for key, found in heights.items()}
+
+
+def _by_network(answered: t.Sequence[Endpoint]) -> dict[str, list[Endpoint]]:
+    networks: dict[str, list[Endpoint]] = {}
+    for one in answered:
+        if one.key is not None:
+            networks.setdefault(one.key, []).append(one)
+    return networks
+
+
+def _track(one: Endpoint) -> SampleHistory:
+    first = one.first or NodeSample(0.0, 0.0)
+    track = fold(None, first, "")
+    return fold(track, one.last, "") if one.last is not None and one.last is not first else track
+
+
+def _best(members: t.Sequence[Endpoint]) -> NodeSample | None:
+    """The look with the highest head."""
+    looks = [one.last for one in members if one.last is not None and one.last.number is not None]
+    return max(looks, key=lambda sample: sample.number or 0) if looks else None
+
+
+def _judged(one: Endpoint, members: t.Sequence[Endpoint], options: NodeOptions) -> BesuVerdict:
+    best = _best(members)
+    others = [Reference("the others", best.number)] if best is not None and len(members) > 1 else []
+    return classify(UnitStatus(), _track(one), options, others)
+
+
+def _node(one: Endpoint, members: t.Sequence[Endpoint], options: NodeOptions) -> dict[str, t.Any]:
+    verdict = _judged(one, members, options)
+    return {
+        "name": one.name,
+        "url": one.client.url.safe,
+        "state": verdict.state,
+        "base_state": verdict.base_state,
+        "cause": verdict.cause,
+        "reasons": list(verdict.reasons),
+        **{key: value for key, value in verdict.details.items() if key not in ("validators", "rounds")},
+    }
+
+
+def _network(
+    key: str, members: t.Sequence[Endpoint], silent: t.Sequence[Endpoint], options: NodeOptions
+) -> dict[str, t.Any]:
+    # Whoever does not answer may belong to any network.
+    view = q.chain_view([(one.first, one.last) for one in (*members, *silent) if one.first and one.last])
+    names = {one.first.address: one.name for one in members if one.first and one.first.address}
+    pace = _pace(members, options)
+    verdict = q.spare_validators(view, pace)
+    moved = view.head is not None and view.first_head is not None and view.head > view.first_head
+    best = _best(members)
+    tolerance = options.lag_blocks
+    forks = _forks(members)
+    heads = {one.name: one.last.number for one in members if one.last and one.last.number is not None}
+    return {
+        "genesis": key if key.startswith("0x") else None,
+        "chain_id": next((one.first.chain_id for one in members if one.first and one.first.chain_id is not None), None),
+        "nodes": [one.name for one in members],
+        "head": view.head,
+        "head_age": None if view.head_age is None else round(view.head_age, 1),
+        "advances": moved,
+        "stalled": not moved and view.head_age is not None and view.head_age > pace.age_limit,
+        "block_period": best.bft.block_period if best and best.bft else options.block_period,
+        "validators": list(view.next_validators or ()),
+        "quorum": verdict.quorum,
+        "may_be_down": q.may_be_down(verdict.members),
+        "taking_part": [{"address": a, "node": names.get(a)} for a in verdict.taking_part],
+        "missing": [{"address": a, "node": names.get(a), "why": why} for a, why in sorted(verdict.missing.items())],
+        "may_stop": verdict.may_stop,
+        "which": [names.get(a, a) for a in verdict.which],
+        "arithmetic": verdict.arithmetic,
+        "reason": verdict.reason,
+        "last_proposed": dict(view.last_proposed),
+        "forks": forks,
+        "laggards": {name: (view.head or 0) - n for name, n in heads.items() if (view.head or 0) - n > tolerance},
+        "versions": dict(Counter(one.first.version for one in members if one.first and one.first.version)),
+        "incompatible_versions": q.incompatible(view.versions, view.next_validators or ()),
+    }
+
+
+def _pace(members: t.Sequence[Endpoint], options: NodeOptions) -> q.ChainTiming:
+    best = _best(members)
+    if best is None:
+        return q.ChainTiming()
+    bft = best.bft
+    period = options.block_period or (bft.block_period if bft else None) or 2.0
+    timeout = options.request_timeout or (bft.request_timeout if bft else None) or 2 * period
+    quiet = options.empty_block_period or (bft.empty_block_period if bft else None) or 0.0
+    return q.ChainTiming(
+        period, timeout, NodeView(UnitStatus(), fold(None, best, ""), options, (), BesuLog()).age_limit, quiet
+    )
+
+
+def _forks(members: t.Sequence[Endpoint]) -> list[dict[str, t.Any]]:
+    """Different blocks at one height: at the common one, and wherever heads are at the same height."""
+    found: dict[int, dict[str, list[str]]] = {}
+    for one in members:
+        seen = [one.common, one.last.head if one.last else None]
+        for header in {b.number: b for b in seen if b is not None and b.hash}.values():
+            found.setdefault(header.number, {}).setdefault(header.hash, []).append(one.name)
+    return [
+        {"block": number, "hashes": [{"hash": h, "nodes": names} for h, names in sorted(hashes.items())]}
+        for number, hashes in sorted(found.items())
+        if len(hashes) > 1
+    ]

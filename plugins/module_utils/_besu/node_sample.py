@@ -1,0 +1,297 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was seen of one Besu at one moment, and how it is gathered: one HTTP request for each look.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+A value that could not be had is None and its outcome is in ``outcomes``;
+what a peer sends is checked for type and size before it is believed.
+Times: ``at`` is CLOCK_MONOTONIC, ``wall`` and block timestamps are seconds
+since the epoch.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import (
+    BftConfig,
+    Block,
+    Peer,
+    Syncing,
+    address_of,
+    addresses,
+    bft_config,
+    block,
+    decimal,
+    get,
+    hash_of,
+    hex_number,
+    peers,
+    signers,
+    syncing_of,
+    version_of,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import Answer, Call, RpcClient
+
+_NOBODY = "0x" + "00" * 20
+
+# Label -> call. The labels of calls with one form are their methods.
+LIVE: dict[str, Call] = {
+    "eth_syncing": ("eth_syncing", ()),
+    "head": ("eth_getBlockByNumber", ("latest", False)),
+    "net_peerCount": ("net_peerCount", ()),
+    "net_enode": ("net_enode", ()),
+    "admin_peers": ("admin_peers", ()),
+    "state": ("eth_getBalance", (_NOBODY, "latest")),
+}
+# What does not change while a process lives.
+STATIC: dict[str, Call] = {
+    "eth_chainId": ("eth_chainId", ()),
+    "net_version": ("net_version", ()),
+    "genesis": ("eth_getBlockByNumber", ("0x0", False)),
+    "web3_clientVersion": ("web3_clientVersion", ()),
+    "admin_nodeInfo": ("admin_nodeInfo", ()),
+}
+CONSENSUS_GROUPS = ("qbft", "ibft")
+
+
+def consensus_calls(group: str) -> dict[str, Call]:
+    """The calls of a consensus API group. Without parameters the metrics cover the last 100 blocks but the head."""
+    return {
+        f"{group}:latest": (f"{group}_getValidatorsByBlockNumber", ("latest",)),
+        f"{group}:pending": (f"{group}_getValidatorsByBlockNumber", ("pending",)),
+        f"{group}:signers": (f"{group}_getSignerMetrics", ()),
+    }
+
+
+@dataclass(frozen=True)
+class NodeSample:
+    """One look. ``rpc``: the outcome of the request as a whole; ``outcomes``: of the calls that were not ok.
+
+    ``proposed_to``: up to which block ``last_proposed`` and the head's miner know.
+    ``made``: the block that it had proposed last at an earlier look.
+    """
+
+    at: float
+    wall: float
+    rpc: str = "refused"
+    rpc_message: str = ""
+    outcomes: t.Mapping[str, str] = field(default_factory=dict)
+    head: Block | None = None
+    genesis: str | None = None
+    chain_id: int | None = None
+    network_id: int | None = None
+    peer_count: int | None = None
+    peers: tuple[Peer, ...] | None = None
+    said_in_sync: bool | None = None
+    syncing: Syncing | None = None
+    version: str | None = None
+    address: str | None = None
+    p2p: str | None = None
+    bft: BftConfig | None = None
+    group: str | None = None
+    validators: tuple[str, ...] | None = None
+    next_validators: tuple[str, ...] | None = None
+    last_proposed: t.Mapping[str, int] | None = None
+    proposed_to: int | None = None
+    made: Block | None = None
+    state_available: bool | None = None
+    metrics: t.Mapping[str, float] | None = None
+    metrics_outcome: str | None = None
+    p2p_open: bool | None = None
+
+    @property
+    def number(self) -> int | None:
+        """The height, from RPC or else from the metrics."""
+        return self.head.number if self.head else _whole(self.metric(m.HEIGHT))
+
+    @property
+    def head_time(self) -> float | None:
+        return float(self.head.timestamp) if self.head else self.metric(m.HEAD_TIMESTAMP)
+
+    @property
+    def connected(self) -> int | None:
+        """How many peers: the longer list is the newer one, as net_peerCount and admin_peers differ for a moment."""
+        known = [n for n in (self.peer_count, None if self.peers is None else len(self.peers)) if n is not None]
+        return max(known) if known else _whole(self.metric(m.PEERS))
+
+    @property
+    def best_known(self) -> int | None:
+        """The highest block that this node has heard of, its own included; None where nothing tells."""
+        found = [peer.height for peer in self.peers or () if peer.height is not None]
+        found += [self.syncing.highest] if self.syncing else []
+        metric = _whole(self.metric(m.BEST_KNOWN))
+        found += [metric] if metric is not None else []
+        return max(found) if found else None
+
+    def metric(self, name: str) -> float | None:
+        return self.metrics.get(name) if self.metrics else None
+
+
+def _whole(value: float | None) -> int | None:
+    return int(value) if value is not None and 0 <= value < 2**63 else None
+
+
+def read_sample(
+    client: RpcClient,
+    *,
+    at: float,
+    wall: float,
+    before: NodeSample | None = None,
+    own: str | None = None,
+    metrics_client: RpcClient | None = None,
+    p2p_probe: t.Callable[[], bool] | None = None,
+) -> NodeSample:
+    """Look once. ``before``: an earlier sample of the same process, whose unchanging answers are kept.
+
+    ``own``: the node's address where that is known: when it last proposed a block is asked then.
+
+    The metrics (at the client's own URL) are asked where RPC does not answer;
+    the p2p port is tried there too, because it opens last: open, it means that
+    RPC is switched off.
+    """
+    calls = _calls(before)
+    last = last_proposed(before, own) if before is not None and own else None
+    if last is not None:
+        calls["made"] = ("eth_getBlockByNumber", (hex(last), False))
+    answers = dict(zip(calls, client.batch(list(calls.values()))))
+    values: dict[str, t.Any] = {}
+    if metrics_client is not None and not _any_ok(answers):
+        outcome, status, text = metrics_client.get("")
+        values["metrics_outcome"] = outcome
+        values["metrics"] = m.parse(text) if outcome == "ok" and status == 200 else None
+    if p2p_probe is not None and not _any_ok(answers):
+        values["p2p_open"] = p2p_probe()
+    return sample_from(answers, at=at, wall=wall, before=before, **values)
+
+
+def last_proposed(sample: NodeSample, address: str) -> int | None:
+    """The last block that ``address`` proposed. The metrics leave out the head."""
+    if sample.head is not None and sample.head.miner == address:
+        return sample.head.number
+    return sample.last_proposed.get(address) if sample.last_proposed else None
+
+
+def _calls(before: NodeSample | None) -> dict[str, Call]:
+    calls = dict(LIVE)
+    if before is None or before.genesis is None or before.version is None or before.bft is None:
+        calls.update(STATIC)
+    if before is not None and before.group:
+        return {**calls, **consensus_calls(before.group)}
+    for group in CONSENSUS_GROUPS:
+        calls.update(consensus_calls(group))
+    return calls
+
+
+def _any_ok(answers: t.Mapping[str, Answer]) -> bool:
+    return any(answer.outcome == "ok" for answer in answers.values())
+
+
+def sample_from(
+    answers: t.Mapping[str, Answer], *, at: float, wall: float, before: NodeSample | None = None, **values: t.Any
+) -> NodeSample:
+    """The sample that a set of answers makes. Pure."""
+
+    def ok(label: str) -> t.Any:
+        answer = answers.get(label)
+        return answer.result if answer is not None and answer.outcome == "ok" else None
+
+    whole, message = _whole_outcome(answers)
+    node_info = ok("admin_nodeInfo")
+    bft = bft_config(node_info) or (before.bft if before else None)
+    group = _group(answers, bft) or (before.group if before else None)
+    syncing = ok("eth_syncing")
+    head, made = block(ok("head")), signers(ok(f"{group}:signers"))
+    genesis = block(ok("genesis")) or _when_zero(head)
+    enode = ok("net_enode") or get(node_info, "enode") or get(node_info, "id")
+    return NodeSample(
+        at=at,
+        wall=wall,
+        rpc=whole,
+        rpc_message=message,
+        outcomes={label: answer.outcome for label, answer in answers.items() if answer.outcome != "ok"},
+        head=head,
+        genesis=hash_of(get(get(get(node_info, "protocols"), "eth"), "genesis"))
+        or (genesis.hash if genesis else None)
+        or _kept(before, "genesis"),
+        chain_id=_first(hex_number(ok("eth_chainId")), _kept(before, "chain_id")),
+        network_id=_first(decimal(ok("net_version")), _kept(before, "network_id")),
+        peer_count=hex_number(ok("net_peerCount")),
+        peers=peers(ok("admin_peers"), bft is not None or group is not None),
+        said_in_sync=None if syncing is None else syncing is False,
+        syncing=syncing_of(syncing),
+        version=version_of(ok("web3_clientVersion")) or version_of(get(node_info, "name")) or _kept(before, "version"),
+        address=address_of(enode) if isinstance(enode, str) else _kept(before, "address"),
+        p2p=_p2p(answers),
+        bft=bft,
+        group=group,
+        validators=addresses(ok(f"{group}:latest")),
+        next_validators=addresses(ok(f"{group}:pending")),
+        last_proposed=made,
+        proposed_to=head.number if head is not None and made is not None else None,
+        made=block(ok("made")),
+        state_available=_state(answers.get("state")),
+        **values,
+    )
+
+
+def _whole_outcome(answers: t.Mapping[str, Answer]) -> tuple[str, str]:
+    """How the request as a whole went: ok as soon as one call was answered about the node.
+
+    That a method is off is told to anybody, with a token that has died as well.
+    """
+    outcomes = [answer.outcome for answer in answers.values()]
+    if not outcomes:
+        return "refused", ""
+    if "ok" in outcomes or "rpc_error" in outcomes:
+        return "ok", ""
+    unauthorized = next((answer for answer in answers.values() if answer.outcome == "unauthorized"), None)
+    if unauthorized is None and ("not_enabled" in outcomes or "unknown_method" in outcomes):
+        return "ok", ""
+    first = unauthorized or next(iter(answers.values()))
+    return first.outcome, first.message
+
+
+def _group(answers: t.Mapping[str, Answer], bft: BftConfig | None) -> str | None:
+    for group in CONSENSUS_GROUPS:
+        answer = answers.get(f"{group}:latest")
+        if answer is not None and answer.outcome == "ok":
+            return group
+    return bft.group if bft else None
+
+
+def _when_zero(head: Block | None) -> Block | None:
+    return head if head is not None and head.number == 0 else None
+
+
+def _kept(before: NodeSample | None, name: str) -> t.Any:
+    return getattr(before, name) if before is not None else None
+
+
+def _first(*values: t.Any) -> t.Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _p2p(answers: t.Mapping[str, Answer]) -> str | None:
+    """``running``, ``starting`` or ``disabled``: net_enode and admin_nodeInfo say so by their errors."""
+    for label in ("net_enode", "admin_nodeInfo"):
+        answer = answers.get(label)
+        if answer is not None and answer.outcome == "ok":
+            return "running"
+        if answer is not None and answer.outcome == "rpc_error":
+            if "disabled" in answer.message:
+                return "disabled"
+            if "not running" in answer.message:
+                return "starting"
+    return None
+
+
+def _state(answer: Answer | None) -> bool | None:
+    """Whether the world state of the head is there; it is not before a SNAP sync ends."""
+    if answer is None or answer.outcome not in ("ok", "rpc_error"):
+        return None
+    return answer.outcome == "ok" and answer.result is not None

@@ -1,0 +1,229 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the rules of ``classify`` look at: the node's looks, the user's options, others' heads; and what follows. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import SampleHistory
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample, last_proposed
+
+# A process that is younger may still be looking for its peers and its chain, in seconds.
+YOUNG = 60.0
+_PACE_UNKNOWN = 30.0
+_MAX_DEAD = 3
+
+
+@dataclass(frozen=True)
+class NodeOptions:
+    """What the user says of the node and the chain. Times in seconds; None: as the node or the chain says."""
+
+    lag_blocks: int = 2
+    min_peers: int = 1
+    block_period: float | None = None
+    empty_block_period: float | None = None
+    request_timeout: float | None = None
+    head_age: float | None = None
+    stall_timeout: float = 60.0
+    peers_timeout: float = 20.0
+    start_timeout: float = 600.0
+    hang_timeout: float = 20.0
+    single_node: bool = False
+    address: str | None = None
+    chain_id: int | None = None
+    genesis: str | None = None
+
+
+@dataclass(frozen=True)
+class UnitStatus:
+    """What is known of the process without asking it. ``since``: CLOCK_MONOTONIC, None where nobody looked."""
+
+    up: bool = True
+    since: float | None = None
+    recent_restarts: int = 0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The head of another node of the same chain, seen at the same time."""
+
+    name: str
+    number: int | None = None
+    hash: str = ""
+    timestamp: float | None = None
+    genesis: str | None = None
+    chain_id: int | None = None
+
+
+@dataclass(frozen=True)
+class BesuVerdict:
+    """The state, the reasons (the most telling first), the cause where something is wrong, what was measured.
+
+    ``wants_log``: the log could tell more. ``settled`` False: another look is wanted before this is told.
+    ``hopeless``: why no wait changes it.
+    """
+
+    state: str
+    base_state: str
+    reasons: tuple[str, ...]
+    cause: str | None = None
+    details: t.Mapping[str, t.Any] = field(default_factory=dict)
+    wants_log: bool = False
+    settled: bool = True
+    hopeless: str = ""
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """Everything a rule looks at, computed once."""
+
+    unit: UnitStatus
+    track: SampleHistory
+    options: NodeOptions
+    references: tuple[Reference, ...]
+    log: BesuLog
+
+    @property
+    def now(self) -> NodeSample:
+        return self.track.last
+
+    @property
+    def age(self) -> float:
+        """Seconds that the process has lived; infinite where that is not known (asked from elsewhere)."""
+        return math.inf if self.unit.since is None else max(self.now.at - self.unit.since, 0.0)
+
+    @property
+    def young(self) -> bool:
+        return self.age < YOUNG
+
+    @property
+    def members(self) -> tuple[str, ...] | None:
+        """The validators of the next block."""
+        return self.now.next_validators or self.now.validators
+
+    @property
+    def own(self) -> str | None:
+        """Its address: as it tells, as given, or as its log has it."""
+        given = self.options.address
+        return self.now.address or (given.lower() if given else self.log.node_address)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the node is its whole network: declared so, or its only validator."""
+        return self.options.single_node or (self.own is not None and self.members == (self.own,))
+
+    @property
+    def period(self) -> float | None:
+        return self.options.block_period or (self.now.bft.block_period if self.now.bft else None)
+
+    @property
+    def age_limit(self) -> float:
+        """How old the head of a living chain may be: the block period, and time-outs for dead proposers in a row."""
+        if self.options.head_age is not None:
+            return self.options.head_age
+        bft = self.now.bft
+        period = self.period
+        if period is None:
+            return _PACE_UNKNOWN
+        empty = self.options.empty_block_period or (bft.empty_block_period if bft else None) or 0.0
+        timeout = self.options.request_timeout or (bft.request_timeout if bft else None) or (2 * period)
+        dead = min(len(self.members) // 3, _MAX_DEAD) if self.members else 1
+        return max(period, empty) + timeout * float(2**dead - 1) + max(3.0, period, timeout / 2)
+
+    @property
+    def head_age(self) -> float | None:
+        return None if self.now.head_time is None else self.now.wall - self.now.head_time
+
+    @property
+    def reference(self) -> int | None:
+        """The highest head that anybody else has."""
+        own = self.now.number
+        known = [r.number for r in self.references if r.number is not None]
+        best = self.now.best_known
+        # Its own height comes back as the best known block where no peer has said one.
+        heard = any(peer.height is not None for peer in self.now.peers or ()) or (best or 0) > (own or 0)
+        if best is not None and (heard or (self.now.peers is None and self.now.connected)):
+            known.append(best)
+        return max(known) if known else None
+
+    @property
+    def lag(self) -> int | None:
+        if self.now.number is None or self.reference is None:
+            return None
+        return max(self.reference - self.now.number, 0)
+
+    @property
+    def tolerance(self) -> int:
+        return max(self.options.lag_blocks, math.ceil(2.0 / self.period) if self.period else 0)
+
+    @property
+    def still_for(self) -> float:
+        """Seconds since the head last changed, as far as this was watched."""
+        return self.now.at - self.track.head_since if self.track.head_since is not None else 0.0
+
+    @property
+    def refusing_for(self) -> float:
+        """Seconds since it first called a block invalid, having imported none since; by the log."""
+        return self.now.wall - self.log.invalid_since if self.log.invalid_since else 0.0
+
+
+def with_details(v: NodeView, verdict: BesuVerdict) -> BesuVerdict:
+    now = v.now
+    shown: dict[str, t.Any] = {
+        "head": now.number,
+        "head_hash": now.head.hash if now.head else None,
+        "head_age": None if v.head_age is None else round(v.head_age, 1),
+        "head_age_limit": round(v.age_limit, 1),
+        "reference": v.reference,
+        "lag": v.lag,
+        "peers": now.connected,
+        "rate": None if v.track.rate is None else round(v.track.rate, 3),
+        "version": now.version,
+        "chain_id": now.chain_id,
+        "network_id": now.network_id,
+        "genesis": now.genesis,
+        "address": v.own,
+        "validators": None if v.members is None else list(v.members),
+        "validator": None if v.members is None or v.own is None else v.own in v.members,
+        "last_proposed": last_proposed(now, v.own) if v.own else None,
+        "rpc": now.rpc,
+        "missing": missing(now),
+    }
+    if verdict.cause == "stuck_sync" and v.log.invalid_since:
+        shown["refused_block"] = v.log.invalid_block or -1
+    if v.log.rounds:
+        shown["rounds"] = {r.address: r.number for r in v.log.rounds}
+    return replace(verdict, details={key: value for key, value in shown.items() if value is not None})
+
+
+# What is lost with an API group.
+_GROUP_OF = {
+    "admin_peers": "ADMIN",
+    "admin_nodeInfo": "ADMIN",
+    "net_peerCount": "NET",
+    "net_enode": "NET",
+    "head": "ETH",
+}
+_LOSS = {
+    "ADMIN": "heights and versions of its peers, block period and request time-out",
+    "NET": "the number of its peers, its own address",
+    "ETH": "its head",
+    "QBFT": "whether it takes part in consensus",
+}
+
+
+def missing(sample: NodeSample) -> list[str]:
+    """What cannot be known of the node, and which API group would tell."""
+    off = [label for label, outcome in sample.outcomes.items() if outcome in ("not_enabled", "unauthorized")]
+    groups = {_GROUP_OF[label] for label in off if label in _GROUP_OF}
+    if not sample.group and "qbft:latest" in off:
+        groups.add("QBFT")
+    return [f"{_LOSS[group]} (--rpc-http-api={group})" for group in sorted(groups)]

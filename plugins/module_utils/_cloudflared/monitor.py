@@ -1,0 +1,246 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the options of a connector to what looks at it: its process, its endpoints, the way to the edge.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import endpoints as e
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import reconnect_grace
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import Rules
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Process, Settings
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import Identity, identify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs as sockets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
+    HttpClient,
+    HttpError,
+    parse_url,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+
+Spec = dict[str, dict[str, t.Any]]
+
+# What belongs to one connector on its own host.
+CONNECTOR_OPTIONS: Spec = {
+    "metrics": {"type": "str"},
+    "metrics_timeout": {"type": "float", "default": 3.0},
+    "expected_connections": {"type": "int"},
+    "min_connections": {"type": "int", "default": 1},
+    "reconnect_grace": {"type": "float"},
+    "tunnel_url": {"type": "str"},
+    "tunnel_url_timeout": {"type": "float", "default": 10.0},
+    "edge_lost": {"type": "list", "elements": "str", "default": []},
+    "healthy_replicas": {"type": "int"},
+    "replica_guard": {"type": "str", "choices": ["enforce", "off"], "default": "enforce"},
+    "own_tunnel": {"type": "bool"},
+}
+EDGE_PORT = 7844
+_EDGE_TRY = 1.5
+_EDGE_EVERY = 5.0
+_METRICS_EVERY = 0.5
+_URL_EVERY = 3.0
+_URL_FAILURES = 2
+# Cloudflare's own answer where no connector serves the tunnel (error 1033).
+_NO_CONNECTOR = 530
+
+
+def check_options(params: t.Mapping[str, t.Any]) -> None:
+    """Refuse what means nothing. Raises LifecycleError naming the option."""
+    for option in ("metrics_timeout", "tunnel_url_timeout"):
+        if not params[option] > 0:
+            raise LifecycleError(f"{option}: {params[option]} is not above 0; give seconds")
+    for option, least in (("expected_connections", 1), ("min_connections", 1), ("healthy_replicas", 0)):
+        value = params[option]
+        if value is not None and value < least:
+            raise LifecycleError(f"{option}: {value} is less than {least}")
+    if params["reconnect_grace"] is not None and not params["reconnect_grace"] >= 0:
+        raise LifecycleError(f"reconnect_grace: {params['reconnect_grace']} is negative; give seconds")
+    if params["expected_connections"] is not None and params["min_connections"] > params["expected_connections"]:
+        raise LifecycleError("min_connections: it is more than expected_connections")
+    for option in ("metrics", "tunnel_url"):
+        value = params[option]
+        if not value:
+            continue
+        try:
+            parse_url(e.base_url(value) if option == "metrics" else value)
+        except HttpError as exc:
+            raise LifecycleError(f"{option}: {exc.msg}; give host:port or a URL") from exc
+
+
+@dataclass
+class ConnectorSnapshot:
+    """What is known of one process of the connector, from one look to the next.
+
+    ``lost_at``: when a look first found it without connections (seconds since the epoch);
+    ``serves_nobody``: whether it is sure of its half-open connections that no request comes through them.
+    """
+
+    pid: int
+    invocation: str
+    process: Process
+    settings: Settings
+    identity: Identity
+    others: tuple[int, ...] = ()
+    connector: e.Connector | None = None
+    endpoint: e.Endpoint = field(default_factory=e.Endpoint)
+    ready: e.Ready = field(default_factory=e.Ready)
+    metrics: e.Metrics = field(default_factory=e.Metrics)
+    metrics_at: float = 0.0
+    config_version: int | None = None
+    had: bool = False
+    lost_at: float | None = None
+    edge_open: bool | None = None
+    edge_at: float = 0.0
+    url_failures: int = 0
+    url_at: float = 0.0
+    url_said: str = ""
+    url_sure: bool = False
+    serves_nobody: bool = False
+
+    @property
+    def edge_port(self) -> int:
+        port = self.settings.text("edge").split(",")[0].rpartition(":")[2]
+        return int(port) if port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536 else EDGE_PORT
+
+
+class ConnectorMonitor:
+    """Looks at the connector of one unit."""
+
+    def __init__(
+        self, params: t.Mapping[str, t.Any], clock: Clock, http: HttpClient | None = None, proc: str = "/proc"
+    ) -> None:
+        self._params = params
+        self._clock = clock
+        self._http = http or HttpClient()
+        self._proc = proc
+        self._watch: ConnectorSnapshot | None = None
+
+    def watch(self, pid: int, invocation: str, members: t.Callable[[], t.Sequence[int]]) -> ConnectorSnapshot:
+        """The connector whose unit has the main process ``pid``. ``members``: all processes of the unit."""
+        if self._watch is None or self._watch.invocation != invocation or not self._alive(self._watch.pid):
+            own = self._connector_pid(pid, members)
+            process = Process(own, self._proc)
+            settings = process.settings()
+            others = tuple(other for other in sockets.named("cloudflared", self._proc) if other != own)
+            identity = identify(settings, process.read, settings.home)
+            self._watch = ConnectorSnapshot(own, invocation, process, settings, identity, others)
+        return self._watch
+
+    def look(self, watch: ConnectorSnapshot) -> None:
+        """Ask ``/ready``, and what else this moment needs."""
+        if watch.connector is None:
+            watch.endpoint = e.find(watch.settings, watch.pid, self._proc, self._params["metrics"] or "")
+            if not watch.endpoint.url:
+                watch.ready = e.Ready()
+                return
+            watch.connector = e.Connector(self._http, watch.endpoint.url, self._params["metrics_timeout"])
+        connector, rules, now = watch.connector, self.rules(watch), self._clock.monotonic()
+        watch.ready = ready = connector.ready()
+        count = ready.connections
+        if ready.problem == "refused":
+            watch.connector = None  # its port may be another one next time
+        if count is None:
+            return
+        if not watch.metrics_at or (count < rules.expected and now - watch.metrics_at >= _METRICS_EVERY):
+            watch.metrics, watch.metrics_at = connector.metrics(), now
+        if count and watch.config_version in (None, -1) and rules.remote:
+            watch.config_version = connector.config_version()
+        watch.had = watch.had or count > 0
+        if count >= rules.minimum:
+            watch.lost_at = None
+        elif watch.lost_at is None:
+            watch.lost_at = self._clock.wall()
+
+    def rules(self, watch: ConnectorSnapshot) -> Rules:
+        expected = self._params["expected_connections"] or watch.settings.expected
+        minimum = min(self._params["min_connections"], expected)
+        return Rules(expected, minimum, watch.settings.protocol, watch.settings.remote)
+
+    def budget(self, watch: ConnectorSnapshot, state: str) -> float:
+        """Seconds that the connector may take to come back by itself. ``state``: the one it is in."""
+        given = self._params["reconnect_grace"]
+        registered = watch.had or bool(watch.metrics.registered) or state == m.RECONNECTING
+        return reconnect_grace(watch.settings.retries, registered) if given is None else float(given)
+
+    def try_edge(self, watch: ConnectorSnapshot, addresses: t.Sequence[tuple[str, int]]) -> None:
+        """Whether TCP to what the connector could not reach works now; at most every five seconds."""
+        now = self._clock.monotonic()
+        if not addresses or (watch.edge_at and now - watch.edge_at < _EDGE_EVERY):
+            return
+        watch.edge_at, watch.edge_open = now, False
+        for host, port in addresses[:2]:
+            try:
+                self._http.connect(host, port, timeout=_EDGE_TRY)
+            except HttpError:
+                continue
+            watch.edge_open = True
+            break
+
+    def try_url(self, watch: ConnectorSnapshot) -> str:
+        """Why a request through the tunnel shows that it is dead; empty where it does not, or is not asked for."""
+        url = self._params["tunnel_url"]
+        now = self._clock.monotonic()
+        if not url:
+            return ""
+        if not watch.url_at or now - watch.url_at >= _URL_EVERY:
+            watch.url_at = now
+            watch.url_said, watch.url_sure = self._ask_url(url, watch)
+            watch.url_failures = watch.url_failures + 1 if watch.url_said else 0
+        return watch.url_said if watch.url_failures >= _URL_FAILURES else ""
+
+    def url_pending(self, watch: ConnectorSnapshot | None) -> bool:
+        """Whether one more request through the tunnel is wanted before it is judged."""
+        return watch is not None and 0 < watch.url_failures < _URL_FAILURES
+
+    def _ask_url(self, url: str, watch: ConnectorSnapshot) -> tuple[str, bool]:
+        """What a request shows against the tunnel, empty where nothing does, and whether that is sure."""
+        before = self._requests(watch)
+        try:
+            answer = self._http.request("GET", url, timeout=self._params["tunnel_url_timeout"])
+        except HttpError as exc:
+            # Any answer at all, an error of the origin too, came through the tunnel.
+            if exc.kind not in ("timeout", "reset", "protocol"):
+                return "", False
+            said, sure = f"a request through the tunnel failed: {sanitize(exc.msg, 200)}", False
+        else:
+            if answer.status != _NO_CONNECTOR:
+                return "", False
+            said, sure = f"a request through the tunnel got status {_NO_CONNECTOR}: no connector serves it", True
+        after = self._requests(watch)
+        counted = before is not None and after is not None
+        if counted and after != before:
+            return "", False  # it came through, and it is the origin that does not answer
+        # What hangs in silence may be another replica, or the way to the edge.
+        return said, sure or (counted and self._params["healthy_replicas"] == 0)
+
+    def _requests(self, watch: ConnectorSnapshot) -> int | None:
+        return None if watch.connector is None else watch.connector.metrics().requests
+
+    def carries_us(self, watch: ConnectorSnapshot) -> bool | None:
+        """Whether this connector carries the SSH connection of this run."""
+        given = self._params["own_tunnel"]
+        if given is not None:
+            return bool(given)
+        return sockets.carries(watch.pid, sockets.ssh_connection(os.environ, self._proc), self._proc)
+
+    def _alive(self, pid: int) -> bool:
+        return os.path.isdir(f"{self._proc}/{pid}")
+
+    def _connector_pid(self, pid: int, members: t.Callable[[], t.Sequence[int]]) -> int:
+        """The main process, unless that is a wrapper around a cloudflared."""
+        if self._is_connector(pid):
+            return pid
+        return next((member for member in members() if member != pid and self._is_connector(member)), pid)
+
+    def _is_connector(self, pid: int) -> bool:
+        argv = Process(pid, self._proc).argv()
+        return bool(argv) and os.path.basename(argv[0]).startswith("cloudflared")

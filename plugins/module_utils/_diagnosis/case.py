@@ -1,0 +1,200 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a diagnosis has to go by, and how a rule looks at it. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import strip_ansi
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.guards import Disk
+
+ERROR, WARNING, UNLEVELLED, INFO = 3, 4, 5, 6
+# What is matched of one line; the rest of it cannot prove anything.
+MAX_LINE = 2000
+# How long before its end a service's words still tell why it ended, in seconds; and how many lines do at least.
+WINDOW = 60.0
+WINDOW_LINES = 10
+
+_LEVELS = {
+    ERROR: "FATAL|FTL|CRITICAL|CRIT|PANIC|EMERG|ALERT|ERROR|ERR|SEVERE",
+    WARNING: "WARNING|WARN|WRN",
+    INFO: "INFO|INF|NOTICE|DEBUG|DBG|TRACE|TRC|FINE",
+}
+_LEVEL_OF = {word: level for level, words in _LEVELS.items() for word in words.split("|")}
+_ANY_LEVEL = "|".join(_LEVELS.values())
+# A level is a word in capitals; in small letters only where the form says that it is one: level=info, [info], info: ...
+_LEVEL = (
+    rf"(?:^|[\s|\[(<])({_ANY_LEVEL})(?=[\s|\])>:]|$)"
+    rf"""|(?i:(?:level|lvl|severity)"?\s?[=:]\s?"?({_ANY_LEVEL})\b)"""
+    rf"|(?i:\[({_ANY_LEVEL})\])|(?i:^(?:[\w./-]{{1,40}}: )?({_ANY_LEVEL}): )"
+)
+_CONTINUED = r"^(?:\s+\S|Caused by: |\.\.\. \d+ more)"
+
+
+class Line(t.NamedTuple):
+    """A line of the service's own: as written (cut), how severe, when (seconds since the epoch)."""
+
+    text: str
+    level: int
+    timestamp: float
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What was seen of the host. ``listeners``: port -> who holds it; ``dependencies``: unit -> state, if not up."""
+
+    disks: tuple[Disk, ...] = ()
+    dependencies: t.Mapping[str, str] = field(default_factory=dict)
+    listeners: t.Mapping[int, str] = field(default_factory=dict)
+    kernel: tuple[Entry, ...] = ()
+    memory_available: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a process of the unit ended: ``exited`` with a status, or ``killed``/``dumped`` by a signal's number."""
+
+    how: str
+    status: int
+    command: str
+
+    def __str__(self) -> str:
+        if self.how == "exited":
+            return f"{self.command} exited with status {self.status}"
+        return f"{self.command} was {'killed' if self.how == 'killed' else 'dumped'} by {signal_name(self.status)}"
+
+
+@dataclass(frozen=True)
+class FailureCase:
+    """One failure: the unit's properties, its own last lines, the manager's records of the last attempt, the host."""
+
+    properties: t.Mapping[str, str]
+    lines: tuple[Line, ...] = ()
+    manager: tuple[Entry, ...] = ()
+    host: HostFacts = field(default_factory=HostFacts)
+    failing: bool = True
+
+    def text(self, key: str) -> str:
+        return self.properties.get(key, "")
+
+    def number(self, key: str) -> int:
+        value = self.text(key)
+        return int(value) if value.isascii() and value.isdigit() else 0
+
+    @property
+    def live(self) -> bool:
+        """Whether the run that it is about goes on, so that what was said last is everyday business."""
+        up = self.text("ActiveState") in ("active", "reloading", "refreshing") and self.text("SubState") != "exited"
+        return up and self.text("Result") in ("success", "")
+
+    def manager_said(self, pattern: str) -> list[str]:
+        return [entry.message for entry in self.manager if re.search(pattern, entry.message[:MAX_LINE])]
+
+    def record(self, message_id: str) -> Entry | None:
+        """The last record of that kind in the last attempt, by the manager itself: anybody may write its fields."""
+        own = (entry for entry in reversed(self.manager) if entry.from_manager)
+        return next((entry for entry in own if entry.message_id == message_id), None)
+
+    @property
+    def exit(self) -> Exit | None:
+        """How the process ended that decided: by the manager's record, else by the properties of the main process."""
+        entry = self.record(j.UNIT_PROCESS_EXIT)
+        if entry is not None and entry.fields.get("EXIT_STATUS", ""):
+            status = _status(entry.fields["EXIT_STATUS"])
+            if status is not None:
+                command = entry.fields.get("COMMAND") or "main process"
+                return Exit(entry.fields.get("EXIT_CODE", "exited"), status, command)
+        how = {1: "exited", 2: "killed", 3: "dumped"}.get(self.number("ExecMainCode"))
+        return None if how is None else Exit(how, self.number("ExecMainStatus"), "main process")
+
+
+def _status(text: str) -> int | None:
+    """EXIT_STATUS is a number, or the name of a signal without SIG (``KILL``)."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    number = getattr(signal, f"SIG{text}", None)
+    return int(number) if number is not None else None
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class Match(t.NamedTuple):
+    """What proves a cause, in the words of the log or of systemd, and what the summary should add."""
+
+    evidence: t.Sequence[str]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One cause and what proves it.
+
+    ``said`` is a regular expression over a line of the service's own,
+    ``manager`` over one of the service manager's, ``facts`` a function of the
+    whole case; every one that is given must hold. ``rank``: a higher one is
+    closer to the root; a rule of ``said`` keeps to 60..69. ``running``: it
+    holds for a service too that runs and is not called failing.
+    ``detail`` adds to the summary what is known of this case.
+    """
+
+    cause: str
+    category: str
+    severity: str
+    summary: str
+    next_step: str
+    said: str = ""
+    manager: str = ""
+    facts: t.Callable[[FailureCase], Match | None] | None = None
+    rank: int = 60
+    running: bool = False
+    detail: t.Callable[[FailureCase, t.Sequence[str]], str] | None = None
+
+
+def read_lines(entries: t.Sequence[Entry]) -> tuple[Line, ...]:
+    """The lines of a service with the level that each was meant to have, oldest first."""
+    lines: list[Line] = []
+    for entry in entries:
+        text = strip_ansi(entry.message)[:MAX_LINE]
+        level = _level(text, entry)
+        if level == UNLEVELLED and lines and re.match(_CONTINUED, text):
+            level = lines[-1].level
+        lines.append(Line(text, level, entry.timestamp))
+    return tuple(lines)
+
+
+def _level(text: str, entry: Entry) -> int:
+    match = re.search(_LEVEL, text[:160])
+    if match:
+        return _LEVEL_OF[next(word for word in match.groups() if word).upper()]
+    if entry.priority <= 3:
+        return ERROR
+    if entry.priority == 4:
+        return WARNING
+    # On standard output and error every line is informational, whatever it says; elsewhere the level was chosen.
+    chosen = entry.priority == 7 or entry.fields.get("_TRANSPORT") in ("syslog", "journal")
+    return INFO if chosen else UNLEVELLED
+
+
+def last_words(lines: t.Sequence[Line]) -> tuple[Line, ...]:
+    """The lines that can tell why it ended: the last ones, without what is only informational."""
+    if not lines:
+        return ()
+    since = lines[-1].timestamp - WINDOW
+    kept = [line for index, line in enumerate(lines) if line.timestamp >= since or index >= len(lines) - WINDOW_LINES]
+    return tuple(line for line in kept if line.level < INFO)

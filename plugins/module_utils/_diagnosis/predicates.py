@@ -1,0 +1,204 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What proves the causes that systemd itself knows of: its states, results and exit statuses. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Sources: systemd.exec(5) "Process Exit Codes" for 200 to 245, systemd.service(5)
+for the results.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import FailureCase, Match, signal_name
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
+
+# Signals that have a rule of their own.
+KNOWN_SIGNALS = (2, 4, 5, 6, 7, 8, 9, 11, 15, 31)
+# Less than this is full: a log line or a socket still fits, a database's write does not.
+FULL_BYTES = 1024 * 1024
+
+# Steps before the program runs, by the status that systemd gives them.
+STEPS = {
+    201: "NICE", 202: "FDS", 204: "MEMORY", 205: "LIMITS", 206: "OOM_ADJUST", 207: "SIGNAL_MASK", 208: "STDIN",
+    209: "STDOUT", 210: "CHROOT", 211: "IOPRIO", 212: "TIMERSLACK", 213: "SECUREBITS", 214: "SETSCHEDULER",
+    215: "CPUAFFINITY", 218: "CAPABILITIES", 219: "CGROUP", 220: "SETSID", 221: "CONFIRM", 222: "STDERR", 224: "PAM",
+    225: "NETWORK", 226: "NAMESPACE", 227: "NO_NEW_PRIVILEGES", 228: "SECCOMP", 229: "SELINUX_CONTEXT",
+    230: "PERSONALITY", 231: "APPARMOR", 232: "ADDRESS_FAMILIES", 233: "RUNTIME_DIRECTORY", 235: "CHOWN",
+    236: "SMACK_PROCESS_LABEL", 237: "KEYRING", 238: "STATE_DIRECTORY", 239: "CACHE_DIRECTORY", 240: "LOGS_DIRECTORY",
+    241: "CONFIGURATION_DIRECTORY", 242: "NUMA_POLICY", 243: "CREDENTIALS", 245: "BPF",
+}  # fmt: skip
+_START_TIMED_OUT = re.compile(r"start(?:-pre|-post)? operation timed out", re.IGNORECASE)
+_PORT = re.compile(r"(?:[\]\d*a-z]:|port\D{0,12})(\d{2,5})\b", re.IGNORECASE)
+
+
+def load(*states: str) -> t.Callable[[FailureCase], Match | None]:
+    def facts(case: FailureCase) -> Match | None:
+        if case.text("LoadState") not in states or case.text("ActiveState") not in ("inactive", "failed"):
+            return None
+        said = [entry.message for entry in case.manager if "CONFIG_FILE" in entry.fields]
+        error = case.text("LoadError")
+        return Match([f"LoadState={case.text('LoadState')}", *([error] if error else []), *said[-3:]])
+
+    return facts
+
+
+def step(
+    *statuses: int, without: str = "", only: str = "", setting: str = ""
+) -> t.Callable[[FailureCase], Match | None]:
+    """A step of systemd's own before the program ran. The words of the step decide between its reasons."""
+
+    def facts(case: FailureCase) -> Match | None:
+        ended = case.exit
+        if ended is None or ended.how != "exited" or ended.status not in statuses:
+            return None
+        # It is the manager's child that says why, before it becomes the service.
+        said = [entry.message for entry in case.manager if not entry.from_manager]
+        said = said or case.manager_said(r"Failed at step|Failed to (?:locate|execute)|Unable to locate executable")
+        if not said and case.lines:
+            return None  # the program ran and chose this number itself
+        words = " ".join(said)
+        if (without and re.search(without, words, re.IGNORECASE)) or (
+            only and not re.search(only, words, re.IGNORECASE)
+        ):
+            return None
+        name = STEPS.get(ended.status, "")
+        set_to = [f"{setting}={case.text(setting)}"] if setting and case.text(setting) else []
+        detail = set_to[0] if set_to else f"step {name}" if name else ""
+        return Match([*said[-2:], *set_to, str(ended)], detail)
+
+    return facts
+
+
+def result(*results: str) -> t.Callable[[FailureCase], Match | None]:
+    def facts(case: FailureCase) -> Match | None:
+        result = case.text("Result")
+        if not case.failing or result not in results:
+            return None
+        return Match([f"Result={result}", *([str(case.exit)] if case.exit else [])])
+
+    return facts
+
+
+def signals(*numbers: int, others: bool = False) -> t.Callable[[FailureCase], Match | None]:
+    """The main process died of a signal, or a shell around it reported that (128 + its number)."""
+
+    def facts(case: FailureCase) -> Match | None:
+        ended = case.exit
+        if ended is None or not case.failing or case.text("Result") not in ("signal", "core-dump", "exit-code"):
+            return None
+        number = ended.status - 128 if ended.how == "exited" else ended.status
+        if others:
+            fits = ended.how != "exited" and number not in KNOWN_SIGNALS
+        else:
+            fits = number in numbers
+        if not fits:
+            return None
+        return Match([str(ended)], signal_name(number))
+
+    return facts
+
+
+def memory_killed(case: FailureCase) -> Match | None:
+    record = case.record(j.UNIT_OUT_OF_MEMORY) or case.record(j.UNIT_OOMD_KILL)
+    pid = case.number("ExecMainPID")
+    kernel = [entry.message for entry in case.host.kernel if pid and f"Killed process {pid} " in entry.message]
+    if not case.failing or (case.text("Result") != "oom-kill" and record is None and not kernel):
+        return None
+    limit = case.text("MemoryMax")
+    limited = limit.isdigit() and int(limit) < 2**63
+    detail = f"its limit is MemoryMax={int(limit) // 1048576} MiB" if limited else "the unit itself has no limit"
+    return Match([*([record.message] if record else []), *kernel[-2:], f"Result={case.text('Result')}"], detail)
+
+
+def job(result: str) -> t.Callable[[FailureCase], Match | None]:
+    """The last job for the unit ended so, before the unit itself did anything."""
+
+    def facts(case: FailureCase) -> Match | None:
+        record = case.record(j.UNIT_JOB_FAILED)
+        if record is None or record.fields.get("JOB_RESULT") != result:
+            return None
+        if case.text("ActiveState") not in ("inactive", "failed"):
+            return None
+        down = [f"{unit} is {state}" for unit, state in sorted(case.host.dependencies.items())]
+        return Match([record.message, *down], ", ".join(down))
+
+    return facts
+
+
+def check(result: str, stamp: str) -> t.Callable[[FailureCase], Match | None]:
+    """A Condition or an Assert of the unit did not hold. The result means nothing before the first check."""
+
+    def facts(case: FailureCase) -> Match | None:
+        if case.text("ActiveState") not in ("inactive", "failed") or case.text(result) != "no":
+            return None
+        said = case.manager_said(r"[Cc]ondition (?:check|failed)|[Aa]ssertion failed|unmet condition")
+        return Match([f"{result}=no", *said]) if case.number(stamp) else None
+
+    return facts
+
+
+def timeout(phase: str) -> t.Callable[[FailureCase], Match | None]:
+    def facts(case: FailureCase) -> Match | None:
+        if not case.failing:
+            return None
+        said = case.manager_said(r"timed out|time limit")
+        between = case.text("SubState").startswith("auto-restart") or case.text("Result") not in ("success", "")
+        slow = case.text("ActiveState") == "activating" and not between
+        if slow and phase == "start":
+            return Match([f"still in {case.text('SubState')}", *said])
+        if case.text("Result") != "timeout":
+            return None
+        limit = any("time limit" in line for line in said)
+        was_active = case.number("ActiveEnterTimestampMonotonic") >= case.number("InactiveExitTimestampMonotonic") > 0
+        # With RestartMode=direct the moments are those of an earlier run: the manager's word goes first.
+        starting = any(_START_TIMED_OUT.search(line) for line in said)
+        actual = "runtime" if limit else "stop" if was_active and not starting else "start"
+        return Match(["Result=timeout", *said]) if actual == phase else None
+
+    return facts
+
+
+def start_limit(case: FailureCase) -> Match | None:
+    if case.text("ActiveState") != "failed":
+        return None
+    said = case.manager_said(r"Start request repeated too quickly")
+    burst, restarts = case.number("StartLimitBurst"), case.number("NRestarts")
+    # Before systemd 260 the result of the last run hides the limit; the record may be gone.
+    counted = case.text("Restart") not in ("no", "") and burst > 0 and restarts >= burst
+    if case.text("Result") != "start-limit-hit" and not said and not counted:
+        return None
+    limit = f"{burst} starts in {case.text('StartLimitIntervalUSec') or 'its interval'}"
+    return Match([*said, f"NRestarts={restarts}", *([str(case.exit)] if case.exit else [])], limit)
+
+
+def _full_disks(case: FailureCase) -> list[str]:
+    return [
+        f"{disk.path} has {disk.free // 1024} KiB and {disk.inodes} inodes free"
+        for disk in case.host.disks
+        if disk.free < FULL_BYTES or disk.inodes == 0
+    ]
+
+
+def disk_seen_full(case: FailureCase) -> Match | None:
+    full = _full_disks(case)
+    return Match(full, full[0]) if full and case.failing else None
+
+
+def ports_in(lines: t.Iterable[str]) -> tuple[int, ...]:
+    """The port numbers that lines about an address in use name."""
+    found = (int(number) for line in lines for number in _PORT.findall(line))
+    return tuple(dict.fromkeys(port for port in found if 0 < port < 65536))
+
+
+def holder(case: FailureCase, evidence: t.Sequence[str]) -> str:
+    known = case.host.listeners
+    return ", ".join(f"port {port} is held by {known[port]}" for port in ports_in(evidence) if port in known)
+
+
+def disk_detail(case: FailureCase, evidence: t.Sequence[str]) -> str:
+    return ", ".join(_full_disks(case)[:2])

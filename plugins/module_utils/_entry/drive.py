@@ -1,0 +1,69 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the parts together for a module that acts: from its options to the engine and back to a result.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import MakeKind, plain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
+    LifecycleError,
+    requester,
+    run_command,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Outcome
+
+
+class ServiceRun:
+    """One service and what is asked of it, as a module's options say. Raises LifecycleError naming the option."""
+
+    def __init__(self, params: t.Mapping[str, t.Any], make_kind: MakeKind, check_mode: bool) -> None:
+        self.host = FullHostContext(params["scope"])
+        self.watched = self.host.watched(params, make_kind)
+        self.request = _args.request(params, requester(), check_mode)
+        states = self.watched.kind.machine.states
+        unknown = [state for state in self.request.expected_state if state not in states]
+        if unknown:
+            raise LifecycleError(f"expected_state: {unknown[0]!r} is not a state; there are {', '.join(states)}")
+        self.tools = HostServices(self.host.systemd, self.host.ledger, self.host.clock, run_command)
+
+    def run(self) -> Outcome:
+        """Run the engine."""
+        observer, diagnose = self.host.observer, self.host.diagnose
+        return Engine(self.watched, self.request, observer, self.tools, lambda seen: diagnose(self.watched, seen)).run()
+
+
+def end(module: AnsibleModule, unit: str, outcome: Outcome, **more: t.Any) -> None:
+    """End the module with the outcome; ``more`` goes into the result beside it."""
+    result = {**outcome.as_dict(), **more}
+    if not outcome.failed:
+        module.exit_json(**result)
+    # A dry run before the unit is there: what would refuse is said, and is no failure of the run.
+    missing = outcome.after.facts is not None and outcome.after.facts.load == "not-found"
+    if module.check_mode and missing:
+        module.warn(f"{unit} does not exist on this host (yet): {outcome.msg}")
+        module.exit_json(**result)
+    module.fail_json(**result)
+
+
+def drive(module: AnsibleModule, make_kind: MakeKind = plain) -> None:
+    """Run the engine as a module's options say, and end the module with the result."""
+    try:
+        driven = ServiceRun(module.params, make_kind, module.check_mode)
+        outcome = driven.run()
+    except LifecycleError as exc:
+        module.fail_json(msg=exc.msg, **exc.details)
+    end(module, driven.watched.unit, outcome)

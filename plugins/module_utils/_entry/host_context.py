@@ -1,0 +1,91 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The services of one scope of this host, as systemd shows them.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Looking at a healthy fleet has to cost little more than a ping. So what only
+some runs need is imported where it is needed, and what is large (probes,
+diagnosis) is in a subclass, so that Ansible need not send it along.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
+    Clock,
+    LifecycleError,
+    SystemClock,
+    run_command,
+    state_dir,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, unit_name
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import (
+    HealthCheck,
+    MonitoredService,
+    Observer,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment, Kind
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Records
+
+MakeKind = t.Callable[[Environment, t.Mapping[str, t.Any]], Kind]
+
+
+class HostContext:
+    """The service manager of one scope on this host, and what is kept beside it."""
+
+    def __init__(self, scope: str, clock: Clock | None = None) -> None:
+        user = scope == "user"
+        self.clock: Clock = clock or SystemClock()
+        self.systemd = Systemd(run_command, user=user)
+        self._user = user
+        self.observer = Observer(self.systemd, self.clock, self._count_restarts)
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of this scope."""
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
+
+        return Journal(run_command, user=self._user)
+
+    @property
+    def ledger(self) -> Records:
+        """What is kept on the host for this scope."""
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Records
+
+        return Records.for_scope(self.clock, self._user)
+
+    def has_records(self) -> bool:
+        """Whether anything has ever been kept on this host: most hosts of a healthy fleet have nothing."""
+        return os.path.isdir(state_dir(self._user)) or os.path.isdir(state_dir(False))
+
+    def watched(self, params: t.Mapping[str, t.Any], make_kind: MakeKind, where: str = "") -> MonitoredService:
+        """The service that options describe. Raises LifecycleError naming the option that is wrong."""
+        _args.check_numbers(params, where)
+        unit = unit_name(params["name"])
+        environment = Environment(params["name"], self.clock, run_command, self.systemd, lambda: self.journal)
+        health = self._health(params["probes"]) if params["probes"] else None
+        return MonitoredService(params["name"], unit, make_kind(environment, params), _args.limits(params), health)
+
+    def _health(self, probes: t.Sequence[t.Mapping[str, t.Any]]) -> HealthCheck:
+        raise LifecycleError("probes: not looked at here; use chainops.lifecycle.service_info")
+
+    def _count_restarts(self, unit: str, window: float) -> int | None:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import UNIT_RESTART_SCHEDULED
+
+        found = self.journal.manager_records([unit], since=self.clock.wall() - window)
+        if not found.entries:
+            return None  # nothing there, or nothing that may be read: the journal cannot tell
+        return sum(1 for entry in found.entries if entry.message_id == UNIT_RESTART_SCHEDULED)
+
+
+def plain(_environment: Environment, _params: t.Mapping[str, t.Any]) -> Kind:
+    """A service of which nothing is known beyond systemd and its probes."""
+    return Kind()

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options that several modules share.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Limits
+from ansible_collections.chainops.lifecycle.plugins.module_utils._probes.options import PROBE_OPTIONS
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
+
+Spec = dict[str, dict[str, t.Any]]
+
+# How a service is found and looked at.
+WATCH_OPTIONS: Spec = {
+    "name": {"type": "str", "required": True},
+    "scope": {"type": "str", "choices": ["system", "user"], "default": "system"},
+    "probes": PROBE_OPTIONS,
+    "start_timeout": {"type": "float", "default": 600.0},
+    "stop_timeout": {"type": "float", "default": 120.0},
+    "thrash_restarts": {"type": "int", "default": 5},
+    "thrash_window": {"type": "float", "default": 600.0},
+}
+
+# How it is driven.
+DRIVE_OPTIONS: Spec = {
+    "recovery": {"type": "str", "choices": ["never", "restart", "reset_start"], "default": "restart"},
+    "force_stop": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "float", "default": 120.0},
+    "wait_interval": {"type": "float", "default": 1.0},
+    "stable_for": {"type": "float"},
+    "max_attempts": {"type": "int", "default": 3},
+    "attempt_window": {"type": "float", "default": 3600.0},
+    "attempt_backoff": {"type": "float", "default": 10.0},
+    "reset_attempts_after": {"type": "float", "default": 600.0},
+    "expected_state": {"type": "list", "elements": "str", "default": []},
+    "expected_invocation": {"type": "str"},
+    "config_check": {"type": "list", "elements": "str", "default": []},
+    "accept_causes": {"type": "list", "elements": "str", "default": []},
+    "disk_paths": {"type": "list", "elements": "path", "default": []},
+    "min_free_mb": {"type": "int", "default": 10},
+    "diagnose": {"type": "bool", "default": False},
+    "owner": {"type": "str"},
+}
+
+_NOT_NEGATIVE = (
+    "start_timeout",
+    "stop_timeout",
+    "thrash_window",
+    "wait_timeout",
+    "stable_for",
+    "attempt_window",
+    "attempt_backoff",
+    "reset_attempts_after",
+    "min_free_mb",
+)
+_AT_LEAST_ONE = ("thrash_restarts", "max_attempts")
+
+
+def check_numbers(params: t.Mapping[str, t.Any], where: str = "") -> None:
+    """Refuse numbers that mean nothing. Raises LifecycleError naming the option."""
+    for option in _NOT_NEGATIVE:
+        value = params.get(option)
+        if value is not None and not value >= 0:
+            raise LifecycleError(f"{where}{option}: {value} is negative; give 0 or more")
+    for option in _AT_LEAST_ONE:
+        value = params.get(option)
+        if value is not None and value < 1:
+            raise LifecycleError(f"{where}{option}: {value} is less than 1; give 1 or more")
+    for option in ("wait_interval", "progress_interval"):
+        interval = params.get(option)
+        if interval is not None and not interval > 0:
+            raise LifecycleError(f"{where}{option}: {interval} is not above 0; give seconds, such as 1")
+
+
+def limits(params: t.Mapping[str, t.Any]) -> Limits:
+    """The limits that the watch options set."""
+    return Limits(
+        start=params["start_timeout"],
+        stop=params["stop_timeout"],
+        thrash_restarts=params["thrash_restarts"],
+        thrash_window=params["thrash_window"],
+    )
+
+
+def request(params: t.Mapping[str, t.Any], owner: str, check_mode: bool) -> Request:
+    """What the drive options ask for."""
+    # A module that only looks has no use for what acting needs.
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
+
+    return Request(
+        target=params["state"],
+        recovery=params["recovery"],
+        force_stop=params["force_stop"],
+        wait_timeout=params["wait_timeout"],
+        wait_interval=params["wait_interval"],
+        stable_for=params["stable_for"],
+        max_attempts=params["max_attempts"],
+        attempt_window=params["attempt_window"],
+        attempt_backoff=params["attempt_backoff"],
+        reset_attempts_after=params["reset_attempts_after"],
+        expected_state=tuple(params["expected_state"]),
+        expected_invocation=params["expected_invocation"],
+        config_check=tuple(params["config_check"]),
+        accept_causes=tuple(params["accept_causes"]),
+        disk_paths=tuple(params["disk_paths"]),
+        min_free_bytes=params["min_free_mb"] * 1024 * 1024,
+        diagnose=params["diagnose"],
+        check_mode=check_mode,
+        owner=params["owner"] or owner,
+        wait_id=params.get("wait_id"),
+        slice_length=params["progress_interval"] if params.get("wait_id") else math.inf,
+    )

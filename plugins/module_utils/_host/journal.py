@@ -1,0 +1,246 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only file that calls journalctl.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Fields that begin with an underscore are set by journald and can be trusted;
+``UNIT``, ``MESSAGE_ID`` and the like can be forged by any process, so that
+what claims to come from the service manager is asked for by ``_PID=1`` (see
+systemd.journal-fields(7)). What the journal cannot tell (it is volatile, was
+vacuumed, dropped records, may not be read) is said in ``notes``, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control, sanitize
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, Runner
+
+# Message ids of the service manager: stable from systemd 239 on (sd-messages.h).
+UNIT_STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5"
+UNIT_STARTED = "39f53479d3a045ac8e11786248231fbf"
+UNIT_JOB_FAILED = "be02cf6855d2428ba40df7e9d022f03d"
+UNIT_STOPPING = "de5b426a63be47a7b6ac3eaac82e2f6f"
+UNIT_STOPPED = "9d1aaa27d60140bd96365438aad20286"
+UNIT_FAILURE_RESULT = "d9b373ed55a64feb8242e02dbe79a49c"
+UNIT_SUCCESS = "7ad2d189f7e94e70a38c781354912448"
+UNIT_SKIPPED = "0e4284a0caca4bfc81c0bb6786972673"
+UNIT_RESTART_SCHEDULED = "5eb03494b6584870a536b337290809b3"
+UNIT_PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"
+UNIT_OUT_OF_MEMORY = "fe6faa94e7774663a0da52717891d8ef"
+UNIT_OOMD_KILL = "d989611b15e44c9dbf31e3c81256e4ed"
+SPAWN_FAILED = "641257651c1b4ec9a8624d7a40a9e1e7"
+JOURNAL_DROPPED = "a596d6fe7bfa4994828e72309e95d61e"
+
+# A field longer than this is printed as null (journalctl(1), -o json).
+TOO_LARGE = "[a message too large to be read from the journal]"
+TIMEOUT = 20.0
+MAX_BYTES = 4 * 1024 * 1024
+_FIELDS = (
+    "MESSAGE,MESSAGE_ID,PRIORITY,UNIT,USER_UNIT,INVOCATION_ID,USER_INVOCATION_ID,JOB_ID,JOB_TYPE,JOB_RESULT,"
+    "UNIT_RESULT,EXIT_CODE,EXIT_STATUS,COMMAND,N_RESTARTS,N_DROPPED,CODE_FUNC,CONFIG_FILE,CONFIG_LINE,"
+    "SYSLOG_IDENTIFIER,_PID,_UID,_COMM,_TRANSPORT,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_SYSTEMD_INVOCATION_ID,_BOOT_ID"
+)
+_COMPLAINTS = (
+    ("No journal files were found", "the host keeps no journal"),
+    ("insufficient permissions", "this user may not read the journal (become root, or join group systemd-journal)"),
+    ("not seeing messages from other users", "this user may not read the whole journal (become root)"),
+    ("corrupt", "a journal file is damaged; what it held may be missing"),
+    ("truncated", "a journal file is damaged; what it held may be missing"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record. ``timestamp``: seconds since the epoch; ``monotonic``: CLOCK_MONOTONIC of its boot, in seconds.
+
+    ``message`` is as it was written, hostile; ``shown`` is what may leave the host.
+    """
+
+    timestamp: float
+    monotonic: float
+    boot_id: str
+    invocation_id: str
+    priority: int
+    message: str
+    unit: str
+    identifier: str
+    pid: int
+    message_id: str
+    cursor: str
+    fields: t.Mapping[str, str]
+
+    @property
+    def shown(self) -> str:
+        return sanitize(self.message, 300)
+
+    @property
+    def from_manager(self) -> bool:
+        """Whether the service manager wrote it: the system's (journald sets ``_PID``), or that of a user."""
+        of_user = "USER_UNIT" in self.fields and self.fields.get("_COMM") == "systemd"
+        return self.fields.get("_PID") == "1" or of_user
+
+    @property
+    def from_kernel(self) -> bool:
+        return self.fields.get("_TRANSPORT") == "kernel"
+
+
+class Records(t.NamedTuple):
+    """Entries, oldest first, and what the journal could not tell."""
+
+    entries: tuple[Entry, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Journal:
+    """The journal of this host. ``user=True`` reads what the calling user's own service manager wrote."""
+
+    def __init__(self, runner: Runner, *, user: bool = False, root: str = "/") -> None:
+        self._runner = runner
+        self._user = user
+        self._root = root
+
+    def invocation(self, unit: str, invocation_id: str, *, main_pid: int = 0, limit: int = 300) -> Records:
+        """The last records of ``unit`` and of the manager about it, among them those of one run.
+
+        They are asked for by unit: what a process writes that ends at once
+        carries no invocation, because journald could not look it up any more.
+        It may even lack the unit (always so for a user's unit), so that what
+        the main process wrote is asked for by its number, too.
+        """
+        matches = [self._own(unit), "+"]
+        if invocation_id:
+            # The child that fails before exec writes as itself, sometimes before it is in the unit's cgroup.
+            field = "USER_INVOCATION_ID" if self._user else "INVOCATION_ID"
+            matches += [f"{field}={invocation_id}", f"_UID={self._uid}", "+"]
+        matches += [*self._by_manager([unit]), "+", "_TRANSPORT=driver", f"OBJECT_SYSTEMD_UNIT={unit}"]
+        matches += ["+", f"_PID={main_pid}"] if main_pid > 1 else []
+        return self._query(matches, limit=limit)
+
+    def unit_since(self, unit: str, since: float, *, limit: int = 1000) -> Records:
+        """The last records of ``unit`` and of the manager about it, from ``since`` (seconds since the epoch) on."""
+        return self._query([self._own(unit), "+", *self._by_manager([unit])], limit=limit, since=since)
+
+    def manager_records(
+        self, units: t.Sequence[str], *, since: float | None = None, after_cursor: str = "", limit: int = 2000
+    ) -> Records:
+        """The last records of the service manager about any of ``units``; the first ones after ``after_cursor``."""
+        return self._query(self._by_manager(units), limit=limit, since=since, after_cursor=after_cursor)
+
+    def kernel_kills(self, since: float, *, limit: int = 200) -> Records:
+        """What the kernel said of processes killed for memory, from ``since`` (seconds since the epoch) on."""
+        found = self._query(["_TRANSPORT=kernel"], limit=limit, since=since)
+        kills = tuple(entry for entry in found.entries if "Killed process" in entry.message)
+        return Records(kills, found.notes)
+
+    @property
+    def _uid(self) -> int:
+        return os.getuid() if self._user else 0
+
+    def _own(self, unit: str) -> str:
+        return f"{'_SYSTEMD_USER_UNIT' if self._user else '_SYSTEMD_UNIT'}={unit}"
+
+    def _by_manager(self, units: t.Sequence[str]) -> list[str]:
+        if self._user:
+            return [f"_UID={self._uid}", "_COMM=systemd", *(f"USER_UNIT={unit}" for unit in units)]
+        return ["_PID=1", *(f"UNIT={unit}" for unit in units)]
+
+    def _query(
+        self, matches: t.Sequence[str], *, limit: int, since: float | None = None, after_cursor: str = ""
+    ) -> Records:
+        argv = ["journalctl", "--no-pager", "-o", "json", "-n", str(limit), f"--output-fields={_FIELDS}"]
+        if since is not None:
+            argv.append(f"--since=@{max(math.floor(since), 0)}")
+        # Newest first, so that where the size is cut the oldest are lost; with a cursor that would run backwards.
+        argv.append(f"--after-cursor={after_cursor}" if after_cursor else "--reverse")
+        done = self._runner([*argv, *matches], timeout=TIMEOUT, max_bytes=MAX_BYTES)
+        entries = parse(done.out)
+        if not after_cursor:
+            entries = entries[::-1]
+        if since is not None:
+            entries = tuple(entry for entry in entries if entry.timestamp >= since)
+        end = "first" if after_cursor else "last"
+        return Records(entries, self._notes(done, entries, limit, end))
+
+    def _notes(self, done: Completed, entries: t.Sequence[Entry], limit: int, end: str) -> tuple[str, ...]:
+        notes: dict[str, None] = {}
+        if done.not_found:
+            notes["journalctl was not found: nothing is known of the logs"] = None
+        elif done.timed_out:
+            notes[f"journalctl did not answer within {TIMEOUT:.0f} s: nothing is known of the logs"] = None
+        elif done.rc != 0 and not done.truncated:
+            notes[f"journalctl failed: {sanitize(done.err.strip(), 200)}"] = None
+        for word, meaning in _COMPLAINTS:
+            if word in done.err:
+                notes[meaning] = None
+        if done.truncated:
+            notes[f"only the {end} {MAX_BYTES // 1024} KiB of the records were read"] = None
+        elif len(entries) >= limit:
+            notes[f"only the {end} {limit} records were read"] = None
+        if not done.not_found and not os.path.isdir(os.path.join(self._root, "var/log/journal")):
+            notes["the journal is volatile: nothing from before the last boot is kept"] = None
+        for entry in entries:
+            if entry.message_id == JOURNAL_DROPPED and entry.fields.get("_TRANSPORT") == "driver":
+                notes[f"the journal dropped messages (rate limit): {entry.shown}"] = None
+        return tuple(notes)
+
+
+def parse(text: str) -> tuple[Entry, ...]:
+    """The entries of ``journalctl -o json`` output. Lines that are no whole record (a cut end) are left out."""
+    entries: list[Entry] = []
+    for line in text.split("\n"):
+        if not line.startswith("{"):
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            entries.append(_entry(record))
+    return tuple(entries)
+
+
+def _entry(record: t.Mapping[str, t.Any]) -> Entry:
+    fields = {key: _value(value) for key, value in record.items() if key[:2] != "__"}
+
+    def first(*names: str) -> str:
+        return next((fields[name] for name in names if fields.get(name)), "")
+
+    return Entry(
+        timestamp=_number(record.get("__REALTIME_TIMESTAMP")) / 1e6,
+        monotonic=_number(record.get("__MONOTONIC_TIMESTAMP")) / 1e6,
+        boot_id=fields.pop("_BOOT_ID", ""),
+        # The manager's record names the unit it speaks of; the record of a process the unit it belongs to.
+        invocation_id=first("INVOCATION_ID", "USER_INVOCATION_ID", "_SYSTEMD_INVOCATION_ID"),
+        priority=min(_number(fields.get("PRIORITY", "6"), 6), 7),
+        message=fields.pop("MESSAGE", ""),
+        unit=first("USER_UNIT", "UNIT", "_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT"),
+        identifier=escape_control(fields.get("SYSLOG_IDENTIFIER", ""), 64),
+        pid=_number(fields.get("_PID")),
+        message_id=fields.get("MESSAGE_ID", ""),
+        cursor=str(record.get("__CURSOR", "")),
+        fields=fields,
+    )
+
+
+def _value(value: t.Any) -> str:
+    """A field as text: it may be null (too large), a list of bytes (not UTF-8) or, given twice, a list of values."""
+    if value is None:
+        return TOO_LARGE
+    if isinstance(value, list):
+        if value and all(isinstance(item, int) and 0 <= item < 256 for item in value):
+            return bytes(value).decode("utf-8", "replace")
+        return _value(value[-1]) if value else ""
+    return str(value)
+
+
+def _number(text: t.Any, default: int = 0) -> int:
+    digits = str(text)
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else default

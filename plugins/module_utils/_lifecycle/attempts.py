@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the attempts of a service ended, as far as a run can see it.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Lock, Records
+
+
+class AttemptRecorder:
+    """Records the ends of one service's attempts. Good running, in seconds, clears them."""
+
+    def __init__(self, unit: str, ledger: Records, reset_attempts_after: float) -> None:
+        self._unit = unit
+        self._ledger = ledger
+        self._good_running = reset_attempts_after
+
+    def earlier(self, lock: Lock, seen: Observation) -> None:
+        """Record what is seen of an earlier run's attempt."""
+        if not self._settles(seen):
+            return
+        try:
+            if lock.acquire() is None:
+                self.settle("verified", seen, renewed=False)
+        except LifecycleError:
+            pass  # this user may not write, or nobody may: a run that has something to do says so
+        finally:
+            lock.release()
+
+    def settle(self, outcome: str, seen: Observation, renewed: bool) -> None:
+        """Record how the last attempt ended. To be called with the lock held: the last one is this run's only then."""
+        if renewed or self._settles(seen):
+            self._ledger.finish(self._unit, outcome)
+        if not renewed and self._ran_well(seen):
+            self._ledger.clear_attempts(self._unit)
+
+    def _settles(self, seen: Observation) -> bool:
+        """Whether what is seen proves an attempt of an earlier run that was killed, or clears them all."""
+        rows = self._ledger.attempts(self._unit)
+        if not rows or seen.base_state != m.RUNNING or seen.facts is None:
+            return False
+        proved = rows[-1].outcome == "open" and rows[-1].before != seen.facts.invocation
+        return proved or self._ran_well(seen)
+
+    def _ran_well(self, seen: Observation) -> bool:
+        return seen.state == m.RUNNING and (seen.age or 0.0) >= self._good_running

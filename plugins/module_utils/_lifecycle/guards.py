@@ -1,0 +1,264 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guards: what forbids a step. Pure functions over what was observed, one name each.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import parse_span
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Budget, Hold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+
+_STARTS = ("start", "restart")
+_ENDS = ("stop", "force_stop")
+_STOPS = ("stop", "restart", "reset")
+_GOING_DOWN = ("stopping", "initializing", "maintenance", "offline")
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The space left for one path. ``free`` in bytes, ``inodes`` free."""
+
+    path: str
+    free: int
+    inodes: int
+
+
+@dataclass(frozen=True)
+class GuardContext:
+    """Everything that a guard may look at, gathered right before the step."""
+
+    step: m.Step
+    observation: Observation
+    target: str = m.RUNNING
+    recovery: str = "restart"
+    hold: Hold | None = None
+    wall: float = 0.0
+    system_state: str = "running"
+    job_type: str = ""
+    leftovers: tuple[int, ...] = ()
+    expected_state: tuple[str, ...] = ()
+    expected_invocation: str | None = None
+    acted: bool = False
+    budget: Budget | None = None
+    budget_wait: float = 0.0
+    cause_severity: str | None = None
+    cause: str | None = None
+    cause_summary: str = ""
+    next_step: str = ""
+    disks: tuple[Disk, ...] = ()
+    min_free: int = 0
+    dependencies: t.Mapping[str, str] = field(default_factory=dict)
+    may_force_stop: bool = False
+
+    @property
+    def starts(self) -> bool:
+        return self.step.action in _STARTS
+
+    @property
+    def leads_to_start(self) -> bool:
+        """Whether the step is part of a way that ends in a start (a reset may be either)."""
+        return leads_to_start(self.step, self.target)
+
+
+def leads_to_start(step: m.Step, target: str) -> bool:
+    """Whether the step is part of a way to the target that ends in a start."""
+    return step.action in _STARTS or (step.action == "reset" and target not in (m.STOPPED, "reset"))
+
+
+Guard = t.Callable[[GuardContext], t.Optional[Refusal]]
+
+
+def edge(s: GuardContext) -> Refusal | None:
+    """The state machine knows the state, and the state was observed."""
+    if s.observation.state == m.UNKNOWN:
+        why = "; ".join(s.observation.reasons)
+        return Refusal("edge", f"the state is unknown: {why}", "mend the observation, then run again")
+    return None
+
+
+def host_going_down(s: GuardContext) -> Refusal | None:
+    """The host is not shutting down, booting or in rescue mode."""
+    if s.system_state in _GOING_DOWN:
+        return Refusal("host_going_down", f"systemd says {s.system_state}", "wait until the host runs again")
+    return None
+
+
+def hold(s: GuardContext) -> Refusal | None:
+    """Nobody holds the service or the host."""
+    if s.hold is None:
+        return None
+    what = "the host" if s.hold.scope == "_host" else s.hold.scope
+    until = "without an end" if s.hold.expires is None else f"for {s.hold.expires - s.wall:.0f} s more"
+    return Refusal(
+        "hold",
+        f"{s.hold.owner} holds {what} {until}: {s.hold.reason}",
+        f"ask {s.hold.owner}, or end the hold with service_hold state=absent",
+    )
+
+
+def unit(s: GuardContext) -> Refusal | None:
+    """The unit exists, loads, is not masked and may be started and stopped by hand."""
+    facts = s.observation.facts
+    if facts is None:
+        return None
+    if facts.load == "masked" and s.leads_to_start:
+        return Refusal("unit", "the unit is masked", f"systemctl unmask {facts.unit}, if it is meant to run")
+    if facts.load in ("not-found", "bad-setting", "error") and s.step.action not in _ENDS:
+        return Refusal("unit", f"systemd has LoadState={facts.load}", f"mend the unit file: systemctl cat {facts.unit}")
+    if facts.flag("RefuseManualStart") and s.leads_to_start:
+        return Refusal("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
+    if facts.flag("RefuseManualStop") and s.step.action in _STOPS and facts.active not in ("inactive", "failed"):
+        return Refusal("unit", "the unit has RefuseManualStop=yes", "stop what pulls it in")
+    return None
+
+
+def oneshot(s: GuardContext) -> Refusal | None:
+    """A service that runs to its end cannot be kept running."""
+    facts = s.observation.facts
+    if facts is None or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit") or not s.leads_to_start:
+        return None
+    if s.target == "restarted":
+        return None
+    return Refusal(
+        "oneshot", "Type=oneshot without RemainAfterExit ends by itself", "use state=restarted to run it once"
+    )
+
+
+def frozen(s: GuardContext) -> Refusal | None:
+    """The unit is not frozen: systemd would not act on it."""
+    if s.observation.cause == "frozen":
+        return Refusal("frozen", "the unit is frozen", f"systemctl thaw {s.observation.unit}, or ask who froze it")
+    return None
+
+
+def precondition(s: GuardContext) -> Refusal | None:
+    """The state and the invocation are still what the caller expects. Looked at before the first act only."""
+    if s.acted:
+        return None
+    if s.expected_state and s.observation.state not in s.expected_state:
+        wanted = " or ".join(s.expected_state)
+        said = f"expected_state is {wanted}, the service is {s.observation.state}"
+        return Refusal("precondition", said, "look again: somebody or something was faster")
+    invocation = s.observation.facts.invocation if s.observation.facts else ""
+    if s.expected_invocation is not None and s.expected_invocation != invocation:
+        said = f"expected_invocation is {s.expected_invocation}, the service has {invocation or 'none'}"
+        return Refusal("precondition", said, "it has been started anew since you looked: look again")
+    return None
+
+
+def job(s: GuardContext) -> Refusal | None:
+    """No other run works on the service, and no conflicting job of systemd's is under way."""
+    if not s.job_type:
+        return None
+    return Refusal("busy", f"systemd has a {s.job_type} job for the unit", "wait for it, or see systemctl list-jobs")
+
+
+def start_limit(s: GuardContext) -> Refusal | None:
+    """systemd would take a start: its own rate limit is over, or is going to be cleared."""
+    facts = s.observation.facts
+    if facts is None or s.observation.cause != "start_limit" or not s.starts or s.step.source != m.ERROR:
+        return None
+    interval = parse_span(facts.text("StartLimitIntervalUSec"))
+    if s.recovery != "restart" or interval is None or (s.observation.age or 0.0) > interval:
+        return None
+    return Refusal(
+        "start_limit", f"systemd refuses starts for {interval:.0f} s", "use recovery=reset_start to clear it"
+    )
+
+
+def leftovers(s: GuardContext) -> Refusal | None:
+    """No process of an earlier run is left before a start: a second copy would meet its data and ports."""
+    if not s.leftovers or s.may_force_stop or not (s.leads_to_start or s.step.action == "force_stop"):
+        return None
+    return left_over(s.leftovers)
+
+
+def left_over(pids: t.Sequence[int], killed: bool = False) -> Refusal:
+    """What is to be said of processes that a unit has left."""
+    said = f"processes of the last run are left: {', '.join(str(pid) for pid in pids[:10])}"
+    hint = "SIGKILL does not end them: see their STAT in ps" if killed else "set force_stop=true, or end them by hand"
+    return Refusal("leftovers", said, hint)
+
+
+def stuck_stop(s: GuardContext) -> Refusal | None:
+    """A stop that hangs is ended by force only where that is asked for."""
+    if s.observation.cause != "stop_overdue" or s.may_force_stop:
+        return None
+    hint = "wait longer, or set force_stop=true (SIGKILL: what it has not written is lost)"
+    return Refusal("force_stop", s.observation.reasons[0], hint)
+
+
+def dependency(s: GuardContext) -> Refusal | None:
+    """What the unit requires is running, or can be started by systemd with it."""
+    down = [f"{name} is {state}" for name, state in sorted(s.dependencies.items())]
+    if not down or not s.leads_to_start:
+        return None
+    return Refusal("dependency", f"it requires what is not there: {', '.join(down)}", "bring that back first")
+
+
+def disk(s: GuardContext) -> Refusal | None:
+    """The paths that it writes to have room."""
+    full = [d for d in s.disks if d.free < s.min_free or d.inodes == 0]
+    if not full or not s.leads_to_start:
+        return None
+    said = ", ".join(f"{d.path} has {d.free // 1048576} MiB and {d.inodes} inodes free" for d in full)
+    return Refusal("disk_full", said, "free some space first: it would fail again, and may harm its data")
+
+
+def cause(s: GuardContext) -> Refusal | None:
+    """The cause of the failure is one that a new start can help."""
+    if s.step.source != m.ERROR or s.cause_severity in (None, "soft") or not s.leads_to_start:
+        return None
+    said = f"{s.cause}: {s.cause_summary}"
+    if s.cause_severity == "fatal":
+        return Refusal("cause", said, s.next_step or "a start would do harm or nothing")
+    hint = f"{s.next_step}; once it is mended, add {s.cause} to accept_causes"
+    return Refusal("cause", said, hint)
+
+
+def attempts(s: GuardContext) -> Refusal | None:
+    """The attempt budget is not used up, and the back-off is over or short enough to wait for."""
+    if s.budget is None or not s.leads_to_start:
+        return None
+    if s.budget.left <= 0:
+        when = "" if s.budget.wait is None else f"; the next one is possible in {s.budget.wait:.0f} s"
+        said = f"{s.budget.used} of {s.budget.allowed} attempts within {s.budget.window:.0f} s are used{when}"
+        return Refusal("attempts", said, "find the cause: see diagnosis; then raise max_attempts for one run")
+    if s.budget.wait is not None and s.budget.wait > s.budget_wait:
+        said = f"attempt {s.budget.used + 1} may be made in {s.budget.wait:.0f} s (exponential back-off)"
+        return Refusal("attempts", said, "run again then, or raise wait_timeout")
+    return None
+
+
+# In this order; the first that objects is the reason that is shown first.
+GUARDS: tuple[tuple[str, Guard], ...] = (
+    ("edge", edge),
+    ("host_going_down", host_going_down),
+    ("hold", hold),
+    ("precondition", precondition),
+    ("unit", unit),
+    ("oneshot", oneshot),
+    ("frozen", frozen),
+    ("busy", job),
+    ("force_stop", stuck_stop),
+    ("start_limit", start_limit),
+    ("leftovers", leftovers),
+    ("dependency", dependency),
+    ("disk_full", disk),
+    ("cause", cause),
+    ("attempts", attempts),
+)
+
+
+def check(situation: GuardContext) -> tuple[Refusal, ...]:
+    """Every objection to the step, in the order of GUARDS."""
+    return tuple(block for block in (guard(situation) for _name, guard in GUARDS) if block is not None)

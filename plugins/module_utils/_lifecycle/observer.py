@@ -1,0 +1,144 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks at services: systemd once for all of them, then each one's probes and kind.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts, process_state
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
+    Context,
+    Health,
+    Limits,
+    Observation,
+    classify,
+    unobserved,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
+
+_UP = ("active", "reloading", "refreshing")
+_SHORT_START = 1.0
+_NO_HEALTH = Health()
+
+
+class HealthCheck(t.Protocol):
+    """The probes of one service."""
+
+    def check(self, active_since: float) -> Health:
+        """Run the probes once; ``active_since`` (CLOCK_MONOTONIC) is when the service became active."""
+
+    def pending_time(self) -> float:
+        """Seconds until another round could settle what this one left open; 0 where it is settled."""
+
+
+@dataclass
+class MonitoredService:
+    """A service to look at: its unit, its kind (which may remember samples), its probes.
+
+    From the first look on, ``unit`` is the unit's own name, also where an alias was asked for.
+    """
+
+    name: str
+    unit: str
+    kind: Kind
+    limits: Limits = field(default_factory=Limits)
+    health: HealthCheck | None = None
+
+
+class RestartCounter(t.Protocol):
+    """How often systemd restarted a unit by itself within the last seconds; None where the journal cannot tell."""
+
+    def __call__(self, unit: str, window: float) -> int | None:
+        """Count them for ``unit`` within ``window`` seconds."""
+
+
+class Observer:
+    """Looks at any number of services of one service manager."""
+
+    def __init__(self, systemd: Systemd, clock: Clock, count_restarts: RestartCounter) -> None:
+        self._systemd = systemd
+        self._clock = clock
+        self._count_restarts = count_restarts
+
+    def look(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
+        """One observation of each, in order. What cannot be observed is ``unknown`` with the reason, never a guess."""
+        try:
+            shown = self._systemd.show([w.unit for w in watched])
+            jobs = self._systemd.jobs() if any(facts.job for facts in shown) else {}
+        except LifecycleError as exc:
+            return [unobserved(w.name, w.unit, exc.msg, w.kind.name) for w in watched]
+        pairs = list(zip(watched, shown))
+        for one, facts in pairs:
+            one.unit = facts.unit
+        if len([w for w in watched if w.health is not None or w.kind.does_network_io]) < 2:
+            return [self._one(w, facts, jobs) for w, facts in pairs]
+        # Probes and clients wait on the network: side by side, the slowest decides.
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(max_workers=min(len(pairs), 16)) as pool:
+            return list(pool.map(lambda pair: self._one(pair[0], pair[1], jobs), pairs))
+
+    def observe_settled(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
+        """Like ``look``, and again for those whose kind or probes need more than one sample."""
+        seen = self.look(watched)
+        rounds = 0
+        while rounds < 10:
+            waits = [_more(w, o) for w, o in zip(watched, seen)]
+            if not any(waits):
+                break
+            self._clock.sleep(max(waits))
+            again = [w for w, wait in zip(watched, waits) if wait]
+            renewed = dict(zip((w.name for w in again), self.look(again)))
+            seen = [renewed.get(w.name, old) for w, old in zip(watched, seen)]
+            rounds += 1
+        return seen
+
+    def _one(self, watched: MonitoredService, facts: UnitFacts, jobs: t.Mapping[str, str]) -> Observation:
+        now = self._clock.monotonic()
+        health = _NO_HEALTH
+        process = process_state(facts.main_pid)
+        # What is stopped by a signal answers no probe: it would cost the whole time-out to learn nothing.
+        answers = process != "T" and (facts.sub != "exited" or facts.text("Type") == "oneshot")
+        if watched.health is not None and facts.active in _UP and answers:
+            health = watched.health.check(facts.moment("ActiveEnter"))
+        recent = None
+        if facts.restarts >= watched.limits.thrash_restarts:
+            counted = self._count_restarts(watched.unit, watched.limits.thrash_window)
+            # systemd counts since the last start by hand, the journal within the window: both must be over budget.
+            recent = None if counted is None else min(counted, facts.restarts)
+        context = Context(
+            now=now,
+            wall=self._clock.wall(),
+            process_state=process,
+            job_type=jobs.get(facts.unit, ""),
+            recent_restarts=recent,
+            health=health,
+            limits=watched.limits,
+        )
+        return watched.kind.classify(classify(watched.name, facts, context, watched.kind.name))
+
+
+def _more(watched: MonitoredService, observation: Observation) -> float:
+    """Seconds after which another look is wanted, 0 where this one is enough."""
+    up = observation.facts is not None and observation.facts.active in _UP
+    pending = watched.health.pending_time() if watched.health is not None and up else 0.0
+    return max(pending, watched.kind.resample_after(), _young_restart(observation))
+
+
+def _young_restart(observation: Observation) -> float:
+    """Seconds until a process that systemd started again just now is no longer that young.
+
+    In a loop it may end within these: how it ended says more than that it starts.
+    """
+    facts = observation.facts
+    if facts is None or not facts.restarts or facts.active != "activating" or observation.base_state != m.STARTING:
+        return 0.0
+    return max(facts.moment("StateChange") + _SHORT_START - observation.observed_at, 0.0)

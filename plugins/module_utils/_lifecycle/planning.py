@@ -1,0 +1,72 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run is going to do from where a service is. It looks, and touches nothing.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import guards as g
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import Actions
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
+
+
+class Planning:
+    """The way of one service to what is asked for."""
+
+    def __init__(self, kind: Kind, request: Request, actor: Actions) -> None:
+        self._kind = kind
+        self._request = request
+        self._actor = actor
+
+    def plan(self, observation: Observation, renewed: bool) -> m.Plan:
+        """The steps of the state machine. ``renewed``: this run has made a start."""
+        target = self._request.target
+        if target not in (m.STOPPED, "reset") and not renewed and self._kind.restart_is_due(observation, target):
+            target = "restarted"
+        machine, recovery = self._kind.machine, self._request.recovery
+        return m.make_plan(machine, observation.state, target, recovery=recovery, renewed=renewed)
+
+    def foreseen(self, steps: tuple[m.Step, ...], observation: Observation) -> tuple[m.Step, ...]:
+        """The steps of a plan with what a run would do besides: wait for longer, or kill."""
+        if steps and observation.cause == "stop_overdue":
+            return (force_stop_step(observation), *steps[1:])
+        if steps and self.is_patient(steps[0], observation):
+            return (m.Step(observation.state, "wait", steps[-1].target),)
+        if self.leftovers_matter(observation):
+            return (*steps, m.Step(m.STOPPED, "force_stop", m.STOPPED))
+        if any(self.ends_leftovers(step, observation) for step in steps):
+            return (force_stop_step(observation), *steps)
+        return steps
+
+    def is_patient(self, step: m.Step, observation: Observation) -> bool:
+        """Whether the service is given time to come back by itself before it is started."""
+        target = self._request.target
+        return g.leads_to_start(step, target) and bool(self._kind.grace_period(observation, target))
+
+    def ends_leftovers(self, step: m.Step, observation: Observation) -> bool:
+        """Whether processes are left that have to be killed before the step."""
+        starts = g.leads_to_start(step, self._request.target)
+        return starts and self._request.force_stop and bool(self._actor.leftovers(observation))
+
+    def leftovers_matter(self, observation: Observation) -> bool:
+        """Whether processes are left although the service has to be stopped."""
+        return self._request.target == m.STOPPED and bool(self._actor.leftovers(observation))
+
+
+def force_stop_step(observation: Observation) -> m.Step:
+    """Killing what does not end: of a unit that is stopping, or what one that is down has left."""
+    return m.Step(observation.state, "force_stop", m.STOPPED if observation.state == m.STOPPING else observation.state)
+
+
+def is_retryable(blocks: t.Sequence[Refusal]) -> bool:
+    """Whether something stands in the way, and all of it will end by itself."""
+    return bool(blocks) and all(block.guard == "busy" for block in blocks)

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A wait that several runs of a module make one after the other: what each leaves for the next.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+It is left on the host and not with the caller, whose connection may be lost
+in the middle of a run: a start that such a run has made is not made again.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import asdict
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request, Transition
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Records
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.transitions import TransitionLog
+
+
+class ResumableWait:
+    """This run's part of a wait. Without ``wait_id`` it is the whole of it and nothing is kept. Moments: monotonic."""
+
+    def __init__(self, unit: str, request: Request, ledger: Records, kind: Kind, now: float) -> None:
+        self._unit = unit
+        self._id = request.wait_id
+        self._ledger = ledger
+        self._kind = kind
+        self._left = ledger.load_wait(unit, self._id) if self._id else {}
+        self._started_from: str | None = self._left.get("started_from")
+        self.began: float = self._left.get("began", now)
+        self.since: float = self._left.get("since", now)
+        self.ends = now + request.slice_length
+        kind.restore_state(self._left.get("kind", {}))
+
+    @property
+    def transitions(self) -> list[Transition]:
+        """Those of the runs before."""
+        return [Transition(**row) for row in self._left.get("transitions", ())]
+
+    @property
+    def last(self) -> tuple[str, float] | None:
+        """The state at the end of the run before, and since when it was seen."""
+        return (self._left["state"], self._left["entered"]) if self._left else None
+
+    @property
+    def acts(self) -> int:
+        return int(self._left.get("acts", 0))
+
+    def renewed(self, invocation: str) -> bool:
+        """Whether a run before has made a start, and something came of it."""
+        return self._started_from is not None and self._started_from != invocation
+
+    def starts(self, invocation: str) -> None:
+        """A start is about to be made from here."""
+        self._started_from = invocation
+
+    def keep(self, state: str, acts: int, trace: TransitionLog) -> None:
+        """Leave what the next run has to know."""
+        if self._id is None:
+            return
+        left = {
+            "began": self.began,
+            "since": self.since,
+            "started_from": self._started_from,
+            "acts": acts,
+            "state": state,
+            "entered": trace.entered,
+            "transitions": [asdict(step) for step in trace.so_far],
+            "kind": dict(self._kind.save_state()),
+        }
+        self._ledger.save_wait(self._unit, self._id, left)

@@ -1,0 +1,171 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Besu networks as the inventory and one look at them show them to the controller. Pure.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from collections import Counter
+from urllib.parse import urlsplit
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import ACCESS_OPTIONS, NODE_OPTIONS
+
+Look = t.Mapping[str, t.Any]
+Described = t.Mapping[str, t.Sequence[t.Any]]
+
+_SHOWN = 12
+
+
+class BesuNode(t.NamedTuple):
+    """A Besu service of the inventory. ``name``: the host, and the service where a host has several."""
+
+    name: str
+    host: str
+    service: str
+    options: t.Mapping[str, t.Any]
+
+    @property
+    def url(self) -> str:
+        return str(self.options.get("rpc_url") or NODE_OPTIONS["rpc_url"]["default"])
+
+
+def members(described: Described) -> list[BesuNode]:
+    """The Besu services of all hosts, in their order."""
+    found: list[BesuNode] = []
+    for host, services in described.items():
+        mine = [entry for entry in services or () if isinstance(entry, dict) and entry.get("kind") == "besu"]
+        for entry in mine:
+            name = host if len(mine) == 1 else f"{host}/{entry['name']}"
+            found.append(BesuNode(name, host, entry["name"], entry.get("besu") or {}))
+    return found
+
+
+def endpoints(
+    described: Described,
+    seen: t.Mapping[str, t.Any] | None = None,
+    host: str = "",
+    service: str = "",
+    look: Look | None = None,
+    certain: bool = False,
+) -> list[dict[str, t.Any]]:
+    """Endpoints as besu_network_info takes them: those that other hosts can reach, of one chain.
+
+    With ``host`` and ``service`` that node comes first, by its own URL, and
+    only nodes follow that may be of its chain: by the chain id that options
+    give, or that ``seen`` (host -> what service_info returned) or ``look``
+    (what besu_network_info returned) has. ``certain``: none follow where its
+    own is not known and those of the others differ.
+    """
+    everyone = members(described)
+    own = next((one for one in everyone if (one.host, one.service) == (host, service)), None)
+    found = [_endpoint(own, own.url)] if own else []
+    ids = {one.name: _chain_id(one, seen or {}, look or {}) for one in everyone}
+    mine = ids[own.name] if own else None
+    doubtful = certain and mine is None and len(set(ids.values()) - {None}) > 1
+    for one in everyone:
+        shares = mine is None or ids[one.name] in (mine, None)
+        if one is not own and reachable(one.url) and shares and not doubtful:
+            found.append(_endpoint(one, one.url))
+    given = own.options.get("reference_urls") or () if own else ()
+    known = {entry["url"] for entry in found}
+    return found + [_endpoint(own._replace(name=url), url) for url in given if own and url not in known]
+
+
+def _endpoint(one: BesuNode, url: str) -> dict[str, t.Any]:
+    access = {option: one.options[option] for option in ACCESS_OPTIONS if option in one.options}
+    return {"url": url, "name": one.name, **access}
+
+
+def _chain_id(one: BesuNode, seen: t.Mapping[str, t.Any], look: Look) -> int | None:
+    if one.options.get("chain_id") is not None:
+        return int(one.options["chain_id"])
+    result = seen.get(one.host)
+    rows = (result.get("services") if isinstance(result, dict) else None) or ()
+    told = next((row.get("besu", {}).get("chain_id") for row in rows if row["name"] == one.service), None)
+    if told is None:
+        told = next((node.get("chain_id") for node in look.get("nodes") or () if node["name"] == one.name), None)
+    return None if told is None else int(told)
+
+
+def reachable(url: str) -> bool:
+    """Whether a URL can mean the same node on another host: not one of the host's own loopback."""
+    name = urlsplit(url).hostname or ""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return bool(name) and name != "localhost" and not name.endswith(".localhost")
+    return not (address.is_loopback or address.is_unspecified)
+
+
+def reservation(look: Look, host: str, genesis: str | None, address: str | None) -> dict[str, t.Any]:
+    """Whom to ask before the validator ``address`` on ``host`` is taken away.
+
+    ``holders``: hosts, each with how many validators it has; the target's own
+    first, then in the order of the set, which is the same for every controller.
+    ``needed``: validators whose hosts have to grant, 0 where nothing can be reserved.
+    """
+    network = find_network(look, genesis) or {}
+    inside = list(network.get("validators") or ())
+    told = {node.get("address") for node in look.get("nodes", ())}
+    left = [one for one in inside if one not in told]
+    # One that does not tell its address is the only one left, if all others do.
+    target = (address or (left[0] if len(left) == 1 else "")).lower()
+    if not network.get("genesis") or target not in inside:
+        return {"network": None, "address": target or None, "holders": [], "needed": 0}
+    hosts = {node["address"]: node["name"].partition("/")[0] for node in look.get("nodes", ()) if _on_a_host(node)}
+    hosts[target] = host
+    counts = Counter(hosts[one] for one in inside if one in hosts)
+    order = dict.fromkeys([host, *(hosts[one] for one in inside if one in hosts)])
+    return {
+        "network": network["genesis"],
+        "address": target,
+        "holders": [{"host": name, "validators": counts[name]} for name in order],
+        "needed": len(inside) // 2 + 1,
+    }
+
+
+def _on_a_host(node: t.Mapping[str, t.Any]) -> bool:
+    return bool(node.get("address")) and "://" not in node["name"]
+
+
+def find_network(look: Look, genesis: str | None) -> t.Mapping[str, t.Any] | None:
+    """The network of a node: by the hash of its block 0, or the only one that there is."""
+    networks: t.Sequence[Look] = look.get("networks") or ()
+    if genesis is None:
+        return next(iter(networks), None) if len(networks) == 1 else None
+    return next((network for network in networks if network["genesis"] == genesis), None)
+
+
+def network_lines(look: Look, names: t.Mapping[str, str] | None = None) -> list[str]:
+    """For each network its arithmetic: who takes part, who is missing, how many more may stop."""
+    lines: list[str] = []
+    silent = look.get("unobserved") or ()
+    unnamed = f"one of {', '.join(silent[:_SHOWN])}" if silent else "on no host that answered"
+    for network in look.get("networks") or ():
+        lines += _network(network, {**(names or {})}, unnamed)
+    if silent:
+        lines.append(f"  not asked, as they did not answer: {', '.join(silent[:_SHOWN])}")
+    return lines
+
+
+def _network(network: Look, names: t.Mapping[str, str], unnamed: str) -> list[str]:
+    age = f", {network['head_age']:.0f} s old" if network["head_age"] is not None else ""
+    head = f"at block {network['head']}{age}"
+    if network["stalled"]:
+        # Who proposed before says nothing now: the nodes themselves tell who is missing.
+        quorum, members_of = network["quorum"], len(network["validators"])
+        return [f"Chain {network['chain_id']} STANDS STILL {head}: quorum is {quorum} of {members_of} validators"]
+    moves = "advances" if network["advances"] else "was not seen to move"
+    lines = [f"Chain {network['chain_id']} {moves} {head}: {network['arithmetic']}"]
+    count = network["may_stop"]
+    which = f" (any of {', '.join(network['which'][:_SHOWN])})" if count else f" ({network['reason']})"
+    lines.append(f"  {count} more may stop{which}")
+    for one in network["missing"][:_SHOWN]:
+        who = one["node"] or names.get(one["address"]) or unnamed
+        lines.append(f"  missing {one['address']} ({who}): {one['why']}")
+    return lines

@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A wait in slices as the controller sees it: when it goes on, what is said of it, what comes of it.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control
+
+_MAX_LINE = 500
+_MAX_WORDS = 200
+
+
+def seconds(value: t.Any) -> float | None:
+    """An option as seconds above zero. None for what the module has to refuse, or to take as it is."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
+class SlicedWait:
+    """One wait. ``label``: how its lines begin; ``timeout``: seconds for the whole of it; ``now``: the clock."""
+
+    def __init__(self, label: str, timeout: float, now: t.Callable[[], float]) -> None:
+        self._label = label
+        self._timeout = timeout
+        self._now = now
+        self._began = now()
+        self._first: t.Mapping[str, t.Any] | None = None
+        self._changed = False
+        self._diagnosis: t.Any = None
+        self._first_head: int | None = None
+        self._lost = 0
+        self._cut = False
+
+    @property
+    def spent(self) -> float:
+        return self._now() - self._began
+
+    @property
+    def left(self) -> float:
+        return max(self._timeout - self.spent, 0.0)
+
+    def goes_on(self, seen: t.Mapping[str, t.Any]) -> bool:
+        """Take note of a slice. True where another one has to follow."""
+        # A host that goes down ends the module before the connection. Twice in a row is something else.
+        cut_before, self._cut = self._cut, _is_cut_off(seen)
+        if self._cut:
+            return self._first is not None and not cut_before and self.left > 0
+        again = self._first is not None or self._lost > 0
+        if self._first is None and "before" in seen:
+            self._first = seen
+        if self._first_head is None:
+            known = _head((seen.get("before") or {}).get("besu"))
+            self._first_head = _head(seen.get("progress")) if known is None else known
+        self._changed = self._changed or bool(seen.get("changed"))
+        self._diagnosis = seen.get("diagnosis") or self._diagnosis
+        # Whoever waits when the time is over is asked once more, and says then how it ended.
+        # Between two slices somebody else may take the lock, and a slice that was lost may still be at work.
+        return bool(seen.get("waiting")) or (again and _is_busy(seen) and self.left > 0)
+
+    def result(self, seen: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """The last slice's result, made that of the whole wait."""
+        if self._first is None:
+            return dict(seen)
+        whole = {
+            **seen,
+            "changed": self._changed,
+            "before": self._first["before"],
+            "diff": {**seen.get("diff", {}), "before": self._first["diff"]["before"]},
+            "duration": round(self.spent, 3),
+        }
+        head = _head(seen.get("progress"))
+        if head is not None and self._first_head is not None:
+            whole["progress"] = {**seen["progress"], "imported": head - self._first_head}
+        if self._diagnosis:
+            whole["diagnosis"] = self._diagnosis
+        return whole
+
+    def lost(self, error: Exception) -> str:
+        """What is said of a connection that was lost."""
+        self._lost += 1
+        words = " ".join(str(error).split())[:_MAX_WORDS]
+        return self._line(f"the connection was lost, the wait goes on: {words}")
+
+    def line(self, seen: t.Mapping[str, t.Any]) -> str:
+        """What is said of a slice."""
+        if self._cut:
+            return self._line("the module was cut off, the wait goes on")
+        if not seen.get("waiting"):
+            return self._line(str(seen.get("msg")))
+        return self._line(f"{seen.get('state')}{_how_far(seen)}")
+
+    def _line(self, said: str) -> str:
+        return escape_control(f"{self._label}: {said} ({self.spent:.0f} of {self._timeout:.0f} s)", _MAX_LINE)
+
+
+def _head(shown: t.Any) -> int | None:
+    head = shown.get("head") if isinstance(shown, dict) else None
+    return head if isinstance(head, int) else None
+
+
+def _is_cut_off(seen: t.Mapping[str, t.Any]) -> bool:
+    """Whether a module ended without a result."""
+    return "module_stdout" in seen and "reached" not in seen
+
+
+def _is_busy(seen: t.Mapping[str, t.Any]) -> bool:
+    blocks = seen.get("blocked_by") or ()
+    return bool(blocks) and all(block["guard"] == "busy" for block in blocks)
+
+
+def _how_far(seen: t.Mapping[str, t.Any]) -> str:
+    progress = seen.get("progress")
+    if not progress:
+        return "".join(f", {reason}" for reason in seen["after"]["reasons"][:1])
+    head, reference, lag = (progress.get(key) for key in ("head", "reference", "lag"))
+    rate, eta, peers = (progress.get(key) for key in ("rate", "eta", "peers"))
+    words = [f" at block {head}" + (f" of {reference}" if reference is not None else "")]
+    words += [f"{lag} behind"] if lag is not None else []
+    words += [f"{rate:.1f} blocks/s"] if rate is not None else []
+    words += [f"about {eta} s to go"] if eta is not None else []
+    words += [f"{peers} peers"] if peers is not None else []
+    return ", ".join(words)

@@ -1,0 +1,156 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts for the tests in this folder, booted when the first test asks for one.
+
+Where the laboratory cannot run, its tests are skipped in the words of
+``lab check``; with CHAINOPS_REQUIRE_LAB=1 that is an error.
+CHAINOPS_LAB_SUITES chooses suites, for example "bookworm trixie".
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.tests.support.lab import SUITES, Fleet, Group, Host, LabError, problems
+from ansible_collections.chainops.lifecycle.tests.support.lab.faults import KINDS, FaultUnit, install_fault_units
+
+from ..support.cloudflare_edge.connector import TunnelIdentity
+from .canary import API_READ, API_WRITE, API_WRONG, SECRET, Canary, forms
+from .connectors import Connectors, new_edge
+from .tunnels import Tunnels
+
+FleetMaker = t.Callable[..., Fleet]
+FaultMaker = t.Callable[[str], FaultUnit]
+_NUMBERS = itertools.count()
+
+
+def chosen_suites() -> list[str]:
+    """The suites to test on, oldest systemd first."""
+    words = os.environ.get("CHAINOPS_LAB_SUITES", "").replace(",", " ").split()
+    unknown = sorted(set(words) - SUITES.keys())
+    if unknown:
+        raise pytest.UsageError(f"CHAINOPS_LAB_SUITES: no suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
+    return [suite for suite in SUITES if suite in (words or SUITES)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "suite" in metafunc.fixturenames:
+        metafunc.parametrize("suite", chosen_suites(), scope="session")
+
+
+def _fleets() -> t.Iterator[FleetMaker]:
+    missing = problems()
+    if missing:
+        words = "the laboratory cannot run here: " + "; ".join(map(str, missing))
+        if os.environ.get("CHAINOPS_REQUIRE_LAB") == "1":
+            raise LabError(words)
+        pytest.skip(words)
+    fleets: list[Fleet] = []
+
+    def make(*groups: Group, **options: t.Any) -> Fleet:
+        fleet = Fleet(f"pytest-{os.getpid()}-{next(_NUMBERS)}", groups, **options)
+        fleets.append(fleet)
+        return fleet.up()
+
+    yield make
+    for fleet in fleets:
+        fleet.down()
+
+
+@pytest.fixture(scope="module")
+def make_fleet() -> t.Iterator[FleetMaker]:
+    """A function that boots one more fleet: ``make_fleet(Group("h", 3, "trixie"), ...)``. Down after the file's tests."""
+    yield from _fleets()
+
+
+@pytest.fixture(scope="session")
+def keep_fleet() -> t.Iterator[FleetMaker]:
+    """The same for a fleet that serves several files of tests. Down at the session's end."""
+    yield from _fleets()
+
+
+@pytest.fixture(scope="session")
+def fleet(keep_fleet: FleetMaker) -> Fleet:
+    """One host for each chosen suite, named after it: bookworm1, trixie1, forky1."""
+    return keep_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
+
+
+@pytest.fixture
+def host(fleet: Fleet, suite: str) -> Host:
+    """A host of each chosen suite in turn."""
+    return fleet[f"{suite}1"]
+
+
+@pytest.fixture
+def fault(host: Host) -> t.Iterator[FaultMaker]:
+    """A function that installs a kind of fault unit on ``host`` and gives its (first) unit. Gone after the test."""
+    units: list[FaultUnit] = []
+
+    def make(kind: str) -> FaultUnit:
+        if kind in KINDS and KINDS[kind].since > SUITES[host.suite]:
+            pytest.skip(f"systemd {SUITES[host.suite]} has no {kind}")
+        names = install_fault_units(host, [kind])
+        units.extend(FaultUnit(host, name) for name in names)
+        return FaultUnit(host, names[0])
+
+    yield make
+    for unit in units:
+        unit.remove()
+
+
+@pytest.fixture(scope="session")
+def canary(keep_fleet: FleetMaker, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Canary]:
+    """Fails at the end of the session where a secret of the tests of cloudflared is anywhere but in its own file."""
+    hidden = Canary(*forms(SECRET), *(token.encode() for token in (API_READ, API_WRITE, API_WRONG)))
+    home = Path(os.environ.get("ANSIBLE_HOME", "~/.ansible")).expanduser()
+    hidden.guard(folders=[tmp_path_factory.getbasetemp(), home / "tmp", Path("~/.ansible/tmp").expanduser()])
+    hidden.start()
+    yield hidden
+    assert hidden.heard
+    assert hidden.finish() == set()
+
+
+@pytest.fixture(scope="session")
+def all_connectors(
+    keep_fleet: FleetMaker, canary: Canary, tmp_path_factory: pytest.TempPathFactory
+) -> t.Iterator[Connectors]:
+    """A host of each suite with the real cloudflared, each with a tunnel of its own."""
+    fleet = keep_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
+    canary.guard(fleet.hosts.values())
+    with new_edge(fleet, Path(tmp_path_factory.mktemp("edge"))) as edge:
+        tunnels = {name: TunnelIdentity(secret=SECRET) for name in fleet.hosts}
+        yield Connectors.install(fleet, edge, tunnels, canary)
+
+
+@pytest.fixture
+def world(all_connectors: Connectors) -> Connectors:
+    """All connectors connected."""
+    all_connectors.heal()
+    return all_connectors
+
+
+@pytest.fixture(scope="session")
+def all_replicas(
+    keep_fleet: FleetMaker, canary: Canary, tmp_path_factory: pytest.TempPathFactory
+) -> t.Iterator[Tunnels]:
+    """Three hosts of the chosen suites with a replica of each of two tunnels."""
+    suites = chosen_suites()
+    chosen = [suites[number % len(suites)] for number in range(3)]
+    fleet = keep_fleet(*(Group(f"{letter}{suite}", 1, suite) for letter, suite in zip("abc", chosen, strict=True)))
+    canary.guard(fleet.hosts.values())
+    folder = Path(tmp_path_factory.mktemp("edge"))
+    with new_edge(fleet, folder) as edge:
+        yield Tunnels(fleet, edge, folder, canary)
+
+
+@pytest.fixture
+def replicas(all_replicas: Tunnels) -> Tunnels:
+    """All of them connected."""
+    all_replicas.heal()
+    return all_replicas

@@ -1,0 +1,155 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documents show is run: README, guides, the README of each role, the examples of modules and filters."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group
+
+ROOT = Path(__file__).parent.parent.parent
+SHOP = ROOT / "tests" / "demo" / "shop.py"
+PORTS = {"api": 8080, "worker": 8081, "besu": 8545, "cloudflared": 20241, "cron": 8083}
+# Examples whose services need more than the host of this test has are run by the tests of their kind.
+ELSEWHERE = {
+    "besu_node",
+    "besu_network_info",
+    "besu_reservation",
+    "cloudflared_tunnel",
+    "cloudflare_tunnel_connector",
+    "cloudflare_tunnel_info",
+}
+CONNECTION = """
+[ssh_connection]
+pipelining = true
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(make_fleet: t.Callable[..., Fleet]) -> Fleet:
+    """Two hosts, host1 and host2, with a web service under every name that the documents use."""
+    fleet = make_fleet(Group("host", 2, "trixie"))
+    fleet.each(_install)
+    return fleet
+
+
+def _install(host: t.Any) -> None:
+    host.push(SHOP, "/opt/shop.py", 0o755)
+    for name, port in PORTS.items():
+        for folder in ("/etc", "/var/backups"):
+            host.push_text(f"{folder}/{name}.json", f'{{"port": {port}}}')
+        host.push_text(
+            f"/etc/systemd/system/{name}.service",
+            f"[Service]\nType=notify\nExecStart=/usr/bin/python3 /opt/shop.py /etc/{name}.json\n",
+        )
+    host.sh("systemctl daemon-reload; systemctl start " + " ".join(PORTS))
+
+
+def yaml_blocks(path: Path) -> list[str]:
+    """The YAML blocks of a Markdown or reStructuredText file."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        found = re.findall(r"^( *)```yaml\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
+        return ["\n".join(line.removeprefix(indent) for line in body.splitlines()) for indent, body in found]
+    found = re.findall(r"^\.\. code-block:: yaml\n\n((?:  .*\n|\n)+)", text, re.MULTILINE)
+    return ["\n".join(line[2:] for line in body.splitlines()) for body in found]
+
+
+def play(
+    fleet: Fleet, folder: Path, what: str, *arguments: str, inventory: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on the fleet; an inventory of the documents' comes on top of the fleet's own."""
+    (folder / "ansible.cfg").write_text(CONNECTION)
+    argv = ["ansible-playbook", "-i", str(fleet.inventory)]
+    if inventory:
+        (folder / "inventory.yml").write_text(inventory)
+        argv += ["-i", str(folder / "inventory.yml")]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.run(
+        [*argv, what, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def test_the_first_recovery_of_the_readme(pair: Fleet, tmp_path: Path) -> None:
+    inventory = next(block for block in yaml_blocks(ROOT / "README.md") if "lifecycle_services" in block)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^ *ansible-playbook -i inventory.yml (\S+) ?(.*)$", text, re.MULTILINE)
+    assert [name.rpartition(".")[2] for name, _options in commands] == ["status", "recover", "recover"]
+    pair["host1"].sh("systemctl kill --signal=SIGKILL api")
+    said = []
+    for name, options in commands:
+        done = play(pair, tmp_path, name, *options.split(), inventory=inventory)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append(done.stdout)
+    assert re.search(r"^host1 +api +generic +error ", said[0], re.MULTILINE)
+    assert "host1 api: PLANNED" in said[1]
+    assert "host1 api: RECOVERED" in said[2]
+    assert pair["host1"].sh("systemctl is-active api").stdout.strip() == "active"
+
+
+def examples() -> list[t.Any]:
+    """(name, tasks) of every module and filter."""
+    found = []
+    for kind in ("modules", "filter"):
+        for path in sorted((ROOT / "plugins" / kind).glob("*.py")):
+            block = re.search(r'^EXAMPLES = r"""\n(.*?)"""', path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+            if block and path.stem not in ELSEWHERE:
+                found.append(pytest.param(yaml.safe_load(block[1]), id=path.stem))
+    return found
+
+
+@pytest.mark.parametrize("tasks", examples())
+def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]) -> None:
+    seen = {
+        "services": [{"name": n, "kind": "generic", "state": "running", "reasons": ["x"]} for n in ("api", "worker")]
+    }
+    variables: dict[str, t.Any] = {
+        "lifecycle_services": ["api", "worker"],
+        "seen": seen,
+        "seen_by_host": {"host1": seen},
+        "services_by_host": {"host1": ["api"]},
+        "stalled_by_host": {},
+        "results_by_host": {},
+        "results_by_node": {},
+        "looked": {"nodes": [], "networks": []},
+        "genesis": None,
+        "address": None,
+        "plan": {"in_need": [], "unknown": []},
+    }
+    book = [{"name": "Examples", "hosts": "host1", "gather_facts": False, "tasks": tasks}]
+    (tmp_path / "examples.yml").write_text(yaml.safe_dump(book, sort_keys=False))
+    (tmp_path / "vars.yml").write_text(yaml.safe_dump(variables))
+    done = play(pair, tmp_path, "examples.yml", "-e", "@vars.yml")
+    pair["host1"].sh("rm -rf /var/lib/chainops-lifecycle; systemctl start api")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^TASK ", done.stdout, re.MULTILINE)) == len(tasks)
+
+
+def test_the_playbook_for_awx(pair: Fleet, tmp_path: Path) -> None:
+    block = next(b for b in yaml_blocks(ROOT / "docs/docsite/rst/guide_awx.rst") if "import_playbook" in b)
+    (tmp_path / "recover.yml").write_text(block)
+    done = play(pair, tmp_path, "recover.yml", "-e", '{"lifecycle_services": ["api"]}')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Summary: nothing was in need" in done.stdout
+
+
+@pytest.mark.parametrize("role", ["service_recovery"])
+def test_the_play_of_the_role(pair: Fleet, tmp_path: Path, role: str) -> None:
+    plays = yaml.safe_load(yaml_blocks(ROOT / "roles" / role / "README.md")[0])
+    plays[0]["hosts"] = "host2"
+    (tmp_path / "role.yml").write_text(yaml.safe_dump(plays, sort_keys=False))
+    pair["host2"].push_text("/etc/api.json", '{"port": 80')
+    pair["host2"].sh("systemctl restart api || true")
+    done = play(pair, tmp_path, "role.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "host2 api: RECOVERED" in done.stdout
+    assert pair["host2"].read_text("/etc/api.json") == '{"port": 8080}'

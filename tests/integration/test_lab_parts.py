@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts of the laboratory that need no host."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.tests.support.lab import Group, LabError, check, mirror, network, record
+from ansible_collections.chainops.lifecycle.tests.support.lab.faults import KINDS, kinds_for
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ({"sources.list": "deb http://mirror.example/debian bookworm main\n"}, "http://mirror.example/debian"),
+        ({"sources.list": "# deb http://a.example/debian x main\n"}, None),
+        (
+            {"sources.list": "deb [arch=amd64 signed-by=/k.gpg] https://b.example/debian/ trixie main # c\n"},
+            "https://b.example/debian/",
+        ),
+        ({"sources.list": "deb-src http://mirror.example/debian bookworm main\n"}, None),
+        ({"sources.list.d/x.list": "deb http://security.example/debian-security s main\n"}, None),
+        (
+            {"sources.list.d/d.sources": "Types: deb\n# a comment\nURIs: http://c.example/debian\nSuites: forky\n"},
+            "http://c.example/debian",
+        ),
+        (
+            {
+                "sources.list.d/d.sources": "Types: deb deb-src\nURIs:\n http://v.example/tool\n http://d.example/debian\n"
+            },
+            "http://d.example/debian",
+        ),
+        ({"sources.list.d/d.sources": "Types: deb\nEnabled: no\nURIs: http://e.example/debian\n"}, None),
+        (
+            {
+                "sources.list.d/d.sources": "Types: deb-src\nURIs: http://s.example/debian\n\nTypes: deb\nURIs: http://f.example/debian\n"
+            },
+            "http://f.example/debian",
+        ),
+        ({}, None),
+    ],
+)
+def test_mirror_of_this_machine(tmp_path: Path, folder: dict[str, str], expected: str | None) -> None:
+    for name, text in folder.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert mirror.of_this_machine(tmp_path) == expected
+
+
+def test_groups_are_read_from_words() -> None:
+    assert Group.parse("h:3:bookworm") == Group("h", 3, "bookworm")
+    assert Group.parse("web") == Group("web", 3, "trixie")
+
+
+@pytest.mark.parametrize("words", ["h:x", "h:1:sid", "H:1", "h:0", "h:1001", "h:1:trixie:4", ":2", "-h:1", "a_b:1"])
+def test_a_wrong_group_is_refused(words: str) -> None:
+    with pytest.raises(LabError):
+        Group.parse(words)
+
+
+@pytest.mark.parametrize(("count", "prefix"), [(1, 24), (244, 24), (245, 23), (500, 23), (501, 22), (1000, 22)])
+def test_subnets_do_not_overlap_and_hold_all_hosts(count: int, prefix: int) -> None:
+    taken = [ipaddress.IPv4Network("198.18.0.0/24"), ipaddress.IPv4Network("198.18.2.7/32")]
+    for _unused in range(5):
+        subnet = network.choose(count, taken)
+        assert subnet.prefixlen == prefix
+        assert not any(subnet.overlaps(other) for other in taken)
+        assert ipaddress.IPv4Address(network.address(subnet, count - 1)) in list(subnet.hosts())
+        assert len(f"vb-{network.bridge_name(subnet)}-{count - 1}") <= 15
+        taken.append(subnet)
+
+
+def test_no_free_subnet_says_what_to_do() -> None:
+    with pytest.raises(LabError, match="lab down"):
+        network.choose(3, [network.RANGE])
+
+
+def test_what_is_missing_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    words = [str(problem) for problem in check.problems()]
+    assert "command mmdebstrap is missing: apt-get install mmdebstrap" in words
+    assert "command systemd-nspawn is missing: apt-get install systemd-container" in words
+    assert "not root: run it as root, for example with sudo" in words
+
+
+def test_two_groups_may_not_make_one_host() -> None:
+    groups = [Group("h", 11, "trixie"), Group("h1", 1, "trixie")]
+    with pytest.raises(LabError, match="h11"):
+        record.plan_hosts(groups, {"trixie": Path("/b")}, network.RANGE, "clab0")
+
+
+def test_kinds_are_named_where_one_is_unknown() -> None:
+    with pytest.raises(LabError, match="no fault unit nonsense"):
+        kinds_for("trixie", ["simple", "nonsense"])
+    assert all(kind.render().count("ExecStart=") >= 1 for kind in KINDS.values())

@@ -1,0 +1,205 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two tunnels with three replicas each, brought back by the playbook; the edge itself tells whether that is true."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.chainops.lifecycle.tests.support.lab import Host, until
+
+from .tunnels import SERVICES, Tunnels, kill
+
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "docsite" / "rst" / "guide_tunnels.rst"
+
+
+def hosts(replicas: Tunnels) -> list[Host]:
+    return list(replicas.fleet.hosts.values())
+
+
+def test_a_fleet_that_is_well_is_left_alone(replicas: Tunnels) -> None:
+    before = replicas.invocations()
+    played = replicas.play()
+    assert played.code == 0, played.output
+    assert played.changed == 0
+    assert "Summary: 6 healthy" in played.output
+    assert "Tunnel cloudflared-api" in played.output and "edge: healthy, 3 connectors" in played.output
+    assert replicas.invocations() == before
+
+
+def test_without_the_api_the_hosts_own_word_has_to_do(replicas: Tunnels) -> None:
+    played = replicas.play(tunnel_reconnect_api_host="gone.invalid")
+    assert played.code == 0, played.output
+    assert "Summary: 6 healthy" in played.output
+    assert "Edge side: could not be asked: " in played.output
+
+
+def test_what_can_be_brought_back_is_and_what_cannot_is_not_touched(replicas: Tunnels) -> None:
+    first, second, third = hosts(replicas)
+    first.push_text("/etc/cloudflared/token", "not a token", 0o600)
+    first.sh("systemctl restart --no-block cloudflared")
+    second.sh("systemctl stop cloudflared")
+    kill(third, "cloudflared-api")
+    replicas.edge.wait_live(replicas.tunnels["cloudflared"].id, 4, 30)
+
+    planned = replicas.play("--check")
+    assert "PLANNED" in planned.line(second.name, "cloudflared"), planned.output
+    assert "PLANNED" in planned.line(third.name, "cloudflared-api")
+    assert replicas.edge.live(replicas.tunnels["cloudflared"].id) == 4
+
+    played = replicas.play()
+    assert played.code == 2, played.output
+    refused = played.line(first.name, "cloudflared")
+    assert refused.startswith(("REFUSED", "FAILED")) and "token_malformed" in refused
+    assert played.line(second.name, "cloudflared").startswith("RECONNECTED")
+    assert played.line(third.name, "cloudflared-api").startswith("RECONNECTED")
+    assert played.line(third.name, "cloudflared") == "HEALTHY"
+    assert all(count >= 4 for count in played.least.values()), played.least
+    assert replicas.connector(second, "cloudflared") in replicas.connectors("cloudflared")
+    assert len(replicas.connectors("cloudflared")) == 2 and len(replicas.connectors("cloudflared-api")) == 3
+
+    again = replicas.play()
+    assert again.changed == 0 and again.code == 2
+
+
+@pytest.mark.parametrize(("budget", "restarted"), [(5, True), (300, False)])
+def test_nobody_is_restarted_while_the_edge_cannot_be_reached(replicas: Tunnels, budget: int, restarted: bool) -> None:
+    """Nor afterwards, within the natural budget; beyond it a restart is quicker than the connector's own back-off."""
+    if restarted:
+        replicas.fleet.each(be_slow)
+        replicas.wait_all()
+    before = replicas.invocations()
+    replicas.edge.behave("refuse", reset=True)
+    for tunnel in replicas.tunnels.values():
+        replicas.edge.wait_live(tunnel.id, 0)
+    during: list[dict[str, str]] = []
+
+    def mend() -> None:
+        time.sleep(25)
+        during.append(replicas.invocations())
+        replicas.edge.clear()
+
+    mender = threading.Thread(target=mend)
+    mender.start()
+    services = [
+        {"name": name, "kind": "cloudflared", "attempt_backoff": 0.1, "cloudflared": {"reconnect_grace": budget}}
+        for name in SERVICES
+    ]
+    played = replicas.play(lifecycle_services=services)
+    mender.join()
+    assert played.code == 0, played.output
+    assert during == [before]
+    assert (replicas.invocations() != before) == restarted
+    assert ("RECONNECTED" in played.output.partition("TUNNEL RECONNECT")[2]) == restarted
+    assert all(len(replicas.connectors(name)) == 3 for name in SERVICES)
+
+
+def be_slow(host: Host) -> None:
+    """Let its connectors back off for minutes, as they do by default."""
+    for name in SERVICES:
+        host.push_text(f"/etc/systemd/system/{name}.service.d/zz.conf", "[Service]\nEnvironment=TUNNEL_RETRIES=5\n")
+    host.sh('systemctl daemon-reload; systemctl restart "$@"', *SERVICES)
+
+
+def seconds_active(host: Host, name: str) -> float:
+    shown = host.sh('systemctl show -P ActiveEnterTimestampMonotonic "$1"; cat /proc/uptime', name).stdout.split()
+    return float(shown[1]) - int(shown[0]) / 1e6
+
+
+def test_a_replica_lost_by_the_edge_one_killed_and_one_refused_at_once(replicas: Tunnels) -> None:
+    """One of each tunnel serves on, and never is there less than that because of us."""
+    first, second, third = hosts(replicas)
+    refused = replicas.tunnels["cloudflared-api"]
+    old = replicas.connector(first, "cloudflared")
+    # One that registered a moment ago would not count as lost.
+    until(lambda: seconds_active(first, "cloudflared") > 61, 70, "the connector is not new any more", 1)
+    before = replicas.invocations()
+    replicas.edge.behave("black-hole", select={"connector": old})
+    replicas.edge.behave("refuse", select={"tunnel": refused.id, "source": second.address}, reset=True)
+    kill(third, "cloudflared")
+    kill(first, "cloudflared-api")
+    until(lambda: all(len(replicas.connectors(name)) == 1 for name in SERVICES), 60, "one of each tunnel is left")
+
+    services = [
+        {**one, "attempt_backoff": 0.1, "wait_timeout": 40, "cloudflared": {"reconnect_grace": 3}}
+        for one in ({"name": name, "kind": "cloudflared"} for name in SERVICES)
+    ]
+    played = replicas.play(lifecycle_services=services, tunnel_reconnect_forget_ghosts=True)
+    assert played.code == 2, played.output
+    for host, name in ((first, "cloudflared"), (third, "cloudflared"), (first, "cloudflared-api")):
+        assert played.line(host.name, name).startswith("RECONNECTED"), played.output
+        assert replicas.connector(host, name) in replicas.connectors(name) - {old}
+    assert played.line(second.name, "cloudflared-api").startswith("FAILED")
+    assert played.line(second.name, "cloudflared") == played.line(third.name, "cloudflared-api") == "HEALTHY"
+    assert all(count >= 4 for count in played.least.values()), played.least
+    changed = {key for key, one in replicas.invocations().items() if one != before[key]}
+    touched = {f"{first.name}/cloudflared", f"{third.name}/cloudflared", f"{first.name}/cloudflared-api"}
+    assert touched <= changed <= {*touched, f"{second.name}/cloudflared-api"}
+    assert old not in replicas.edge.tunnel(replicas.tunnels["cloudflared"].id)["connectors"]
+
+
+def test_the_tunnel_that_carries_this_connection_is_restarted_by_its_host(replicas: Tunnels) -> None:
+    first, *others = hosts(replicas)
+    tunnel = replicas.tunnels["cloudflared"]
+    for host in others:
+        host.sh("systemctl stop cloudflared")
+    replicas.edge.wait_live(tunnel.id, 4, 30)
+    replicas.edge.behave("accept", select={"tunnel": tunnel.id}, max_connections=1)
+    replicas.edge.reset(select={"tunnel": tunnel.id})
+    replicas.edge.wait_live(tunnel.id, 1, 60)
+    old = replicas.connector(first, "cloudflared")
+    way, port = replicas.edge.forward(tunnel.id, "127.0.0.1:22")["listen"].rsplit(":", 1)
+    same_key = f"-o HostKeyAlias={first.address}"
+    through = {"ansible_host": way, "ansible_port": int(port), "ansible_ssh_extra_args": same_key}
+    (replicas.folder / "through.yml").write_text(yaml.safe_dump({"all": {"hosts": {first.name: through}}}))
+
+    def mend() -> None:
+        until(lambda: old not in replicas.connectors("cloudflared"), 120, "the host restarts the connector")
+        replicas.edge.clear()
+
+    mender = threading.Thread(target=mend, daemon=True)
+    mender.start()
+    services = [
+        {
+            "name": "cloudflared",
+            "kind": "cloudflared",
+            "attempt_backoff": 0.1,
+            "cloudflared": {"min_connections": 2, "reconnect_grace": 1, "replica_guard": "off"},
+        }
+    ]
+    played = replicas.play("-i", "through.yml", "--limit", first.name, lifecycle_services=services)
+    assert played.code == 0, played.output
+    assert played.line(first.name, "cloudflared").startswith("RECONNECTED"), played.output
+    mender.join()
+    new = replicas.connector(first, "cloudflared")
+    assert new != old and replicas.connectors("cloudflared") == {new}
+    logged = first.run("journalctl", "-b", "-o", "cat", "-t", "systemd", "--grep", "handed over", check=False).stdout
+    assert "handed over" in logged
+
+
+def test_the_unit_of_the_guide(replicas: Tunnels) -> None:
+    found = re.search(r"code-block:: ini\n\n((?:  .*\n|\n)+)", GUIDE.read_text(encoding="utf-8"))
+    assert found
+    host, tunnel = hosts(replicas)[0], replicas.tunnels["cloudflared"]
+    unit = "/etc/systemd/system/cloudflared.service"
+    stock = host.read_text(unit)
+    host.push_text(unit, textwrap.dedent(found[1]))
+    host.sh("ln -sf /usr/local/bin/cloudflared /usr/bin/cloudflared; systemctl daemon-reload")
+    try:
+        old = replicas.connector(host, "cloudflared")
+        host.sh("systemctl restart cloudflared")
+        until(lambda: len(replicas.connectors("cloudflared") - {old}) == 3, 30, "it has registered")
+        replicas.edge.wait_live(tunnel.id, 12, 30)
+        assert host.sh("systemd-analyze verify cloudflared.service 2>&1").stdout == ""
+        assert "Summary: 6 healthy" in replicas.play().output
+    finally:
+        host.push_text(unit, stock)
+        host.sh("systemctl daemon-reload; systemctl restart --no-block cloudflared")

@@ -1,0 +1,44 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""NodeOptions of a Besu that mean nothing are named."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS, check_options
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError, SystemClock
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
+
+DEFAULTS = {name: spec.get("default") for name, spec in NODE_OPTIONS.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"rpc_timeout": 0}, "rpc_timeout"),
+        ({"rpc_timeout": float("inf")}, "rpc_timeout"),
+        ({"rpc_connect_timeout": 1e10}, "rpc_connect_timeout"),
+        ({"lag_blocks": -1}, "lag_blocks"),
+        ({"stall_timeout": float("nan")}, "stall_timeout"),
+        ({"address": "0x12"}, "address"),
+        ({"genesis_hash": "0x" + "g" * 64}, "genesis_hash"),
+        ({"rpc_username": "u", "rpc_token": "t"}, "rpc_token"),
+        ({"rpc_password": "p"}, "rpc_password"),
+    ],
+)
+def test_options_that_mean_nothing_are_named(wrong, word):
+    check_options(DEFAULTS)
+    with pytest.raises(LifecycleError, match=word):
+        check_options({**DEFAULTS, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("rpc_url", "localhost"), ("metrics_url", "x"), ("reference_urls", ["http://a", "b"])]
+)
+def test_a_url_that_is_none_is_named(option, value):
+    environment = Environment("besu", SystemClock(), None, None, None)
+    with pytest.raises(LifecycleError, match=option):
+        make_besu(environment, {**DEFAULTS, "start_timeout": 600.0, option: value})

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a diagnosis gathers from the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import gather as e
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed
+
+
+def test_dependencies_that_are_missing() -> None:
+    properties = {"Requires": "db.service sysinit.target system.slice", "BindsTo": "data.mount gone.service"}
+    states = {
+        "db.service": {"ActiveState": "failed", "LoadState": "loaded"},
+        "data.mount": {"ActiveState": "active", "LoadState": "loaded"},
+        "gone.service": {"ActiveState": "inactive", "LoadState": "not-found"},
+    }
+    asked: list[t.Sequence[str]] = []
+
+    def show(units: t.Sequence[str]) -> t.Mapping[str, t.Mapping[str, str]]:
+        asked.append(units)
+        return states
+
+    assert e.missing_dependencies(properties, show) == {"db.service": "failed", "gone.service": "not-found"}
+    assert asked == [["db.service", "data.mount", "gone.service"]]
+    assert e.missing_dependencies({"Requires": "sysinit.target"}, show) == {}
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "more", "missing"),
+    [
+        ("Requires", {}, False),
+        ("Requires", {"RemainAfterExit": "yes"}, True),
+        ("Requires", {"ActiveState": "failed", "Result": "exit-code"}, True),
+        ("Requires", {"Result": "exit-code"}, True),
+        ("Requires", {"LoadState": "masked"}, True),
+        ("Requires", {"Type": "simple"}, True),
+        # systemd starts nothing for the sake of Requisite, and stops with it what is bound to it.
+        ("Requisite", {}, True),
+        ("BindsTo", {}, True),
+    ],
+)
+def test_a_oneshot_that_has_done_its_work_is_not_missing(key: str, more: dict[str, str], missing: bool) -> None:
+    done = {"ActiveState": "inactive", "LoadState": "loaded", "Type": "oneshot", "Result": "success", **more}
+    found = e.missing_dependencies({key: "prepare.service"}, lambda units: {"prepare.service": done})
+    assert bool(found) == missing
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", []),
+        ("db.service sysinit.target", ["db.service", "sysinit.target"]),
+        # systemd 252 to 262, for an instance of x-y@.service
+        (r'"system-x\\x2dy.slice" sysinit.target', [r"system-x\x2dy.slice", "sysinit.target"]),
+        ('a "/srv/two words"', ["a", "/srv/two words"]),
+        ('a "cut', ["a", '"cut']),
+    ],
+)
+def test_a_list_as_systemctl_prints_it(text: str, words: list[str]) -> None:
+    assert e.listed(text) == words
+
+
+def test_paths_that_it_writes_to() -> None:
+    properties = {"WorkingDirectory": "!/srv/x", "StateDirectory": "besu:link", "ReadWritePaths": "-/data +/more"}
+    assert e.written_paths(properties, ["/extra"])[:5] == ("/extra", "/var/lib/besu", "/srv/x", "/data", "/more")
+
+
+def test_disk_usage_of_what_does_not_exist_is_that_of_its_parent(tmp_path: t.Any) -> None:
+    (disk,) = e.disk_usage([str(tmp_path / "a" / "b"), str(tmp_path)])
+    assert disk.path == str(tmp_path)
+    assert disk.free > 0 and disk.inodes > 0
+
+
+def test_port_holders_from_proc(tmp_path: t.Any) -> None:
+    head = "  sl  local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode\n"
+    row = "   0: 0100007F:2161 00000000:0000 {} 00000000:00000000 00:00000000 00000000 0 0 {} 1 x\n"
+    (tmp_path / "proc/net").mkdir(parents=True)
+    (tmp_path / "proc/net/tcp").write_text(head + row.format("01", 500) + row.format("0A", 501))
+    (tmp_path / "proc/12/fd").mkdir(parents=True)
+    os.symlink("socket:[501]", tmp_path / "proc/12/fd/3")
+    (tmp_path / "proc/12/comm").write_text("java\n")
+    (tmp_path / "proc/12/cgroup").write_text("0::/system.slice/besu.service\n")
+    assert e.port_holders([8545, 1], str(tmp_path)) == {8545: "java (pid 12, besu.service)"}
+    os.unlink(tmp_path / "proc/12/fd/3")
+    assert e.port_holders([8545], str(tmp_path)) == {8545: "a process that this user may not see"}
+
+
+def record(message: str, **fields: str) -> str:
+    times = {"__REALTIME_TIMESTAMP": "1000000000", "__MONOTONIC_TIMESTAMP": "5000000"}
+    return json.dumps({"MESSAGE": message, "INVOCATION_ID": "a" * 32, **times, **fields})
+
+
+def test_a_kill_is_looked_up_in_the_kernels_log_and_nothing_else_is() -> None:
+    calls: list[str] = []
+    killed = record("x.service: Main process exited", _PID="1", UNIT="x.service")
+    kernel = record("Out of memory: Killed process 77 (java) total-vm:1kB", _TRANSPORT="kernel")
+
+    def runner(argv: t.Sequence[str], **_options: t.Any) -> Completed:
+        calls.append(" ".join(argv))
+        return Completed(0, (kernel if "_TRANSPORT=kernel" in argv else killed).encode(), b"")
+
+    failed = {"Id": "x.service", "ActiveState": "failed", "InvocationID": "a" * 32, "ExecMainPID": "77"}
+    signalled = {**failed, "Result": "signal", "ExecMainCode": "2", "ExecMainStatus": "9"}
+    found = e.examine(signalled, Journal(runner))
+    assert found.primary is not None
+    assert found.primary.id == "memory_killed"
+    assert "Killed process 77 (java)" in found.primary.evidence[0]
+    assert len(calls) == 2
+
+    calls.clear()
+    e.examine({**failed, "Result": "exit-code", "ExecMainCode": "1", "ExecMainStatus": "1"}, Journal(runner))
+    assert len(calls) == 1

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What service_info says of many services when something is wrong with one."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_info import FullServiceInfo
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import Observer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Records
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import (
+    Unit,
+    VirtualClock,
+    World,
+)
+
+
+class Ended(Exception):
+    """The module has ended."""
+
+
+class Module:
+    """What service_info needs of an AnsibleModule."""
+
+    def __init__(self, *services):
+        self.params = {"services": list(services), "diagnose": "always"}
+        self.result = {}
+
+    def exit_json(self, **result):
+        self.result = result
+        raise Ended
+
+    def fail_json(self, **result):
+        raise AssertionError(result)
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    """The rows of two services: the records of the one are broken, and of the other the reason cannot be found out."""
+    clock = VirtualClock()
+    world = World(clock, Unit("a.service"), Unit("b.service"))
+    records = tmp_path / "state" / "attempts"
+    records.mkdir(parents=True)
+    (records / "a.service.json").write_text("{")
+
+    class Host(FullHostContext):
+        def __init__(self, scope):
+            super().__init__(scope, clock)
+            self.systemd = Systemd(world)
+            self.observer = Observer(self.systemd, clock, lambda unit, window: None)
+
+        ledger = property(lambda _self: Records(clock, str(tmp_path / "state"), str(tmp_path / "run")))
+
+        def has_records(self):
+            return True
+
+        def diagnose(self, watched, observation):
+            raise LifecycleError("systemctl did not answer within 20 s")
+
+    look, module = FullServiceInfo(), Module("a", "b")
+    monkeypatch.setattr(look, "_host", Host)
+    with pytest.raises(Ended):
+        look.inform(module)
+    return module.result["services"]
+
+
+def test_what_is_wrong_with_one_is_a_note_and_takes_no_other_row(rows):
+    assert [(row["name"], row["state"]) for row in rows] == [("a", "stopped"), ("b", "stopped")]
+    assert "a.service.json is not readable" in rows[0]["reasons"][-1] and rows[0]["attempts"] == {}
+    assert not any("records" in reason for reason in rows[1]["reasons"]) and rows[1]["attempts"]["used"] == 0
+    assert rows[1]["diagnosis"]["notes"] == ["systemctl did not answer within 20 s"]

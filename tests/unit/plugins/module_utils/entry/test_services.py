@@ -1,0 +1,36 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What descriptions of services are taken, and what is said of the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "possible"),
+    [
+        ("generic", "stoped", "reset, restarted, running, stopped"),
+        ("generic", "synced", "reset, restarted, running, stopped"),
+        ("besu", "connected", "consensus, reset, restarted, running, stopped, synced"),
+        ("cloudflared", "consensus", "connected, reconnected, reset, restarted, running, stopped"),
+    ],
+)
+def test_a_state_that_the_kind_does_not_have_is_refused(kind: str, state: str, possible: str) -> None:
+    described = ["api", {"name": "db", "kind": kind, "state": state}]
+    with pytest.raises(LifecycleError) as refused:
+        describe(described, KINDS)
+    assert refused.value.msg == f"services[1].state: {state} is none of kind {kind}; give one of {possible}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [("generic", "stopped"), ("besu", "consensus"), ("cloudflared", "connected")]
+)
+def test_a_state_that_the_kind_has_is_taken(kind: str, state: str) -> None:
+    (found,) = describe([{"name": "db", "kind": kind, "state": state}], KINDS)
+    assert found["state"] == state

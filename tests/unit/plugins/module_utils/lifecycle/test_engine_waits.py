@@ -1,0 +1,134 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine waits for, and for how long: a look that failed, a target that has to hold, another's job."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Health
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.lifecycle.test_engine import (
+    UNIT,
+    Bench,
+    guards,
+    started,
+    steps,
+)
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import Unit
+
+
+class Probes:
+    """Probes whose verdict depends on the time since the bench was set up."""
+
+    def __init__(self, clock, *, good_after=0.0, blind=(0.0, 0.0)):
+        self.clock, self.began = clock, clock.now
+        self.good_after, self.blind = good_after, blind
+
+    def check(self, active_since):
+        at = self.clock.now - self.began
+        if self.blind[0] <= at < self.blind[1]:
+            return Health("unobservable", ("no route to the probe's host",))
+        return Health("healthy", ("ok",)) if at >= self.good_after else Health("pending", ("not yet",))
+
+    def pending_time(self):
+        return 0.0
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def test_a_look_that_fails_in_between_ends_no_wait(bench):
+    bench.health = Probes(bench.clock, good_after=60.0, blind=(20.0, 40.0))
+    outcome = bench.run()
+    assert not outcome.failed, outcome.msg
+    assert bench.verbs == ["start"] and bench.clock.now - bench.health.began < 62
+
+
+def test_a_wait_that_sees_nothing_more_ends_soon_and_says_why(bench):
+    bench.health = Probes(bench.clock, good_after=60.0, blind=(20.0, 1000.0))
+    outcome = bench.run(wait_timeout=600)
+    assert outcome.failed and guards(outcome) == ["edge"] and "no route to the probe's host" in outcome.msg
+    assert bench.verbs == ["start"] and 49 <= bench.clock.now - bench.health.began < 51
+
+
+@pytest.mark.parametrize("blind_until, failed", [(24.0, False), (1000.0, True)])
+def test_a_slice_that_begins_blind_goes_on_with_the_wait(bench, blind_until, failed):
+    bench.health = Probes(bench.clock, good_after=40.0, blind=(9.0, blind_until))
+    outcome = bench.run(wait_id="w", slice_length=10.0)
+    while outcome.waiting:
+        bench.clock.sleep(1.0)
+        outcome = bench.run(wait_id="w", slice_length=10.0)
+    assert outcome.failed is failed, outcome.msg
+    assert bench.verbs == ["start"] and bench.clock.now - bench.health.began < 45
+
+
+def test_what_was_never_seen_is_not_waited_for(bench):
+    started(bench)
+    bench.health = Probes(bench.clock, blind=(0.0, 1000.0))
+    before = bench.clock.now
+    outcome = bench.run()
+    assert guards(outcome) == ["edge"] and "no route" in outcome.msg and bench.clock.now - before < 1
+
+
+def test_the_target_has_to_hold_from_when_it_is_seen(bench):
+    bench.health = Probes(bench.clock, good_after=25.0)
+    assert not bench.run(stable_for=20.0).failed
+    assert 45 <= bench.clock.now - bench.health.began < 47
+
+
+def test_a_process_that_lives_long_enough_does_not_have_to_prove_it_again(tmp_path):
+    bench = Bench(tmp_path, Unit(UNIT, type="simple"))
+    bench.health = Probes(bench.clock, good_after=25.0)
+    assert not bench.run().failed
+    assert 25 <= bench.clock.now - bench.health.began < 26
+
+
+@pytest.mark.parametrize("length", [10.0, 30.0])
+def test_the_target_may_have_to_hold_for_longer_than_a_slice(bench, length):
+    bench.health = Probes(bench.clock, good_after=25.0)
+    outcome = bench.run(wait_id="w", slice_length=length, stable_for=20.0)
+    while outcome.waiting:
+        outcome = bench.run(wait_id="w", slice_length=length, stable_for=20.0)
+    assert not outcome.failed, outcome.msg
+    assert 45 <= bench.clock.now - bench.health.began < 48
+
+
+def test_what_holds_already_needs_no_more(tmp_path):
+    bench = Bench(tmp_path, Unit(UNIT, type="simple"))
+    started(bench)
+    bench.clock.sleep(60.0)
+    before = bench.clock.now
+    assert not bench.run(stable_for=50.0).failed
+    assert bench.clock.now - before < 1
+
+
+class Patient(Kind):
+    """It comes back by itself."""
+
+    def grace_period(self, observation, target):
+        return 1.0 if observation.state == "error" else None
+
+
+def test_check_mode_plans_a_wait_where_a_run_would_wait(bench):
+    started(bench)
+    bench.kind = Patient()
+    bench.world._on_crash(bench.unit)
+    outcome = bench.run(recovery="reset_start", check_mode=True)
+    assert (outcome.failed, outcome.changed) == (False, False)
+    assert steps(outcome) == [("error", "observed", "running")]
+    assert bench.run(recovery="reset_start", wait_timeout=5).failed and bench.verbs == []
+    assert not bench.run("stopped").failed, "patience is for who wants it to run"
+
+
+@pytest.mark.parametrize("job", ["stop", "reload"])
+def test_a_job_is_waited_for_in_check_mode_as_well(bench, job):
+    started(bench)
+    vars(bench.unit).update(job=job, job_id=7)
+    outcome = bench.run("restarted", check_mode=True)
+    assert (outcome.failed, outcome.changed, steps(outcome)[0][1]) == (False, True, "restart")
+    refused = bench.run("restarted", wait_timeout=5)
+    assert guards(refused) == ["busy"] and "job for the unit" in refused.msg and bench.verbs == []

@@ -1,0 +1,264 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a recovery, and what the controller makes of Besu networks."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _besu_networks, _recovery_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+
+GENESIS = "0x" + "a" * 64
+UP = {"active_state": "active", "sub_state": "running"}
+DOWN = {"active_state": "inactive", "sub_state": "dead"}
+STALL = {
+    "why": "block 3 is 67 s old; 2 of 4 seen, quorum 3",
+    "missing": ["0x3", "0x4"],
+    "rounds": {"0x1": 5},
+    "round": 5,
+    "natural": None,
+    "advice": "start the missing validators first",
+}
+
+
+def besu(state="error", facts=None, cause="unresponsive", **told):
+    return {
+        "services": [
+            {
+                "name": "besu",
+                "kind": "besu",
+                "state": state,
+                "unit_facts": facts or UP,
+                "cause": cause,
+                "reasons": ["x"],
+            }
+            | ({"besu": told} if told else {})
+        ]
+    }
+
+
+def generic(state="error", facts=None):
+    return {
+        "services": [{"name": "api", "kind": "generic", "state": state, "unit_facts": facts or DOWN, "reasons": ["x"]}]
+    }
+
+
+def stalled(address):
+    return besu(cause="chain_stalled", validator=True, address=address, genesis=GENESIS, stall=STALL)
+
+
+def plan(seen, **options):
+    return _recovery_plan.recovery_plan(seen, {host: [] for host in seen}, "100%", **options)
+
+
+def test_down_comes_first_and_validators_last():
+    seen = {
+        "validator": besu(validator=True),
+        "unknown": besu(),
+        "other": besu(validator=False),
+        "down": besu("stopped", DOWN, None),
+        "api": generic(),
+    }
+    made = plan(seen, serial=3)
+    assert made["hosts"] == ["down", "api", "other", "validator", "unknown"]
+    assert made["batches"] == [1, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("votes", "serial", "sizes"),
+    [
+        ([False] * 5, 2, [2, 2, 1]),
+        ([False] * 10, "30%", [3, 3, 3, 1]),
+        ([False] * 7, [1, 2, "50%"], [1, 2, 3, 1]),
+        ([False] * 4, "100%", [4]),
+        ([False] * 4, 0, [4]),
+        ([True] * 3, 5, [1, 1, 1]),
+        ([False, False, True, False], 5, [2, 1, 1]),
+        ([], 1, []),
+    ],
+)
+def test_how_many_at_a_time(votes, serial, sizes):
+    assert _recovery_plan.batches(votes, serial) == sizes
+
+
+def test_a_serial_that_means_nothing_is_refused():
+    with pytest.raises(FleetError, match="serial: 'many'"):
+        plan({"a": generic()}, serial="many")
+    with pytest.raises(FleetError, match="quorum_lost: 'yes'"):
+        plan({"a": generic()}, quorum_lost="yes")
+
+
+def test_a_chain_that_stands_still_is_refused_with_its_arithmetic():
+    seen = {"b1": stalled("0x1"), "b2": stalled("0x2"), "b3": besu("stopped", DOWN, None), "web": generic()}
+    made = plan(seen)
+    assert made["hosts"] == [] and made["restart_all"] == []
+    assert "2 of 4 seen, quorum 3" in made["refusal"] and "lifecycle_quorum_lost=restart_all" in made["refusal"]
+    assert "  missing 0x3 (one of b3)" in made["lines"]
+    assert "  rounds: b1 in 5" in made["lines"]
+
+
+def test_asked_for_it_the_whole_chain_is_set_apart():
+    seen = {"b1": stalled("0x1"), "b2": stalled("0x2"), "b3": besu("stopped", DOWN, None), "web": generic()}
+    made = plan(seen, quorum_lost="restart_all")
+    assert (made["restart_all"], made["hosts"], made["refusal"]) == (["b1", "b2", "b3"], ["web"], "")
+
+
+def test_one_that_calls_the_chain_stalled_while_it_goes_on_is_in_need_itself():
+    look = {"networks": [network()]}
+    made = plan({"b1": stalled("0x1"), "b2": besu("consensus", UP, None)}, look=look)
+    assert (made["hosts"], made["refusal"]) == (["b1"], "")
+
+
+def test_the_last_validator_of_a_chain_has_no_peers():
+    last = besu(cause="no_peers", validator=True, address="0x1", genesis=GENESIS, stall=STALL)
+    seen = {"b1": last, "b2": besu("stopped", DOWN, None)}
+    look = {"networks": [network(advances=False, stalled=True)]}
+    assert plan(seen, look=look)["refusal"]
+    assert plan(seen, look=look, quorum_lost="restart_all")["restart_all"] == ["b1", "b2"]
+    assert plan(seen, look={"networks": [network()]})["hosts"] == ["b2", "b1"]
+
+
+def network(**changed):
+    told = {
+        "genesis": GENESIS,
+        "chain_id": 7,
+        "head": 9,
+        "head_age": 1.0,
+        "advances": True,
+        "stalled": False,
+        "quorum": 3,
+        "validators": ["0x1", "0x2", "0x3", "0x4"],
+        "arithmetic": "3 of 4 take part",
+        "may_stop": 0,
+        "which": [],
+        "reason": "no more take part than are needed",
+        "missing": [{"address": "0x4", "node": None, "why": "proposed none"}],
+    }
+    return {**told, **changed}
+
+
+def service(url=None, **options):
+    return [{"name": "besu", "kind": "besu", "besu": ({"rpc_url": url} if url else {}) | options}, "api"]
+
+
+DESCRIBED = {
+    "a": service("http://a:8545", chain_id=7),
+    "b": service("http://b:8545", rpc_username="u"),
+    "local": service(),
+    "else": service("http://else:8545", chain_id=8),
+    "web": ["api"],
+}
+
+
+def test_the_endpoints_of_an_inventory():
+    found = _besu_networks.endpoints(DESCRIBED)
+    assert [(one["name"], one["url"]) for one in found] == [(n, f"http://{n}:8545") for n in ("a", "b", "else")]
+    assert found[1]["rpc_username"] == "u"
+
+
+def test_the_endpoints_seen_from_one_host():
+    seen = {"local": besu(chain_id=7)}
+    found = _besu_networks.endpoints(DESCRIBED, seen, "local", "besu")
+    assert [one["name"] for one in found] == ["local", "a", "b"]
+    assert found[0]["url"] == "http://127.0.0.1:8545"
+    assert [one["name"] for one in _besu_networks.endpoints(DESCRIBED, {}, "else", "besu")] == ["else", "b"]
+
+
+TWO = {
+    **{f"a{i}": service(f"http://a{i}:8545") for i in (1, 2)},
+    **{f"b{i}": service(f"http://b{i}:8545") for i in (1, 2)},
+}
+ID_OF = {"a1": 1, "a2": 1, "b1": 2, "b2": 2}
+
+
+def looked(*hosts):
+    """What besu_network_info returned, where only ``hosts`` answered."""
+    return {"nodes": [{"name": name} | ({"chain_id": ID_OF[name]} if name in hosts else {}) for name in TWO]}
+
+
+@pytest.mark.parametrize(
+    ("seen", "look", "others", "references"),
+    [
+        ({}, {}, ["a2", "b1", "b2"], ["a2", "b1", "b2"]),  # nothing tells of a second chain
+        ({}, looked("b1", "b2"), ["a2", "b1", "b2"], ["a2", "b1", "b2"]),
+        ({}, looked("a1", "a2", "b1", "b2"), ["a2"], ["a2"]),
+        (
+            {},
+            looked("a1", "b1"),
+            ["a2", "b2"],
+            ["a2", "b2"],
+        ),  # one that does not answer may be any of those who are missed
+        ({"a1": besu(chain_id=1)}, looked("b1", "b2"), ["a2"], ["a2"]),
+        ({}, looked("a2", "b1", "b2"), ["a2", "b1", "b2"], []),
+        ({"b1": besu(chain_id=2), "a2": besu(chain_id=1)}, {"skipped": True}, ["a2", "b1", "b2"], []),
+    ],
+)
+def test_the_endpoints_of_an_inventory_of_two_chains(seen, look, others, references):
+    for certain, names in ((False, others), (True, references)):
+        found = _besu_networks.endpoints(TWO, seen, "a1", "besu", look, certain)
+        assert [one["name"] for one in found] == ["a1", *names]
+
+
+def test_the_options_tell_the_chain_whoever_answers():
+    described = {**TWO, "a1": service("http://a1:8545", chain_id=1), "local": service(chain_id=3)}
+    found = _besu_networks.endpoints(described, {}, "a1", "besu", looked("a2", "b1"), True)
+    assert [one["name"] for one in found] == ["a1", "a2", "b2"]
+    found = _besu_networks.endpoints({**TWO, "local": service(chain_id=3)}, {}, "a1", "besu", looked("b1", "b2"), True)
+    assert [one["name"] for one in found] == ["a1"], "a chain whose nodes nobody else can reach is one as well"
+
+
+@pytest.mark.parametrize(
+    ("url", "can"),
+    [
+        ("http://10.0.0.1:8545", True),
+        ("http://node.example:8545", True),
+        ("http://127.0.0.2:8545", False),
+        ("http://[::1]:8545", False),
+        ("http://0.0.0.0:8545", False),
+        ("http://localhost:8545", False),
+        ("", False),
+    ],
+)
+def test_what_other_hosts_can_reach(url, can):
+    assert _besu_networks.reachable(url) == can
+
+
+def look(*told):
+    nodes = [{"name": name, "address": address} if address else {"name": name} for name, address in told]
+    return {"nodes": nodes, "networks": [network()], "unobserved": []}
+
+
+def test_whom_to_ask_for_a_reservation():
+    seen = look(("b2", "0x2"), ("b1", "0x1"), ("b3", "0x3"), ("http://far", "0x4"), ("other", "0x9"))
+    found = _besu_networks.reservation(seen, "b2", GENESIS, "0x2")
+    assert found["needed"] == 3 and found["network"] == GENESIS
+    assert [one["host"] for one in found["holders"]] == ["b2", "b1", "b3"]
+
+
+def test_one_that_does_not_tell_its_address_is_the_one_that_is_left():
+    seen = look(("b2", None), ("b1", "0x1"), ("b3", "0x3"), ("b4", "0x4"))
+    assert _besu_networks.reservation(seen, "b2", None, None)["address"] == "0x2"
+    assert _besu_networks.reservation(look(("b2", None), ("b1", "0x1")), "b2", None, None)["needed"] == 0
+
+
+def test_two_validators_on_one_host_count_as_two():
+    seen = look(("h1/besu", "0x1"), ("h1/besu2", "0x2"), ("h2", "0x3"))
+    assert _besu_networks.reservation(seen, "h1", GENESIS, "0x2")["holders"] == [
+        {"host": "h1", "validators": 2},
+        {"host": "h2", "validators": 1},
+    ]
+
+
+def test_the_lines_of_a_network():
+    assert _besu_networks.network_lines({"networks": [network()], "unobserved": ["b4"]}) == [
+        "Chain 7 advances at block 9, 1 s old: 3 of 4 take part",
+        "  0 more may stop (no more take part than are needed)",
+        "  missing 0x4 (one of b4): proposed none",
+        "  not asked, as they did not answer: b4",
+    ]
+    still = network(advances=False, stalled=True, head_age=80.0)
+    assert _besu_networks.network_lines({"networks": [still]}) == [
+        "Chain 7 STANDS STILL at block 9, 80 s old: quorum is 3 of 4 validators"
+    ]

@@ -14,7 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import make_cloudflared
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import CONNECTOR_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import PLAIN_KINDS, KindEntry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import PLAIN_KINDS, KindEntry
 
 KINDS: t.Mapping[str, KindEntry] = {
     **PLAIN_KINDS,

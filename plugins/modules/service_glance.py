@@ -54,7 +54,7 @@ services:
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import ServiceInfo
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import PLAIN_KINDS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import PLAIN_KINDS
 
 
 def main() -> None:

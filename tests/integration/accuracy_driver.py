@@ -27,8 +27,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from bus_reader import Bus
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext, plain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Limits
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import plain
 
 PAUSE, POLL = 0.1, 0.02
 VERBS = {

@@ -14,9 +14,9 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import strip_ansi
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.guards import Disk
 
 ERROR, WARNING, UNLEVELLED, INFO = 3, 4, 5, 6
 # What is matched of one line; the rest of it cannot prove anything.

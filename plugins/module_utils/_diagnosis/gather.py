@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import FailureCase, HostFacts, Rule
@@ -21,8 +20,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diag
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.predicates import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import ADDRESS_IN_USE, GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import (
+    ShowUnits,
+    missing_dependencies,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage, written_paths
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Journal
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.guards import Disk
 
 # What a diagnosis reads of the unit; a property that is not given is taken as not set.
 DIAGNOSIS_PROPERTIES = (
@@ -34,17 +37,7 @@ DIAGNOSIS_PROPERTIES = (
     "ReadWritePaths EnvironmentFiles"
 ).split()
 
-_DIRECTORIES = {
-    "StateDirectory": "var/lib",
-    "LogsDirectory": "var/log",
-    "CacheDirectory": "var/cache",
-    "RuntimeDirectory": "run",
-}
-_STATIC_UNITS = (".slice", ".target")
-_MAX_PATHS = 16
 _LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
-
-ShowUnits = t.Callable[[t.Sequence[str]], t.Mapping[str, t.Mapping[str, str]]]
 
 
 def examine(
@@ -87,68 +80,6 @@ def examine(
 def _maybe_out_of_memory(case: FailureCase) -> bool:
     ended = case.exit
     return case.failing and ended is not None and (ended.status in (9, 137) or case.text("Result") == "oom-kill")
-
-
-def listed(text: str) -> list[str]:
-    """The words of a list that systemctl printed: it quotes those with a backslash or a space, such as slices."""
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return text.split()  # cut off within quotes
-
-
-def missing_dependencies(properties: t.Mapping[str, str], show: ShowUnits) -> dict[str, str]:
-    """The units that this one requires and that are not active: unit -> state (``failed``, ``not-found``, ...)."""
-    strict = [unit for key in ("Requisite", "BindsTo") for unit in listed(properties.get(key, ""))]
-    named = [*listed(properties.get("Requires", "")), *strict]
-    units = [unit for unit in dict.fromkeys(named) if not unit.endswith(_STATIC_UNITS)]
-    if not units:
-        return {}
-    missing: dict[str, str] = {}
-    for unit, facts in show(units).items():
-        active = facts.get("ActiveState", "")
-        load = facts.get("LoadState", "loaded")
-        if active in ("active", "reloading", "refreshing", "") or (_run_to_its_end(facts) and unit not in strict):
-            continue
-        missing[unit] = active if load == "loaded" else load
-    return missing
-
-
-def _run_to_its_end(facts: t.Mapping[str, str]) -> bool:
-    """Whether it is a unit that systemd runs once more for what requires it, and that rests in between."""
-    rests = {"LoadState": "loaded", "Type": "oneshot", "ActiveState": "inactive", "Result": "success"}
-    return rests.items() <= facts.items() and facts.get("RemainAfterExit") != "yes"
-
-
-def written_paths(properties: t.Mapping[str, str], extra: t.Sequence[str] = (), root: str = "/") -> tuple[str, ...]:
-    """The directories that the service writes to, as far as its unit says, and where every service's log goes."""
-    found = [os.path.join(root, path.lstrip("/")) for path in extra]
-    for key, base in _DIRECTORIES.items():
-        found += [os.path.join(root, base, name.partition(":")[0]) for name in listed(properties.get(key, ""))]
-    for word in [properties.get("WorkingDirectory", ""), *listed(properties.get("ReadWritePaths", ""))]:
-        path = word.lstrip("-!+~")
-        if path.startswith("/"):
-            found.append(os.path.join(root, path.lstrip("/")))
-    return tuple(dict.fromkeys([*found, root, os.path.join(root, "var/log"), os.path.join(root, "tmp")]))[:_MAX_PATHS]
-
-
-def disk_usage(paths: t.Sequence[str]) -> tuple[Disk, ...]:
-    """Free space of each file system behind ``paths``, once each; for what does not exist, of its parent directory."""
-    disks: dict[int, Disk] = {}
-    for path in paths:
-        there = path
-        while there not in ("/", "") and not os.path.exists(there):
-            there = os.path.dirname(there)
-        try:
-            device = os.stat(there).st_dev
-            usage = os.statvfs(there)
-        except OSError:
-            continue  # it went away, or this user may not look: nothing is known of it
-        if usage.f_blocks and not usage.f_flag & os.ST_RDONLY:
-            # A file system without an inode table (btrfs) counts none and never lacks one.
-            inodes = usage.f_favail if usage.f_files else 1
-            disks.setdefault(device, Disk(there, usage.f_bavail * usage.f_frsize, inodes))
-    return tuple(disks.values())
 
 
 def _listeners(case: FailureCase, root: str) -> dict[int, str]:

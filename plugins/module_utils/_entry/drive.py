@@ -12,7 +12,6 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import MakeKind, plain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
     LifecycleError,
     requester,
@@ -20,6 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import MakeKind, plain
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -29,13 +29,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
     MonitoredService,
     Observer,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment, Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment, MakeKind
 
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Records
-
-MakeKind = t.Callable[[Environment, t.Mapping[str, t.Any]], Kind]
 
 
 class HostContext:
@@ -84,8 +82,3 @@ class HostContext:
         if not found.entries:
             return None  # nothing there, or nothing that may be read: the journal cannot tell
         return sum(1 for entry in found.entries if entry.message_id == UNIT_RESTART_SCHEDULED)
-
-
-def plain(_environment: Environment, _params: t.Mapping[str, t.Any]) -> Kind:
-    """A service of which nothing is known beyond systemd and its probes."""
-    return Kind()

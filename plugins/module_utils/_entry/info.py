@@ -11,11 +11,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import KindEntry, describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import KindEntry
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -9,30 +9,17 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import MakeKind, plain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import (
     DRIVE_OPTIONS,
     WATCH_OPTIONS,
     Spec,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import KindEntry
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import MACHINES
-
-
-@dataclass(frozen=True)
-class KindEntry:
-    """A kind as services name it: the options of its own, nested under its name, and how it is made of them."""
-
-    options: Spec
-    make: MakeKind
-
-
-# What a look at systemd alone can tell apart.
-PLAIN_KINDS: t.Mapping[str, KindEntry] = {"generic": KindEntry({}, plain)}
 
 
 def _spec(kinds: t.Mapping[str, KindEntry]) -> Spec:

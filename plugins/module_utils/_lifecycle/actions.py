@@ -13,12 +13,9 @@ import signal
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import (
-    disk_usage,
-    missing_dependencies,
-    written_paths,
-)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import missing_dependencies
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage, written_paths
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
     Clock,
@@ -236,7 +233,7 @@ class Actions:
         rows = self._tools.ledger.attempts(self._unit)
         return bool(rows) and rows[-1].outcome == "open"
 
-    def _accepted(self, cause: t.Any, observation: Observation, disks: tuple[g.Disk, ...]) -> bool:
+    def _accepted(self, cause: t.Any, observation: Observation, disks: tuple[Disk, ...]) -> bool:
         """Whether a cause is no objection any more: a person said so, or the host shows it."""
         if cause.id in self._request.accept_causes:
             return True
@@ -246,7 +243,7 @@ class Actions:
         properties = observation.facts.properties
         return resolution_of(cause, properties, failed_at, disks, self._request.min_free_bytes) is not None
 
-    def _disks(self, facts: UnitFacts | None) -> tuple[g.Disk, ...]:
+    def _disks(self, facts: UnitFacts | None) -> tuple[Disk, ...]:
         properties = facts.properties if facts is not None else {}
         return disk_usage(written_paths(properties, self._request.disk_paths))
 

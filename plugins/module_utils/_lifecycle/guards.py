@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import parse_span
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
@@ -21,15 +22,6 @@ _STARTS = ("start", "restart")
 _ENDS = ("stop", "force_stop")
 _STOPS = ("stop", "restart", "reset")
 _GOING_DOWN = ("stopping", "initializing", "maintenance", "offline")
-
-
-@dataclass(frozen=True)
-class Disk:
-    """The space left for one path. ``free`` in bytes, ``inodes`` free."""
-
-    path: str
-    free: int
-    inodes: int
 
 
 @dataclass(frozen=True)

@@ -96,3 +96,23 @@ class Kind:
     def causes(self) -> t.Sequence[t.Any]:
         """Rules of diagnosis of this kind, put before the generic ones."""
         return ()
+
+
+MakeKind = t.Callable[[Environment, t.Mapping[str, t.Any]], Kind]
+
+
+def plain(_environment: Environment, _params: t.Mapping[str, t.Any]) -> Kind:
+    """A service of which nothing is known beyond systemd and its probes."""
+    return Kind()
+
+
+@dataclass(frozen=True)
+class KindEntry:
+    """A kind as services name it: the options of its own, nested under its name, and how it is made of them."""
+
+    options: dict[str, dict[str, t.Any]]
+    make: MakeKind
+
+
+# What a look at systemd alone can tell apart.
+PLAIN_KINDS: t.Mapping[str, KindEntry] = {"generic": KindEntry({}, plain)}

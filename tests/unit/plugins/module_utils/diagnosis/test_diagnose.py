@@ -16,7 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis, diagnose
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.guards import Disk
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk
 
 RUN = "a" * 32
 FAILED = {

@@ -12,6 +12,8 @@ import typing as t
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import gather as e
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed, missing_dependencies
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage, written_paths
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed
 
@@ -29,9 +31,9 @@ def test_dependencies_that_are_missing() -> None:
         asked.append(units)
         return states
 
-    assert e.missing_dependencies(properties, show) == {"db.service": "failed", "gone.service": "not-found"}
+    assert missing_dependencies(properties, show) == {"db.service": "failed", "gone.service": "not-found"}
     assert asked == [["db.service", "data.mount", "gone.service"]]
-    assert e.missing_dependencies({"Requires": "sysinit.target"}, show) == {}
+    assert missing_dependencies({"Requires": "sysinit.target"}, show) == {}
     assert len(asked) == 1
 
 
@@ -51,7 +53,7 @@ def test_dependencies_that_are_missing() -> None:
 )
 def test_a_oneshot_that_has_done_its_work_is_not_missing(key: str, more: dict[str, str], missing: bool) -> None:
     done = {"ActiveState": "inactive", "LoadState": "loaded", "Type": "oneshot", "Result": "success", **more}
-    found = e.missing_dependencies({key: "prepare.service"}, lambda units: {"prepare.service": done})
+    found = missing_dependencies({key: "prepare.service"}, lambda units: {"prepare.service": done})
     assert bool(found) == missing
 
 
@@ -67,16 +69,16 @@ def test_a_oneshot_that_has_done_its_work_is_not_missing(key: str, more: dict[st
     ],
 )
 def test_a_list_as_systemctl_prints_it(text: str, words: list[str]) -> None:
-    assert e.listed(text) == words
+    assert listed(text) == words
 
 
 def test_paths_that_it_writes_to() -> None:
     properties = {"WorkingDirectory": "!/srv/x", "StateDirectory": "besu:link", "ReadWritePaths": "-/data +/more"}
-    assert e.written_paths(properties, ["/extra"])[:5] == ("/extra", "/var/lib/besu", "/srv/x", "/data", "/more")
+    assert written_paths(properties, ["/extra"])[:5] == ("/extra", "/var/lib/besu", "/srv/x", "/data", "/more")
 
 
 def test_disk_usage_of_what_does_not_exist_is_that_of_its_parent(tmp_path: t.Any) -> None:
-    (disk,) = e.disk_usage([str(tmp_path / "a" / "b"), str(tmp_path)])
+    (disk,) = disk_usage([str(tmp_path / "a" / "b"), str(tmp_path)])
     assert disk.path == str(tmp_path)
     assert disk.free > 0 and disk.inodes > 0
 

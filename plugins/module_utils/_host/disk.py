@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The paths that a unit writes to, and the space that is free there. Reads only.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed
+
+_DIRECTORIES = {
+    "StateDirectory": "var/lib",
+    "LogsDirectory": "var/log",
+    "CacheDirectory": "var/cache",
+    "RuntimeDirectory": "run",
+}
+_MAX_PATHS = 16
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The space left for one path. ``free`` in bytes, ``inodes`` free."""
+
+    path: str
+    free: int
+    inodes: int
+
+
+def written_paths(properties: t.Mapping[str, str], extra: t.Sequence[str] = (), root: str = "/") -> tuple[str, ...]:
+    """The directories that the service writes to, as far as its unit says, and where every service's log goes."""
+    found = [os.path.join(root, path.lstrip("/")) for path in extra]
+    for key, base in _DIRECTORIES.items():
+        found += [os.path.join(root, base, name.partition(":")[0]) for name in listed(properties.get(key, ""))]
+    for word in [properties.get("WorkingDirectory", ""), *listed(properties.get("ReadWritePaths", ""))]:
+        path = word.lstrip("-!+~")
+        if path.startswith("/"):
+            found.append(os.path.join(root, path.lstrip("/")))
+    return tuple(dict.fromkeys([*found, root, os.path.join(root, "var/log"), os.path.join(root, "tmp")]))[:_MAX_PATHS]
+
+
+def disk_usage(paths: t.Sequence[str]) -> tuple[Disk, ...]:
+    """Free space of each file system behind ``paths``, once each; for what does not exist, of its parent directory."""
+    disks: dict[int, Disk] = {}
+    for path in paths:
+        there = path
+        while there not in ("/", "") and not os.path.exists(there):
+            there = os.path.dirname(there)
+        try:
+            device = os.stat(there).st_dev
+            usage = os.statvfs(there)
+        except OSError:
+            continue  # it went away, or this user may not look: nothing is known of it
+        if usage.f_blocks and not usage.f_flag & os.ST_RDONLY:
+            # A file system without an inode table (btrfs) counts none and never lacks one.
+            inodes = usage.f_favail if usage.f_files else 1
+            disks.setdefault(device, Disk(there, usage.f_bavail * usage.f_frsize, inodes))
+    return tuple(disks.values())

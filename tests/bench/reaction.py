@@ -10,10 +10,10 @@ sys.path.insert(0, "/opt/bench")
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import plain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import run_command
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import plain
 
 unit, times = sys.argv[1], int(sys.argv[2])
 defaults = {name: spec.get("default") for name, spec in {**_args.WATCH_OPTIONS, **_args.DRIVE_OPTIONS}.items()}

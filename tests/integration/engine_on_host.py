@@ -18,13 +18,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import plain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, run_command
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import actions as _actor
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import records as _ledger
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import Observer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import plain
 
 VERBS = frozenset({"start", "stop", "restart", "reset-failed", "kill", "cancel"})
 _DEFAULTS = {name: spec.get("default") for name, spec in {**_args.WATCH_OPTIONS, **_args.DRIVE_OPTIONS}.items()}

@@ -131,7 +131,7 @@ def test_a_log_tells_of_trouble_since_the_last_registration_only(records):
 )  # fmt: skip
 def test_judgement(count, registered, records, had, remote, state, age, protocol, edge_open, version, minimum):
     ready = endpoints.Ready(count) if count is not None else endpoints.Ready(problem="refused")
-    unit = classify.Unit(state, age, state == m.RUNNING, 2000.0)
+    unit = classify.ConnectorUnit(state, age, state == m.RUNNING, 2000.0)
     rules = classify.Rules(4, minimum, protocol, remote)
     sample = classify.Sample(
         endpoints.Endpoint("http://127.0.0.1:1"),

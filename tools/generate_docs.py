@@ -19,6 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.ca
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Rule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import MACHINES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.guards import GUARDS
 
@@ -51,7 +52,7 @@ def table(header: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> str:
 def states() -> str:
     """Every state once, with the machine that has it."""
     rows = []
-    for machine in m.MACHINES.values():
+    for machine in MACHINES.values():
         for state in machine.states.values():
             if machine is m.GENERIC or state.name not in m.GENERIC.states:
                 kind = "all" if machine is m.GENERIC else machine.name
@@ -115,8 +116,8 @@ def options() -> str:
 PARTS: dict[str, t.Callable[[], str]] = {
     "states": states,
     "diagram_generic": lambda: diagram(m.GENERIC),
-    "diagram_besu": lambda: diagram(m.BESU),
-    "diagram_cloudflared": lambda: diagram(m.CLOUDFLARED),
+    "diagram_besu": lambda: diagram(MACHINES["besu"]),
+    "diagram_cloudflared": lambda: diagram(MACHINES["cloudflared"]),
     "guards": guards,
     "causes": causes,
     "besu_causes": besu_causes,

@@ -12,12 +12,16 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import make_besu
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import make_cloudflared
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import CONNECTOR_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import CLOUDFLARED
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import PLAIN_KINDS, KindEntry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import Machine
 
 KINDS: t.Mapping[str, KindEntry] = {
     **PLAIN_KINDS,
-    "besu": KindEntry(NODE_OPTIONS, make_besu),
-    "cloudflared": KindEntry(CONNECTOR_OPTIONS, make_cloudflared),
+    "besu": KindEntry(BESU, NODE_OPTIONS, make_besu),
+    "cloudflared": KindEntry(CLOUDFLARED, CONNECTOR_OPTIONS, make_cloudflared),
 }
+MACHINES: t.Mapping[str, Machine] = {name: kind.machine for name, kind in KINDS.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import MACHINES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 OK = "ok"
@@ -128,7 +129,7 @@ def _is_down(seen: t.Mapping[str, t.Any]) -> bool:
 
 def _verdict(seen: t.Mapping[str, t.Any], wanted: str) -> str:
     state = seen["state"]
-    machine = m.MACHINES.get(seen["kind"], m.GENERIC)
+    machine = MACHINES.get(seen["kind"], m.GENERIC)
     goal = machine.targets.get(wanted, machine.targets[m.RUNNING])
     if state == m.UNKNOWN:
         return UNKNOWN

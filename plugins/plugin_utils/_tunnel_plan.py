@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import CONNECTED
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import Row, read_fleet
 
@@ -19,7 +20,7 @@ IN_NEED = "in need"
 LEFT = "left alone"
 UNKNOWN = "unknown"
 
-_SERVING = (m.CONNECTED, m.RUNNING)
+_SERVING = (CONNECTED, m.RUNNING)
 # What is down already comes first; who still tries to connect uses the time of the others for that.
 _RANK = {m.STOPPED: 0, m.ERROR: 1}
 # A connector that has just registered may not be in the API's answer yet, in seconds.

@@ -13,6 +13,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import OBSERVED, RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import (
+    CLOUDFLARED,
+    CONNECTED,
+    CONNECTING,
+    RECONNECTING,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.tests.support.lab import Host, until
 
@@ -51,10 +57,10 @@ CAUSES: dict[str, tuple[str, ...]] = {
 STATES: dict[str, str] = {
     m.STOPPED: "test_stop_and_start",
     m.STARTING: "test_names_that_nobody_answers_for",
-    m.CONNECTING: "test_a_start_that_gets_no_connection",
-    m.CONNECTED: "test_fewer_connections_than_expected",
+    CONNECTING: "test_a_start_that_gets_no_connection",
+    CONNECTED: "test_fewer_connections_than_expected",
     m.RUNNING: "test_running_is_what_the_edge_knows",
-    m.RECONNECTING: "test_all_connections_lost",
+    RECONNECTING: "test_all_connections_lost",
     m.RESTARTING: "test_a_killed_connector_is_waited_for",
     m.STOPPING: "test_requests_are_drained",
     m.ERROR: "test_what_no_restart_mends",
@@ -64,7 +70,7 @@ STATES: dict[str, str] = {
 
 def test_every_cause_and_every_state_is_made_for_real() -> None:
     assert set(CAUSES) == {rule.cause for rule in (*RULES, *OBSERVED)}
-    assert set(STATES) == {state.name for state in m.CLOUDFLARED.states.values()}
+    assert set(STATES) == {state.name for state in CLOUDFLARED.states.values()}
     tests = {*globals(), *vars(test_cloudflared), *vars(test_cloudflared_reconnect)}
     assert {name for names in (*CAUSES.values(), STATES.values()) for name in names} <= tests
 

@@ -18,6 +18,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared im
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import log_patterns as words
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import settings as s
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import reconnect_grace
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import (
+    CLOUDFLARED,
+    CONNECTED,
+    CONNECTING,
+    RECONNECTING,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import identify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs as sockets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpError, Response
@@ -143,10 +149,10 @@ def test_judgement(count, registered, records, had, remote, state, age, protocol
         edge_open,
     )
     verdict = classify.judge(unit, sample, rules)
-    assert verdict.reasons and verdict.state in m.CLOUDFLARED.states
-    if verdict.state in (m.CONNECTED, m.RUNNING):
+    assert verdict.reasons and verdict.state in CLOUDFLARED.states
+    if verdict.state in (CONNECTED, m.RUNNING):
         assert count is not None and count >= max(minimum, 1)
-    if verdict.state in (m.CONNECTING, m.RECONNECTING):
+    if verdict.state in (CONNECTING, RECONNECTING):
         assert count is not None and count < max(minimum, 1)
     if count is not None and count >= 1:
         assert verdict.state != m.ERROR  # who serves is not in error for what its log says

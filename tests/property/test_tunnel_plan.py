@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import CLOUDFLARED
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan, tunnel_summary
 
-STATES = st.sampled_from(sorted(m.CLOUDFLARED.states))
+STATES = st.sampled_from(sorted(CLOUDFLARED.states))
 TUNNELS = st.sampled_from(["web", "api", None])
 IDS = st.sampled_from(["c1", "c2", "c3", None, "unsupported"])
 CONNECTORS = st.fixed_dictionaries(

@@ -22,6 +22,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import last_proposed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import CANNOT_OBSERVE, OUTCOMES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU, CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
     YOUNG,
     BesuVerdict,
@@ -54,7 +55,7 @@ def classify(
 
 
 def _say(state: str, *reasons: str, cause: str | None = None, **more: t.Any) -> BesuVerdict:
-    return BesuVerdict(state, m.BESU.base(state), tuple(reason for reason in reasons if reason), cause, **more)
+    return BesuVerdict(state, BESU.base(state), tuple(reason for reason in reasons if reason), cause, **more)
 
 
 def _crash_loop(v: NodeView) -> BesuVerdict | None:
@@ -182,7 +183,7 @@ def _behind(v: NodeView) -> BesuVerdict | None:
         said = f"no block imported in {v.still_for:.0f} s, stall_timeout={v.options.stall_timeout:.0f} s"
         return _say(m.ERROR, said, at, cause="stuck_sync", wants_log=True)
     lie = "it says itself that it is in sync" if v.now.said_in_sync else ""
-    return _say(m.SYNCING, at, _pace(v, gap), lie, wants_log=wants)
+    return _say(SYNCING, at, _pace(v, gap), lie, wants_log=wants)
 
 
 def _no_progress(v: NodeView) -> bool:
@@ -219,7 +220,7 @@ def _lonely(v: NodeView) -> BesuVerdict | None:
     head = f"the head, {v.now.number}, is {_span(v.head_age)} old"
     verdict = _no_peers(v, head)
     if _lonely_for(v) < v.options.peers_timeout and v.young and v.now.p2p != "disabled":
-        return replace(verdict, state=m.SYNCING, base_state=m.BESU.base(m.SYNCING), wants_log=not _new(v))
+        return replace(verdict, state=SYNCING, base_state=BESU.base(SYNCING), wants_log=not _new(v))
     return verdict
 
 
@@ -256,7 +257,7 @@ def _stale(v: NodeView) -> BesuVerdict | None:
         return _say(skewed.state, said, *skewed.reasons, cause="clock_skew")
     if v.alone:
         if v.young:  # the head is as old as the time for which it was down
-            return _say(m.SYNCING, at, "it is the only validator, and has made no block yet; the process is young")
+            return _say(SYNCING, at, "it is the only validator, and has made no block yet; the process is young")
         return _say(m.ERROR, at, "it is the only validator and makes no blocks", cause="not_proposing", wants_log=True)
     proof = v.log.round_since(v.now.head_time or 0.0)
     if v.lag is None and proof is None:
@@ -264,7 +265,7 @@ def _stale(v: NodeView) -> BesuVerdict | None:
     rounds = f"consensus is in round {proof}, which lasts {v.log.round_seconds:.0f} s" if proof is not None else ""
     if v.young:
         # A network that is started as a whole goes through rounds as well, until enough have come.
-        return _say(m.SYNCING, at, "no peer has a newer block; the process is young", rounds)
+        return _say(SYNCING, at, "no peer has a newer block; the process is young", rounds)
     level = "nobody that it knows has a newer block" if v.lag is not None else ""
     watched = v.still_for >= 2 * (v.period or 2.0) or (proof is not None and v.lag is not None)
     return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=watched)
@@ -278,7 +279,7 @@ def _incomparable(v: NodeView, at: str) -> BesuVerdict:
         "--rpc-http-api or give reference_urls, and block_period if blocks are seldom"
     )
     over = _no_progress(v) and not v.young
-    return _say(m.SYNCING, at, said, wants_log=not _new(v), hopeless=hopeless if over else "")
+    return _say(SYNCING, at, said, wants_log=not _new(v), hopeless=hopeless if over else "")
 
 
 def _grows(v: NodeView) -> bool:
@@ -297,11 +298,11 @@ def _grows(v: NodeView) -> bool:
 def _at_head(v: NodeView) -> BesuVerdict:
     """Level with the others and fresh, in one look or in two."""
     if v.now.state_available is False:
-        return _say(m.SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
+        return _say(SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
     earlier = v.track.earlier
     if earlier is None and v.young and not _takes_part(v):
         said = f"at block {v.now.number} in one look: that may be the start-up lie"
-        return _say(m.STARTING if v.track.answered_at in (None, v.now.at) else m.SYNCING, said, settled=False)
+        return _say(m.STARTING if v.track.answered_at in (None, v.now.at) else SYNCING, said, settled=False)
     confirmed = earlier is not None
     at = f"at block {v.now.number}, {_lag_text(v)}, {_span(v.head_age)} old" + ("" if confirmed else " (one look)")
     if v.head_age is not None and v.head_age < -_FUTURE:
@@ -310,7 +311,7 @@ def _at_head(v: NodeView) -> BesuVerdict:
     few = (v.now.connected or 0) < v.options.min_peers and not v.alone and v.now.connected is not None
     if few:
         said = f"{v.now.connected} peers, min_peers={v.options.min_peers}"
-        return _say(m.SYNCED if confirmed else m.UNKNOWN, said, at, settled=confirmed)
+        return _say(SYNCED if confirmed else m.UNKNOWN, said, at, settled=confirmed)
     return _role(v, at, confirmed)
 
 
@@ -330,13 +331,13 @@ def _role(v: NodeView, at: str, confirmed: bool) -> BesuVerdict:
     number = v.now.number or 0
     rounds = 2 * len(v.members)
     if _takes_part(v):
-        return _say(m.CONSENSUS, f"validator, proposed block {last}", at, settled=confirmed)
+        return _say(CONSENSUS, f"validator, proposed block {last}", at, settled=confirmed)
     seen = number - (v.track.first_number if v.track.first_number is not None else number)
     silent = seen >= rounds or (last is not None and number - last >= rounds and not v.young)
     said = f"validator of {len(v.members)}, " + (
         f"last proposed block {last}" if last is not None else "has proposed nothing"
     )
-    state = m.SYNCED if confirmed else m.UNKNOWN
+    state = SYNCED if confirmed else m.UNKNOWN
     return _say(state, said, at, cause="not_proposing" if silent else None, settled=confirmed, wants_log=silent)
 
 

@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history i
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog, LogLine, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU, CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
     YOUNG,
     BesuVerdict,
@@ -34,7 +35,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import ChainTiming
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum_guard import QuorumGuard
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Cause
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
 _RESTART_WINDOW = 600.0
@@ -55,7 +56,7 @@ class BesuKind(Kind):
     """One Besu. ``read`` looks at the node once; ``references`` looks at others of the same chain."""
 
     name = "besu"
-    machine = m.BESU
+    machine = BESU
     does_network_io = True
 
     def __init__(
@@ -242,8 +243,8 @@ class BesuKind(Kind):
         if self._verdict is not None and self._verdict.hopeless:
             return self._verdict.hopeless
         # The set that it knows is that of its own head, which is an old one while it syncs.
-        level = observation.state in (m.SYNCED, m.RUNNING)
-        if target == m.CONSENSUS and level and observation.details.get("validator") is False:
+        level = observation.state in (SYNCED, m.RUNNING)
+        if target == CONSENSUS and level and observation.details.get("validator") is False:
             return f"{observation.details.get('address')} is not in the validator set"
         return None
 
@@ -255,7 +256,7 @@ class BesuKind(Kind):
 
     def poll_interval(self, observation: Observation, waited: float) -> float | None:
         """Often at the start and near the end, seldom in the middle of a long sync."""
-        if observation.state != m.SYNCING:
+        if observation.state != SYNCING:
             return None
         eta = self._eta(observation)
         return min(max((eta or waited) / 20, 0.5), 10.0)

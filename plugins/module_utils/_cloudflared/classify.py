@@ -17,6 +17,12 @@ from dataclasses import dataclass, field
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.endpoints import Endpoint, Metrics, Ready
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import ConnectorLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import HARD, live_cause
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import (
+    CLOUDFLARED,
+    CONNECTED,
+    CONNECTING,
+    RECONNECTING,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
@@ -83,7 +89,7 @@ class Verdict:
 
     @property
     def base_state(self) -> str:
-        return m.CLOUDFLARED.base(self.state)
+        return CLOUDFLARED.base(self.state)
 
     @property
     def hard(self) -> bool:
@@ -106,7 +112,7 @@ def judge(unit: ConnectorUnit, sample: Sample, rules: Rules) -> Verdict:
     if count < expected:
         return _partial(sample, said)
     if rules.remote and sample.config_version == -1:
-        return Verdict(m.CONNECTED, (said, "no configuration has come from the edge yet (/config has version -1)"))
+        return Verdict(CONNECTED, (said, "no configuration has come from the edge yet (/config has version -1)"))
     return Verdict(m.RUNNING, (said,))
 
 
@@ -133,17 +139,17 @@ def _unanswered(unit: ConnectorUnit, sample: Sample) -> Verdict:
 
 def _partial(sample: Sample, said: str) -> Verdict:
     if sample.log is None:
-        return Verdict(m.CONNECTED, (said,), wants_log=True)
+        return Verdict(CONNECTED, (said,), wants_log=True)
     found = _from_log(sample)
     if found is None:
-        return Verdict(m.CONNECTED, (said,), since=sample.log.lost_at)
-    return Verdict(m.CONNECTED, (said, found[1][-1]), found[0], sample.log.lost_at, found[1])
+        return Verdict(CONNECTED, (said,), since=sample.log.lost_at)
+    return Verdict(CONNECTED, (said, found[1][-1]), found[0], sample.log.lost_at, found[1])
 
 
 def _disconnected(unit: ConnectorUnit, sample: Sample, rules: Rules, count: int) -> Verdict:
     registered = sample.metrics.registered or 0
     had = registered > 0 or sample.had or (unit.ready and unit.state == m.RUNNING)
-    state = m.RECONNECTING if had else m.CONNECTING
+    state = RECONNECTING if had else CONNECTING
     said = "no connection is registered" if count == 0 else f"{count} of at least {rules.minimum} connections"
     history = f"{registered} registrations since its start" if registered else "none since its start"
     if sample.metrics.registered is None:

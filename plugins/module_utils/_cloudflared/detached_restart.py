@@ -16,6 +16,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import CONNECTED
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import manager_environment
@@ -102,7 +103,7 @@ def outcome_of(attempt: Attempt, after: Observation, clock: Clock) -> Handover:
     """What has become of it. Pure but for the time."""
     facts = after.facts
     renewed = facts is not None and facts.invocation not in ("", attempt.before)
-    if renewed and after.state in (m.CONNECTED, m.RUNNING):
+    if renewed and after.state in (CONNECTED, m.RUNNING):
         word = "verified"
     else:
         word = "pending" if clock.wall() - attempt.at < _LIMIT and after.state != m.ERROR else "failed"

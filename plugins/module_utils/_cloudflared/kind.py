@@ -19,6 +19,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.mo
     ConnectorSnapshot,
     check_options,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import (
+    CLOUDFLARED,
+    CONNECTED,
+    CONNECTING,
+    RECONNECTING,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment, Kind
@@ -26,12 +32,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import ConnectorLog
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import Identity
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Cause
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
-_SERVING = (m.CONNECTED, m.RUNNING)
-_WAITING = (m.CONNECTING, m.RECONNECTING)
+_SERVING = (CONNECTED, m.RUNNING)
+_WAITING = (CONNECTING, RECONNECTING)
 _TAKING = ("stop", "restart", "reset")
 # Causes of systemd's own that a connector which answers may refute.
 _REFUTABLE = ("crash_loop", "unhealthy")
@@ -45,7 +51,7 @@ class CloudflaredKind(Kind):
     """One connector."""
 
     name = "cloudflared"
-    machine = m.CLOUDFLARED
+    machine = CLOUDFLARED
     does_network_io = True
 
     def __init__(self, environment: Environment, params: t.Mapping[str, t.Any], eye: ConnectorMonitor) -> None:
@@ -295,7 +301,7 @@ class CloudflaredKind(Kind):
         if observation.cause != "unknown_flag" or observation.state != m.STOPPED or "unknown_flag" in accepted:
             return ()
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import BY_ID
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Cause
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
         from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
         from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 

@@ -16,6 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared im
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import reconnect_grace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import Rules
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Process, Settings
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import RECONNECTING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import Identity, identify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs as sockets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
@@ -25,7 +26,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.clie
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 Spec = dict[str, dict[str, t.Any]]
 
@@ -168,7 +168,7 @@ class ConnectorMonitor:
     def budget(self, watch: ConnectorSnapshot, state: str) -> float:
         """Seconds that the connector may take to come back by itself. ``state``: the one it is in."""
         given = self._params["reconnect_grace"]
-        registered = watch.had or bool(watch.metrics.registered) or state == m.RECONNECTING
+        registered = watch.had or bool(watch.metrics.registered) or state == RECONNECTING
         return reconnect_grace(watch.settings.retries, registered) if given is None else float(given)
 
     def try_edge(self, watch: ConnectorSnapshot, addresses: t.Sequence[tuple[str, int]]) -> None:

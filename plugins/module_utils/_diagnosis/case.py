@@ -166,6 +166,32 @@ class Rule:
     detail: t.Callable[[FailureCase, t.Sequence[str]], str] | None = None
 
 
+@dataclass(frozen=True)
+class Cause:
+    """One cause. ``severity``: soft (a retry may help), hard (a person or a fix first), fatal (never retry).
+
+    ``category``: configuration, dependency, resource, network, crash,
+    start_limit or unknown. ``evidence`` is redacted, neutralised and bounded.
+    """
+
+    id: str
+    category: str
+    severity: str
+    summary: str
+    evidence: tuple[str, ...]
+    next_step: str
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return {
+            "id": self.id,
+            "category": self.category,
+            "class": self.severity,
+            "summary": self.summary,
+            "evidence": list(self.evidence),
+            "next_step": self.next_step,
+        }
+
+
 def read_lines(entries: t.Sequence[Entry]) -> tuple[Line, ...]:
     """The lines of a service with the level that each was meant to have, oldest first."""
     lines: list[Line] = []

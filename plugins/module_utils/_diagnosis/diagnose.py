@@ -19,6 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case
     ERROR,
     UNLEVELLED,
     WARNING,
+    Cause,
     FailureCase,
     HostFacts,
     Line,
@@ -37,32 +38,6 @@ MAX_LINES = 20
 _LINE = 300
 _UNREADABLE_LEVELS = ("0", "1", "2", "3", "4", "5")
 _MANAGED = frozenset({"UNIT", "INVOCATION_ID", "USER_UNIT", "USER_INVOCATION_ID"})
-
-
-@dataclass(frozen=True)
-class Cause:
-    """One cause. ``severity``: soft (a retry may help), hard (a person or a fix first), fatal (never retry).
-
-    ``category``: configuration, dependency, resource, network, crash,
-    start_limit or unknown. ``evidence`` is redacted, neutralised and bounded.
-    """
-
-    id: str
-    category: str
-    severity: str
-    summary: str
-    evidence: tuple[str, ...]
-    next_step: str
-
-    def as_dict(self) -> dict[str, t.Any]:
-        return {
-            "id": self.id,
-            "category": self.category,
-            "class": self.severity,
-            "summary": self.summary,
-            "evidence": list(self.evidence),
-            "next_step": self.next_step,
-        }
 
 
 @dataclass(frozen=True)

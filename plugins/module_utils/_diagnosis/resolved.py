@@ -16,7 +16,7 @@ import os
 import re
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Cause
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import port_holders
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.predicates import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage

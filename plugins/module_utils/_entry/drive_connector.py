@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import detached_restart as h
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import make_cloudflared
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import CONNECTED
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import ServiceRun, end
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import Actions
 
 if t.TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ConnectorRun(ServiceRun):
             host.clock.sleep(min(earlier.at + h.DELAY + 1.0 - host.clock.wall(), h.DELAY + 1.0))
             if earlier.outcome == "open" and self.request.target == "restarted":
                 # This run is the one that says how that restart went; the next one may make another.
-                self.request = replace(self.request, target=m.CONNECTED)
+                self.request = replace(self.request, target=CONNECTED)
         outcome = self.run()
         if h.wanted(outcome, self.request) and self._params["own_tunnel_action"] == "hand_over":
             return outcome, self._hand_over(outcome)

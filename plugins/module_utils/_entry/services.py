@@ -19,7 +19,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options 
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import KindEntry
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import MACHINES
 
 
 def _spec(kinds: t.Mapping[str, KindEntry]) -> Spec:
@@ -61,7 +60,7 @@ def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, KindEntry])
             raise LifecycleError(
                 f"{where}.{other}: given for a service of kind {kind}; set kind: {other} or leave it out"
             )
-    targets = MACHINES[kind].targets
+    targets = kinds[kind].machine.targets
     if params["state"] not in targets:
         raise LifecycleError(
             f"{where}.state: {params['state']} is none of kind {kind}; give one of {', '.join(sorted(targets))}"

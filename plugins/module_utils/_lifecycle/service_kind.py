@@ -108,11 +108,12 @@ def plain(_environment: Environment, _params: t.Mapping[str, t.Any]) -> Kind:
 
 @dataclass(frozen=True)
 class KindEntry:
-    """A kind as services name it: the options of its own, nested under its name, and how it is made of them."""
+    """A kind as services name it: its machine, the options of its own, nested under its name, and how it is made."""
 
+    machine: m.Machine
     options: dict[str, dict[str, t.Any]]
     make: MakeKind
 
 
 # What a look at systemd alone can tell apart.
-PLAIN_KINDS: t.Mapping[str, KindEntry] = {"generic": KindEntry({}, plain)}
+PLAIN_KINDS: t.Mapping[str, KindEntry] = {"generic": KindEntry(m.GENERIC, {}, plain)}

@@ -21,12 +21,6 @@ STOPPING = "stopping"
 ERROR = "error"
 RESTARTING = "restarting"
 UNKNOWN = "unknown"
-SYNCING = "syncing"
-SYNCED = "synced"
-CONSENSUS = "consensus"
-CONNECTING = "connecting"
-CONNECTED = "connected"
-RECONNECTING = "reconnecting"
 
 # In these there is something to diagnose.
 TROUBLED = (ERROR, RESTARTING, UNKNOWN)
@@ -122,16 +116,6 @@ _BASE_STATES = (
     State(RESTARTING, 5, RESTARTING, "between a stop and the next start", "RestartSec", "auto-restart or restart job"),
     State(UNKNOWN, 6, UNKNOWN, "could not be observed; nobody acts on it", "-", "the reason it could not be seen"),
 )
-_BESU_STATES = (
-    State(SYNCING, 10, STARTING, "behind the reference head", "minutes to days", "head below the reference"),
-    State(SYNCED, 11, RUNNING, "at the head, not yet serving", "seconds", "lag within tolerance in two samples"),
-    State(CONSENSUS, 12, RUNNING, "a validator that takes part", "-", "in the next set and recent proposer"),
-)
-_CLOUDFLARED_STATES = (
-    State(CONNECTING, 20, STARTING, "no connection registered yet", "2 s", "/ready 503, no registration so far"),
-    State(CONNECTED, 21, RUNNING, "some of the expected connections", "seconds", "/ready 200, fewer than expected"),
-    State(RECONNECTING, 22, RESTARTING, "had connections, has none", "seconds to minutes", "/ready 503 after success"),
-)
 
 _BASE_EDGES = (
     Edge(STOPPED, "start", STARTING, OPERATOR),
@@ -156,8 +140,8 @@ _BASE_EDGES = (
 )
 
 
-def _inherit(name: str, operator_edges: t.Collection[str] = ("stop", "restart")) -> tuple[Edge, ...]:
-    """The edges that a state of an extension has because a process is there."""
+def process_edges(name: str, operator_edges: t.Collection[str] = ("stop", "restart")) -> tuple[Edge, ...]:
+    """The edges that a state of a kind has because a process is there."""
     return (
         *(Edge(name, verb, STOPPING if verb == "stop" else RESTARTING, OPERATOR) for verb in operator_edges),
         Edge(name, "runtime_error", ERROR, SERVICE),
@@ -166,10 +150,11 @@ def _inherit(name: str, operator_edges: t.Collection[str] = ("stop", "restart"))
     )
 
 
-def _machine(
+def make_machine(
     name: str, states: tuple[State, ...], edges: tuple[Edge, ...], targets: t.Mapping[str, t.Collection[str]]
 ) -> Machine:
-    # starting -> running of the base machine is refined by the extension's own way there.
+    """The machine of a kind: the base machine with the kind's own states, edges and targets."""
+    # The kind's own states lie between starting and running, and replace the edge between the two.
     base = tuple(e for e in _BASE_EDGES if not (edges and e.trigger == "initialized"))
     common = {
         STOPPED: {STOPPED},
@@ -184,53 +169,7 @@ def _machine(
     )
 
 
-GENERIC = _machine("generic", (), (), {RUNNING: {RUNNING}})
-BESU = _machine(
-    "besu",
-    _BESU_STATES,
-    (
-        Edge(STARTING, "initialized", SYNCING, SERVICE, progress=True),
-        Edge(SYNCING, "caught_up", SYNCED, SERVICE, progress=True),
-        Edge(SYNCED, "serving", RUNNING, SERVICE, progress=True),
-        Edge(RUNNING, "takes_part", CONSENSUS, SERVICE, progress=True),
-        Edge(CONSENSUS, "left_out", RUNNING, SERVICE),
-        Edge(SYNCED, "fell_behind", SYNCING, SERVICE),
-        Edge(RUNNING, "fell_behind", SYNCING, SERVICE),
-        Edge(CONSENSUS, "fell_behind", SYNCING, SERVICE),
-        *_inherit(SYNCING),
-        *_inherit(SYNCED),
-        *_inherit(CONSENSUS),
-    ),
-    {
-        RUNNING: {RUNNING, CONSENSUS},
-        "restarted": {RUNNING, CONSENSUS},
-        SYNCED: {SYNCED, RUNNING, CONSENSUS},
-        CONSENSUS: {CONSENSUS},
-    },
-)
-CLOUDFLARED = _machine(
-    "cloudflared",
-    _CLOUDFLARED_STATES,
-    (
-        Edge(STARTING, "initialized", CONNECTING, SERVICE, progress=True),
-        Edge(CONNECTING, "registered", CONNECTED, SERVICE, progress=True),
-        Edge(CONNECTED, "all_registered", RUNNING, SERVICE, progress=True),
-        Edge(RUNNING, "lost_some", CONNECTED, SERVICE),
-        Edge(RUNNING, "lost_all", RECONNECTING, SERVICE),
-        Edge(CONNECTED, "lost_all", RECONNECTING, SERVICE),
-        Edge(RECONNECTING, "registered", CONNECTED, SERVICE, progress=True),
-        *_inherit(CONNECTING),
-        *_inherit(CONNECTED),
-        *_inherit(RECONNECTING),
-    ),
-    {
-        RUNNING: {RUNNING},
-        "restarted": {CONNECTED, RUNNING},
-        CONNECTED: {CONNECTED, RUNNING},
-        "reconnected": {CONNECTED, RUNNING},
-    },
-)
-MACHINES: t.Mapping[str, Machine] = {m.name: m for m in (GENERIC, BESU, CLOUDFLARED)}
+GENERIC = make_machine("generic", (), (), {RUNNING: {RUNNING}})
 
 # From error: how far each value of the option ``recovery`` may go.
 RECOVERY_TRIGGERS: t.Mapping[str, frozenset[str]] = {

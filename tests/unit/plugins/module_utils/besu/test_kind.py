@@ -14,6 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import re
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.besu_world import (
@@ -25,8 +26,8 @@ from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.besu
     entry,
 )
 
-STOP = m.Step(m.CONSENSUS, "stop", m.STOPPING)
-RESTART_STEP = m.Step(m.CONSENSUS, "restart", m.RESTARTING)
+STOP = m.Step(CONSENSUS, "stop", m.STOPPING)
+RESTART_STEP = m.Step(CONSENSUS, "restart", m.RESTARTING)
 
 
 def test_two_looks_and_it_is_told():
@@ -295,15 +296,15 @@ def test_a_node_outside_the_set_never_reaches_consensus():
     world = World()
     world.see()
     seen = world.see()
-    assert world.kind.unreachable_reason(seen, m.CONSENSUS) is None
+    assert world.kind.unreachable_reason(seen, CONSENSUS) is None
     outside = replace(seen, state=m.RUNNING, details={**seen.details, "validator": False})
-    assert "not in the validator set" in world.kind.unreachable_reason(outside, m.CONSENSUS)
+    assert "not in the validator set" in world.kind.unreachable_reason(outside, CONSENSUS)
     assert world.kind.unreachable_reason(outside, m.RUNNING) is None
     # The set of an old head: it may have been voted in since.
-    assert world.kind.unreachable_reason(replace(outside, state=m.SYNCING), m.CONSENSUS) is None
+    assert world.kind.unreachable_reason(replace(outside, state=SYNCING), CONSENSUS) is None
 
 
-@pytest.mark.parametrize("target", [m.RUNNING, m.SYNCED, m.CONSENSUS])
+@pytest.mark.parametrize("target", [m.RUNNING, SYNCED, CONSENSUS])
 def test_a_wait_ends_where_nothing_can_tell_a_stall(target):
     world = World()
     original = world.chain.look
@@ -333,7 +334,7 @@ def test_progress_of_a_sync():
     world.see()
     seen = world.see(wait=10.0)
     assert seen.state == "syncing"
-    shown = world.kind.progress(seen, m.SYNCED)
+    shown = world.kind.progress(seen, SYNCED)
     assert shown["rate"] == 20.0 and shown["lag"] == shown["reference"] - shown["head"] and 0 < shown["eta"] < 1000
     assert 0.5 <= world.kind.poll_interval(seen, 10.0) <= 10.0
     assert world.kind.poll_interval(World().see(), 1.0) is None

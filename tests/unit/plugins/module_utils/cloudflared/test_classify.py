@@ -33,6 +33,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.lo
     read_line,
     read_log,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import (
+    CLOUDFLARED,
+    CONNECTED,
+    CONNECTING,
+    RECONNECTING,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import diagnose
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import Response
@@ -63,21 +69,21 @@ def look(connections=0, registered=None, **more):
         (ACTIVE, look(4, 4), Rules(), m.RUNNING, None),
         (SIMPLE, look(4, 4), Rules(), m.RUNNING, None),
         (ACTIVE, look(2, 2), Rules(expected=2), m.RUNNING, None),
-        (ACTIVE, look(3, 9, log=NOTHING), Rules(), m.CONNECTED, None),
-        (STARTING, look(1, 1, log=NOTHING), Rules(), m.CONNECTED, None),
-        (ACTIVE, look(4, 4, config_version=-1), Rules(remote=True), m.CONNECTED, None),
+        (ACTIVE, look(3, 9, log=NOTHING), Rules(), CONNECTED, None),
+        (STARTING, look(1, 1, log=NOTHING), Rules(), CONNECTED, None),
+        (ACTIVE, look(4, 4, config_version=-1), Rules(remote=True), CONNECTED, None),
         (ACTIVE, look(4, 4, config_version=0), Rules(remote=True), m.RUNNING, None),
         (ACTIVE, look(4, 4, config_version=None), Rules(remote=True), m.RUNNING, None),
         (ACTIVE, look(4, 4, config_version=-1), Rules(), m.RUNNING, None),
         (ACTIVE, look(1, 1, log=ConnectorLog(at_most=1)), Rules(), m.RUNNING, None),
-        (ACTIVE, look(1, 1, log=NOTHING), Rules(minimum=2), m.RECONNECTING, None),
-        (STARTING, look(0, 0, log=NOTHING), Rules(), m.CONNECTING, None),
-        (LONG, look(0, 0, log=NOTHING), Rules(), m.CONNECTING, "edge_mute"),
-        (SIMPLE, look(0, 0, log=NOTHING), Rules(), m.CONNECTING, None),
-        (SIMPLE, look(0, 3, log=NOTHING), Rules(), m.RECONNECTING, None),
-        (SIMPLE, look(0, None, had=True, log=NOTHING), Rules(), m.RECONNECTING, None),
+        (ACTIVE, look(1, 1, log=NOTHING), Rules(minimum=2), RECONNECTING, None),
+        (STARTING, look(0, 0, log=NOTHING), Rules(), CONNECTING, None),
+        (LONG, look(0, 0, log=NOTHING), Rules(), CONNECTING, "edge_mute"),
+        (SIMPLE, look(0, 0, log=NOTHING), Rules(), CONNECTING, None),
+        (SIMPLE, look(0, 3, log=NOTHING), Rules(), RECONNECTING, None),
+        (SIMPLE, look(0, None, had=True, log=NOTHING), Rules(), RECONNECTING, None),
         # READY=1 is sent at the first registration: an active unit of Type=notify had one.
-        (ACTIVE, look(0, 0, log=NOTHING), Rules(), m.RECONNECTING, None),
+        (ACTIVE, look(0, 0, log=NOTHING), Rules(), RECONNECTING, None),
         (STARTING, look("refused"), Rules(), m.STARTING, None),
         (SIMPLE, look("refused"), Rules(), m.STARTING, None),
         (OLD, look("refused"), Rules(), m.UNKNOWN, "metrics_unreachable"),
@@ -89,14 +95,14 @@ def look(connections=0, registered=None, **more):
         (SIMPLE, Sample(Endpoint(problem="nowhere yet", pending=True)), Rules(), m.STARTING, None),
         (OLD, Sample(Endpoint(problem="nowhere yet", pending=True)), Rules(), m.UNKNOWN, "metrics_unreachable"),
         (ACTIVE, look(4, 4, lost="the edge does not know it"), Rules(), m.ERROR, "half_open"),
-        (ACTIVE, look(0, 4, log=NOTHING, lost="the edge does not know it"), Rules(), m.RECONNECTING, None),
+        (ACTIVE, look(0, 4, log=NOTHING, lost="the edge does not know it"), Rules(), RECONNECTING, None),
     ],
 )
 def test_states(unit, sample, rules, state, cause):
     verdict = judge(unit, sample, rules)
     assert (verdict.state, verdict.cause) == (state, cause), verdict
     assert verdict.reasons and all(verdict.reasons)
-    assert verdict.base_state == m.CLOUDFLARED.base(state)
+    assert verdict.base_state == CLOUDFLARED.base(state)
 
 
 def test_the_log_is_wanted_only_where_it_can_say_more():
@@ -136,13 +142,13 @@ def until(lines):
     [
         ("unauthorized", m.ERROR, "unauthorized"),
         ("unauthorized_json", m.ERROR, "unauthorized"),
-        ("edge_refuses_tcp", m.CONNECTING, "edge_unreachable_tcp"),
-        ("edge_drops_packets", m.CONNECTING, "edge_unreachable_tcp"),
+        ("edge_refuses_tcp", CONNECTING, "edge_unreachable_tcp"),
+        ("edge_drops_packets", CONNECTING, "edge_unreachable_tcp"),
         ("edge_certificate_untrusted", m.ERROR, "edge_certificate"),
-        ("duplicate_connection", m.CONNECTING, "duplicate_connection"),
-        ("control_stream_never_opened", m.CONNECTING, "edge_mute"),
-        ("quic_blocked_pinned", m.CONNECTING, "edge_unreachable_udp"),
-        ("quic_blocked_auto", m.CONNECTING, "edge_unreachable_udp"),
+        ("duplicate_connection", CONNECTING, "duplicate_connection"),
+        ("control_stream_never_opened", CONNECTING, "edge_mute"),
+        ("quic_blocked_pinned", CONNECTING, "edge_unreachable_udp"),
+        ("quic_blocked_auto", CONNECTING, "edge_unreachable_udp"),
     ],
 )
 def test_what_a_real_connector_says(name, state, cause):
@@ -160,7 +166,7 @@ def test_a_real_cut_and_the_way_back():
     answers = seen["answers"]["cut"]
     ready = read_ready(Response(503, "", {}, answers["/ready"]["body"].encode(), 0.0))
     verdict = judge(ACTIVE, Sample(HERE, ready, read_metrics(answers["/metrics"]["body"]), log=view), Rules())
-    assert (verdict.state, verdict.cause, verdict.since) == (m.RECONNECTING, "edge_closed", view.gone_at)
+    assert (verdict.state, verdict.cause, verdict.since) == (RECONNECTING, "edge_closed", view.gone_at)
     back = read_log(records(until(lines)))
     assert back.lost_at is None
     assert judge(ACTIVE, Sample(HERE, Ready(4), Metrics(8), log=back), Rules()).state == m.RUNNING
@@ -200,8 +206,8 @@ RESET = 'Unable to establish connection with Cloudflare edge error="TLS handshak
 @pytest.mark.parametrize(
     ("lines", "state", "cause"),
     [
-        ([USED_UP], m.RECONNECTING, None),
-        ([RESET, USED_UP], m.RECONNECTING, "edge_unreachable_tcp"),
+        ([USED_UP], RECONNECTING, None),
+        ([RESET, USED_UP], RECONNECTING, "edge_unreachable_tcp"),
         (["You requested 4 HA connections but I can give you at most 0."], m.ERROR, "no_edge_address"),
     ],
 )

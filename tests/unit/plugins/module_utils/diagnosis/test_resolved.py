@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Cause
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
 
 HOUR = 3600.0

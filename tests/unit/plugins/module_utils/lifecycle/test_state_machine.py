@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import MACHINES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 CELLS = [
     (machine.name, state, target, recovery)
-    for machine in m.MACHINES.values()
+    for machine in MACHINES.values()
     for state in machine.states
     for target in machine.targets
     for recovery in m.RECOVERY_TRIGGERS
@@ -19,7 +21,7 @@ CELLS = [
 
 
 def actions(machine, state, target, recovery="restart"):
-    plan = m.make_plan(m.MACHINES[machine], state, target, recovery=recovery)
+    plan = m.make_plan(MACHINES[machine], state, target, recovery=recovery)
     return None if plan.refusal else [step.action for step in plan.steps]
 
 
@@ -29,12 +31,12 @@ def test_indexes_are_those_that_were_released():
         "stopped": 0, "starting": 1, "running": 2, "stopping": 3, "error": 4, "restarting": 5, "unknown": 6,
         "syncing": 10, "synced": 11, "consensus": 12, "connecting": 20, "connected": 21, "reconnecting": 22,
     }  # fmt: skip
-    found = {state.name: state.index for machine in m.MACHINES.values() for state in machine.states.values()}
+    found = {state.name: state.index for machine in MACHINES.values() for state in machine.states.values()}
     assert found == released
     assert len(set(found.values())) == len(found)
 
 
-@pytest.mark.parametrize("machine", m.MACHINES.values(), ids=lambda machine: machine.name)
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda machine: machine.name)
 def test_the_machine_is_whole(machine):
     bases = {"stopped", "starting", "running", "stopping", "error", "restarting", "unknown"}
     assert {state.base for state in machine.states.values()} <= bases
@@ -49,14 +51,14 @@ def test_the_machine_is_whole(machine):
 
 @pytest.mark.parametrize("machine, state, target, recovery", CELLS)
 def test_every_cell_has_a_verdict_and_every_plan_is_made_of_edges(machine, state, target, recovery):
-    found = m.make_plan(m.MACHINES[machine], state, target, recovery=recovery)
+    found = m.make_plan(MACHINES[machine], state, target, recovery=recovery)
     assert bool(found.refusal) != bool(found.steps) or state in _reached(machine, target, state)
     if found.refusal:
         assert found.hint and not found.steps
         return
     here = state
     for step in found.steps:
-        edge = next(e for e in m.MACHINES[machine].edges if (e.source, e.target) == (here, step.target))
+        edge = next(e for e in MACHINES[machine].edges if (e.source, e.target) == (here, step.target))
         assert step.source == here
         assert (step.action == "wait") == (edge.who == m.SERVICE)
         here = step.target
@@ -64,7 +66,7 @@ def test_every_cell_has_a_verdict_and_every_plan_is_made_of_edges(machine, state
 
 
 def _reached(machine, target, state):
-    goal = m.MACHINES[machine].targets[target]
+    goal = MACHINES[machine].targets[target]
     return goal | {state} if target == "reset" and state != "error" else goal
 
 
@@ -127,8 +129,8 @@ def test_what_comes_by_itself():
     assert m.GENERIC.comes_by_itself("restarting", {"running"})
     assert not m.GENERIC.comes_by_itself("error", {"running"})
     assert not m.GENERIC.comes_by_itself("stopped", {"running"})
-    assert m.BESU.comes_by_itself("syncing", {"consensus"})
-    assert not m.BESU.comes_by_itself("consensus", {"syncing"}), "falling back is no progress"
+    assert BESU.comes_by_itself("syncing", {"consensus"})
+    assert not BESU.comes_by_itself("consensus", {"syncing"}), "falling back is no progress"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import chain_view as cv
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
@@ -159,8 +160,8 @@ class World:
             return self.now - cut < LISTED
         return other.answers(self.now)
 
-    def view(self, first: dict[str, NodeSample]) -> q.ChainView:
-        return q.chain_view([(look, self.look(self.by_address[address])) for address, look in first.items()])
+    def view(self, first: dict[str, NodeSample]) -> cv.ChainView:
+        return cv.chain_view([(look, self.look(self.by_address[address])) for address, look in first.items()])
 
     def fault(self) -> None:
         node = self.rng.choice(self.nodes)

@@ -122,10 +122,11 @@ class BesuKind(Kind):
 
     def _with_stall(self, verdict: BesuVerdict, track: SampleHistory, observation: Observation) -> BesuVerdict:
         """Who is missing, in which round the rest is, and what each way out takes."""
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import chain_view as cv
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import stall
 
-        view = q.chain_view([(track.earlier or track.last, track.last)])
-        stalled = q.stall_report(view, self._read_log(observation), self._pace(), wall=track.last.wall)
+        view = cv.chain_view([(track.earlier or track.last, track.last)])
+        stalled = stall.stall_report(view, self._read_log(observation), self._pace(), wall=track.last.wall)
         if not stalled.proved:
             return verdict
         details = {**verdict.details, "stall": stalled.as_dict()}

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import chain_view as cv
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import APART, SampleHistory, fold
@@ -197,25 +198,38 @@ def _node(one: Endpoint, members: t.Sequence[Endpoint], options: NodeOptions) ->
 def _network(
     key: str, members: t.Sequence[Endpoint], silent: t.Sequence[Endpoint], options: NodeOptions
 ) -> dict[str, t.Any]:
-    # Whoever does not answer may belong to any network.
-    view = q.chain_view([(one.first, one.last) for one in (*members, *silent) if one.first and one.last])
-    names = {one.first.address: one.name for one in members if one.first and one.first.address}
+    # A node that does not answer may belong to any network.
+    view = cv.chain_view([(one.first, one.last) for one in (*members, *silent) if one.first and one.last])
     pace = _pace(members, options)
-    verdict = q.spare_validators(view, pace)
-    moved = view.head is not None and view.first_head is not None and view.head > view.first_head
     best = _best(members)
-    tolerance = options.lag_blocks
-    forks = _forks(members)
-    heads = {one.name: one.last.number for one in members if one.last and one.last.number is not None}
     return {
         "genesis": key if key.startswith("0x") else None,
-        "chain_id": next((one.first.chain_id for one in members if one.first and one.first.chain_id is not None), None),
         "nodes": [one.name for one in members],
+        "block_period": best.bft.block_period if best and best.bft else options.block_period,
+        **_progress(view, pace),
+        **_quorum(members, view, pace),
+        **_differences(members, view, options.lag_blocks),
+    }
+
+
+def _progress(view: cv.ChainView, pace: q.ChainTiming) -> dict[str, t.Any]:
+    """Where the chain is, and whether it advances."""
+    moved = view.head is not None and view.first_head is not None and view.head > view.first_head
+    return {
+        "chain_id": view.chain_id,
         "head": view.head,
         "head_age": None if view.head_age is None else round(view.head_age, 1),
         "advances": moved,
         "stalled": not moved and view.head_age is not None and view.head_age > pace.age_limit,
-        "block_period": best.bft.block_period if best and best.bft else options.block_period,
+        "last_proposed": dict(view.last_proposed),
+    }
+
+
+def _quorum(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTiming) -> dict[str, t.Any]:
+    """Which validators take part, and how many more may stop."""
+    verdict = q.spare_validators(view, pace)
+    names = {one.first.address: one.name for one in members if one.first and one.first.address}
+    return {
         "validators": list(view.next_validators or ()),
         "quorum": verdict.quorum,
         "may_be_down": q.may_be_down(verdict.members),
@@ -225,9 +239,16 @@ def _network(
         "which": [names.get(a, a) for a in verdict.which],
         "arithmetic": verdict.arithmetic,
         "reason": verdict.reason,
-        "last_proposed": dict(view.last_proposed),
-        "forks": forks,
-        "laggards": {name: (view.head or 0) - n for name, n in heads.items() if (view.head or 0) - n > tolerance},
+    }
+
+
+def _differences(members: t.Sequence[Endpoint], view: cv.ChainView, tolerance: int) -> dict[str, t.Any]:
+    """What the nodes differ in: blocks, heights, versions."""
+    heads = {one.name: one.last.number for one in members if one.last and one.last.number is not None}
+    best = view.head or 0
+    return {
+        "forks": _forks(members),
+        "laggards": {name: best - number for name, number in heads.items() if best - number > tolerance},
         "versions": dict(Counter(one.first.version for one in members if one.first and one.first.version)),
         "incompatible_versions": q.incompatible(view.versions, view.next_validators or ()),
     }

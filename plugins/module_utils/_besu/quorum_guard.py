@@ -13,8 +13,10 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import chain_view as cv
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import stall
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock
@@ -72,7 +74,7 @@ class QuorumGuard:
         if verdict.safe:
             network = next((sample.genesis for sample in (newest, *others) if sample.genesis), None)
             return self._reserved(verdict, address, network), verdict
-        stalled = q.stall_report(view, log(), pace, wall=self._clock.wall())
+        stalled = stall.stall_report(view, log(), pace, wall=self._clock.wall())
         if stalled.proved:
             return self._stalled(view, stalled, address), stalled
         said = f"{verdict.reason}; {verdict.arithmetic}"
@@ -80,7 +82,7 @@ class QuorumGuard:
 
     def _look(
         self, pace: q.ChainTiming, address: str | None, seen: NodeSample | None
-    ) -> tuple[q.ChainView, NodeSample, t.Sequence[NodeSample]]:
+    ) -> tuple[cv.ChainView, NodeSample, t.Sequence[NodeSample]]:
         """Two looks, the later one after the head moved, or as late as a living chain would have moved it."""
         genesis = self._genesis or (seen.genesis if seen else None)
         chain_id = self._chain_id if self._chain_id is not None or seen is None else seen.chain_id
@@ -101,7 +103,7 @@ class QuorumGuard:
             self._clock.sleep(min(max(pace.period / 2, 0.5), limit))
             # One that hangs is not waited for a second time: it is the target, the others count.
             last = [first[0] if first[0].rpc == "hang" else own(), *self._others()]
-            view = q.chain_view(list(zip(first, last)))
+            view = cv.chain_view(list(zip(first, last)))
             moved = view.head is not None and view.first_head is not None and view.head > view.first_head
             if moved or view.head is None or self._clock.monotonic() - began >= limit:
                 return view, last[0], last[1:]
@@ -116,7 +118,7 @@ class QuorumGuard:
             Refusal("reservation", why, "reserve with besu_reservation on more than half of the hosts") if why else None
         )
 
-    def _stalled(self, view: q.ChainView, stalled: q.Stall, address: str | None) -> Refusal | None:
+    def _stalled(self, view: cv.ChainView, stalled: stall.Stall, address: str | None) -> Refusal | None:
         enough = len(stalled.members) - len(stalled.missing) >= q.quorum(len(stalled.members))
         # One that nobody hears of takes nothing away, and has to come back before the others can do without rounds.
         absent = address in stalled.missing

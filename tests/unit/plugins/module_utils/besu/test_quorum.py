@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import chain_view as cv
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import stall
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog, Round
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block, Peer
@@ -59,7 +61,7 @@ def view(n=4, head=100, **more):
         "versions": dict.fromkeys(members, "26.8.0"),
         "observers": n,
     }
-    return q.ChainView(**{**given, **more})
+    return cv.ChainView(**{**given, **more})
 
 
 def without(base, *gone, stopped_following=True):
@@ -143,7 +145,7 @@ def test_who_is_left_when_all_but_one_were_asked():
     assert q.only_one_left(view(followers=dict.fromkeys(members[1:], True))) == members[0]
     for followers in (members[2:], members):  # where all were, it may be one of them, asked by another URL
         assert q.only_one_left(view(followers=dict.fromkeys(followers, True))) is None
-    assert q.only_one_left(q.ChainView()) is None
+    assert q.only_one_left(cv.ChainView()) is None
 
 
 def test_a_validator_voted_out_with_the_next_block_is_still_one():
@@ -205,7 +207,7 @@ def node(i, n=4, height=100, **more):
 
 
 def test_a_healthy_network_as_samples():
-    seen = q.chain_view([(node(i), node(i, height=101)) for i in range(4)])
+    seen = cv.chain_view([(node(i), node(i, height=101)) for i in range(4)])
     assert (seen.first_head, seen.head, seen.observers, seen.silent) == (100, 101, 4, 0)
     verdict = q.may_stop(seen, names(4)[2], PACE)
     assert verdict.safe and verdict.may_stop == 1 and set(verdict.which) == set(names(4))
@@ -215,26 +217,26 @@ def test_the_last_blocks_are_known_from_both_looks():
     """The metrics leave out the head, and the second look may be a light one with the metrics of the first."""
     first = [node(i) for i in range(4)]
     later = [replace(one, head=Block(102, 1204, "", names(4)[2])) for one in first]
-    assert q.active_validators(q.chain_view(list(zip(first, later)))) == names(4)
+    assert q.active_validators(cv.chain_view(list(zip(first, later)))) == names(4)
 
 
 def test_a_node_that_answered_before_and_not_now_does_not_take_part():
     looks = [(node(i), node(i, height=101)) for i in range(3)] + [(node(3), NodeSample(1.0, 1.0, "unreachable"))]
-    seen = q.chain_view(looks)
+    seen = cv.chain_view(looks)
     assert seen.followers[names(4)[3]] is False
     assert not q.may_stop(seen, names(4)[0], PACE).safe
 
 
 def test_a_node_that_never_answered_may_be_any_of_those_seen_as_peers():
     dead = NodeSample(1.0, 1.0, "unreachable")
-    seen = q.chain_view([(node(i), node(i, height=101)) for i in range(3)] + [(dead, dead)])
+    seen = cv.chain_view([(node(i), node(i, height=101)) for i in range(3)] + [(dead, dead)])
     assert seen.silent == 1
     assert not q.may_stop(seen, names(4)[0], PACE).safe
 
 
 def test_a_node_that_stays_behind_does_not_take_part():
     looks = [(node(i), node(i, height=103)) for i in range(3)] + [(node(3), node(3))]
-    assert q.inactivity_reason(q.chain_view(looks), names(4)[3]) == "does not have the head that the others have"
+    assert q.inactivity_reason(cv.chain_view(looks), names(4)[3]) == "does not have the head that the others have"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ def test_a_node_that_stays_behind_does_not_take_part():
 )
 def test_nodes_that_contradict_each_other(more, word):
     looks = [(node(i), node(i, height=101)) for i in range(3)] + [(node(3), node(3, height=101, **more))]
-    assert word in q.chain_view(looks).disagreement
+    assert word in cv.chain_view(looks).disagreement
 
 
 @pytest.mark.parametrize("more", [{"genesis": "0x" + "b" * 64}, {"chain_id": 2}])
@@ -255,7 +257,7 @@ def test_nodes_that_contradict_each_other(more, word):
 def test_a_node_of_another_chain_among_those_asked_refuses_whatever_its_head(more, height):
     other = node(3, height=height, next_validators=names(9)[5:], validators=names(9)[5:], **more)
     looks = [(node(i, chain_id=1), node(i, height=101, chain_id=1)) for i in range(3)] + [(other, other)]
-    seen = q.chain_view(looks)
+    seen = cv.chain_view(looks)
     assert "differ in" in seen.disagreement
     for target in (names(4)[0], names(9)[8], "0x" + "f" * 40):
         assert not q.may_stop(seen, target, PACE, same_chain=True).safe
@@ -268,15 +270,15 @@ def test_one_node_without_the_consensus_api_hides_the_set_of_nobody(silent):
         (node(i, **(off if i == silent else {})), node(i, height=101, **(off if i == silent else {}))) for i in range(4)
     ]
     for order in (looks, looks[::-1]):
-        seen = q.chain_view(order)
+        seen = cv.chain_view(order)
         assert seen.next_validators == names(4)
         assert q.may_stop(seen, names(4)[0], PACE).safe
 
 
 def test_nobody_answers():
     dead = NodeSample(1.0, 1.0, "refused")
-    assert not q.may_stop(q.chain_view([(dead, dead)]), names(4)[0], PACE).safe
-    assert q.chain_view([]) == q.ChainView()
+    assert not q.may_stop(cv.chain_view([(dead, dead)]), names(4)[0], PACE).safe
+    assert cv.chain_view([]) == cv.ChainView()
 
 
 # --- lost -----------------------------------------------------------------------------------------------------------
@@ -292,7 +294,7 @@ def stalled(heard, age=100.0, round_number=4, at=1000.0, lasts=64.0, **more):
         quorum=3,
     )
     base = view(first_head=100, head_age=age, followers={}, **more)
-    return q.stall_report(base, log, PACE, wall=at)
+    return stall.stall_report(base, log, PACE, wall=at)
 
 
 def test_two_of_four_are_missing():
@@ -316,15 +318,15 @@ def test_one_has_come_back_and_climbs():
     [(4, 14.6, 124.0), (0, 4.0, 4.0), (1, 4.0, 4.0), (2, 16.0, 12.0), (10, 100.0, 8188.0)],
 )
 def test_natural_regain(round_number, left, seconds):
-    assert q.rounds_converge_in(4.0, round_number, left) == seconds
+    assert stall.rounds_converge_in(4.0, round_number, left) == seconds
 
 
 def test_hours_against_minutes_after_a_night():
-    night = q.rounds_converge_in(4.0, 12, 1000.0)
-    assert night > 4 * 3600 > 60 * (q.RESTART_SECONDS + 6.0) / 2
+    night = stall.rounds_converge_in(4.0, 12, 1000.0)
+    assert night > 4 * 3600 > 60 * (stall.RESTART_SECONDS + 6.0) / 2
 
 
 def test_no_stall_where_the_head_moves_or_is_young():
     assert not stalled({0: 4}, age=5.0).proved
-    assert not q.stall_report(view(), BesuLog(), PACE, wall=1.0).proved
-    assert not q.stall_report(q.ChainView(), BesuLog(), PACE, wall=1.0).proved
+    assert not stall.stall_report(view(), BesuLog(), PACE, wall=1.0).proved
+    assert not stall.stall_report(cv.ChainView(), BesuLog(), PACE, wall=1.0).proved

@@ -4,16 +4,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
 import typing as t
 import uuid
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import GRACE, HostAction
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._play_lock import in_turn, turn
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import SlicedWait, seconds
 
@@ -21,22 +19,13 @@ _WAITS_FOR = ("running", "synced", "consensus")
 _WAIT_TIMEOUT = 600.0
 _PROGRESS_INTERVAL = 30.0
 _PAUSE = 3.0
-# What a run may take beyond its interval: to be sent, to look at the node and its journal, to check a configuration.
-_GRACE = 120.0
 
 
-class _Over(BaseException):
-    """The limit of a run is over. No Exception, as the connection ssh catches these to try again, without a limit."""
-
-
-class ActionModule(ActionBase):
+class ActionModule(HostAction):
     """Waits in slices: a line of progress for each, and a lost connection costs one slice and not the wait."""
 
-    _supports_check_mode = True
-    _supports_async = True
-
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        result = self._begin(tmp, task_vars)
         arguments = self._task.args
         timeout = seconds(arguments.get("wait_timeout", _WAIT_TIMEOUT))
         interval = seconds(arguments.get("progress_interval", _PROGRESS_INTERVAL))
@@ -58,7 +47,7 @@ class ActionModule(ActionBase):
         while True:
             given = {**self._task.args, "wait_id": identity, "wait_timeout": wait.left}
             try:
-                with self._limited(interval + stable + _GRACE):
+                with self._limited(interval + stable + GRACE):
                     seen: dict[str, t.Any] = self._execute_module(module_args=given, task_vars=task_vars)
             except AnsibleConnectionFailure as exc:
                 if wait.left <= _PAUSE:
@@ -82,23 +71,3 @@ class ActionModule(ActionBase):
             self._connection.reset()
         except AnsibleError as exc:
             Display().vvv(f"cannot reset the connection: {exc}")
-
-    @contextlib.contextmanager
-    def _limited(self, limit: float) -> t.Iterator[None]:
-        """A connection that is silently dead looks like a module that is at work; the task's own timeout goes first."""
-        if self._task.timeout:
-            yield
-            return
-
-        def over(_number: int, _frame: t.Any) -> None:
-            raise _Over
-
-        before = signal.signal(signal.SIGALRM, over)
-        signal.setitimer(signal.ITIMER_REAL, limit)
-        try:
-            yield
-        except _Over:
-            raise AnsibleConnectionFailure(f"no answer in {limit:.0f} s") from None
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)

@@ -6,19 +6,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import TROUBLED
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import HostAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(HostAction):
     """Sends a host no more code than its services need: a fleet that is well costs little more than a ping."""
 
-    _supports_check_mode = True
-    _supports_async = True
-
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        result = self._begin(tmp, task_vars)
         wanted = self._task.args.get("diagnose", "never")
         if not self._task.async_val and wanted in ("never", "errors") and self._plain():
             services = {"services": self._task.args["services"]}

@@ -58,8 +58,9 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import endpoints
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"besu_endpoints": endpoints}
+        return {"besu_endpoints": from_hosts(endpoints, "seen", "look")}

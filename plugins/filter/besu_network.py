@@ -37,6 +37,7 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import find_network
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
 def _network(looked: t.Any, genesis: str | None = None) -> dict[str, t.Any]:
@@ -45,4 +46,4 @@ def _network(looked: t.Any, genesis: str | None = None) -> dict[str, t.Any]:
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"besu_network": _network}
+        return {"besu_network": from_hosts(_network, "looked", "genesis")}

@@ -46,6 +46,7 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import read_fleet, status_lines
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import chain_lines
 
 
@@ -56,4 +57,4 @@ def _status(seen: t.Any, described: t.Any = None, look: t.Any = None) -> list[st
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"fleet_status": _status}
+        return {"fleet_status": from_hosts(_status, "seen", "look")}

@@ -94,15 +94,18 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
-def _make_plan(seen: t.Any, described: t.Any, max_unhealthy: t.Any = "50%", **more: t.Any) -> dict[str, t.Any]:
+def _make_plan(
+    seen: t.Any, described: t.Any, max_unhealthy: t.Any = "50%", look: t.Any = None, **more: t.Any
+) -> dict[str, t.Any]:
     try:
-        return _recovery_plan.recovery_plan(seen, described, max_unhealthy, **more)
+        return _recovery_plan.recovery_plan(seen, described, max_unhealthy, look, **more)
     except _fleet.FleetError as exc:
         raise AnsibleFilterError(str(exc)) from exc
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_plan": _make_plan}
+        return {"recovery_plan": from_hosts(_make_plan, "seen", "look")}

@@ -47,6 +47,7 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
 def _summary(results: t.Any, plan: t.Any) -> dict[str, t.Any]:
@@ -55,4 +56,4 @@ def _summary(results: t.Any, plan: t.Any) -> dict[str, t.Any]:
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_summary": _summary}
+        return {"recovery_summary": from_hosts(_summary, "results", "plan")}

@@ -59,8 +59,9 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import reservation
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"reservation_plan": reservation}
+        return {"reservation_plan": from_hosts(reservation, "look", "genesis", "address")}

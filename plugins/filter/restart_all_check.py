@@ -50,9 +50,10 @@ _value:
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_all_check import turns
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"restart_all_check": turns}
+        return {"restart_all_check": from_hosts(turns, "chains")}

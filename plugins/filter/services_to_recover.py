@@ -52,6 +52,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
 def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> list[dict[str, t.Any]]:
@@ -74,4 +75,4 @@ def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> li
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"services_to_recover": _in_need}
+        return {"services_to_recover": from_hosts(_in_need, "observations")}

@@ -45,9 +45,10 @@ _value:
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sync_report import sync_summary
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"sync_summary": sync_summary}
+        return {"sync_summary": from_hosts(sync_summary, "results")}

@@ -60,9 +60,10 @@ _value:
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"tunnel_plan": tunnel_plan}
+        return {"tunnel_plan": from_hosts(tunnel_plan, "seen", "edge", "done")}

@@ -54,9 +54,10 @@ _value:
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_summary
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"tunnel_summary": tunnel_summary}
+        return {"tunnel_summary": from_hosts(tunnel_summary, "plan", "results", "after", "edge")}

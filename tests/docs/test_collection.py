@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import importlib
 
 import pytest
 
-from tests.docs.common import FILES, MODULES, PLAYBOOKS, ROLES, ROOT, load
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import HostAction
+from tests.docs.common import FILES, MODULES, PLAYBOOKS, ROLES, ROOT, load, names
 
 MODULE_CODE_LINES = 60
 DOCUMENTATION_NAMES = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
@@ -47,6 +49,24 @@ def test_a_module_is_documentation_and_a_call(name: str) -> None:
         if number not in documentation and line.strip() and not line.startswith("#")
     ]
     assert len(code) <= MODULE_CODE_LINES
+
+
+# They ask no host.
+ON_THE_CONTROLLER = {"show_report"}
+
+
+@pytest.mark.parametrize("name", sorted({*MODULES, *names("plugins/action", ".py")} - ON_THE_CONTROLLER))
+def test_what_a_host_returns_comes_in_through_one_place(name: str) -> None:
+    plugin = importlib.import_module(f"ansible_collections.chainops.lifecycle.plugins.action.{name}").ActionModule
+    assert issubclass(plugin, HostAction)
+    assert plugin._execute_module is HostAction._execute_module
+
+
+@pytest.mark.parametrize("name", names("plugins/filter", ".py"))
+def test_a_filter_neutralises_what_came_from_hosts(name: str) -> None:
+    plugin = importlib.import_module(f"ansible_collections.chainops.lifecycle.plugins.filter.{name}")
+    for function in plugin.FilterModule().filters().values():
+        assert hasattr(function, "__wrapped__"), "wrap it in from_hosts, naming the arguments that hold host text"
 
 
 def test_the_changelog_names_what_is_new() -> None:

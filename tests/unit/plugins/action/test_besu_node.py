@@ -120,7 +120,7 @@ def test_a_silent_connection_is_given_up(monkeypatch):
     def silence():
         signal.pause()
 
-    monkeypatch.setattr(besu_node, "_GRACE", 0.01)
+    monkeypatch.setattr(besu_node, "GRACE", 0.01)
     task = Task(monkeypatch, silence, REACHED, args={"name": "besu", "progress_interval": 0.01})
     before = signal.getsignal(signal.SIGALRM)
     assert task.run()["reached"]
@@ -137,7 +137,7 @@ def test_a_silent_connection_is_given_up_whatever_tries_again(monkeypatch):
         except Exception:
             pytest.fail("it was tried again")
 
-    monkeypatch.setattr(besu_node, "_GRACE", 0.01)
+    monkeypatch.setattr(besu_node, "GRACE", 0.01)
     task = Task(monkeypatch, retries, REACHED, args={"name": "besu", "progress_interval": 0.01})
     assert task.run()["reached"] and len(task.runs) == 2
 

@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diag
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.predicates import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import ADDRESS_IN_USE, GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import (
     ShowUnits,
     missing_dependencies,
@@ -36,8 +37,6 @@ DIAGNOSIS_PROPERTIES = (
     "Requires Requisite BindsTo WorkingDirectory StateDirectory LogsDirectory CacheDirectory RuntimeDirectory "
     "ReadWritePaths EnvironmentFiles"
 ).split()
-
-_LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
 
 
 def examine(
@@ -84,58 +83,4 @@ def _maybe_out_of_memory(case: FailureCase) -> bool:
 
 def _listeners(case: FailureCase, root: str) -> dict[int, str]:
     lines = [line.text for line in case.lines if re.search(ADDRESS_IN_USE, line.text, re.IGNORECASE)]
-    return port_holders(ports_in(lines), root) if lines else {}
-
-
-def port_holders(ports: t.Sequence[int], root: str = "/") -> dict[int, str]:
-    """Who listens on each of ``ports``: the process and its unit, as far as this user may see them."""
-    inodes = {inode: port for port in ports for inode in _sockets(port, root)}
-    held = dict.fromkeys(inodes.values(), "a process that this user may not see")
-    for pid in _pids(root) if inodes else ():
-        for inode in _open_sockets(pid, root) & set(inodes):
-            held[inodes[inode]] = _describe(pid, root)
-    return held
-
-
-def _sockets(port: int, root: str) -> set[str]:
-    found: set[str] = set()
-    for protocol, state in _LISTENING.items():
-        for line in _read(os.path.join(root, "proc/net", protocol)).splitlines()[1:]:
-            fields = line.split()
-            if len(fields) > 9 and fields[3] == state and fields[1].endswith(f":{port:04X}"):
-                found.add(fields[9])
-    return found
-
-
-def _pids(root: str) -> list[str]:
-    try:
-        return [name for name in os.listdir(os.path.join(root, "proc")) if name.isdigit()]
-    except OSError:
-        return []  # no /proc: nothing is known of processes
-
-
-def _open_sockets(pid: str, root: str) -> set[str]:
-    folder = os.path.join(root, "proc", pid, "fd")
-    found: set[str] = set()
-    try:
-        for name in os.listdir(folder):
-            target = os.readlink(os.path.join(folder, name))
-            if target.startswith("socket:["):
-                found.add(target[8:-1])
-    except OSError:
-        return found  # it ended, or belongs to another user
-    return found
-
-
-def _describe(pid: str, root: str) -> str:
-    name = _read(os.path.join(root, "proc", pid, "comm")).strip()
-    units = re.findall(r"/([^/\n]+\.(?:service|scope))", _read(os.path.join(root, "proc", pid, "cgroup")))
-    return f"{name} (pid {pid}{', ' + units[-1] if units else ''})"
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(1024 * 1024)
-    except OSError:
-        return ""  # gone, or not for this user
+    return procfs.port_holders(ports_in(lines), os.path.join(root, "proc")) if lines else {}

@@ -17,9 +17,9 @@ import re
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import port_holders
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.predicates import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.procfs import port_holders
 
 _PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+-]+/)*[\w.@+-]*[\w@+-]")
 _ENVIRONMENT_FILE = re.compile(r"(/.+?) \(ignore_errors=(?:yes|no)\)")

@@ -12,6 +12,7 @@ byte order in hexadecimal.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import struct
 import sys
@@ -19,6 +20,8 @@ import typing as t
 
 _ORDER = "<" if sys.byteorder == "little" else ">"
 _LISTEN, _ESTABLISHED = "0A", "01"
+# A UDP socket that waits for whoever sends is "unconnected": the kernel writes that as TCP's CLOSE.
+_BOUND = {"tcp": _LISTEN, "tcp6": _LISTEN, "udp": "07", "udp6": "07"}
 # The processes that hold the connections of SSH, as the kernel names them.
 _SSHD = ("sshd", "sshd-session")
 _SSH_PORT = 22
@@ -28,7 +31,7 @@ Address = tuple[str, int]
 
 
 class Row(t.NamedTuple):
-    """One TCP socket: its two ends, its state as the kernel writes it, its inode."""
+    """One TCP or UDP socket: its two ends, its state as the kernel writes it, its inode."""
 
     local: Address
     remote: Address
@@ -37,7 +40,7 @@ class Row(t.NamedTuple):
 
 
 def parse_table(text: str) -> list[Row]:
-    """The rows of /proc/net/tcp or tcp6. What is no row is left out."""
+    """The rows of /proc/net/tcp, tcp6, udp or udp6. What is no row is left out."""
     rows: list[Row] = []
     for line in text.splitlines()[1:]:
         fields = line.split()
@@ -65,14 +68,12 @@ def _address(text: str) -> Address | None:
 
 def table(pid: str | int = "self", proc: str = "/proc") -> list[Row]:
     """The TCP sockets of the network that a process is in."""
-    rows: list[Row] = []
-    for name in ("tcp", "tcp6"):
-        try:
-            with open(f"{proc}/{pid}/net/{name}", encoding="ascii", errors="replace") as stream:
-                rows += parse_table(stream.read(_MAX_TABLE))
-        except OSError:
-            continue  # no IPv6, or the process is gone
-    return rows
+    return [row for name in ("tcp", "tcp6") for row in _rows(name, pid, proc)]
+
+
+def _rows(name: str, pid: str | int, proc: str) -> list[Row]:
+    # No IPv6, or the process is gone: no rows.
+    return parse_table(_read(f"{proc}/{pid}/net/{name}", _MAX_TABLE))
 
 
 def open_sockets(pid: int, proc: str = "/proc") -> set[str] | None:
@@ -99,6 +100,28 @@ def listeners(pid: int, proc: str = "/proc") -> list[Address] | None:
     return sorted({row.local for row in table(pid, proc) if row.state == _LISTEN and row.inode in own})
 
 
+def port_holders(ports: t.Collection[int], proc: str = "/proc") -> dict[int, str]:
+    """Who listens on each of ``ports``: the process and its unit, as far as this user may see them."""
+    inodes = {
+        row.inode: row.local[1]
+        for name, state in _BOUND.items()
+        for row in _rows(name, "self", proc)
+        if row.state == state and row.local[1] in ports
+    }
+    held = dict.fromkeys(inodes.values(), "a process that this user may not see")
+    for pid in _pids(proc) if inodes else ():
+        for inode in (open_sockets(pid, proc) or set()) & set(inodes):
+            held[inodes[inode]] = describe(pid, proc)
+    return held
+
+
+def describe(pid: int, proc: str = "/proc") -> str:
+    """A process for a person: its name, its id and the unit that it belongs to."""
+    name = _read(f"{proc}/{pid}/comm", 64).strip()
+    units = re.findall(r"/([^/\n]+\.(?:service|scope))", _read(f"{proc}/{pid}/cgroup", 65536))
+    return f"{name} (pid {pid}{', ' + units[-1] if units else ''})"
+
+
 def same_network(pid: int, proc: str = "/proc") -> bool:
     """Whether a process is in the network namespace of this one, as far as this user may see."""
     try:
@@ -109,17 +132,23 @@ def same_network(pid: int, proc: str = "/proc") -> bool:
 
 def named(name: str, proc: str = "/proc") -> list[int]:
     """The processes that are called ``name``."""
-    found: list[int] = []
-    for entry in os.listdir(proc):
-        if not entry.isdigit():
-            continue
-        try:
-            with open(f"{proc}/{entry}/comm", encoding="utf-8", errors="replace") as stream:
-                if stream.read(64).strip() == name:
-                    found.append(int(entry))
-        except OSError:
-            continue  # it ended
-    return sorted(found)
+    return sorted(pid for pid in _pids(proc) if _read(f"{proc}/{pid}/comm", 64).strip() == name)
+
+
+def _pids(proc: str) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(proc) if name.isdigit()]
+    except OSError:
+        return []  # no /proc: nothing is known of processes
+
+
+def _read(path: str, limit: int) -> str:
+    """The beginning of a file of /proc; nothing where it is gone, or not for this user."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read(limit)
+    except OSError:
+        return ""
 
 
 def parse_connection(text: str) -> tuple[Address, Address] | None:

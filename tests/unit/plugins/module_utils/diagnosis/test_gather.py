@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import typing as t
 
 import pytest
@@ -81,20 +80,6 @@ def test_disk_usage_of_what_does_not_exist_is_that_of_its_parent(tmp_path: t.Any
     (disk,) = disk_usage([str(tmp_path / "a" / "b"), str(tmp_path)])
     assert disk.path == str(tmp_path)
     assert disk.free > 0 and disk.inodes > 0
-
-
-def test_port_holders_from_proc(tmp_path: t.Any) -> None:
-    head = "  sl  local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode\n"
-    row = "   0: 0100007F:2161 00000000:0000 {} 00000000:00000000 00:00000000 00000000 0 0 {} 1 x\n"
-    (tmp_path / "proc/net").mkdir(parents=True)
-    (tmp_path / "proc/net/tcp").write_text(head + row.format("01", 500) + row.format("0A", 501))
-    (tmp_path / "proc/12/fd").mkdir(parents=True)
-    os.symlink("socket:[501]", tmp_path / "proc/12/fd/3")
-    (tmp_path / "proc/12/comm").write_text("java\n")
-    (tmp_path / "proc/12/cgroup").write_text("0::/system.slice/besu.service\n")
-    assert e.port_holders([8545, 1], str(tmp_path)) == {8545: "java (pid 12, besu.service)"}
-    os.unlink(tmp_path / "proc/12/fd/3")
-    assert e.port_holders([8545], str(tmp_path)) == {8545: "a process that this user may not see"}
 
 
 def record(message: str, **fields: str) -> str:

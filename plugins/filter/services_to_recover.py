@@ -42,7 +42,8 @@ _value:
   description:
     - The descriptions of the services in need, each with C(seen), its observation, C(causes), the identifiers of
       what was found, the most specific first, C(label), a name that no other service of the host has, and C(may_vote),
-      whether it may be a validator of Besu.
+      whether it may be a validator of Besu. C(entry) is the description alone, for
+      M(chainops.lifecycle.service_drive).
   type: list
   elements: dict
 """
@@ -68,7 +69,15 @@ def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> li
         causes = [cause["id"] for cause in (seen.get("diagnosis") or {}).get("causes", ())]
         causes += [seen["cause"]] if seen.get("cause") else []
         found.append(
-            {"kind": "generic", **entry, "seen": seen, "causes": causes, "label": row.label, "may_vote": row.may_vote}
+            {
+                "kind": "generic",
+                **entry,
+                "entry": entry,
+                "seen": seen,
+                "causes": causes,
+                "label": row.label,
+                "may_vote": row.may_vote,
+            }
         )
     return found
 

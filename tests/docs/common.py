@@ -74,6 +74,7 @@ def replace_modules(folder: Path, modules: t.Mapping[str, str], *parts: str, con
     tree = folder / "ansible_collections/chainops/lifecycle"
     (tree / "plugins/modules").mkdir(parents=True)
     for part in ("galaxy.yml", "meta", "plugins/plugin_utils", "plugins/module_utils", *parts):
+        (tree / part).parent.mkdir(parents=True, exist_ok=True)
         (tree / part).symlink_to(ROOT / part)
     for name, text in modules.items():
         (tree / f"plugins/modules/{name}.py").write_text("\n".join(HEADER) + text)

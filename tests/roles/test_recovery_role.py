@@ -34,7 +34,7 @@ class Played(t.NamedTuple):
 def collection(tmp_path: Path) -> Path:
     """The collection with other modules; returns the folder of a playbook."""
     modules = dict.fromkeys(("service", "service_info", "show_report"), common.STUB + ANSWER)
-    return common.replace_modules(tmp_path, modules, "roles", "plugins/filter")
+    return common.replace_modules(tmp_path, modules, "roles", "plugins/filter", "plugins/action/service_drive.py")
 
 
 def play(

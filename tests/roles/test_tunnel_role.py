@@ -73,7 +73,8 @@ def collection(tmp_path: Path) -> Path:
     modules = dict.fromkeys(MODULES, common.STUB + TURNS.lstrip("\n"))
     # So that root, too, becomes root by the means that the inventory says.
     config = "[privilege_escalation]\nbecome_allow_same_user = true\n"
-    return common.replace_modules(tmp_path, modules, "roles", "plugins/filter", config=config)
+    parts = ("roles", "plugins/filter", "plugins/action/service_drive.py")
+    return common.replace_modules(tmp_path, modules, *parts, config=config)
 
 
 def play(folder: Path, *options: str, every: t.Mapping[str, t.Any], answers: t.Mapping[str, t.Any]) -> Played:

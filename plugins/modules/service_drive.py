@@ -1,0 +1,84 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_drive
+short_description: Drive a service as its inventory entry describes it
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Takes an entry of C(lifecycle_services) as a whole, and runs the module of its kind with the options that the entry
+    has, M(chainops.lifecycle.service), M(chainops.lifecycle.besu_node) or M(chainops.lifecycle.cloudflared_tunnel).
+  - Returns what that module returns. C(module_defaults) of that module and of the group
+    C(group/chainops.lifecycle.lifecycle) hold for it as well.
+  - In a loop over entries Ansible prints each entry. If entries hold secrets, loop over their numbers, or set
+    C(no_log) for the task.
+requirements:
+  - what the module of the kind requires
+extends_documentation_fragment:
+  - chainops.lifecycle._attributes
+attributes:
+  action:
+    description: Checks the entry on the controller, then runs the module of its kind on the host.
+    support: full
+  async:
+    description: Can run in the background, see C(async).
+    support: none
+  check_mode:
+    support: full
+    details:
+      - As in the module of the kind.
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details:
+      - As in the module of the kind.
+  platform:
+    platforms: linux
+options:
+  service:
+    description:
+      - The entry, a name or a dictionary with C(name), C(kind), the options of M(chainops.lifecycle.service), and under
+        the name of its kind the options that this kind has beyond them.
+      - What only the roles need, such as C(depends_on), may be there and is not passed on.
+    type: raw
+    required: true
+  override:
+    description: Options of the module that go before those of the entry, such as V({state: restarted}).
+    type: dict
+    default: {}
+  defaults:
+    description: Options of the module where the entry does not give them.
+    type: dict
+    default: {}
+seealso:
+  - module: chainops.lifecycle.service
+  - module: chainops.lifecycle.besu_node
+  - module: chainops.lifecycle.cloudflared_tunnel
+"""
+
+EXAMPLES = r"""
+- name: Restart every service of the host, each by the module of its kind
+  chainops.lifecycle.service_drive:
+    service: "{{ lifecycle_services[item] }}"
+    override:
+      state: restarted
+    defaults:
+      wait_timeout: 300
+  loop: "{{ range(lifecycle_services | length) }}"
+"""
+
+RETURN = r"""
+reached:
+  description:
+    - Whether the target was reached and proved. The other keys are those of the module of the kind, see
+      M(chainops.lifecycle.service), M(chainops.lifecycle.besu_node) and M(chainops.lifecycle.cloudflared_tunnel).
+  returned: always
+  type: bool
+"""

@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An inventory entry as the options of the module that drives its kind. Pure.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
+
+MODULES = {"generic": "service", "besu": "besu_node", "cloudflared": "cloudflared_tunnel"}
+
+_SHARED = frozenset(("state", *WATCH_OPTIONS, *DRIVE_OPTIONS))
+
+
+class EntryError(ValueError):
+    """An inventory entry that means nothing. Its message may quote values of the entry."""
+
+
+def module_call(
+    entry: t.Any, override: t.Mapping[str, t.Any], defaults: t.Mapping[str, t.Any]
+) -> tuple[str, dict[str, t.Any]]:
+    """The module that drives ``entry``, and its options.
+
+    ``override`` goes before what the entry says, ``defaults`` behind it; both name options of the module.
+    Raises EntryError naming the option of the entry that is wrong.
+    """
+    try:
+        describe([entry], KINDS)
+    except LifecycleError as exc:
+        raise EntryError(exc.msg.replace("services[0]", "service")) from exc
+    given: t.Mapping[str, t.Any] = {"name": entry} if isinstance(entry, str) else entry
+    kind = given.get("kind") or "generic"
+    own = {option: value for option, value in given.items() if option in _SHARED}
+    options = {**defaults, **(given.get(kind) or {}), **own, **override}
+    return f"chainops.lifecycle.{MODULES[kind]}", options

@@ -28,6 +28,8 @@ _SETTLED = 60.0
 _NOT_KNOWN = "not known"
 # What is said of one that was well once, by what is seen of it at the end.
 _FELL = {IN_NEED: "failed", UNKNOWN: "unknown", LEFT: LEFT}
+# The outcomes with which a connector serves.
+_GOOD = (HEALTHY, "reconnected", "came back")
 # Begins what stands for the tunnel of a connector that does not tell which one it is.
 _OF = "of "
 # The states of a tunnel in the API's words; ``connectors`` counts those that have connections.
@@ -85,7 +87,8 @@ def tunnel_plan(
     """
     replicas = _replicas(seen, described, edge or {})
     tunnels = [
-        _tunnel(identity, replicas, edge or {}) for identity in dict.fromkeys(replica.tunnel for replica in replicas)
+        _tunnel(identity, replicas, edge or {}, account)
+        for identity in dict.fromkeys(replica.tunnel for replica in replicas)
     ]
     waiting = {
         tunnel["id"]: [r for r in _in_order(replicas) if r.tunnel == tunnel["id"] and r.key not in done]
@@ -103,6 +106,7 @@ def tunnel_plan(
         "ids": list(dict.fromkeys(replica.tunnel for replica in asked)),
         "connectors": {replica.key: replica.connector_id for replica in serving},
         "connector_tunnels": {replica.key: replica.tunnel for replica in serving},
+        "account": account,
         "lines": _plan_lines(tunnels),
     }
 
@@ -155,7 +159,7 @@ def _in_order(replicas: t.Sequence[Replica]) -> list[Replica]:
     return sorted(needy, key=lambda replica: _RANK.get(replica.row.state, 2))
 
 
-def _tunnel(identity: str, every: t.Sequence[Replica], edge: EdgeView) -> dict[str, t.Any]:
+def _tunnel(identity: str, every: t.Sequence[Replica], edge: EdgeView, account: str) -> dict[str, t.Any]:
     replicas = [replica for replica in every if replica.tunnel == identity]
     ours = {replica.connector_id for replica in every}
     view: t.Mapping[str, t.Any] = next((row for row in edge.get("tunnels") or () if row.get("id") == identity), {})
@@ -169,11 +173,11 @@ def _tunnel(identity: str, every: t.Sequence[Replica], edge: EdgeView) -> dict[s
         "elsewhere": sum(1 for stranger in view.get("strangers") or () if stranger not in ours),
         "edge_status": view.get("status"),
         "edge_healthy": view.get("healthy_connectors"),
-        "connectors": [_shown(replica) for replica in replicas],
+        "connectors": [_shown(replica, account) for replica in replicas],
     }
 
 
-def _shown(replica: Replica) -> dict[str, t.Any]:
+def _shown(replica: Replica, account: str) -> dict[str, t.Any]:
     return {
         "key": replica.key,
         "host": replica.row.host,
@@ -185,7 +189,23 @@ def _shown(replica: Replica) -> dict[str, t.Any]:
         "connector_id": replica.connector_id,
         "connections": replica.details.get("connections"),
         "expected_connections": replica.details.get("expected_connections"),
+        "tunnel": replica.tunnel,
+        "not_asked": _not_asked(replica, account),
     }
+
+
+def _not_asked(replica: Replica, account: str) -> str:
+    """Why the edge cannot be asked about this connector; empty where it can."""
+    if not replica.identified:
+        problem = replica.details.get("identity_problem")
+        source = replica.details.get("identity_source")
+        why = f" ({problem}: {source})" if problem and source else f" ({problem})" if problem else ""
+        return f"which tunnel it belongs to is not known{why}"
+    if not _of_account(replica, account):
+        return f"its tunnel belongs to account {replica.details.get('account_id')}, and the edge was asked of {account}"
+    if not replica.connector_id:
+        return "it does not tell its connector id: update cloudflared (2022.6 or newer)"
+    return ""
 
 
 def _turn(replica: Replica, tunnel: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -225,35 +245,77 @@ def tunnel_summary(
     ``plan``: the first plan; ``results``: ``host/service`` -> what cloudflared_tunnel returned;
     ``after``: a plan of what was seen at the end; ``edge``: what cloudflare_tunnel_info returned then, or its failure.
     """
-    lines: list[str] = []
-    outcome: dict[str, list[str]] = {}
     last = {one["key"]: one for tunnel in after["tunnels"] for one in tunnel["connectors"]}
     ends = {tunnel["id"]: tunnel for tunnel in after["tunnels"]}
+    asked = _EdgeWord(edge, after.get("account") or "")
+    lines: list[str] = []
+    outcome: dict[str, list[str]] = {}
     for tunnel in plan["tunnels"]:
-        lines.append(_head(ends.get(tunnel["id"]) or {**tunnel, "healthy": 0, "edge_status": None}))
+        rows: list[str] = []
+        good = 0
         for one in tunnel["connectors"]:
             key = one["key"]
-            word, said = _outcome(one, results.get(key), last.get(key) or _unseen(one, last))
+            end = last.get(key) or _unseen(one, last)
+            word, said = asked.proved(*_outcome(one, results.get(key), end), end)
+            good += word in _GOOD
             outcome.setdefault(word, []).append(key)
-            lines.append(f"  {one['host']} {one['service']}: {word.upper()}{': ' + said if said else ''}")
-            lines += [f"    next: {hint}" for hint in _hints(results.get(key))]
+            rows.append(f"  {one['host']} {one['service']}: {word.upper()}{': ' + said if said else ''}")
+            rows += [f"    next: {hint}" for hint in _hints(results.get(key))]
+        seen = {"elsewhere": 0, "edge_status": None, **tunnel, **ends.get(tunnel["id"], {"edge_status": None})}
+        lines += [_head({**seen, "healthy": good, "connectors": tunnel["connectors"]}), *rows]
     known = [tunnel for tunnel in after["tunnels"] if tunnel["name"] != _NOT_KNOWN]
     unserved = [tunnel["name"] for tunnel in known if not tunnel["healthy"] + tunnel["elsewhere"]]
     problem = _edge_problem(edge)
     lines += [f"Tunnels without a connector: {', '.join(unserved)}"] if unserved else []
     lines += [f"Edge side: {problem}"] if problem else []
     counts = ", ".join(f"{len(keys)} {word}" for word, keys in outcome.items())
-    lines += ["", f"Summary: {counts or 'no connector was found'}"]
-    bad = [key for word in ("refused", "failed", "unknown", "not tried") for key in outcome.get(word, ())]
-    bad += [key for key in (edge or {}).get("lost_hosts") or () if key not in bad]
+    lines += ["", asked.proof, f"Summary: {counts or 'no connector was found'}"]
     return {
         "lines": lines,
         "outcome": outcome,
         "unserved": unserved,
-        "failed": bad,
+        "failed": [key for word in ("refused", "failed", "unknown", "not tried") for key in outcome.get(word, ())],
         "edge_problem": problem,
         "ghosts": _ghosts(results, edge),
     }
+
+
+class _EdgeWord:
+    """What the edge has to say for a connector that its host calls well."""
+
+    def __init__(self, edge: t.Any, account: str) -> None:
+        self._edge: t.Mapping[str, t.Any] = edge if isinstance(edge, dict) else {}
+        self._configured = bool(account or self._edge)
+        self._answered = "tunnels" in self._edge
+        self._missing = {str(name) for name in self._edge.get("not_found") or ()}
+        self._lost = set(self._edge.get("lost_hosts") or ())
+
+    @property
+    def proof(self) -> str:
+        """Which proof was used, as a line of the summary."""
+        if not self._configured:
+            return "Proof: what each host says (/ready); the edge was not asked, as no account is given"
+        return "Proof: what each host says (/ready), and what the edge knows of its connector"
+
+    def proved(self, word: str, said: str, end: t.Mapping[str, t.Any]) -> tuple[str, str]:
+        """The outcome, which is no success where the edge was to be asked and did not confirm it."""
+        if word not in _GOOD or not self._configured:
+            return word, said
+        why = self._doubt(end)
+        return (
+            (UNKNOWN, f"its host says {_held(end)}, and the edge does not confirm it: {why}") if why else (word, said)
+        )
+
+    def _doubt(self, end: t.Mapping[str, t.Any]) -> str:
+        if end["not_asked"]:
+            return str(end["not_asked"])
+        if not self._answered:
+            return f"it could not be asked: {self._edge.get('msg') or 'it gave no answer'}"
+        if end["tunnel"] in self._missing:
+            return f"the account has no tunnel {end['tunnel']}"
+        if end["key"] in self._lost:
+            return f"it does not know connector {end['connector_id']}"
+        return ""
 
 
 def _ghosts(results: t.Mapping[str, t.Any], edge: t.Any) -> list[dict[str, str]]:

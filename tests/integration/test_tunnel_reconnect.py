@@ -35,11 +35,15 @@ def test_a_fleet_that_is_well_is_left_alone(replicas: Tunnels) -> None:
     assert replicas.invocations() == before
 
 
-def test_without_the_api_the_hosts_own_word_has_to_do(replicas: Tunnels) -> None:
+def test_an_edge_that_could_not_be_asked_makes_no_connector_healthy(replicas: Tunnels) -> None:
+    """An account was given, so the hosts' own word is not enough; without an account it is, and the summary says so."""
     played = replicas.play(tunnel_reconnect_api_host="gone.invalid")
-    assert played.code == 0, played.output
-    assert "Summary: 6 healthy" in played.output
+    assert played.code == 2, played.output
+    assert "Summary: 6 unknown" in played.output
     assert "Edge side: could not be asked: " in played.output
+    alone = replicas.play(tunnel_reconnect_account_id="")
+    assert alone.code == 0 and "Summary: 6 healthy" in alone.output, alone.output
+    assert "the edge was not asked, as no account is given" in alone.output
 
 
 def test_what_can_be_brought_back_is_and_what_cannot_is_not_touched(replicas: Tunnels) -> None:

@@ -16,6 +16,7 @@ from tests.docs import common
 
 TUNNEL, OLD, NEW = (f"{digit * 8}-3c1d-4f5f-9c36-2f1f4a7d0c11" for digit in "123")
 ACCOUNT = "0" * 32
+GUIDE = Path(__file__).parents[2] / "docs/docsite/rst/guide_tunnels.rst"
 HERE = {
     "ansible_connection": "local",
     "ansible_python_interpreter": "{{ ansible_playbook_python }}",
@@ -77,8 +78,10 @@ def collection(tmp_path: Path) -> Path:
     return common.replace_modules(tmp_path, modules, *parts, config=config)
 
 
-def play(folder: Path, *options: str, every: t.Mapping[str, t.Any], answers: t.Mapping[str, t.Any]) -> Played:
-    """Run the role on one host; ``every``: variables of the inventory's group ``all``."""
+def play(
+    folder: Path, *options: str, every: t.Mapping[str, t.Any], answers: t.Mapping[str, t.Any], code: int = 0
+) -> Played:
+    """Run the role on one host; ``every``: variables of the inventory's group ``all``; ``code``: how it has to end."""
     (folder / "answers.json").write_text(json.dumps({**ANSWERS, **answers}))
     (folder / "group_vars").mkdir()
     services = {"lifecycle_services": [{"name": "cloudflared", "kind": "cloudflared"}]}
@@ -89,8 +92,8 @@ def play(folder: Path, *options: str, every: t.Mapping[str, t.Any], answers: t.M
         "roles": [{"role": "chainops.lifecycle.tunnel_reconnect", "vars": {"tunnel_reconnect_fail": False}}],
     }
     done = common.play_replaced(folder, book, {"here": HERE}, *options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Played(done.stdout, common.asked_of_stubs(folder))
+    assert done.returncode == code, done.stdout + done.stderr
+    return Played(done.stdout, common.asked_of_stubs(folder) if (folder / "asked").exists() else [])
 
 
 def test_the_edge_is_asked_as_the_user_who_runs_ansible(collection: Path) -> None:
@@ -135,3 +138,11 @@ def test_what_was_left_to_the_host_before_holds_nothing_up(collection: Path) -> 
     answers = {"service_info": {"services": fell}, "cloudflared_tunnel": {"first": [back], "second": [back]}}
     asked = play(collection, every=every, answers=answers).of("cloudflared_tunnel")
     assert [one["name"] for one in asked] == ["first", "second"]
+
+
+def test_an_account_id_that_is_left_as_the_guide_has_it_is_refused_before_anything_is_asked(collection: Path) -> None:
+    placeholder = "PUT-YOUR-ACCOUNT-ID-HERE"
+    assert f"tunnel_reconnect_account_id: {placeholder}" in GUIDE.read_text(encoding="utf-8")
+    played = play(collection, every={"tunnel_reconnect_account_id": placeholder}, answers={}, code=2)
+    assert f"tunnel_reconnect_account_id: {placeholder} is not the id of an account" in " ".join(played.output.split())
+    assert played.asked == []

@@ -276,7 +276,8 @@ def test_an_edge_that_could_not_be_asked_is_named(how):
     plan = tunnel_plan(fleet(a="running"))
     found = tunnel_summary(plan, {}, plan, {how: True, "msg": "429"})
     assert "Edge side: could not be asked: 429" in found["lines"]
-    assert found["failed"] == []
+    assert found["outcome"] == {"unknown": ["a/cloudflared"]} and found["failed"] == ["a/cloudflared"]
+    assert any("UNKNOWN" in line and "could not be asked: 429" in line for line in found["lines"])
 
 
 @pytest.mark.parametrize("more", [{}, {"failed": True, "attempts": 6}])
@@ -289,9 +290,11 @@ def test_what_the_edge_does_not_know_at_the_end_is_a_problem(more):
 
 
 def test_a_tunnel_that_the_account_does_not_have_is_named():
-    plan = tunnel_plan(fleet(a="running"))
+    seen = {**fleet(a="running"), "b": {"services": [connector("running", tunnel=API, number=2)]}}
+    plan = tunnel_plan(seen)
     found = tunnel_summary(plan, {}, plan, {**view(), "not_found": [API]})
-    assert found["failed"] == [] and found["outcome"] == {"healthy": ["a/cloudflared"]}
+    assert found["failed"] == ["b/cloudflared"]
+    assert found["outcome"] == {"healthy": ["a/cloudflared"], "unknown": ["b/cloudflared"]}
     assert found["edge_problem"] == f"does not know the tunnels {API} in this account"
 
 
@@ -320,3 +323,57 @@ def test_a_host_that_is_lost_at_the_end_is_unknown_whatever_was_seen_of_it_befor
     assert found["outcome"] == {"unknown": ["a/cloudflared"], "healthy": ["b/cloudflared"]}
     assert found["failed"] == ["a/cloudflared"]
     assert any("no route" in line for line in found["lines"])
+
+
+@pytest.mark.parametrize(
+    ("about", "edge", "said"),
+    [
+        ({"tunnel_id": None, "identity_problem": "token_unreadable", "identity_source": "token file"},
+         view(), "which tunnel it belongs to is not known (token_unreadable: token file)"),
+        ({"tunnel_id": None}, {"skipped": True}, "which tunnel it belongs to is not known"),
+        ({"account_id": "b" * 32}, view(), f"its tunnel belongs to account {'b' * 32}, and the edge was asked of"),
+        ({"connector_id": "unsupported"}, view(), "it does not tell its connector id"),
+        ({}, {"failed": True, "msg": "status 403"}, "could not be asked: status 403"),
+        ({}, {"skipped": True}, "it gave no answer"),
+        ({}, {**view(), "not_found": [WEB]}, f"the account has no tunnel {WEB}"),
+        ({}, {**view(), "lost_hosts": ["a/cloudflared"]}, f"it does not know connector {identity(1)}"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("done", [None, result(1)])
+def test_with_an_account_nothing_is_a_success_that_the_edge_does_not_confirm(about, edge, said, done):
+    seen = named("a", "running", 1, **about)
+    before = named("a", "reconnecting", 1, **about)
+    account = "a" * 32
+    plan = tunnel_plan(seen if done is None else before, account=account)
+    found = tunnel_summary(
+        plan, {} if done is None else {"a/cloudflared": done}, tunnel_plan(seen, account=account), edge
+    )
+    assert found["outcome"] == {"unknown": ["a/cloudflared"]} and found["failed"] == ["a/cloudflared"]
+    assert any("UNKNOWN" in line and said in line for line in found["lines"]), found["lines"]
+    assert "0 of 1 connectors healthy" in found["lines"][0]
+
+
+@pytest.mark.parametrize(("edge", "said"), [({}, "as no account is given"), (view(), "what the edge knows")])
+def test_every_summary_says_which_proof_was_used(edge, said):
+    plan = tunnel_plan(fleet(a="running"))
+    found = tunnel_summary(plan, {}, plan, edge)
+    assert found["failed"] == []
+    assert [said in line for line in found["lines"] if line.startswith("Proof: ")] == [True]
+
+
+def test_a_dry_run_of_a_half_open_connector_that_it_would_reconnect_is_no_failure():
+    """The edge still does not know it at the end: nothing was done."""
+    edge = {**view(lost=[identity(1)]), "lost_hosts": ["a/cloudflared"]}
+    plan = tunnel_plan(fleet(a="running", b="running"), edge=edge)
+    planned = {"changed": True, "reached": True, "transitions": [{"action": "restart", "applied": False}]}
+    found = tunnel_summary(plan, {"a/cloudflared": planned}, plan, edge)
+    assert found["outcome"] == {"planned": ["a/cloudflared"], "healthy": ["b/cloudflared"]}
+    assert found["failed"] == []
+
+
+def test_the_counts_of_a_tunnel_are_those_of_its_rows_when_a_host_is_lost():
+    plan = tunnel_plan(fleet(a="running", b="running", c="running"))
+    after = {**fleet(a="running", b="running"), "c": {"unreachable": True, "msg": "no route"}}
+    found = tunnel_summary(plan, {}, tunnel_plan(after))
+    assert "2 of 3 connectors healthy" in found["lines"][0]
+    assert found["lines"][-1] == "Summary: 2 healthy, 1 unknown"

@@ -28,8 +28,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bus_reader import Bus
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import run_command
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import Present, build_history
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Limits
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import plain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import Boot
 
 PAUSE, POLL = 0.1, 0.02
 VERBS = {
@@ -101,8 +105,8 @@ def held(unit: str) -> bool:
     return False
 
 
-def operate(units: list[str], chance: random.Random, count: int) -> dict[str, int]:
-    """Fire ``count`` operations; how many of each."""
+def operate(units: list[str], chance: random.Random, count: int, resets: list[list[object]]) -> dict[str, int]:
+    """Fire ``count`` operations; how many of each. ``resets`` gets what systemd does not log: moment and unit."""
     done = dict.fromkeys(VERBS, 0)
     masked: set[str] = set()
     names = list(VERBS)
@@ -113,30 +117,66 @@ def operate(units: list[str], chance: random.Random, count: int) -> dict[str, in
             unit = chance.choice(sorted(masked))
         (masked.add if verb == "mask" else masked.discard if verb == "unmask" else len)(unit)
         argv = ["systemctl", *VERBS[verb], *([] if verb == "reload" else [f"{unit}.service"])]
+        if verb == "reset":
+            resets.append([time.monotonic(), unit])
         subprocess.run(argv, capture_output=True, check=False)
         done[verb] += 1
         time.sleep(chance.expovariate(1 / 0.02))
     return done
 
 
+def decode(units: list[str], began: float, looks: list[list[object]]) -> dict[str, list[list[object]]]:
+    """What the journal tells afterwards: for each unit the state at the beginning and each change, by CLOCK_MONOTONIC."""
+    journal = Journal(run_command)
+    boots = [Boot(*boot) for boot in journal.boots()]
+    offset = time.time() - time.monotonic()
+    found: dict[str, list[list[object]]] = {}
+    for unit in units:
+        argv = ["systemctl", "show", "--property=Restart", "--value", unit]
+        shown = subprocess.run(argv, capture_output=True, text=True, check=True)
+        restarts = shown.stdout.strip() != "no"
+        records = journal.history_records(f"{unit}.service")
+        last = looks[-1][2][units.index(unit)][0]  # type: ignore[index]
+        history = build_history(
+            records.entries,
+            (),
+            begin=began + offset,
+            present=Present(str(last), None, time.time()),
+            boots=boots,
+            restarts=restarts,
+            notes=records.notes,
+        )
+        changes = [[change.at - offset, change.after, change.trigger] for change in history.transitions]
+        found[unit] = [[began, history.first, ""], *changes]
+    return found
+
+
 def main() -> None:
     seed, count, units = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     over = threading.Event()
     ours: list[list[object]] = []
+    resets: list[list[object]] = []
     ask, told = multiprocessing.Pipe()
     poller = multiprocessing.Process(target=poll, args=(units, told))
     poller.start()
     watcher = threading.Thread(target=say, args=(units, over, ours))
     watcher.start()
     try:
-        done = operate(units, random.Random(seed), count)
+        done = operate(units, random.Random(seed), count, resets)
     finally:
         over.set()
         watcher.join()
         ask.send("over")
         theirs = ask.recv()
         poller.join()
-    print(json.dumps({"units": units, "ours": ours, "theirs": theirs, "operations": done}))
+    # journald takes a moment to store what was logged last.
+    subprocess.run(["journalctl", "--sync"], check=True)
+    told = decode(units, float(ours[0][0]), ours)  # type: ignore[arg-type]
+    print(
+        json.dumps(
+            {"units": units, "ours": ours, "theirs": theirs, "operations": done, "history": told, "resets": resets}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -110,6 +110,79 @@ def judge(rows: dict[str, t.Any]) -> tuple[int, int, int, list[str], list[str]]:
     return agreeing, judged, blind, false, alone
 
 
+# The journal's stamp of a change and the moment at which a poll sees it differ by a little, in seconds.
+LAG = 0.03
+
+
+def by_systemd(poll: list[t.Any]) -> set[str]:
+    """The state that one poll proves. What the journal cannot know (a stopped process, a removed file) is left out."""
+    _load, active, sub, _held = poll
+    if sub.startswith("auto-restart") or sub.endswith("before-auto-restart"):
+        return {"restarting"}
+    return {
+        "active": {"starting", "restarting"}
+        if sub in ("start-pre", "start", "start-post", "condition")
+        else {"running"},
+        "reloading": {"running"},
+        "refreshing": {"running"},
+        "failed": {"error"},
+        "activating": {"starting", "restarting"},
+        "deactivating": {"stopping", "restarting"},
+        "inactive": {"stopped"},
+    }.get(active, set())
+
+
+def judge_history(rows: dict[str, t.Any]) -> tuple[int, int, list[str]]:
+    """(samples that agree with the decoded timeline, samples judged, the others)."""
+    agreeing = judged = 0
+    wrong: list[str] = []
+    for index, unit in enumerate(rows["units"]):
+        changes = rows["history"][unit]
+        resets = [moment for moment, of in rows["resets"] if of == unit]
+        for began, ended, polls in rows["theirs"]:
+            proved = by_systemd(polls[index])
+            told = states_between(changes, began - LAG, ended + LAG)
+            if not proved or told & {None, "unknown"}:
+                continue
+            judged += 1
+            # reset-failed leaves no record: what was an error before it is stopped after it.
+            error_at = max((at for at, state, _who in changes if state == "error" and at <= ended), default=None)
+            reset = error_at is not None and any(error_at - LAG <= moment <= ended for moment in resets)
+            # Between the stop and the start of a restart job the unit is inactive.
+            between = (
+                "restarting" in told
+                and proved == {"stopped"}
+                and not states_between(changes, began - 1, ended + 1) <= {"restarting"}
+            )
+            if told & proved or between or (reset and "error" in told and proved == {"stopped"}):
+                agreeing += 1
+            else:
+                wrong.append(f"{unit} at {began:.3f}: decoded {sorted(told)}, systemd had {polls[index]}")
+    return agreeing, judged, wrong
+
+
+def states_between(changes: list[list[t.Any]], begin: float, end: float) -> set[t.Any]:
+    """The states that a timeline passes through from ``begin`` to ``end``."""
+    before = [state for at, state, _who in changes if at <= begin]
+    return {*before[-1:], *(state for at, state, _who in changes if begin < at <= end)}
+
+
+def test_the_history_decoded_from_the_journal_is_what_was_polled(
+    measured: dict[str, dict[str, t.Any]], suite: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = measured[suite]
+    agreeing, judged, wrong = judge_history(rows)
+    changes = sum(len(found) - 1 for found in rows["history"].values())
+    with capsys.disabled():
+        print(
+            f"\n{suite}: {changes} transitions decoded; {agreeing / judged:.3%} of {judged} polls agree",
+            *wrong[:20],
+            sep="\n  ",
+        )
+    assert judged > 20 * ENOUGH and changes > ENOUGH
+    assert agreeing / judged >= 0.998
+
+
 def test_no_false_claim_of_running_or_stopped(
     measured: dict[str, dict[str, t.Any]], suite: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

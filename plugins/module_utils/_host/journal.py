@@ -14,9 +14,12 @@ vacuumed, dropped records, may not be read) is said in ``notes``, never guessed.
 
 from __future__ import annotations
 
+import calendar
 import json
 import math
 import os
+import re
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -38,6 +41,8 @@ UNIT_OUT_OF_MEMORY = "fe6faa94e7774663a0da52717891d8ef"
 UNIT_OOMD_KILL = "d989611b15e44c9dbf31e3c81256e4ed"
 SPAWN_FAILED = "641257651c1b4ec9a8624d7a40a9e1e7"
 JOURNAL_DROPPED = "a596d6fe7bfa4994828e72309e95d61e"
+JOURNAL_MISSED = "e9bf28e6e834481bb6f48f548ad13606"
+TIME_CHANGE = "c7a787079b354eaaa9e77b371893cd27"
 
 # A field longer than this is printed as null (journalctl(1), -o json).
 TOO_LARGE = "[a message too large to be read from the journal]"
@@ -134,6 +139,20 @@ class Journal:
         """The last records of the service manager about any of ``units``; the first ones after ``after_cursor``."""
         return self._query(self._by_manager(units), limit=limit, since=since, after_cursor=after_cursor)
 
+    def history_records(
+        self, unit: str, *, since: float | None = None, until: float | None = None, limit: int = 20000
+    ) -> Records:
+        """What the manager logged about ``unit``, and what tells of holes in it: lost messages, steps of the clock."""
+        holes = ["_PID=1", f"MESSAGE_ID={TIME_CHANGE}", "+", "_TRANSPORT=driver", f"MESSAGE_ID={JOURNAL_DROPPED}"]
+        holes += [f"MESSAGE_ID={JOURNAL_MISSED}"]
+        return self._query([*self._by_manager([unit]), "+", *holes], limit=limit, since=since, until=until)
+
+    def boots(self) -> tuple[tuple[str, float, float], ...]:
+        """The boots that the journal knows, oldest first: id, first and last record (seconds since the epoch)."""
+        argv = ["journalctl", "--no-pager", "--quiet", "--utc", "--list-boots"]
+        done = self._runner(argv, timeout=TIMEOUT, max_bytes=MAX_BYTES)
+        return parse_boots(done.out) if done.rc == 0 else ()
+
     def kernel_kills(self, since: float, *, limit: int = 200) -> Records:
         """What the kernel said of processes killed for memory, from ``since`` (seconds since the epoch) on."""
         found = self._query(["_TRANSPORT=kernel"], limit=limit, since=since)
@@ -153,11 +172,19 @@ class Journal:
         return ["_PID=1", *(f"UNIT={unit}" for unit in units)]
 
     def _query(
-        self, matches: t.Sequence[str], *, limit: int, since: float | None = None, after_cursor: str = ""
+        self,
+        matches: t.Sequence[str],
+        *,
+        limit: int,
+        since: float | None = None,
+        until: float | None = None,
+        after_cursor: str = "",
     ) -> Records:
         argv = ["journalctl", "--no-pager", "-o", "json", "-n", str(limit), f"--output-fields={_FIELDS}"]
         if since is not None:
             argv.append(f"--since=@{max(math.floor(since), 0)}")
+        if until is not None:
+            argv.append(f"--until=@{max(math.floor(until), 0)}")
         # Newest first, so that where the size is cut the oldest are lost; with a cursor that would run backwards.
         argv.append(f"--after-cursor={after_cursor}" if after_cursor else "--reverse")
         done = self._runner([*argv, *matches], timeout=TIMEOUT, max_bytes=MAX_BYTES)
@@ -190,6 +217,20 @@ class Journal:
             if entry.message_id == JOURNAL_DROPPED and entry.fields.get("_TRANSPORT") == "driver":
                 notes[f"the journal dropped messages (rate limit): {entry.shown}"] = None
         return tuple(notes)
+
+
+_MOMENT = r"\w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC"
+_BOOT = re.compile(rf"^\s*-?\d+\s+([0-9a-f]{{32}})\s+{_MOMENT}\W*{_MOMENT}")
+
+
+def parse_boots(text: str) -> tuple[tuple[str, float, float], ...]:
+    """The boots of ``journalctl --list-boots --utc``, whose form is the same from systemd 239 on but for its header."""
+    found = [match.groups() for match in (_BOOT.match(line) for line in text.splitlines()) if match]
+    return tuple((boot_id, _utc(first), _utc(last)) for boot_id, first, last in found)
+
+
+def _utc(text: str) -> float:
+    return calendar.timegm(time.strptime(text, "%Y-%m-%d %H:%M:%S"))
 
 
 def parse(text: str) -> tuple[Entry, ...]:

@@ -1,0 +1,261 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The history of one service over a window: transitions, time in each state, and what the records do not cover. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+What is not covered is reported and not counted: a state that was never
+recorded adds to ``unrecorded`` and to no other state.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import (
+    COLLECTION,
+    OPERATOR,
+    UNRECORDED,
+    Boot,
+    Decoder,
+    Record,
+    Transition,
+    read_records,
+)
+
+# An act of this collection is recorded before it is made; systemd's own record follows within these seconds.
+_ACT_BEFORE, _ACT_AFTER = 1.0, 10.0
+# systemd stamps a unit's timestamps a little before journald stamps the record about it, in seconds.
+_RECORD_LAG = 0.5
+# A run that lasts this long, in seconds, ends a crash loop.
+_WELL = 60.0
+
+
+class Gap(t.NamedTuple):
+    """From ``begin`` to ``end`` (seconds since the epoch) nothing is known."""
+
+    begin: float
+    end: float
+    reason: str
+
+
+class Present(t.NamedTuple):
+    """What the observation at the end of the window showed. ``since`` is None where systemd has forgotten it."""
+
+    state: str
+    since: float | None
+    at: float
+
+
+class History(t.NamedTuple):
+    """The window from ``begin`` to ``end``, in seconds since the epoch.
+
+    ``first``: the state at the beginning, None where it is not known.
+    ``notes``: why records may be missing.
+    """
+
+    begin: float
+    end: float
+    first: str | None
+    transitions: tuple[Transition, ...]
+    gaps: tuple[Gap, ...] = ()
+    boots: int = 1
+    clock_steps: int = 0
+    notes: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+    def spans(self) -> list[tuple[float, float, str | None]]:
+        """Begin, end and state of each stretch of time; None where nothing is known."""
+        moments = [(self.begin, self.first), *((change.at, change.after) for change in self.transitions)]
+        ends = [at for at, _state in moments[1:]] + [self.end]
+        found: list[tuple[float, float, str | None]] = []
+        for (begin, state), end in zip(moments, ends):
+            found += _without_gaps(begin, max(end, begin), state, self.gaps)
+        return found
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds in each state, and ``unrecorded`` for the time of which nothing is known."""
+        total: dict[str, float] = {}
+        for begin, end, state in self.spans():
+            name = state or UNRECORDED
+            total[name] = total.get(name, 0.0) + end - begin
+        return {name: round(value, 3) for name, value in sorted(total.items()) if value > 0}
+
+    def errors(self) -> dict[str, int]:
+        """How often the service failed, by cause. In a crash loop each failed run counts."""
+        found: dict[str, int] = {}
+        for change in self.transitions:
+            if change.trigger != UNRECORDED and (
+                change.after == m.ERROR or (change.after == m.RESTARTING and change.cause)
+            ):
+                cause = change.cause or "unknown"
+                found[cause] = found.get(cause, 0) + 1
+        return dict(sorted(found.items()))
+
+    def longest_error(self) -> float:
+        """The longest time in error without a break, in seconds; an automatic restart in between is no break."""
+        longest, current, last_end = 0.0, 0.0, None
+        for begin, end, state in self.spans():
+            if state in (m.ERROR, m.RESTARTING):
+                current = current + end - begin if last_end == begin else end - begin
+                longest, last_end = max(longest, current), end
+        return round(longest, 3)
+
+    def trouble_since(self) -> float | None:
+        """Since when the service has not run well, in seconds since the epoch; None where it does now.
+
+        A crash loop began with its first failure: that it runs for a moment
+        between two of them is no end of it.
+        """
+        since: float | None = None
+        for begin, end, state in self.spans():
+            if state == m.STOPPED or (state == m.RUNNING and end - begin >= _WELL):
+                since = None
+            elif state in (m.ERROR, m.RESTARTING) and since is None:
+                since = begin
+        return since
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return {
+            "begin": round(self.begin, 3),
+            "end": round(self.end, 3),
+            "first_state": self.first,
+            "transitions": [change.as_dict() for change in self.transitions],
+            "seconds": self.seconds(),
+            "changes": len(self.transitions),
+            "errors": self.errors(),
+            "longest_error": self.longest_error(),
+            "attempts": [
+                {
+                    "at": round(attempt.at, 3),
+                    "action": attempt.action,
+                    "owner": attempt.owner,
+                    "from": attempt.before,
+                    "cause": attempt.cause,
+                    "outcome": attempt.outcome,
+                }
+                for attempt in self.attempts
+            ],
+            "coverage": {
+                "complete": not self.gaps and not self.notes and self.first is not None,
+                "gaps": [gap._asdict() for gap in self.gaps],
+                "boots": self.boots,
+                "clock_steps": self.clock_steps,
+                "notes": list(self.notes),
+            },
+        }
+
+
+def _without_gaps(
+    begin: float, end: float, state: str | None, gaps: t.Sequence[Gap]
+) -> list[tuple[float, float, str | None]]:
+    """The stretch, with what a gap covers as not known."""
+    found: list[tuple[float, float, str | None]] = []
+    for gap in sorted(gaps):
+        low, high = max(gap.begin, begin), min(gap.end, end)
+        if low < high:
+            found += [(begin, low, state), (low, high, None)]
+            begin = high
+    return [span for span in (*found, (begin, end, state)) if span[0] < span[1]]
+
+
+def build_history(
+    entries: t.Sequence[j.Entry],
+    earlier: t.Sequence[j.Entry],
+    *,
+    begin: float,
+    present: Present,
+    boots: t.Sequence[Boot],
+    restarts: bool,
+    silent: bool = False,
+    notes: t.Sequence[str] = (),
+    attempts: t.Sequence[Attempt] = (),
+) -> History:
+    """The history from ``begin`` (seconds since the epoch) to the observation ``present``.
+
+    ``entries``: the manager's records about the unit in the window, oldest
+    first; ``earlier``: the last ones before it, which tell the state at its
+    beginning. ``silent``: the unit's ``LogLevelMax=`` or the manager's
+    ``LogLevel=`` keeps these records out of the journal.
+    """
+    if silent:
+        said = "systemd logs no transitions of this unit (LogLevelMax= or LogLevel=)"
+        gap = Gap(begin, present.at, said)
+        return History(begin, present.at, None, (), (gap,), notes=(*notes, said), attempts=tuple(attempts))
+    stepped = {entry.boot_id for entry in entries if entry.message_id == j.TIME_CHANGE and entry.from_manager}
+    decoder = Decoder(restarts, boots)
+    decoder.feed(read_records(earlier))
+    decoder.flush()
+    oldest = min((boot.first for boot in boots), default=present.at)
+    gaps = [Gap(begin, oldest, "the journal does not reach back so far")] if oldest > begin else []
+    if decoder.state == m.UNKNOWN and any(boot.first >= begin for boot in boots[-1:]):
+        decoder.settle(m.STOPPED)  # nothing runs before the host has booted
+    first = decoder.state
+    records = _on_one_clock(read_records(entries), stepped)
+    transitions = [change for change in (*decoder.feed(records), *decoder.flush()) if change.at >= begin]
+    if first == m.UNKNOWN and not transitions and present.since is not None and present.since <= begin:
+        first = present.state
+        decoder.settle(first)
+    transitions = _credit(transitions, attempts)
+    transitions, gap = reconcile(transitions, decoder.state, present, begin)
+    dropped = [entry for entry in entries if entry.message_id in (j.JOURNAL_DROPPED, j.JOURNAL_MISSED)]
+    return History(
+        begin,
+        present.at,
+        None if first == m.UNKNOWN else first,
+        tuple(transitions),
+        (*gaps, gap) if gap else tuple(gaps),
+        boots=sum(1 for boot in boots if boot.last >= begin) or 1,
+        clock_steps=sum(1 for entry in entries if entry.message_id == j.TIME_CHANGE and entry.from_manager),
+        notes=(*notes, *(["the journal lost messages in this window"] if dropped else [])),
+        attempts=tuple(attempt for attempt in attempts if attempt.at >= begin),
+    )
+
+
+def reconcile(
+    transitions: t.Sequence[Transition], decoded: str, present: Present, begin: float
+) -> tuple[list[Transition], Gap | None]:
+    """The transitions, ended with the observed state; and the time in which the change went unrecorded.
+
+    systemd logs neither reset-failed nor what its probes and its kind know
+    of a service: the observation wins.
+    """
+    if present.state in (decoded, m.UNKNOWN):
+        return list(transitions), None
+    last = transitions[-1].at if transitions else begin
+    at = present.since if present.since is not None and present.since + _RECORD_LAG >= last else None
+    if at is not None:
+        at = max(at, last)
+        return [*transitions, Transition(at, decoded, present.state, UNRECORDED)], None
+    gap = Gap(last, present.at, f"no record tells when it changed from {decoded} to {present.state}")
+    return [*transitions, Transition(present.at, decoded, present.state, UNRECORDED)], gap
+
+
+def _credit(transitions: t.Sequence[Transition], attempts: t.Sequence[Attempt]) -> list[Transition]:
+    """Name the runs of this collection as the trigger of what they did."""
+    found: list[Transition] = []
+    for change in transitions:
+        made = [a for a in attempts if a.at - _ACT_BEFORE <= change.at <= a.at + _ACT_AFTER]
+        if change.trigger == OPERATOR and made:
+            change = change._replace(trigger=COLLECTION, owner=made[-1].owner)
+        found.append(change)
+    return found
+
+
+def _on_one_clock(records: t.Sequence[Record], stepped: t.Collection[str]) -> list[Record]:
+    """The records, their instants corrected in the boots during which the realtime clock was set.
+
+    Within a boot the monotonic clock orders the records. An instant before
+    the step is shifted by as much as the clock was.
+    """
+    last = {record.boot_id: record for record in records}
+    return [
+        record._replace(at=last[record.boot_id].at - last[record.boot_id].monotonic + record.monotonic)
+        if record.boot_id in stepped
+        else record
+        for record in records
+    ]

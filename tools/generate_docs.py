@@ -22,6 +22,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import o
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import MACHINES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.guards import GUARDS
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._outcomes import MEANING
 
 GUIDES = Path(__file__).parent.parent / "docs" / "docsite" / "rst"
 BLOCK = re.compile(r"(?<=\.\. begin generated: )(\w+)\n.*?(?=\.\. end generated)", re.DOTALL)
@@ -61,6 +62,11 @@ def states() -> str:
                      state.typical, state.verified_by)
                 )  # fmt: skip
     return table(("State", "Kinds", "Base state", "Index", "Meaning", "Typical duration", "Verified by"), rows)
+
+
+def outcomes() -> str:
+    """The identifiers of outcomes, in the order in which they are counted."""
+    return table(("Outcome", "Meaning"), [(f"``{name}``", meaning) for name, meaning in MEANING.items()])
 
 
 def diagram(machine: m.Machine) -> str:
@@ -118,6 +124,7 @@ PARTS: dict[str, t.Callable[[], str]] = {
     "diagram_generic": lambda: diagram(m.GENERIC),
     "diagram_besu": lambda: diagram(MACHINES["besu"]),
     "diagram_cloudflared": lambda: diagram(MACHINES["cloudflared"]),
+    "outcomes": outcomes,
     "guards": guards,
     "causes": causes,
     "besu_causes": besu_causes,

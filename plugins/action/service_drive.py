@@ -8,19 +8,19 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.parameters import remove_values
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import secrets
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import HostAction
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import EntryError, module_call
 
 
-class ActionModule(ActionBase):
+class ActionModule(HostAction):
     """Runs the module of a service's kind with the options of its inventory entry."""
 
-    _supports_check_mode = True
+    _supports_async = False
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        result = self._begin(tmp, task_vars)
         _checked, given = self.validate_argument_spec(
             argument_spec={
                 "service": {"type": "raw", "required": True},
@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
 
     def _run(self, module: str, options: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
         if not self._shared_loader_obj.action_loader.has_plugin(module):
-            return dict(self._execute_module(module, options, task_vars=task_vars))
+            return dict(self._execute_module(module_name=module, module_args=options, task_vars=task_vars))
         task = self._task.copy()
         task.action, task.args = module, options
         action = self._shared_loader_obj.action_loader.get(

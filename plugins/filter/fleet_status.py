@@ -45,9 +45,10 @@ _value:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import read_fleet, status_lines
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._chain_report import chain_lines
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import read_fleet
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import chain_lines
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reports import status_lines
 
 
 def _status(seen: t.Any, described: t.Any = None, look: t.Any = None) -> list[str]:

@@ -21,6 +21,10 @@ options:
     description: The plan, as P(chainops.lifecycle.recovery_plan#filter) made it.
     type: dict
     required: true
+  check_mode:
+    description: Whether this was a dry run.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -40,18 +44,29 @@ _value:
       type: list
       elements: str
     outcome:
-      description: A dictionary from outcome to the services that had it, small enough for an AWX artifact.
+      description:
+        - How each service ended, in the shape of the variable C(lifecycle_outcome) that all playbooks leave, small
+          enough for an artifact of AWX.
       type: dict
+    failed:
+      description: The services that were refused or not recovered, as C(host/service).
+      type: list
+      elements: str
 """
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes, _reports
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
-def _summary(results: t.Any, plan: t.Any) -> dict[str, t.Any]:
-    return {"lines": _fleet.summary_lines(results, plan), "outcome": _fleet.summary(results, plan)}
+def _summary(results: t.Any, plan: t.Any, check_mode: bool = False) -> dict[str, t.Any]:
+    entries = _reports.recovery_entries(results, plan)
+    return {
+        "lines": _reports.summary_lines(results, plan),
+        "outcome": _outcomes.artifact("recover", entries, check_mode),
+        "failed": [entry.key for entry in entries if entry.outcome in (_outcomes.REFUSED, _outcomes.FAILED)],
+    }
 
 
 class FilterModule:

@@ -54,6 +54,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ObservationView
 
 
 def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> list[dict[str, t.Any]]:
@@ -61,19 +62,19 @@ def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> li
     if [entry["name"] for entry in entries] != [seen["name"] for seen in observations]:
         raise AnsibleFilterError("the services that are described are not those that were observed; observe the same")
     found: list[dict[str, t.Any]] = []
-    for entry, seen in zip(entries, observations, strict=True):
-        (row,) = _fleet.read_fleet({"": {"services": [seen]}}, {"": [entry]})
-        wanted = row.kind == "besu" and row.verdict == _fleet.STALLED if stalled else False
-        if not wanted and (row.verdict != _fleet.IN_NEED or (stalled and row.kind != "besu")):
+    for entry, given in zip(entries, observations, strict=True):
+        seen = ObservationView.from_dict(given)
+        row = _fleet.make_row("", seen, entry)
+        desired = (_fleet.CHAIN_STALLED, _fleet.NEEDS_RECOVERY) if stalled else (_fleet.NEEDS_RECOVERY,)
+        if row.verdict not in desired or (stalled and row.kind != "besu"):
             continue
-        causes = [cause["id"] for cause in (seen.get("diagnosis") or {}).get("causes", ())]
-        causes += [seen["cause"]] if seen.get("cause") else []
+        causes = [cause.id for cause in seen.diagnosis.causes] + ([seen.cause] if seen.cause else [])
         found.append(
             {
                 "kind": "generic",
                 **entry,
                 "entry": entry,
-                "seen": seen,
+                "seen": given,
                 "causes": causes,
                 "label": row.label,
                 "may_vote": row.may_vote,

@@ -17,6 +17,14 @@ options:
     description: A dictionary from C(host/service) to what M(chainops.lifecycle.besu_node) returned there.
     type: dict
     required: true
+  check_mode:
+    description: Whether this was a dry run.
+    type: bool
+    default: false
+  width:
+    description: How many characters a line may have.
+    type: int
+    default: 100
 """
 
 EXAMPLES = r"""
@@ -36,7 +44,9 @@ _value:
       type: list
       elements: str
     outcome:
-      description: A dictionary from outcome to the nodes that had it, small enough for an AWX artifact.
+      description:
+        - How each service ended, in the shape of the variable C(lifecycle_outcome) that all playbooks leave, small
+          enough for an artifact of AWX.
       type: dict
     failed:
       description: A dictionary from host to what is wrong with its nodes, for those that did not get in sync.

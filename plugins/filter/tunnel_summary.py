@@ -28,6 +28,10 @@ options:
   edge:
     description: What M(chainops.lifecycle.cloudflare_tunnel_info) returned at the end, or its failure.
     type: dict
+  check_mode:
+    description: Whether this was a dry run.
+    type: bool
+    default: false
 seealso:
   - plugin: chainops.lifecycle.tunnel_plan
     plugin_type: filter
@@ -46,7 +50,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(lines) is the summary as text, C(outcome) a dictionary from a word to connectors, C(failed) those that are not
+    - C(lines) is the summary as text, C(outcome) how each connector ended in the shape of
+      C(lifecycle_outcome), C(failed) those that are not
       back, C(unserved) the tunnels without any connector, C(edge_problem) what the edge says against it, C(ghosts) what
       the edge still tracks of the connectors that were replaced.
   type: dict
@@ -55,7 +60,7 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_summary
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_report import tunnel_summary
 
 
 class FilterModule:

@@ -159,7 +159,7 @@ def _network(network: Look, names: t.Mapping[str, str], unnamed: str) -> list[st
     if network["stalled"]:
         # Who proposed before says nothing now: the nodes themselves tell who is missing.
         quorum, members_of = network["quorum"], len(network["validators"])
-        return [f"Chain {network['chain_id']} STANDS STILL {head}: quorum is {quorum} of {members_of} validators"]
+        return [f"Chain {network['chain_id']} STALLED {head}: quorum is {quorum} of {members_of} validators"]
     moves = "advances" if network["advances"] else "was not seen to move"
     lines = [f"Chain {network['chain_id']} {moves} {head}: {network['arithmetic']}"]
     count = network["may_stop"]

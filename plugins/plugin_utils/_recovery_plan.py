@@ -15,20 +15,25 @@ from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _besu_networks
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._chain_report import (
+    StallView,
+    best_informed,
+    chain_lines,
+    genesis_of,
+)
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
+    CHAIN_STALLED,
     HELD,
-    IN_NEED,
+    NEEDS_RECOVERY,
     NO_SERVICES,
     OK,
-    ON_ITS_WAY,
-    STALLED,
+    TRANSITIONING,
     UNKNOWN,
     FleetError,
     Row,
     read_fleet,
-    render,
-    why,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count, render
 
 # Among units that are down: to bring one back costs the fleet nothing, so these come first.
 _RANK = {m.STOPPED: 0, m.ERROR: 1, m.RESTARTING: 2}
@@ -45,6 +50,13 @@ def allowed_in_need(limit: t.Any, hosts: int) -> int:
     return max(math.ceil(hosts * int(share[1]) / 100), 1)
 
 
+class Refusal(t.NamedTuple):
+    """Why the run does not touch anything."""
+
+    guard: str
+    reason: str
+
+
 def recovery_plan(
     seen: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
@@ -59,55 +71,59 @@ def recovery_plan(
     what cannot be seen cannot be recovered, and may be a sign of a larger fault.
     ``look``: what besu_network_info returned. ``serial``: how many at a time of
     those that are no validators. ``quorum_lost``: restart_all where a person
-    asked for that; the hosts of chains that stand still are then in ``restart_all``.
+    asked for that; the hosts of stalled chains are then in ``restart_all``.
     """
     if quorum_lost not in ("refuse", "restart_all"):
         raise FleetError(f"quorum_lost: {quorum_lost!r} is unknown; give refuse or restart_all")
     hosts = list(seen)
     rows = [_with_look(row, look or {}) for row in read_fleet(seen, described)]
-    stalled = [row for row in rows if row.verdict == STALLED]
+    stalled = [row for row in rows if row.verdict == CHAIN_STALLED]
     together = _stalled_hosts(rows) if quorum_lost == "restart_all" else []
     needy = sorted(
-        {row.host for row in rows if row.verdict == IN_NEED} - set(together), key=lambda host: _order(host, rows, hosts)
+        {row.host for row in rows if row.verdict == NEEDS_RECOVERY} - set(together),
+        key=lambda host: _order(host, rows, hosts),
     )
     blind = [host for host in hosts if any(row.host == host and row.verdict == UNKNOWN for row in rows)]
     refusal = _refusal(len({*needy, *blind}) if needy else 0, len(hosts), max_unhealthy)
     if stalled and not together:
         refusal = _stall_refusal(stalled, rows)
     chain = chain_lines(rows, look or {})
+    lines = _plan_lines(rows, needy, blind, hosts, refusal.reason if refusal else "", together)
     return {
         "hosts": [] if refusal else needy,
         "batches": [] if refusal else batches([_votes(host, rows) for host in needy], serial),
         "restart_all": [] if refusal else together,
         "in_need": [*together, *needy],
         "unknown": blind,
-        "refusal": refusal,
+        "refusal": refusal.reason if refusal else "",
+        "guard": refusal.guard if refusal else "",
         "rows": [_shown(row) for row in rows],
-        "lines": _plan_lines(rows, needy, blind, hosts, refusal, together) + (["", *chain] if chain else []),
+        "lines": lines + (["", *chain] if chain else []),
     }
 
 
-def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> str:
+def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> Refusal | None:
     allowed = allowed_in_need(max_unhealthy, hosts)
     if unhealthy <= allowed:
-        return ""
-    return (
-        f"{unhealthy} of {hosts} hosts are in need or unknown, more than max_unhealthy={max_unhealthy} "
-        f"({allowed}). A fault of so many is seldom mended host by host: look for what they share. "
-        f"To go on all the same, raise lifecycle_max_unhealthy for this run"
+        return None
+    return Refusal(
+        "max_unhealthy",
+        f"{unhealthy} of {count(hosts, 'host')} need recovery or are unknown, more than "
+        f"lifecycle_max_unhealthy={max_unhealthy} ({allowed}). A failure of this many usually has a common cause; find "
+        f"it before recovering host by host. To go on all the same, raise lifecycle_max_unhealthy for this run",
     )
 
 
 def _order(host: str, rows: t.Sequence[Row], hosts: t.Sequence[str]) -> tuple[t.Any, ...]:
     """Down already, then no validators, then validators."""
-    mine = [row for row in rows if row.host == host and row.verdict == IN_NEED]
+    mine = [row for row in rows if row.host == host and row.verdict == NEEDS_RECOVERY]
     votes = any(row.may_vote for row in mine)
     risk = max(0 if row.down else 2 if row.may_vote else 1 for row in mine)
     return (risk, min(_RANK.get(row.state, 3) for row in mine), votes, hosts.index(host))
 
 
 def _votes(host: str, rows: t.Sequence[Row]) -> bool:
-    return any(row.may_vote for row in rows if row.host == host and row.verdict == IN_NEED)
+    return any(row.may_vote for row in rows if row.host == host and row.verdict == NEEDS_RECOVERY)
 
 
 def batches(votes: t.Sequence[bool], serial: t.Any) -> list[int]:
@@ -137,80 +153,39 @@ def _size(given: t.Any, hosts: int) -> int:
 
 
 def _with_look(row: Row, look: t.Mapping[str, t.Any]) -> Row:
-    """A chain stands still where nobody sees it go on, and a node that says otherwise is in need itself.
+    """A chain is stalled where nobody sees it advance; a node that says otherwise needs recovery itself.
 
     The last validator that is left of a chain says that it has no peers.
     """
-    network = _besu_networks.find_network(look, _genesis(row)) or {}
-    if row.verdict == STALLED:
-        return replace(row, verdict=IN_NEED) if network.get("advances") else row
-    last = row.verdict == IN_NEED and not row.down and row.observation.get("cause") == "no_peers" and _stall(row)
-    return replace(row, verdict=STALLED) if last and network.get("stalled") else row
+    network = _besu_networks.find_network(look, genesis_of(row)) or {}
+    if row.verdict == CHAIN_STALLED:
+        return replace(row, verdict=NEEDS_RECOVERY) if network.get("advances") else row
+    alone = row.verdict == NEEDS_RECOVERY and not row.down and row.observation.cause == "no_peers"
+    return replace(row, verdict=CHAIN_STALLED) if alone and StallView.of(row) and network.get("stalled") else row
 
 
 def _stalled_hosts(rows: t.Sequence[Row]) -> list[str]:
-    """The hosts of chains that stand still: those that say so, and nodes in need that may be of the same chain."""
-    chains = {_genesis(row) for row in rows if row.verdict == STALLED}
+    """The hosts of stalled chains: those that say so, and nodes in need that may be of the same chain."""
+    chains = {genesis_of(row) for row in rows if row.verdict == CHAIN_STALLED}
     if not chains:
         return []
-    needy = [r for r in rows if r.kind == "besu" and r.verdict == IN_NEED and _genesis(r) in {None, *chains}]
-    return list(dict.fromkeys(row.host for row in rows if row.verdict == STALLED or row in needy))
+    needy = [
+        row
+        for row in rows
+        if row.kind == "besu" and row.verdict == NEEDS_RECOVERY and genesis_of(row) in {None, *chains}
+    ]
+    return list(dict.fromkeys(row.host for row in rows if row.verdict == CHAIN_STALLED or row in needy))
 
 
-def _genesis(row: Row) -> str | None:
-    return (row.observation.get("besu") or {}).get("genesis")
-
-
-def _names(rows: t.Sequence[Row]) -> dict[str, str]:
-    told = [(row, (row.observation.get("besu") or {}).get("address")) for row in rows]
-    return {address: row.host for row, address in told if address}
-
-
-def chain_lines(rows: t.Sequence[Row], look: t.Mapping[str, t.Any]) -> list[str]:
-    """The arithmetic of each network; of those that stand still also what the node says that knows most of it."""
-    names = _names(rows)
-    best = _best([row for row in rows if row.verdict == STALLED])
-    silent = ", ".join(row.host for row in rows if row.kind == "besu" and row.verdict in (IN_NEED, UNKNOWN))
-    unnamed = f"one of {silent}" if silent else "on no host that answered"
-    stalls = [line for row in best.values() for line in _one_stall(row, names, unnamed)]
-    return _besu_networks.network_lines(look, names) + stalls
-
-
-def _best(stalled: t.Sequence[Row]) -> dict[str | None, Row]:
-    """chain -> the node whose log knows most of the rounds, and the longest way."""
-    found: dict[str | None, Row] = {}
-    for row in sorted(stalled, key=lambda row: _knowledge(_stall(row))):
-        found[_genesis(row)] = row
-    return found
-
-
-def _stall(row: Row) -> t.Mapping[str, t.Any]:
-    return (row.observation.get("besu") or {}).get("stall") or {}
-
-
-def _knowledge(stall: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
-    return (bool(stall), stall.get("round") or 0, stall.get("natural") or 0)
-
-
-def _one_stall(row: Row, names: t.Mapping[str, str], unnamed: str) -> list[str]:
-    stall = _stall(row)
-    if not stall:
-        return [f"The chain of {row.host} stands still: {row.why}"]
-    lines = [f"The chain of {row.host} stands still: {stall['why']}"]
-    lines += [f"  missing {one} ({names.get(one, unnamed)})" for one in stall["missing"]]
-    rounds = [f"{names.get(one, one)} in {number}" for one, number in sorted(stall["rounds"].items())]
-    if rounds:
-        lines.append(f"  rounds: {', '.join(rounds)}")
-    return [*lines, f"  {stall['advice']}"]
-
-
-def _stall_refusal(stalled: t.Sequence[Row], rows: t.Sequence[Row]) -> str:
-    said = "; ".join(f"{stall['why']}; {stall['advice']}" for stall in map(_stall, _best(stalled).values()) if stall)
-    down = [row.host for row in rows if row.kind == "besu" and row.verdict in (IN_NEED, UNKNOWN)]
+def _stall_refusal(stalled: t.Sequence[Row], rows: t.Sequence[Row]) -> Refusal:
+    told = [stall for stall in map(StallView.of, best_informed(rows)) if stall]
+    said = "; ".join(f"{stall.why}; {stall.advice}" for stall in told) or stalled[0].why
+    down = [row.host for row in rows if row.kind == "besu" and row.verdict in (NEEDS_RECOVERY, UNKNOWN)]
     missing = f" In need or unknown: {', '.join(down)}." if down else ""
-    return (
-        f"a chain stands still ({said or stalled[0].why}).{missing} Nothing done at one node mends it. "
-        f"lifecycle_quorum_lost=restart_all starts who is missing, and then restarts the validators together"
+    return Refusal(
+        "chain_stalled",
+        f"a chain is stalled ({said}).{missing} No action on a single node helps. "
+        f"lifecycle_quorum_lost=restart_all starts the missing validators, then restarts all of them at the same time",
     )
 
 
@@ -220,7 +195,7 @@ def _shown(row: Row) -> dict[str, t.Any]:
         "service": row.service,
         "kind": row.kind,
         "state": row.state,
-        "wanted": row.wanted,
+        "desired": row.desired,
         "verdict": row.verdict,
         "cause": row.cause,
         "why": row.why,
@@ -235,7 +210,9 @@ def _plan_lines(
     refusal: str,
     together: t.Sequence[str],
 ) -> list[str]:
-    lines = [f"{len(needy)} of {len(hosts)} hosts need recovery" + (f", {len(blind)} unknown" if blind else "")]
+    lines = [
+        f"{len(needy)} of {count(len(hosts), 'host')} need recovery" + (f", {len(blind)} unknown" if blind else "")
+    ]
     if not rows:
         lines.append(NO_SERVICES)
     shown = [row for row in rows if row.verdict != OK]
@@ -245,7 +222,7 @@ def _plan_lines(
         for row in shown:
             if row.host == host:
                 intent = "restart all" if host in together else _intent(row, refusal)
-                table.append((row.host, row.label, row.state, intent, why(row)))
+                table.append((row.host, row.label, row.state, intent, row.explanation))
     if shown:
         lines += render(table)
     if refusal:
@@ -256,6 +233,6 @@ def _plan_lines(
 
 
 def _intent(row: Row, refusal: str) -> str:
-    if row.verdict == IN_NEED:
-        return "-" if refusal else f"-> {row.wanted}"
-    return {ON_ITS_WAY: "wait", HELD: "leave (held)", UNKNOWN: "leave", STALLED: "leave"}.get(row.verdict, "-")
+    if row.verdict == NEEDS_RECOVERY:
+        return "-" if refusal else f"-> {row.desired}"
+    return {TRANSITIONING: "wait", HELD: "leave (held)", UNKNOWN: "leave", CHAIN_STALLED: "leave"}.get(row.verdict, "-")

@@ -9,75 +9,73 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import duration, known_causes, render
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, duration, render
 
 _HEADS = ("HOST", "SERVICE", "OUTCOME", "STATE", "HEAD", "LAG", "WAITED", "BLOCKS/S", "WHY")
-_BAD = ("refused", "failed", "unreachable")
 
 
-def sync_summary(results: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def sync_summary(results: t.Mapping[str, t.Any], check_mode: bool = False, width: int = WIDTH) -> dict[str, t.Any]:
     """A row for each node. ``results``: ``host/service`` -> what besu_node returned there."""
     rows: list[tuple[str, ...]] = [_HEADS]
     hints: list[str] = []
-    outcome: dict[str, list[str]] = {}
+    entries: list[o.Entry] = []
     failed: dict[str, list[str]] = {}
-    for key, result in results.items():
+    for key, given in results.items():
         host, _slash, service = key.partition("/")
-        word = _outcome(result)
-        outcome.setdefault(word, []).append(key)
-        rows.append((host, service, word, *_measures(result), _why(result, word)))
-        if word in _BAD:
-            failed.setdefault(host, []).append(f"{service}: {_why(result, word)}")
+        result = replace(ServiceResult.from_dict(given), name=service, kind="besu")
+        outcome = _outcome(result)
+        why = _why(result, outcome)
+        entries.append(replace(o.entry_of(host, result, outcome), **({"reason": why} if why else {})))
+        rows.append((host, service, o.shown(outcome), *_measures(result), why))
+        if outcome in o.BAD:
+            failed.setdefault(host, []).append(f"{service}: {why}")
             hints += [f"  next for {host} {service}: {hint}" for hint in _hints(result)]
-    counts = ", ".join(f"{len(keys)} {word}" for word, keys in outcome.items())
-    table = render(rows) if results else []
+    table = render(rows, width) if results else []
     return {
-        "lines": [*table, *hints, "", f"Summary: {counts or 'no Besu node was found'}"],
-        "outcome": outcome,
+        "lines": [*table, *hints, "", f"Summary: {o.counted(entries) or 'no Besu node was found'}"],
+        "outcome": o.artifact("besu_sync_wait", entries, check_mode),
         "failed": failed,
     }
 
 
-def _outcome(result: t.Mapping[str, t.Any]) -> str:
-    if result.get("unreachable"):
-        return "unreachable"
-    if not result.get("reached"):
-        return "refused" if result.get("blocked_by") and not result.get("changed") else "failed"
-    steps = result.get("transitions") or ()
-    if any(not step.get("applied", True) for step in steps):
-        return "planned"
-    return "now in sync" if steps or result.get("changed") else "in sync"
+def _outcome(result: ServiceResult) -> str:
+    if result.unreachable:
+        return o.UNKNOWN
+    if not result.reached or result.is_planned:
+        return o.outcome_of(result)
+    return o.SYNCED if result.steps or result.changed else o.HEALTHY
 
 
-def _measures(result: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+def _measures(result: ServiceResult) -> tuple[str, ...]:
     """State, head, lag, seconds waited, and blocks a second over the whole of it."""
-    after = (result.get("after") or {}).get("besu") or {}
-    waited, head = result.get("duration"), after.get("head")
-    imported = (result.get("progress") or {}).get("imported")
+    details = result.after.details if result.after else {}
+    head, lag, waited = details.get("head"), details.get("lag"), result.duration
     return (
-        str(result.get("state") or "-"),
+        result.state if result.after else "-",
         "-" if head is None else str(head),
-        "-" if after.get("lag") is None else str(after["lag"]),
+        "-" if lag is None else str(lag),
         duration(waited),
-        f"{imported / waited:.1f}" if imported is not None and waited else "-",
+        f"{result.imported / waited:.1f}" if result.imported is not None and waited else "-",
     )
 
 
-def _why(result: t.Mapping[str, t.Any], word: str) -> str:
-    after = result.get("after") or {}
-    cause = after.get("cause")
-    if word not in _BAD:
-        return str(cause or "")
+def _why(result: ServiceResult, outcome: str) -> str:
+    cause = result.after.cause if result.after else ""
+    if outcome not in o.BAD:
+        return cause
     # A loop of restarts, for example, has a cause of its own.
-    first = next(iter(known_causes(result)), None)
-    if first and first["id"] != cause:
-        return ": ".join([first["id"], first["summary"], *first.get("evidence", ())[:1]])
-    if not cause:
-        return str(result.get("msg") or "no reason given")
-    return f"{cause}: {'; '.join((after.get('reasons') or ())[:2])}"
+    first = result.diagnosis.first
+    if first and first.id != cause:
+        return ": ".join([first.id, first.summary, *first.evidence[:1]])
+    if not cause or not result.after:
+        return result.msg or "no reason given"
+    return f"{cause}: {'; '.join(result.after.reasons[:2])}"
 
 
-def _hints(result: t.Mapping[str, t.Any]) -> list[str]:
-    hints = [block["hint"] for block in result.get("blocked_by") or () if block.get("hint")]
-    return [*[cause["next_step"] for cause in known_causes(result)], *hints][:2]
+def _hints(result: ServiceResult) -> list[str]:
+    causes = [cause.next_step for cause in result.diagnosis.causes if cause.next_step]
+    return [*causes, *(refusal.hint for refusal in result.refusals if refusal.hint)][:2]

@@ -183,7 +183,9 @@ class BesuNetwork:
             )
         took, pause = time.monotonic() - began, self.pause(first)
         stats = re.search(r"RUN: (\{.*\})", done.stdout)
-        outcome = json.loads(stats[1])["lifecycle_outcome"] if stats else {}
+        outcome: dict[str, list[str]] = {}
+        for entry in json.loads(stats[1])["lifecycle_outcome"]["entries"] if stats else ():
+            outcome.setdefault(entry["outcome"], []).append(f"{entry['host']}/{entry['service']}")
         return Played(done.returncode, done.stdout + done.stderr, pause, watched.longest, outcome, took)
 
 

@@ -69,12 +69,12 @@ def test_a_lost_quorum_is_told_and_mended_only_when_asked(chain: BesuNetwork) ->
     until(lambda: "Moved to round 3" in chain.hosts[first].sh("journalctl -u besu -n 200 -o cat").stdout, 60, "rounds")
     before = chain.invocations()
     status = chain.play(STATUS)
-    assert "STANDS STILL at block" in status.output and "chain_stalled" in status.output
+    assert "STALLED at block" in status.output and "chain_stalled" in status.output
     assert "2 of 4 seen, quorum 3" in status.output and "rounds: " in status.output
 
     refused = chain.play(RECOVER)
     assert refused.code == 2
-    assert "REFUSED: a chain stands still" in refused.output and "lifecycle_quorum_lost=restart_all" in refused.output
+    assert "REFUSED: a chain is stalled" in refused.output and "lifecycle_quorum_lost=restart_all" in refused.output
     assert "start the missing validators first" in refused.output and "the rounds meet in about" in refused.output
     assert chain.invocations() == before and chain.head() <= head + 1
 

@@ -60,7 +60,7 @@ def test_who_is_on_its_way_is_left_to_itself(replicas: Tunnels) -> None:
         replicas.edge.wait_live(tunnel.id, 0)
     played = replicas.play(**TOGETHER)
     assert played.code == 0, played.output
-    assert "Summary: nothing was in need" in played.output and played.changed == 0
+    assert "Summary: no service needed recovery" in played.output and played.changed == 0
     assert len(re.findall(r"reconnecting +wait", played.output)) == 6
     assert replicas.invocations() == before
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import CLOUDFLARED
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan, tunnel_summary
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_report import tunnel_summary
 
 STATES = st.sampled_from(sorted(CLOUDFLARED.states))
 TUNNELS = st.sampled_from(["web", "api", None])
@@ -91,7 +92,8 @@ def test_turns(hosts: dict[str, Any], edge: dict[str, Any] | None) -> None:
     assert tunnel_plan(seen, None, edge, done)["next"] == []
     assert sorted(done) == sorted(first["in_need"])
     found = tunnel_summary(first, {}, first, edge)
-    assert sorted(key for keys in found["outcome"].values() for key in keys) == sorted(
-        one["key"] for tunnel in first["tunnels"] for one in tunnel["connectors"]
-    )
+    shown = [one for tunnel in first["tunnels"] for one in tunnel["connectors"]]
+    assert sum(found["outcome"]["counts"].values()) == len(shown)
+    named = {f"{one['host']}/{one['service'] or '-'}" for one in found["outcome"]["entries"]}
+    assert {one["key"] for one in shown if one["verdict"] != "healthy"} <= named <= {one["key"] for one in shown}
     assert set(first["in_need"]) | set(first["unknown"]) <= set(found["failed"])

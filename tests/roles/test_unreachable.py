@@ -14,10 +14,11 @@ import json
 import typing as t
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
-from tests.docs.common import FILES, load, play
+from tests.docs.common import FILES, ROOT, load, play
 
 DEAD = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
@@ -69,7 +70,12 @@ def test_status_and_recover_say_what_they_saw(hosts: dict[str, t.Any], given: di
     assert status.returncode == 0
     recover = play(tmp_path, "chainops.lifecycle.recover", hosts, *options, ANSIBLE_SHOW_CUSTOM_STATS="1")
     assert "\nPLAN\n" in recover.stdout and "\nRECOVERY\n" in recover.stdout, recover.stdout + recover.stderr
-    assert "could not be observed: dead" in recover.stdout and '"unknown": [' in recover.stdout
+    assert "could not be observed: dead" in recover.stdout
+    stats = json.loads(recover.stdout.split("RUN: ", 1)[1].split("\n\n", 1)[0])
+    jsonschema.validate(
+        stats["lifecycle_outcome"], json.loads((ROOT / "docs/schemas/lifecycle_outcome.json").read_text())
+    )
+    assert stats["lifecycle_outcome"]["counts"]["unknown"] == 1
     assert recover.returncode == 2
 
 

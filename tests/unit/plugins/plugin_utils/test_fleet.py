@@ -8,7 +8,13 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.filter.recovery_plan import FilterModule as PlanFilter
 from ansible_collections.chainops.lifecycle.plugins.filter.services_to_recover import FilterModule as NeedFilter
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import (
+    _fleet,
+    _outcomes,
+    _recovery_plan,
+    _reports,
+    _tables,
+)
 
 services_to_recover = NeedFilter().filters()["services_to_recover"]
 plan_filter = PlanFilter().filters()["recovery_plan"]
@@ -46,12 +52,12 @@ HOLD = {"owner": "ann", "reason": "a copy"}
     [
         ("running", "running", None, _fleet.OK),
         ("stopped", "stopped", None, _fleet.OK),
-        ("running", "stopped", None, _fleet.IN_NEED),
-        ("stopped", "running", None, _fleet.IN_NEED),
-        ("error", "running", None, _fleet.IN_NEED),
-        ("starting", "running", None, _fleet.ON_ITS_WAY),
-        ("restarting", "running", None, _fleet.ON_ITS_WAY),
-        ("stopping", "stopped", None, _fleet.ON_ITS_WAY),
+        ("running", "stopped", None, _fleet.NEEDS_RECOVERY),
+        ("stopped", "running", None, _fleet.NEEDS_RECOVERY),
+        ("error", "running", None, _fleet.NEEDS_RECOVERY),
+        ("starting", "running", None, _fleet.TRANSITIONING),
+        ("restarting", "running", None, _fleet.TRANSITIONING),
+        ("stopping", "stopped", None, _fleet.TRANSITIONING),
         ("error", "running", HOLD, _fleet.HELD),
         ("running", "running", HOLD, _fleet.OK),
         ("unknown", "running", HOLD, _fleet.UNKNOWN),
@@ -90,7 +96,7 @@ def test_hosts_that_cannot_be_seen_count_as_unhealthy():
 def test_a_fleet_without_services_is_told_so():
     for lines in (
         _recovery_plan.recovery_plan({"a": {"services": []}}, {})["lines"],
-        _fleet.status_lines({"a": {"services": []}}),
+        _reports.status_lines({"a": {"services": []}}),
     ):
         assert any("lifecycle_services" in line for line in lines)
 
@@ -114,11 +120,11 @@ def test_a_name_in_both_scopes_has_a_verdict_in_each():
     observed = {"h": {"services": [seen("running"), seen("stopped")]}}
     described = {"h": ["api", {"name": "api", "scope": "user", "state": "stopped"}]}
     rows = _fleet.read_fleet(observed, described)
-    assert [(row.label, row.wanted, row.verdict) for row in rows] == [
+    assert [(row.label, row.desired, row.verdict) for row in rows] == [
         ("api", "running", _fleet.OK),
         ("api of the user", "stopped", _fleet.OK),
     ]
-    assert sum("api of the user" in line for line in _fleet.status_lines(observed, described)) == 1
+    assert sum("api of the user" in line for line in _reports.status_lines(observed, described)) == 1
     (row,) = _fleet.read_fleet(
         {"h": {"services": [seen("stopped")]}}, {"h": ["db", {"name": "api", "state": "stopped"}]}
     )
@@ -134,32 +140,67 @@ def result(**more):
     return {
         "name": "api",
         "changed": True,
-        "failed": False,
+        "reached": not more.get("failed"),
         "transitions": [{"action": "start", "applied": True}],
         **more,
     }
 
 
+IDLE = {"changed": False, "transitions": []}
+
+
 @pytest.mark.parametrize(
-    ("given", "word"),
+    ("given", "outcome", "guard"),
     [
-        (result(), "recovered"),
-        (result(changed=False, transitions=[]), "well by itself"),
-        (result(transitions=[{"action": "start", "applied": False}]), "planned"),
-        (result(failed=True, changed=False, blocked_by=[{"guard": "cause", "hint": "x"}]), "refused"),
-        (result(failed=True, blocked_by=[{"guard": "cause", "hint": "x"}]), "failed"),
-        (result(failed=True, changed=False, msg="no"), "failed"),
+        (result(), "recovered", None),
+        (result(**IDLE), "self_recovered", None),
+        (result(changed=False, transitions=[{"action": "start", "applied": False}]), "planned", None),
+        (result(failed=True, **IDLE, blocked_by=[{"guard": "cause", "reason": "no", "hint": "x"}]), "refused", "cause"),
+        (result(failed=True, blocked_by=[{"guard": "cause", "reason": "no", "hint": "x"}]), "failed", "cause"),
+        (result(failed=True, **IDLE, msg="no"), "failed", None),
+        (result(failed=True, **IDLE, observed=False, msg="no"), "unknown", None),
     ],
 )
-def test_the_outcome_of_a_service(given, word):
-    plan = {"in_need": ["a", "b"], "unknown": ["c"]}
-    found = _fleet.summary({"a": [given]}, plan)
-    assert {k: v for k, v in found.items() if v} == {word: ["a/api"], "not touched": ["b"], "unknown": ["c"]}
+def test_the_outcome_of_a_service(given, outcome, guard):
+    plan = _recovery_plan.recovery_plan({**fleet(a="error", b="error", d="running"), "c": LOST}, {}, "100%")
+    entries = [entry.as_dict() for entry in _reports.recovery_entries({"a": [given]}, plan)]
+    assert [(one["host"], one["service"], one["outcome"], one["guard"]) for one in entries] == [
+        ("a", "api", outcome, guard),
+        ("b", "api", "not_attempted", None),
+        ("d", "api", "healthy", None),
+        ("c", None, "unknown", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seen_now", "outcome"), [(seen("error", hold=HOLD), "skipped"), (seen("starting"), "transitioning")]
+)
+def test_what_is_not_acted_on_has_an_outcome(seen_now, outcome):
+    plan = _recovery_plan.recovery_plan({"a": {"services": [seen_now]}}, {})
+    (entry,) = _reports.recovery_entries({}, plan)
+    assert entry.outcome == outcome and entry.reason
+
+
+def test_a_plan_that_is_refused_refuses_every_service_in_need():
+    plan = _recovery_plan.recovery_plan(fleet(a="error", b="error", c="running"), {}, 1)
+    entries = _reports.recovery_entries({}, plan)
+    assert [(entry.outcome, entry.guard) for entry in entries] == [
+        ("refused", "max_unhealthy"),
+        ("refused", "max_unhealthy"),
+        ("healthy", ""),
+    ]
+
+
+def test_what_was_found_in_need_later_is_counted_too():
+    plan = _recovery_plan.recovery_plan(fleet(a="running"), {})
+    entries = _reports.recovery_entries({"a": [result(name="db")]}, plan)
+    assert [(entry.service, entry.outcome) for entry in entries] == [("api", "healthy"), ("db", "recovered")]
+    assert _outcomes.counted(entries) == "1 recovered, 1 healthy"
 
 
 def test_the_summary_says_what_the_role_saw_before_it_mended_anything():
     given = result(seen=seen("error", causes=("start_limit",)), before=seen("stopped"), fixes=["start limit cleared"])
-    lines = _fleet.summary_lines({"a": [given]}, {"in_need": ["a"], "unknown": []})
+    lines = _reports.summary_lines({"a": [given]}, {"in_need": ["a"], "rows": []})
     assert lines[1:4] == [
         "  saw    error, start_limit: sum start_limit",
         "         line start_limit",
@@ -170,18 +211,18 @@ def test_the_summary_says_what_the_role_saw_before_it_mended_anything():
 def test_a_stop_by_force_is_not_shown_as_the_cause_of_the_stop():
     given = result(seen=seen("running"), diagnosis=seen("error", causes=("killed",))["diagnosis"])
     assert (
-        _fleet.summary_lines({"a": [given]}, {"in_need": ["a"], "unknown": []})[1] == "  saw    running, it is running"
+        _reports.summary_lines({"a": [given]}, {"in_need": ["a"], "rows": []})[1] == "  saw    running, it is running"
     )
 
 
 def test_a_host_that_was_lost_has_a_summary():
-    lost = {"name": "-", "failed": True, "changed": False, "msg": "a cannot be reached: no route"}
-    lines = _fleet.summary_lines({"a": [lost]}, {"in_need": ["a"], "unknown": []})
-    assert lines[:2] == ["a -: FAILED", "  saw    unknown"] and any("cannot be reached" in line for line in lines)
+    lost = {"name": "-", "observed": False, "reached": False, "changed": False, "msg": "a cannot be reached: no route"}
+    lines = _reports.summary_lines({"a": [lost]}, {"in_need": ["a"], "rows": []})
+    assert lines[:2] == ["a -: UNKNOWN", "  saw    unknown"] and any("cannot be reached" in line for line in lines)
 
 
 @pytest.mark.parametrize(
     ("age", "text"), [(None, "-"), (0, "0 s"), (61, "1 min 1 s"), (90000, "1 d 1 h"), (3600, "1 h")]
 )
 def test_a_length_of_time(age, text):
-    assert _fleet.duration(age) == text
+    assert _tables.duration(age) == text

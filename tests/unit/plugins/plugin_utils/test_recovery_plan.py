@@ -260,5 +260,5 @@ def test_the_lines_of_a_network():
     ]
     still = network(advances=False, stalled=True, head_age=80.0)
     assert _besu_networks.network_lines({"networks": [still]}) == [
-        "Chain 7 STANDS STILL at block 9, 80 s old: quorum is 3 of 4 validators"
+        "Chain 7 STALLED at block 9, 80 s old: quorum is 3 of 4 validators"
     ]

@@ -150,13 +150,13 @@ def test_summary():
             "f/besu": a_slice("error", waiting=False, **BUSY),
         }
     )
-    assert found["outcome"] == {
-        "now in sync": ["a/besu"],
-        "failed": ["b/besu"],
-        "unreachable": ["c/besu"],
-        "in sync": ["d/besu"],
-        "planned": ["e/besu"],
-        "refused": ["f/besu"],
+    assert found["outcome"]["counts"]["healthy"] == 1, "d"
+    assert {one["host"]: (one["outcome"], one["guard"]) for one in found["outcome"]["entries"]} == {
+        "a": ("synced", None),
+        "b": ("failed", None),
+        "c": ("unknown", None),
+        "e": ("planned", None),
+        "f": ("refused", "busy"),
     }
     assert found["failed"] == {
         "b": ["besu: stuck_sync: it is error; really"],

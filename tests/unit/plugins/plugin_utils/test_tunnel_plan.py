@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan, tunnel_summary
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_report import tunnel_summary
 
 WEB, API = "8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11", "11111111-3c1d-4f5f-9c36-2f1f4a7d0c11"
 
@@ -198,6 +199,14 @@ def result(number, **more):
     }
 
 
+def outcomes(found):
+    """Outcome -> the connectors that had it, but for the healthy ones."""
+    by_word = {}
+    for entry in found["outcome"]["entries"]:
+        by_word.setdefault(entry["outcome"], []).append(f"{entry['host']}/{entry['service']}")
+    return by_word
+
+
 REFUSED = {
     "failed": True,
     "changed": False,
@@ -209,10 +218,10 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("done", "end", "word", "said"),
     [
-        (result(7), "running", "reconnected", f"connector {identity(1)} -> {identity(7)}"),
-        (result(1, changed=False), "running", "came back", "by itself"),
-        (result(7, changed=False, handover={"outcome": "verified"}), "running", "reconnected", identity(7)),
-        (result(7, handover={"outcome": "pending"}), "reconnecting", "handed over", "run again"),
+        (result(7), "running", "recovered", f"connector {identity(1)} -> {identity(7)}"),
+        (result(1, changed=False), "running", "self_recovered", "4 of 4"),
+        (result(7, changed=False, handover={"outcome": "verified"}), "running", "recovered", identity(7)),
+        (result(7, handover={"outcome": "pending"}), "reconnecting", "restart_scheduled", "run again"),
         (result(7, handover={"outcome": "failed"}), "error", "failed", "did not bring it back"),
         (REFUSED, "error", "refused", "unauthorized"),
         ({"failed": True, "changed": True, "msg": "no edge"}, "connecting", "failed", "no edge"),
@@ -231,17 +240,17 @@ REFUSED = {
         ),
         (result(7), "error", "failed", "it was back, and then error"),
         (result(7), "unknown", "unknown", "it was back, and then unknown"),
-        (None, "running", "came back", "4 of 4"),
-        (None, "reconnecting", "not tried", "reconnecting"),
+        (None, "running", "self_recovered", "4 of 4"),
+        (None, "reconnecting", "not_attempted", "reconnecting"),
     ],
 )
 def test_the_summary_has_one_word_for_each_connector(done, end, word, said):
     plan = tunnel_plan(fleet(a="reconnecting", b="running"))
     results = {} if done is None else {"a/cloudflared": done}
     found = tunnel_summary(plan, results, tunnel_plan(fleet(a=end, b="running")))
-    assert found["outcome"] == {word: ["a/cloudflared"], "healthy": ["b/cloudflared"]}
-    assert any(said in line and word.upper() in line for line in found["lines"])
-    assert found["failed"] == (["a/cloudflared"] if word in ("refused", "failed", "unknown", "not tried") else [])
+    assert outcomes(found) == {word: ["a/cloudflared"]} and found["outcome"]["counts"]["healthy"] == 1
+    assert any(said in line and word.upper().replace("_", " ") in line for line in found["lines"])
+    assert found["failed"] == (["a/cloudflared"] if word in ("refused", "failed", "unknown", "not_attempted") else [])
     assert ("    next: write the token" in found["lines"]) == (word == "refused")
     assert found["unserved"] == []
 
@@ -260,7 +269,8 @@ def test_what_was_healthy_at_first_and_is_not_at_the_end_is_no_success(end, word
     after = fleet(a="running", b=end)
     after["b"] = after["b"] if end else {"unreachable": True, "msg": "no route"}
     found = tunnel_summary(plan, {"a/cloudflared": result(7)}, tunnel_plan(after))
-    assert found["outcome"] == {"reconnected": ["a/cloudflared"], word: ["b/cloudflared"]}
+    healthy = {} if word == "healthy" else {word: ["b/cloudflared"]}
+    assert outcomes(found) == {"recovered": ["a/cloudflared"], **healthy}
     assert found["failed"] == ([] if word == "healthy" else ["b/cloudflared"])
     assert any(said in line for line in found["lines"]), found["lines"]
 
@@ -276,7 +286,7 @@ def test_an_edge_that_could_not_be_asked_is_named(how):
     plan = tunnel_plan(fleet(a="running"))
     found = tunnel_summary(plan, {}, plan, {how: True, "msg": "429"})
     assert "Edge side: could not be asked: 429" in found["lines"]
-    assert found["outcome"] == {"unknown": ["a/cloudflared"]} and found["failed"] == ["a/cloudflared"]
+    assert outcomes(found) == {"unknown": ["a/cloudflared"]} and found["failed"] == ["a/cloudflared"]
     assert any("UNKNOWN" in line and "could not be asked: 429" in line for line in found["lines"])
 
 
@@ -294,7 +304,7 @@ def test_a_tunnel_that_the_account_does_not_have_is_named():
     plan = tunnel_plan(seen)
     found = tunnel_summary(plan, {}, plan, {**view(), "not_found": [API]})
     assert found["failed"] == ["b/cloudflared"]
-    assert found["outcome"] == {"healthy": ["a/cloudflared"], "unknown": ["b/cloudflared"]}
+    assert outcomes(found) == {"unknown": ["b/cloudflared"]}
     assert found["edge_problem"] == f"does not know the tunnels {API} in this account"
 
 
@@ -320,7 +330,7 @@ def test_a_host_that_is_lost_at_the_end_is_unknown_whatever_was_seen_of_it_befor
     results = {} if done is None else {"a/cloudflared": done}
     gone = {"a": {"unreachable": True, "msg": "no route"}, "b": fleet(a="x", b="running")["b"]}
     found = tunnel_summary(plan, results, tunnel_plan(gone))
-    assert found["outcome"] == {"unknown": ["a/cloudflared"], "healthy": ["b/cloudflared"]}
+    assert outcomes(found) == {"unknown": ["a/cloudflared"]}
     assert found["failed"] == ["a/cloudflared"]
     assert any("no route" in line for line in found["lines"])
 
@@ -348,9 +358,9 @@ def test_with_an_account_nothing_is_a_success_that_the_edge_does_not_confirm(abo
     found = tunnel_summary(
         plan, {} if done is None else {"a/cloudflared": done}, tunnel_plan(seen, account=account), edge
     )
-    assert found["outcome"] == {"unknown": ["a/cloudflared"]} and found["failed"] == ["a/cloudflared"]
+    assert outcomes(found) == {"unknown": ["a/cloudflared"]} and found["failed"] == ["a/cloudflared"]
     assert any("UNKNOWN" in line and said in line for line in found["lines"]), found["lines"]
-    assert "0 of 1 connectors healthy" in found["lines"][0]
+    assert "0 of 1 connector healthy" in found["lines"][0]
 
 
 @pytest.mark.parametrize(("edge", "said"), [({}, "as no account is given"), (view(), "what the edge knows")])
@@ -367,7 +377,7 @@ def test_a_dry_run_of_a_half_open_connector_that_it_would_reconnect_is_no_failur
     plan = tunnel_plan(fleet(a="running", b="running"), edge=edge)
     planned = {"changed": True, "reached": True, "transitions": [{"action": "restart", "applied": False}]}
     found = tunnel_summary(plan, {"a/cloudflared": planned}, plan, edge)
-    assert found["outcome"] == {"planned": ["a/cloudflared"], "healthy": ["b/cloudflared"]}
+    assert outcomes(found) == {"planned": ["a/cloudflared"]}
     assert found["failed"] == []
 
 

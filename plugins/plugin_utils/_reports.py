@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fleet as a table, and what came of a recovery, as text and as data. Pure.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
+    CHAIN_STALLED,
+    HELD,
+    NEEDS_RECOVERY,
+    NO_SERVICES,
+    OK,
+    SHOWN,
+    TRANSITIONING,
+    UNKNOWN,
+    read_fleet,
+)
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
+    CauseView,
+    ObservationView,
+    ServiceResult,
+    as_mappings,
+)
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render
+
+_OUTCOMES = {OK: o.HEALTHY, HELD: o.SKIPPED, TRANSITIONING: o.TRANSITIONING, UNKNOWN: o.UNKNOWN}
+
+
+def status_lines(
+    seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None, width: int = WIDTH
+) -> list[str]:
+    """The fleet as a table that a person reads, worst first, and a line that sums it up."""
+    rows = read_fleet(seen, described)
+    if not rows:
+        return [NO_SERVICES]
+    worst = list(SHOWN)
+    rows.sort(key=lambda row: worst.index(row.verdict))
+    table = [("HOST", "SERVICE", "KIND", "STATE", "FOR", "WHY")]
+    table += [
+        (r.host, r.label, r.kind, r.state, duration(r.age), "" if r.verdict == OK else r.explanation) for r in rows
+    ]
+    if len({row.kind for row in rows if not row.is_host}) < 2:
+        table = [(*cells[:2], *cells[3:]) for cells in table]
+    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in reversed(worst)}
+    parts = ", ".join(f"{number} {SHOWN[verdict]}" for verdict, number in counts.items() if number)
+    services = sum(not row.is_host for row in rows)
+    return [*render(table, width), "", f"{count(services, 'service')} on {count(len(seen), 'host')}: {parts}"]
+
+
+def recovery_entries(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> list[o.Entry]:
+    """How each service of the plan ended. ``results``: host -> the results of service_recovery there."""
+    left = {host: [ServiceResult.from_dict(one) for one in as_mappings(done)] for host, done in results.items()}
+    tried = {host for host, done in results.items() if isinstance(done, (list, tuple))}
+    entries = [_entry(row, left, tried, plan) for row in as_mappings(plan.get("rows"))]
+    # What the role found in need after the plan was made.
+    return entries + [o.entry_of(host, result) for host, more in left.items() for result in more]
+
+
+def _entry(
+    row: t.Mapping[str, t.Any],
+    left: t.Mapping[str, list[ServiceResult]],
+    tried: t.Container[str],
+    plan: t.Mapping[str, t.Any],
+) -> o.Entry:
+    host, service, kind = row["host"], "" if row["service"] == "-" else row["service"], row["kind"]
+    mine = left.get(host, [])
+    result = next((one for one in mine if one.name == row["service"]), None)
+    if result is not None:
+        mine.remove(result)
+        return o.entry_of(host, result)
+    if row["verdict"] not in (NEEDS_RECOVERY, CHAIN_STALLED):
+        reason = row["why"] or row["state"]
+        return o.Entry(host, service, kind, _OUTCOMES[row["verdict"]], "" if row["verdict"] == OK else reason)
+    if plan.get("refusal"):
+        return o.Entry(host, service, kind, o.REFUSED, plan["refusal"], plan.get("guard") or "")
+    if host in tried:
+        return o.Entry(host, service, kind, o.SELF_RECOVERED, "it needed no recovery any more when its turn came")
+    return o.Entry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before its turn")
+
+
+def summary_lines(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> list[str]:
+    """What came of the recovery, a block for each service: what was seen, what was done, what proves it."""
+    lines: list[str] = []
+    for host in plan["in_need"]:
+        if host in results:
+            lines += [line for one in results[host] for line in result_lines(host, ServiceResult.from_dict(one))]
+        else:
+            lines.append(f"{host}: {o.shown(o.NOT_ATTEMPTED)}")
+    acted = [entry for entry in recovery_entries(results, plan) if entry.outcome != o.HEALTHY]
+    return [*lines, "", f"Summary: {o.counted(acted) or 'no service needed recovery'}"]
+
+
+def result_lines(host: str, result: ServiceResult) -> list[str]:
+    """The block of one service."""
+    outcome = o.outcome_of(result)
+    # The role has looked before it fixed anything: that is what was seen, and not what the last step began with.
+    before = result.seen or result.before or ObservationView(result.name, state=result.state)
+    cause = (result.seen.diagnosis if result.seen else result.diagnosis).first
+    lines = [f"{host} {result.name}: {o.shown(outcome).upper()}", f"  saw    {_saw(before, cause)}"]
+    lines += [f"         {line}" for line in (cause.evidence[:1] if cause else ())]
+    acts = [step.action for step in result.steps if step.acts]
+    lines.append(f"  {'would' if result.is_planned else 'did':<6} {'; '.join([*result.fixes, *acts]) or 'nothing'}")
+    if outcome in o.BAD:
+        lines.append(f"  why    {result.msg}")
+        return lines + [f"  next   {hint}" for hint in result.hints[:2]]
+    return lines if result.is_planned else lines + _proof(result)
+
+
+def _proof(result: ServiceResult) -> list[str]:
+    after = result.after or ObservationView(result.name, state=result.state)
+    invocation = f", invocation {after.invocation[:8]}" if after.invocation else ""
+    proof = "; ".join((after.state, *after.reasons[:2])) + invocation
+    return [f"  proof  {proof}"] + ([f"         its chain: {result.chain}"] if result.chain else [])
+
+
+def _saw(before: ObservationView, cause: CauseView | None) -> str:
+    if cause:
+        return f"{before.state}, {cause.id}: {cause.summary}"
+    why = ": ".join(word for word in (before.cause, *before.reasons[:1]) if word)
+    return f"{before.state}, {why}" if why else before.state

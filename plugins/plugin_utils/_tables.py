@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Text for people: tables that fit a width, lengths of time, counts of things. Pure.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+WIDTH = 100
+
+# No column but the last is cut below this.
+_LEAST = 12
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time in at most two units."""
+    if seconds is None:
+        return "-"
+    left, parts = int(seconds), list[str]()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if left >= size or (unit == "s" and not parts):
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2])
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """A number of things, such as ``1 host`` or ``2 hosts``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def shorten(text: str, width: int) -> str:
+    """The text in at most ``width`` characters, cut in the middle: what it begins with and how it ends both tell."""
+    if len(text) <= width:
+        return text
+    if width < 8:
+        return text[: max(width - 1, 0)] + "…"
+    tail = (width - 1) // 3
+    return text[: width - 1 - tail].rstrip() + "…" + text[len(text) - tail :].lstrip()
+
+
+def render(table: t.Sequence[t.Sequence[str]], width: int = WIDTH, indent: str = "") -> list[str]:
+    """Rows as aligned columns that fit ``width``; the last column gets what the others leave, and at least a third."""
+    rows = [[*row] for row in table]
+    if not rows:
+        return []
+    room = width - len(indent) - 2 * (len(rows[0]) - 1)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    last = max(len(row[-1]) for row in rows)
+    over = sum(widths) + min(last, room // 3) - room
+    while over > 0:
+        longest = max(range(len(widths)), key=lambda i: widths[i], default=-1)
+        if longest < 0 or widths[longest] <= _LEAST:
+            break
+        widths[longest] -= 1
+        over -= 1
+    free = max(room - sum(widths), _LEAST)
+    return [
+        indent
+        + "  ".join(
+            [*(shorten(row[i], size).ljust(size) for i, size in enumerate(widths)), shorten(row[-1], free)]
+        ).rstrip()
+        for row in rows
+    ]

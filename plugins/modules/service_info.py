@@ -49,6 +49,14 @@ options:
     type: str
     choices: [never, errors, always]
     default: never
+  history:
+    description:
+      - How far back to read the history of each service from the journal, as a number with V(s), V(m), V(h), V(d)
+        or V(w), such as V(24h).
+      - The history is decoded from the records that systemd itself writes, so that it also has what happened while
+        nobody looked.
+    type: str
+    default: never
 notes:
   - Where systemd alone can tell (services of the kind C(generic) without probes), it sends
     M(chainops.lifecycle.service_glance) to the host first, which is much smaller, and itself only where something is
@@ -68,6 +76,12 @@ EXAMPLES = r"""
     services: "{{ lifecycle_services }}"
     diagnose: errors
   register: seen
+
+- name: Report what happened to a service during the last day
+  chainops.lifecycle.service_info:
+    services: [besu]
+    history: 24h
+  register: past
 
 - name: Look at a service with a probe
   chainops.lifecycle.service_info:
@@ -123,12 +137,51 @@ services:
       description: What systemd says of the unit.
       type: dict
     history:
-      description: Earlier states, where they are known.
+      description: What happened to the service within O(history). Times are in seconds since the epoch.
+      returned: when O(history) asks for it
       type: dict
-    alerts:
-      description: Alerts that fire for the service.
-      type: list
-      elements: dict
+      contains:
+        begin:
+          description: The beginning of the window.
+          type: float
+        end:
+          description: The end of the window, which is the moment of the observation.
+          type: float
+        first_state:
+          description: The state at the beginning, if it is known.
+          type: str
+        transitions:
+          description:
+            - The changes of state, oldest first. Each has C(at), C(from), C(to), C(trigger), C(cause) and C(owner).
+            - C(trigger) is V(operator) (a job of systemd's), V(service) (the service itself, or systemd restarting it),
+              V(collection) (a run of this collection, whose C(owner) is named), V(host) (a reboot) or V(unrecorded)
+              (systemd left no record).
+          type: list
+          elements: dict
+        seconds:
+          description: Seconds in each state. V(unrecorded) is the time of which nothing is known.
+          type: dict
+        changes:
+          description: The number of transitions.
+          type: int
+        errors:
+          description: How often the service failed, by cause.
+          type: dict
+        longest_error:
+          description: The longest time in error, in seconds. Automatic restarts do not end it.
+          type: float
+        attempts:
+          description:
+            - The recovery attempts of this collection, with C(at), C(action), C(owner), C(from), C(cause) and
+              C(outcome).
+          type: list
+          elements: dict
+        coverage:
+          description:
+            - What the records do not cover. C(complete) says whether they cover the window, C(gaps) lists each
+              stretch with C(begin), C(end) and C(reason), C(boots) and C(clock_steps) count the boots and the steps of
+              the clock, and C(notes) says why records may be missing.
+          type: dict
     hold:
       description: The hold in force, with C(owner), C(reason), C(since) and C(expires).
       type: dict
@@ -169,6 +222,7 @@ def main() -> None:
             argument_spec={
                 "services": {"type": "list", "elements": "raw", "required": True},
                 "diagnose": {"type": "str", "choices": ["never", "errors", "always"], "default": "never"},
+                "history": {"type": "str", "default": "never"},
             },
             supports_check_mode=True,
         )

@@ -12,6 +12,7 @@ diagnosis) is in a subclass, so that Ansible need not send it along.
 
 from __future__ import annotations
 
+import functools
 import os
 import typing as t
 
@@ -34,6 +35,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Records
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import Boot
 
 
 class HostContext:
@@ -52,6 +54,13 @@ class HostContext:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
 
         return Journal(run_command, user=self._user)
+
+    @functools.cached_property
+    def boots(self) -> tuple[Boot, ...]:
+        """The boots that the journal of this host knows, oldest first."""
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import Boot
+
+        return tuple(Boot(*boot) for boot in self.journal.boots())
 
     @property
     def ledger(self) -> Records:

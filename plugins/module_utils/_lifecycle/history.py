@@ -216,6 +216,11 @@ def build_history(
     )
 
 
+def unreadable_history(begin: float, end: float, reason: str) -> History:
+    """The history of a service of which nothing can be read, and why."""
+    return History(begin, end, None, (), (Gap(begin, end, reason),), notes=(reason,))
+
+
 def reconcile(
     transitions: t.Sequence[Transition], decoded: str, present: Present, begin: float
 ) -> tuple[list[Transition], Gap | None]:

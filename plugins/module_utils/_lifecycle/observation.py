@@ -79,8 +79,6 @@ class Observation:
     facts: UnitFacts | None = None
     flags: tuple[str, ...] = ()
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
-    history: t.Mapping[str, t.Any] = field(default_factory=dict)
-    alerts: tuple[t.Mapping[str, t.Any], ...] = ()
     observed_at: float = 0.0
 
     def as_dict(self) -> dict[str, t.Any]:
@@ -96,8 +94,6 @@ class Observation:
             "cause": self.cause,
             "flags": list(self.flags),
             "unit_facts": _unit_facts(self.facts),
-            "history": dict(self.history),
-            "alerts": [dict(alert) for alert in self.alerts],
         }
         if self.details:
             shown[self.kind] = dict(self.details)

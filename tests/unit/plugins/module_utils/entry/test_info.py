@@ -28,7 +28,7 @@ class Module:
     """What service_info needs of an AnsibleModule."""
 
     def __init__(self, *services):
-        self.params = {"services": list(services), "diagnose": "always"}
+        self.params = {"services": list(services), "diagnose": "always", "history": "never"}
         self.result = {}
 
     def exit_json(self, **result):

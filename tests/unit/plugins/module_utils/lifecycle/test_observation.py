@@ -236,5 +236,5 @@ def test_a_service_without_probes_says_so():
 def test_the_result_has_every_key_of_the_contract():
     shown = observe(**UP).as_dict()
     assert set(shown) >= {
-        "name", "unit", "kind", "state", "base_state", "since", "age", "reasons", "cause", "unit_facts", "history", "alerts",
+        "name", "unit", "kind", "state", "base_state", "since", "age", "reasons", "cause", "unit_facts",
     }  # fmt: skip

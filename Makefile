@@ -7,8 +7,8 @@
 
 SHELL := /bin/bash
 PARTS := sanity lint docs unit property importer laboratory molecule bench
-FAMILIES := core laboratory sanity lint importer compat
-VENV_sanity := sanity compat
+FAMILIES := core laboratory sanity lint importer compat oldest
+VENV_sanity := sanity compat oldest
 VENV_lint := lint
 VENV_docs := lint core
 VENV_unit := core sanity compat

@@ -69,6 +69,25 @@ def test_the_verdict_on_a_service(state, wanted, hold, verdict):
 
 
 @pytest.mark.parametrize(
+    "services",
+    [
+        [{}],
+        ["x"],
+        "x",
+        5,
+        [seen("nonsense")],
+        [{**seen("running"), "hold": {"x": 1}}],
+        [{**seen("running"), "diagnosis": {"causes": [{}]}}],
+        [{**seen("running"), "reasons": 5}],
+    ],
+)
+def test_an_answer_that_is_none_costs_its_host_and_not_the_fleet(services):
+    rows = _fleet.read_fleet({"evil": {"services": services}, "well": {"services": [seen("running")]}}, {})
+    assert (rows[-1].host, rows[-1].verdict) == ("well", _fleet.OK)
+    assert all(row.host == "evil" for row in rows[:-1])
+
+
+@pytest.mark.parametrize(
     ("limit", "hosts", "allowed"),
     [(3, 10, 3), ("0", 10, 0), ("50%", 3, 2), ("1%", 10, 1), ("0%", 10, 1), ("100%", 7, 7), (" 2 ", 4, 2)],
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment
 
@@ -22,6 +22,7 @@ def acts(text: str) -> bool:
     return any(mark in text for mark in MARKS) or text.startswith("#jinja2:")
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(HOSTILE, HOSTILE)
 def test_nothing_acts_alone_or_joined(one: str, other: str) -> None:
     first, second = neutralise(one), neutralise(other)
@@ -29,6 +30,7 @@ def test_nothing_acts_alone_or_joined(one: str, other: str) -> None:
     assert Environment().from_string(first + second).render() in (first + second, (first + second).removesuffix("\n"))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     st.recursive(
         HOSTILE | st.integers() | st.booleans() | st.none(),

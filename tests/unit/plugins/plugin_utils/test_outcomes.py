@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
@@ -66,6 +66,7 @@ def test_a_person_reads_an_outcome_without_underscores(outcome):
     assert "_" not in o.counted([o.Entry("a", "x", "generic", outcome)])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(JSON, JSON)
 def test_whatever_a_host_returns_the_reports_and_their_shape_hold(seen, result):
     """A wrong type costs its own row, and never the report."""
@@ -85,6 +86,7 @@ def test_whatever_a_host_returns_the_reports_and_their_shape_hold(seen, result):
     check(tunnel_summary(tunnels, {"a/t": result}, tunnels, result)["outcome"])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(JSON)
 def test_any_value_reads_as_a_result(value):
     result = _results.ServiceResult.from_dict(value)

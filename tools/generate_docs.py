@@ -98,7 +98,7 @@ def besu_causes() -> str:
 
 def cloudflared_causes() -> str:
     """Those of a connector: what it says, how it ended, and what was seen of it."""
-    return cause_table((rule.cause, rule) for rule in (*RULES, *OBSERVED))
+    return cause_table((rule.cause, rule) for rule in (*RULES, *OBSERVED) if not rule.harmless)
 
 
 def cause_table(named: t.Iterable[tuple[str, Rule | Trouble]]) -> str:

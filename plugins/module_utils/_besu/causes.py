@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import FailureCase, Match, Rule
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.database_damage import DATABASE_DAMAGE
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import (
     CONFIGURATION,
     CRASH,
     DEPENDENCY,
@@ -24,6 +24,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rule
     NETWORK,
     RESOURCE,
     SOFT,
+    FailureCase,
+    Match,
+    Rule,
 )
 
 # Nothing done at this node mends it.
@@ -80,7 +83,7 @@ START_RULES: tuple[Rule, ...] = (
     Rule(
         "database_locked", RESOURCE, HARD, "another process has its database open",
         "find it (fuser or lsof on the LOCK file) and stop it; deleting LOCK does not help",
-        said=r"While lock file: |lock hold by current process",
+        said=r"While lock file: |lock hold by current process|/LOCK\b.{0,20}No locks available",
     ),
     Rule(
         "database_version", CONFIGURATION, HARD, "its database was written by a newer Besu",
@@ -96,8 +99,7 @@ START_RULES: tuple[Rule, ...] = (
     Rule(
         "database_corrupt", RESOURCE, HARD, "its database is damaged",
         "check the disk; restore the data from a backup or sync anew, one validator at a time",
-        said=r"may be corrupted|\bCorruption: |checksum mismatch|file size mismatch|metadata file not found"
-        r"|missing genesis block data|World State Root does not match|with its worldstate database",
+        said=DATABASE_DAMAGE,
     ),
     Rule(
         "java_version", CONFIGURATION, HARD, "the Java that it finds is too old",

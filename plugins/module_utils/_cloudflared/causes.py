@@ -13,15 +13,21 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import HARD, SAID
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import (
+    HARD,
+    HARMLESS,
+    SAID,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import predicates as p
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import FailureCase, Match, Rule
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import (
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import (
     CONFIGURATION,
     CRASH,
     NETWORK,
     RESOURCE,
     SOFT,
+    FailureCase,
+    Match,
+    Rule,
 )
 
 # Exit code of a cloudflared that has replaced its own program (cmd/cloudflared/updater).
@@ -54,6 +60,7 @@ def _spoken(cause: str, category: str, rank: int, summary: str, next_step: str, 
 
 # The one that says most first: a line belongs to the first rule that it fits.
 RULES: tuple[Rule, ...] = (
+    Rule("harmless", NETWORK, SOFT, "it may not ping", "nothing: no tunnel needs it", said=HARMLESS, harmless=True),
     _spoken(
         "unauthorized", CONFIGURATION, 69, "the edge refuses its token",
         "compare the tunnel id with the dashboard, write the present token into the token file, then restart it",

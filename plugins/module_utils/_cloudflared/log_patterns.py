@@ -18,6 +18,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact im
 
 _METRICS = "Error opening metrics server listener"
 _IN_USE = "address already in use"
+# The connection went away while it registered: the edge has not refused anything.
+_CLOSED = r"rpc: connection closed|EOF|context canceled|connection reset|broken pipe|use of closed"
+# cloudflared logs this wherever it may not ping, which no tunnel needs.
+HARMLESS = r"ping_group_range|ICMP proxy feature is disabled|is not between ping group|receive buffer size"
 # The one that says most first: a line belongs to the first cause that it fits.
 SAID: t.Mapping[str, str] = {
     "unauthorized": r"""error"?[=:]\s?\\?"Unauthorized""",
@@ -36,9 +40,10 @@ SAID: t.Mapping[str, str] = {
     "edge_unreachable_tcp": r"DialContext error|TLS handshake with edge error",
     "edge_unreachable_udp": r"Failed to dial a quic connection|failed to dial to edge with quic",
     "edge_silent": r"(?=.*Register tunnel error from server side).*context deadline exceeded",
-    "registration_refused": r"Register tunnel error from server side",
+    "registration_refused": rf"Register tunnel error from server side(?!.{{0,20}}(?:{_CLOSED}))",
     "duplicate_connection": r"already connected to this server",
-    "edge_closed": r"connection with edge closed|no recent network activity|failed to accept QUIC stream",
+    "edge_closed": rf"Register tunnel error from server side.{{0,20}}(?:{_CLOSED})"
+    r"|connection with edge closed|no recent network activity|failed to accept QUIC stream",
 }
 # Whatever is done to the connector, it fails again until a person, or the token's file, changes something.
 HARD = frozenset(

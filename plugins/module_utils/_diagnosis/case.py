@@ -18,6 +18,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import strip_ansi
 
+CONFIGURATION, DEPENDENCY, RESOURCE = "configuration", "dependency", "resource"
+NETWORK, CRASH, START_LIMIT = "network", "crash", "start_limit"
+SOFT, HARD, FATAL = "soft", "hard", "fatal"
+
 ERROR, WARNING, UNLEVELLED, INFO = 3, 4, 5, 6
 # What is matched of one line; the rest of it cannot prove anything.
 MAX_LINE = 2000
@@ -149,7 +153,9 @@ class Rule:
     ``manager`` over one of the service manager's, ``facts`` a function of the
     whole case; every one that is given must hold. ``rank``: a higher one is
     closer to the root; a rule of ``said`` keeps to 60..69. ``running``: it
-    holds for a service too that runs and is not called failing.
+    holds for a service too that runs and is not called failing. ``ended``: it
+    holds only for a process that has ended: one that runs says the same of its clients.
+    ``harmless``: its lines prove nothing, for no rule.
     ``detail`` adds to the summary what is known of this case.
     """
 
@@ -163,6 +169,8 @@ class Rule:
     facts: t.Callable[[FailureCase], Match | None] | None = None
     rank: int = 60
     running: bool = False
+    ended: bool = False
+    harmless: bool = False
     detail: t.Callable[[FailureCase, t.Sequence[str]], str] | None = None
 
 

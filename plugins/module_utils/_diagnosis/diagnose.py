@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import (
     ERROR,
@@ -80,6 +80,7 @@ def diagnose(
     that takes too long); without it the state of the unit decides.
     """
     case, own = build_case(properties, entries, host or HostFacts(), failing)
+    case = _without_harmless(case, rules)
     proved = _proved(case, rules)
     causes = [_cause(case, rule, evidence, detail) for _rank, rule, evidence, detail in proved[:MAX_CAUSES]]
     if case.failing and not causes:
@@ -102,6 +103,12 @@ def build_case(
         failing=_is_failing(properties) if failing is None else failing,
     )
     return case, own
+
+
+def _without_harmless(case: FailureCase, rules: t.Sequence[Rule]) -> FailureCase:
+    patterns = [rule.said for rule in rules if rule.harmless]
+    kept = tuple(line for line in case.lines if not any(re.search(said, line.text, re.IGNORECASE) for said in patterns))
+    return replace(case, lines=kept) if len(kept) < len(case.lines) else case
 
 
 def _own_of(properties: t.Mapping[str, str], entries: t.Sequence[Entry]) -> list[Entry]:
@@ -157,9 +164,9 @@ def _proved(case: FailureCase, rules: t.Sequence[Rule]) -> list[tuple[float, Rul
     proved: list[tuple[float, Rule, list[str], str]] = []
     known: set[str] = set()
     for rule in rules:
-        if not (case.failing or rule.running or not rule.said) or rule.cause in known:
+        if not (case.failing or rule.running or not rule.said) or rule.cause in known or (rule.ended and case.live):
             continue
-        found = _apply(case, rule, taken)
+        found = None if rule.harmless else _apply(case, rule, taken)
         if found is not None:
             proved.append((found[0], rule, found[1], found[2]))
             known.add(rule.cause)

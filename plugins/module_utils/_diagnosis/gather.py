@@ -12,14 +12,15 @@ import os
 import re
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.addresses import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import FailureCase, HostFacts, Rule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import (
     Diagnosis,
     build_case,
     diagnose,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.predicates import ports_in
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import ADDRESS_IN_USE, GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.words import ADDRESS_IN_USE
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import (
     ShowUnits,

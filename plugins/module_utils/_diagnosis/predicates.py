@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.addresses import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import FailureCase, Match, signal_name
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
 
@@ -33,7 +34,6 @@ STEPS = {
     241: "CONFIGURATION_DIRECTORY", 242: "NUMA_POLICY", 243: "CREDENTIALS", 245: "BPF",
 }  # fmt: skip
 _START_TIMED_OUT = re.compile(r"start(?:-pre|-post)? operation timed out", re.IGNORECASE)
-_PORT = re.compile(r"(?:[\]\d*a-z]:|port\D{0,12})(\d{2,5})\b", re.IGNORECASE)
 
 
 def load(*states: str) -> t.Callable[[FailureCase], Match | None]:
@@ -187,12 +187,6 @@ def _full_disks(case: FailureCase) -> list[str]:
 def disk_seen_full(case: FailureCase) -> Match | None:
     full = _full_disks(case)
     return Match(full, full[0]) if full and case.failing else None
-
-
-def ports_in(lines: t.Iterable[str]) -> tuple[int, ...]:
-    """The port numbers that lines about an address in use name."""
-    found = (int(number) for line in lines for number in _PORT.findall(line))
-    return tuple(dict.fromkeys(port for port in found if 0 < port < 65536))
 
 
 def holder(case: FailureCase, evidence: t.Sequence[str]) -> str:

@@ -16,8 +16,8 @@ import os
 import re
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.addresses import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.predicates import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.procfs import port_holders
 

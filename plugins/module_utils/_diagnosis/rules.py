@@ -5,10 +5,8 @@
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-Sources: systemd.exec(5) and systemd.service(5) for what systemd says, errno(3)
-for the phrases that the libraries of every language repeat. Patterns ask for
-whole phrases: ``timeout=30`` is a setting, not a time-out. Where a line fits
-two rules of ``said`` the earlier one takes it.
+Sources: systemd.exec(5) and systemd.service(5). What services say of
+themselves is in words.py.
 """
 
 from __future__ import annotations
@@ -16,17 +14,18 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import predicates as p
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Rule
-
-CONFIGURATION, DEPENDENCY, RESOURCE = "configuration", "dependency", "resource"
-NETWORK, CRASH, START_LIMIT = "network", "crash", "start_limit"
-SOFT, HARD, FATAL = "soft", "hard", "fatal"
-
-_NO_FILE = r"no such file or directory|\bENOENT\b|FileNotFoundException|NoSuchFileException|file not found"
-_DENIED = r"permission denied|operation not permitted|\bEACCES\b|\bEPERM\b|AccessDeniedException|access is denied"
-ADDRESS_IN_USE = (
-    r"address (?:is )?already in use|\bEADDRINUSE\b|BindException|port\S{0,3} .{0,60}already (?:in use|allocated)"
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import (
+    CONFIGURATION,
+    CRASH,
+    DEPENDENCY,
+    FATAL,
+    HARD,
+    RESOURCE,
+    SOFT,
+    START_LIMIT,
+    Rule,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.words import WORDS
 
 _DIRECTORY, _STREAM = (233, 235, 238, 239, 240, 241), (208, 209, 222)
 
@@ -191,127 +190,6 @@ _ENDINGS: tuple[Rule, ...] = (
     ),
 )  # fmt: skip
 
-# What the service itself said, most specific first: a line that one rule takes proves no other.
-_WORDS: tuple[Rule, ...] = (
-    Rule(
-        "address_in_use", RESOURCE, HARD, "an address that it wants to listen on is in use",
-        "stop what holds the port (ss -ltnp), or give one of the two another port",
-        said=ADDRESS_IN_USE, detail=p.holder,
-    ),
-    Rule(
-        "disk_full", RESOURCE, HARD, "there is no space left to write",
-        "free space or enlarge the file system (df -h, df -i); a restart before that may harm its data",
-        said=r"no space left on device|\bENOSPC\b|disk quota exceeded|\bEDQUOT\b|disk full", detail=p.disk_detail,
-    ),
-    Rule(
-        "read_only_filesystem", RESOURCE, HARD, "the file system that it writes to is read-only",
-        "dmesg says whether the disk had errors; else check the mount, ProtectSystem= and ReadWritePaths=",
-        said=r"read-only file ?system|\bEROFS\b",
-    ),
-    Rule(
-        "descriptors_exhausted", RESOURCE, SOFT, "it has used up its file descriptors",
-        "raise LimitNOFILE= in the unit file; a restart helps until they are used up again",
-        said=r"too many open files|\bEMFILE\b|\bENFILE\b",
-    ),
-    Rule(
-        "processes_exhausted", RESOURCE, SOFT, "it could not create another process or thread",
-        "raise TasksMax= (or LimitNPROC=), and look for what holds so many (systemctl status)",
-        said=r"fork\w{0,8}\W.{0,40}resource temporarily unavailable"
-        r"|can(?:'t|not) (?:start|create) (?:a )?new (?:native )?thread"
-        r"|unable to create (?:a )?(?:new )?native thread|cannot fork|fork failed"
-        r"|pthread_create failed|BlockingIOError: \[Errno 11\]|newosproc",
-    ),
-    Rule(
-        "memory_exhausted", RESOURCE, SOFT, "it ran out of memory",
-        "give it more memory (Java: -Xmx, and the unit's MemoryMax=), or less to hold",
-        said=r"OutOfMemoryError|cannot allocate memory|\bENOMEM\b|\bMemoryError\b|std::bad_alloc|out of memory",
-    ),
-    Rule(
-        "library_missing", CONFIGURATION, HARD, "a part of the program is missing or of the wrong version",
-        "install the package or version that the evidence names",
-        said=r"error while loading shared libraries|symbol lookup error|\bModuleNotFoundError\b|\bImportError\b"
-        r"|ClassNotFoundException|NoClassDefFoundError|UnsupportedClassVersionError|version [`']GLIBC",
-    ),
-    Rule(
-        "command_missing", CONFIGURATION, HARD, "a program that it calls is not there",
-        "install it, or correct the path", said=r"command not found|: not found$|executable file not found",
-    ),
-    Rule(
-        "host_not_resolved", DEPENDENCY, SOFT, "a host name cannot be resolved",
-        "check the name, /etc/resolv.conf and the name server (getent hosts NAME)",
-        said=r"name or service not known|temporary failure in name resolution|no address associated with hostname"
-        r"|could not resolve host|UnknownHostException|no such host|\bEAI_AGAIN\b|\bENOTFOUND\b|\bNXDOMAIN\b"
-        r"|nodename nor servname|unable to resolve host|lookup \S{1,100}.{0,60}(?:i/o timeout|server misbehaving)",
-    ),
-    Rule(
-        "tls_failed", NETWORK, HARD, "a TLS connection could not be trusted or agreed on",
-        "check the certificate's dates and names, the CA that is trusted here, and this host's clock",
-        said=r"certificate.{0,20} verif\w{1,10} failed"
-        r"|certificate (?:has expired|is not yet valid|signed by unknown|problem|unknown)"
-        r"|x509: |SSLHandshakeException|PKIX path|self[- ]signed certificate|unable to get local issuer"
-        r"|tls: (?:failed|bad|first record|handshake|protocol|unknown)|remote error: tls"
-        r"|handshake[ _]failure|SSL_ERROR|SSL: certificate|certificate .{0,80}does not match"
-        r"|\[SSL: |wrong version number",
-    ),
-    Rule(
-        "peer_refused", DEPENDENCY, SOFT, "a peer refuses the connection: nothing listens there",
-        "start the service at the address that the evidence names, or correct the address",
-        said=r"connection (?:was )?refused|\bECONNREFUSED\b",
-    ),
-    Rule(
-        "no_route", NETWORK, SOFT, "there is no route to a peer",
-        "check the interfaces, routes (ip route get ADDRESS) and the firewall of this host",
-        said=r"no route to host|(?:network|host) is (?:unreachable|down)|\bEHOSTUNREACH\b|\bENETUNREACH\b",
-    ),
-    Rule(
-        "network_timeout", NETWORK, SOFT, "a peer does not answer in time",
-        "check that the peer runs and that no firewall drops the packets on the way",
-        said=r"(?:connect\w{0,5}|read|operation|request|handshake|dial\b.{0,60}) ?timed[ -]?out"
-        r"|i/o timeout|\bETIMEDOUT\b|timeout was reached|socket\.timeout: "
-        r"|SocketTimeoutException|ConnectTimeoutException|TimeoutError\b.{0,20}timed out|context deadline exceeded"
-        r"|timed out (?:after|while connecting|waiting for (?:connection|response))|connect timed? ?out",
-    ),
-    Rule(
-        "peer_unreachable", DEPENDENCY, SOFT, "a peer could not be reached",
-        "check that the service at the address that the evidence names runs and that this host has a way to it",
-        said=r"could(?:n't| not) connect to server",
-    ),
-    Rule(
-        "bad_option", CONFIGURATION, HARD, "it does not know an option that it is given",
-        "compare the option with the manual of the version that is installed",
-        said=r"(?:unrecogni[sz]ed|unknown|unexpected) (?:command[- ]line )?"
-        r"(?:options?|arguments?|flag|parameter|directive|key)\b"
-        r"|(?:invalid|illegal|no such|bad configuration) option|flag provided but not defined"
-        r"|\boption \S{1,60} is unknown|unsupported (?:option|parameter)|bad configuration options",
-    ),
-    Rule(
-        "file_missing", CONFIGURATION, HARD, "a file that it needs is not there",
-        "create or restore the file that the evidence names (is a mount missing?), or correct its path", said=_NO_FILE,
-    ),
-    Rule(
-        "permission_denied", CONFIGURATION, HARD, "it lacks a permission",
-        "correct owner and mode of what the evidence names; a port below 1024 needs CAP_NET_BIND_SERVICE", said=_DENIED,
-    ),
-    Rule(
-        "config_parse_error", CONFIGURATION, HARD, "a file of its configuration cannot be read",
-        "correct the file at the place that the evidence names, or restore the last good copy",
-        said=r"(?:syntax|pars(?:e|er|ing)|scanner|decod(?:e|er|ing)) ?error|JSONDecodeError|JsonParseException"
-        r"|(?:cannot|can't|could not|failed to|unable to|error) (?:pars|decod|unmarshal|deserializ)\w{0,6}"
-        r"|invalid (?:configuration|config|yaml|json|toml|xml)\b|yaml: (?:line|unmarshal)|TomlParseError"
-        r"|mapping values are not allowed|expecting (?:property name|value|'[,:]')|unexpected end of (?:file|json)"
-        r"|configparser\.\w{1,40}Error|unexpected token|not well-formed"
-        r"|(?:error|fail\w{0,3}|invalid|bad) .{0,40}\bconfig(?:uration)?\b"
-        r"|config(?:uration)?\b.{0,40} (?:is )?(?:invalid|malformed)"
-        r"|\bline \d{1,6},? col(?:umn)? \d|\bline \d{1,6}:? .{0,40}(?:error|unexpected|invalid|missing)",
-    ),
-    Rule(
-        "panic", CRASH, SOFT, "it hit an error of its own and gave up",
-        "a restart helps once; keep the lines for its makers and check its version",
-        said=r"^panic: |^fatal error: |thread '.{1,80}' panicked|A fatal error has been detected by the Java Runtime",
-        rank=58,
-    ),
-)  # fmt: skip
-
 _LAST: tuple[Rule, ...] = (
     Rule(
         "start_resources", RESOURCE, SOFT, "systemd lacked a resource to start it",
@@ -329,4 +207,4 @@ _LAST: tuple[Rule, ...] = (
     ),
 )  # fmt: skip
 
-GENERIC_RULES: t.Sequence[Rule] = (*_UNIT, *_ENDINGS, *_WORDS, *_LAST)
+GENERIC_RULES: t.Sequence[Rule] = (*_UNIT, *_ENDINGS, *WORDS, *_LAST)

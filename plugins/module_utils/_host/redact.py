@@ -41,15 +41,38 @@ _SECRET_WORD = (
 _NOT_SECRET = r"(?![_-]?(?:file|path|dir|name|id|type|count|len|expir|ttl|env|ref|manager|store|policy)(?![a-z]))"
 _VALUE = r"""(?:\\?"(?:[^"\\]|\\.)*"?|\\?'(?:[^'\\]|\\.)*'?|\S+)"""
 
+# A sentence about a secret, where its value would stand: words of which at least one builds sentences. A single word
+# is a value, whatever it is ("password: hunter"), and so is what holds a digit or capitals in its middle.
+_PROSE = (
+    r"(?:no|not|is|are|was|were|be|has|have|had|does|do|did|cannot|can|could|can't|couldn't|doesn't|isn't|must|may"
+    r"|should|will|failed|failure|error|err|invalid|missing|unable|open|opening|read|reading|write|permission"
+    r"|unexpected|expected|unknown|unauthorized|access|denied|connection|timeout|timed|required|requires|empty"
+    r"|malformed|wrong|incorrect|expired|illegal|bad|parse|parsing|decode|decoding|while|when|the|a|an|of|for|from|in"
+    r"|on|at|to|with|by|than|too|this|that|it|its|your|you|please|provided|given|found|exist|exists|stat|lookup|dial"
+    r"|authentication|mismatch|rejected|refused|none|neither|nor|or|and)"
+)
+_WORD = r"(?-i:[A-Za-z](?:[a-z]{0,24}|[A-Z]{0,24})(?:'[a-z]{1,2})?)(?![\w=-])"
+_PATH = r"/(?:etc|run|var|home|opt|srv|usr|root|tmp|data|mnt|proc|dev|sys)/[\w./@+-]{1,300}"
+_SENTENCE = (
+    rf"(?!{_PROSE}[,:;]?[ \t]+[\w\"'(/]|{_WORD}[,:;]?(?:[ \t]+{_WORD}[,:;]?){{1,4}}[ \t]+{_PROSE}(?![\w=-])"
+    rf"|[\"']?{_PATH}[\"']?(?:[\s:,;.]|$))"
+)
+
 _PEM = r"(?s)-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:.*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|.*)"
 _HEADER = (
-    r"""(?i)(\b(?:proxy-)?authorization\\?["']?\s{0,8}[:=]\s{0,8})"""
+    rf"""(?i)(\b(?:proxy-)?authorization\\?["']?\s{{0,8}}(?:=\s{{0,8}}|:\s{{0,8}}{_SENTENCE}))"""
     r"""(?:\\?"[^"\r\n]*"?|\\?'[^'\r\n]*'?|digest [^\r\n]*|(?:[a-z]{2,16} {1,8})?\S+)"""
 )
 _REST_OF_LINE = r"""(?i)(\b(?:set-)?cookie\s{0,8}:|\bmnemonic["']?\s{0,8}[:=])[^\r\n]*"""
 _BEARER = r"(?i)\b(bearer|basic)( +)(?=[A-Za-z+/._~=-]{0,64}[0-9]|\S{20})[A-Za-z0-9+/._~=-]{6,}"
-_OPTION = rf"(?is)(?<![\w-])(--?[\w-]{{0,40}}?{_SECRET_WORD}{_NOT_SECRET}[\w-]{{0,24}}\s{{1,8}})(?![-=:]){_VALUE}"
-_ASSIGNMENT = rf"""(?is)({_SECRET_WORD}{_NOT_SECRET}[\w.-]{{0,24}}\\?["']?\s{{0,8}}[:=]\s{{0,8}}){_VALUE}"""
+_OPTION = (
+    rf"(?is)(?<![\w-])(--?[\w-]{{0,40}}?{_SECRET_WORD}{_NOT_SECRET}[\w-]{{0,24}}\s{{1,8}})"
+    rf"(?![-=:]){_SENTENCE}{_VALUE}"
+)
+_ASSIGNMENT = (
+    rf"""(?is)({_SECRET_WORD}{_NOT_SECRET}[\w.-]{{0,24}}\\?["']?\s{{0,8}}"""
+    rf"(?:=\s{{0,8}}|:\s{{0,8}}{_SENTENCE})){_VALUE}"
+)
 _HEX_KEY = (
     r"""(?i)(?<!public)(?<!public[ _-])(key["']?(?:\s{0,4}[:=]\s{0,4}|\s{1,4})["']?)(?:0x)?[0-9a-f]{64}(?![0-9a-f])"""
 )
@@ -97,8 +120,9 @@ def redact(text: str) -> str:
     """Replace what looks like a secret with ``[redacted]``; terminal sequences are removed on the way.
 
     It prefers losing a harmless word to keeping a secret: ``token: x`` loses
-    ``x`` whatever it is. Names of files (``--token-file /etc/x``), peer
-    addresses (``enode://id@host``) and public keys stay readable.
+    ``x`` whatever it is. A sentence behind the colon is no value (``token: no
+    such file``). Names of files (``--token-file /etc/x``), peer addresses
+    (``enode://id@host``) and public keys stay readable.
     """
     text = re.sub(_ANSI, "", str(text))
     text = re.sub(_PEM, REDACTED, text)

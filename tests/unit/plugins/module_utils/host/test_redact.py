@@ -59,6 +59,12 @@ SECRETS = [
     (f"https://hooks.slack.com/services/T0/B0/{SECRET}", SECRET),
     (f"\x1b[36mtoken=\x1b[0m{SECRET}", SECRET),
     (f"to\x1b[1mken={SECRET}", SECRET),
+    ("password: hunter", "hunter"),
+    ("password: hunter for user admin", "hunter"),
+    ("password=no such word", "=no"),
+    (f"token: {SECRET} is not valid", SECRET),
+    ("passphrase: correct horse battery staple", "correct"),
+    (f"--token {SECRET} is refused", SECRET),
 ]
 
 
@@ -87,6 +93,33 @@ def test_a_secret_is_redacted(text: str, secret: str) -> None:
         "/opt/besu/lib/org/hyperledger/besu/ethereum/core/DATA1/abcdefghijkl",
         "KeyJsonParserConfigurationFactory failed",
         "http://127.0.0.1:8545/liveness answered 503",
+        # cloudflared
+        "error reading token: no such file or directory",
+        "failed to read token: open /etc/cloudflared/token: no such file or directory",
+        "cannot use credentials and token: only one of them may be given",
+        "token: /etc/cloudflared/token",
+        "Failed to parse token: illegal base64 data at input byte 4",
+        'Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0',
+        "tunnel token: Provided Tunnel token is not valid.",
+        "flag --token is required",
+        "option --token requires an argument",
+        # Besu
+        "Unable to read node private key: file not found in /var/lib/besu",
+        "Failed to load the private-key: does not contain valid keyPair",
+        "rpc-http-authentication: the credentials file has no user",
+        "Invalid password: must not be empty",
+        # OpenSSH
+        "git@git.example: Permission denied (publickey,password).",
+        'Load key "/root/.ssh/id_ed25519": error in libcrypto',
+        "Failed password for invalid user admin from 192.0.2.4 port 4222 ssh2",
+        "userauth_pubkey: private_key: incorrect passphrase supplied to decrypt it",
+        "passphrase: bad decrypt while loading the key",
+        # PostgreSQL
+        'FATAL:  password authentication failed for user "app"',
+        "FATAL:  could not load private_key: permission denied for the service's user",
+        "pg_hba: password: authentication failed for user app",
+        "DETAIL:  User does not have a valid SCRAM secret: password is missing from the catalogue",
+        "http: authorization: failed to decode the header",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:

@@ -154,7 +154,10 @@ options:
       - How far the module may go from the state V(error).
       - V(never) refuses, and only says what it saw.
       - V(restart) makes one step, a start or restart. It is refused while systemd's own start limit is in force.
-      - V(reset_start) stops what is left, keeps the evidence in RV(ignore:diagnosis), clears the failure and starts.
+      - V(reset_start) keeps the evidence in RV(ignore:diagnosis), clears the failure and starts.
+      - What is up is restarted in either case and never stopped first, so that systemd brings back what depends on it.
+        A unit that systemd would forget, a transient one or one whose file is gone, is started without clearing
+        its failure.
     type: str
     choices: [never, restart, reset_start]
     default: restart
@@ -162,6 +165,13 @@ options:
     description:
       - Whether SIGKILL may end a stop that is overdue, and processes that are left over.
       - What the service has not written by then is lost. A database may be damaged.
+    type: bool
+    default: false
+  stop_conflicting:
+    description:
+      - Whether running units that the service conflicts with, from either side (C(Conflicts=) and C(ConflictedBy=)),
+        may be stopped by its start. They are named in RV(ignore:also_stops).
+      - Without it such a start is refused by the guard C(conflicts).
     type: bool
     default: false
   wait_timeout:

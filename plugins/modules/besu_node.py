@@ -185,6 +185,16 @@ attempts:
   description: The attempt budget after the run.
   returned: always
   type: dict
+also_stops:
+  description: As in M(chainops.lifecycle.service).
+  returned: always
+  type: list
+  elements: str
+also_starts:
+  description: As in M(chainops.lifecycle.service).
+  returned: always
+  type: list
+  elements: str
 duration:
   description: Seconds that it took, on the host or, where the task ran the module several times, as a whole.
   returned: always

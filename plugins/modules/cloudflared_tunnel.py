@@ -171,6 +171,16 @@ attempts:
   description: The attempt budget after the run.
   returned: always
   type: dict
+also_stops:
+  description: As in M(chainops.lifecycle.service).
+  returned: always
+  type: list
+  elements: str
+also_starts:
+  description: As in M(chainops.lifecycle.service).
+  returned: always
+  type: list
+  elements: str
 duration:
   description: Seconds that the run took on the host.
   returned: always

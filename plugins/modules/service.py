@@ -16,7 +16,9 @@ description:
   - Says C(changed) only after the new state is proved. A start has to be a new invocation, the probes have to pass,
     the state has to hold for O(stable_for), and after a stop no process may be left.
   - Every call of C(systemctl) is made with C(--no-block) and C(--job-mode=fail), so that no other controller's job is
-    ever cancelled. A lock on the host keeps two runs of these modules apart.
+    ever cancelled, but for O(stop_conflicting). A lock on the host keeps two runs of these modules apart.
+  - What systemd stops together with the service is part of the plan (RV(also_stops)) and of the guards. After a start
+    it has to run again, or the run fails.
   - If the run is ended anywhere, running the same task again continues.
 requirements:
   - systemd 239 or newer
@@ -165,6 +167,20 @@ attempts:
     next_in:
       description: Seconds until the next one may be made.
       type: float
+also_stops:
+  description:
+    - The units that the plan stops besides the service. These are those that are running and require it (C(Requires=),
+      C(Requisite=), C(BindsTo=), C(PartOf=), C(StopPropagatedFrom=)), and with O(stop_conflicting) those in conflict.
+    - After O(state=running) and O(state=restarted) those that require it have been proved to run again.
+  returned: always
+  type: list
+  elements: str
+  sample: [api.service]
+also_starts:
+  description: The units that systemd starts in the same transaction, as the service requires them.
+  returned: always
+  type: list
+  elements: str
 duration:
   description: Seconds that the run took on the host.
   returned: always

@@ -38,7 +38,9 @@ class ServiceRun:
         unknown = [state for state in self.request.expected_state if state not in states]
         if unknown:
             raise LifecycleError(f"expected_state: {unknown[0]!r} is not a state; there are {', '.join(states)}")
-        self.tools = HostServices(self.host.systemd, self.host.ledger, self.host.clock, run_command)
+        self.tools = HostServices(
+            self.host.systemd, self.host.ledger, self.host.clock, run_command, self.host.count_starts
+        )
 
     def run(self) -> Outcome:
         """Run the engine."""

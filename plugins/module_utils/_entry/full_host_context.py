@@ -13,7 +13,11 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import examine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import UNIT_FAILURE_RESULT
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
+    UNIT_FAILURE_RESULT,
+    UNIT_JOB_FAILED,
+    UNIT_STARTED,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import run_command
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
@@ -51,6 +55,11 @@ class FullHostContext(HostContext):
             rules=watched.kind.causes(),
             failing=troubled or None,
         )
+
+    def count_starts(self, unit: str, since: float) -> int:
+        """How often the unit was started since ``since`` (seconds since the epoch), as far as the journal tells."""
+        found = self.journal.manager_records([unit], since=since)
+        return sum(1 for entry in found.entries if entry.message_id in (UNIT_STARTED, UNIT_JOB_FAILED))
 
     def _last_failure(self, watched: MonitoredService) -> dict[str, str]:
         """Which run of a crash loop failed last: the one that runs right now has not failed yet."""

@@ -35,6 +35,7 @@ WATCH_OPTIONS: Spec = {
 DRIVE_OPTIONS: Spec = {
     "recovery": {"type": "str", "choices": ["never", "restart", "reset_start"], "default": "restart"},
     "force_stop": {"type": "bool", "default": False},
+    "stop_conflicting": {"type": "bool", "default": False},
     "wait_timeout": {"type": "float", "default": 120.0},
     "wait_interval": {"type": "float", "default": 1.0},
     "stable_for": {"type": "float"},
@@ -101,6 +102,7 @@ def request(params: t.Mapping[str, t.Any], owner: str, check_mode: bool) -> Requ
         target=params["state"],
         recovery=params["recovery"],
         force_stop=params["force_stop"],
+        stop_conflicting=params["stop_conflicting"],
         wait_timeout=params["wait_timeout"],
         wait_interval=params["wait_interval"],
         stable_for=params["stable_for"],

@@ -16,6 +16,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import neighbours
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, LifecycleError, Runner
 
 # Only properties without raw newlines: no Exec* values, which may also hold secrets.
@@ -155,7 +156,7 @@ class Systemd:
         argv = ["systemctl", *(["--user"] if self.user else []), "--no-pager", *args]
         return self._runner(argv, timeout=timeout, env=self._env)
 
-    def show(self, units: t.Sequence[str]) -> list[UnitFacts]:
+    def show(self, units: t.Sequence[str], properties: t.Sequence[str] = PROPERTIES) -> list[UnitFacts]:
         """The facts of each of ``units`` in one call, in their order.
 
         Raises LifecycleError where systemd did not answer; a unit that does
@@ -163,7 +164,7 @@ class Systemd:
         """
         if not units:
             return []
-        done = self._call("show", "-p", ",".join(PROPERTIES), "--", *units, timeout=SHOW_TIMEOUT)
+        done = self._call("show", "-p", ",".join(properties), "--", *units, timeout=SHOW_TIMEOUT)
         if done.rc is None or (done.rc != 0 and not done.stdout):
             raise LifecycleError(self._why_not(done))
         blocks = [block for block in done.out.split("\n\n") if block.strip()]
@@ -193,9 +194,14 @@ class Systemd:
             why += "; scope=user needs a running user manager (loginctl enable-linger, or a session)"
         return f"systemctl failed: {why}"
 
-    def enqueue(self, verb: str, unit: str) -> Completed:
+    def related(self, units: t.Sequence[str]) -> dict[str, t.Mapping[str, str]]:
+        """How each of ``units`` is related to others, and what it does to the host when it fails or ends."""
+        shown = self.show(units, neighbours.PROPERTIES)
+        return {unit: facts.properties for unit, facts in zip(units, shown)}
+
+    def enqueue(self, verb: str, unit: str, mode: str = "fail") -> Completed:
         """Ask for a job and return at once. ``--job-mode=fail`` never cancels another controller's job (rc 4)."""
-        return self._call(verb, "--no-block", "--job-mode=fail", "--", unit)
+        return self._call(verb, "--no-block", f"--job-mode={mode}", "--", unit)
 
     def reset_failed(self, unit: str) -> Completed:
         return self._call("reset-failed", "--", unit)

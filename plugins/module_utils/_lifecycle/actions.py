@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 import signal
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import missing_dependencies
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage, written_paths
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
@@ -23,18 +22,35 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
     LifecycleError,
     Runner,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts, slice_group
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import (
+    Systemd,
+    UnitFacts,
+    parse_span,
+    slice_group,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import guards as g
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt, Budget, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import (
+    Attempt,
+    Budget,
+    Records,
+    owed,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.surroundings import (
+    Surroundings,
+    around,
+    ends_process,
+    forgotten,
+)
 
 # What systemd will not do, whoever asks or for this user: "Transaction is destructive", "Operation refused", ...
 _RC_REFUSED = 4
 _CONFIG_CHECK_TIMEOUT = 60.0
 _START_JOBS = ("start", "restart", "try-restart")
+_RELOAD_JOBS = ("reload", "reload-or-start", "try-reload")
 _DOWN = ("inactive", "failed")
 
 
@@ -46,6 +62,28 @@ class Refused(Exception):
         self.block = block
 
 
+class CountStarts(t.Protocol):
+    """How often a unit was started since a moment (seconds since the epoch), as far as the journal tells."""
+
+    def __call__(self, unit: str, since: float) -> int:
+        """Count them."""
+
+
+class AskNeighbour(t.Protocol):
+    """What the guards of another service's own kind say to its stop."""
+
+    def __call__(self, unit: str) -> t.Sequence[Refusal]:
+        """The refusals; none for a unit of which nothing is described."""
+
+
+def _no_count(unit: str, since: float) -> int:
+    return 0
+
+
+def _no_objection(unit: str) -> t.Sequence[Refusal]:
+    return ()
+
+
 @dataclass(frozen=True)
 class HostServices:
     """What acting needs of the host, all of it passed in."""
@@ -54,6 +92,8 @@ class HostServices:
     ledger: Records
     clock: Clock
     runner: Runner
+    count_starts: CountStarts = _no_count
+    ask_neighbour: AskNeighbour = _no_objection
 
 
 class Actions:
@@ -79,16 +119,24 @@ class Actions:
         )
 
     def situation(
-        self, step: m.Step, observation: Observation, *, acted: bool, diagnosis: t.Any, budget_wait: float
+        self,
+        step: m.Step,
+        observation: Observation,
+        *,
+        acted: bool,
+        diagnosis: t.Any,
+        budget_wait: float,
+        cleared: bool = False,
     ) -> g.GuardContext:
-        """Everything that the guards look at, read right now."""
+        """Everything that the guards look at, read right now. ``cleared``: a planned step before clears the failure."""
         request, systemd = self._request, self._tools.systemd
         facts = observation.facts
         cause = diagnosis.primary if diagnosis is not None and step.source == m.ERROR else None
         disks = self._disks(facts)
         accepted = cause is not None and cause.severity != "fatal" and self._accepted(cause, observation, disks)
         jobs = systemd.jobs() if facts is not None and facts.job else {}
-        start_follows = step.action in ("start", "restart") or request.target not in (m.STOPPED, "reset")
+        start_follows = g.leads_to_start(step, request.target)
+        surroundings = self.surroundings(step, facts)
         return g.GuardContext(
             step=step,
             observation=observation,
@@ -97,7 +145,7 @@ class Actions:
             hold=self._tools.ledger.hold(self._unit),
             wall=self._tools.clock.wall(),
             system_state=systemd.system_state(),
-            job_type=_conflict(jobs.get(self._unit, ""), step, self._may_cancel(observation)),
+            job_type=_conflict(jobs.get(self._unit, ""), step, self._cancelled_jobs(observation)),
             leftovers=self.leftovers(observation),
             expected_state=request.expected_state,
             expected_invocation=request.expected_invocation,
@@ -110,9 +158,36 @@ class Actions:
             next_step="" if cause is None else cause.next_step,
             disks=disks if start_follows else (),
             min_free=request.min_free_bytes,
-            dependencies=self._missing_dependencies(facts) if start_follows and facts else {},
             may_force_stop=request.force_stop,
+            surroundings=surroundings,
+            may_stop_conflicting=request.stop_conflicting,
+            recent_starts=0 if cleared else self._recent_starts(surroundings.own),
+            forgotten=forgotten(facts),
         )
+
+    def surroundings(self, step: m.Step, facts: UnitFacts | None) -> Surroundings:
+        """What the step does to other units and to the host, and who objects."""
+        if facts is None or facts.load == "not-found":
+            return Surroundings()
+        starts = g.leads_to_start(step, self._request.target)
+        found = around(step, facts, starts=starts, show=self._tools.systemd.related)
+        holds = {name: self._tools.ledger.hold(name) for name in (*found.stops, *found.starts)}
+        return replace(
+            found,
+            holds={name: hold for name, hold in holds.items() if hold is not None},
+            refusals={name: self._tools.ask_neighbour(name) for name in found.stops},
+        )
+
+    def _recent_starts(self, own: t.Mapping[str, str]) -> int:
+        """Starts that count against systemd's limit, at least; looked for only where the limit harms the host."""
+        if own.get("StartLimitAction", "none") in ("none", ""):
+            return 0
+        attempts = self._tools.ledger.attempts(self._unit)
+        since = self._tools.clock.wall() - (parse_span(own.get("StartLimitIntervalUSec", "")) or 0.0)
+        if attempts and attempts[-1].action == "reset" and attempts[-1].outcome == "open":
+            since = max(since, attempts[-1].at)  # it cleared the count
+        made = sum(1 for attempt in attempts if attempt.at >= since and attempt.action in ("start", "restart"))
+        return max(made, self._tools.count_starts(self._unit, since))
 
     def config_check(self) -> Refusal | None:
         """Run the configured check. It must change nothing, so it runs in check mode too."""
@@ -131,10 +206,12 @@ class Actions:
             said = f"{argv[0]} {how}: {sanitize((done.err or done.out).strip(), 500)}"
         return Refusal("config_check", said, "correct the configuration: the service has been left as it is")
 
-    def act(self, step: m.Step, observation: Observation, cause: str | None) -> tuple[str, ...]:
+    def act(
+        self, step: m.Step, observation: Observation, cause: str | None, surroundings: Surroundings
+    ) -> tuple[str, ...]:
         """Make the step; returns what was asked of systemd. Raises Refused, LifecycleError."""
         if step.action == "stop":
-            return (*self._cancel_start(observation), self._ask("stop"))
+            return (*self._cancel_job(observation), self._ask("stop"))
         facts = observation.facts
         if step.action != "reset" or self._request.target not in (m.STOPPED, "reset"):
             attempt = Attempt(
@@ -144,23 +221,44 @@ class Actions:
                 before=facts.invocation if facts else "",
                 cause=cause,
                 owner=self._request.owner,
+                took_along=[*self.owed(), *(one.unit for one in surroundings.also_stops)],
             )
             self._tools.ledger.begin(self._unit, attempt)
         try:
-            return self._make(step, observation)
+            return self._make(step, observation, surroundings)
         except Refused:
             self._tools.ledger.finish(self._unit, "refused")  # nothing was started: that must not use up the budget
             raise
 
-    def _make(self, step: m.Step, observation: Observation) -> tuple[str, ...]:
+    def _make(self, step: m.Step, observation: Observation, surroundings: Surroundings) -> tuple[str, ...]:
         facts = observation.facts
         if step.action == "reset":
             return self._reset(observation)
+        # With job mode fail systemd drops the stop of what names this unit in its own Conflicts=, and both would run.
+        mode = "replace" if surroundings.conflicting else "fail"
         # A failed unit has nothing to stop; a unit that is up or in a restart loop has.
-        down = facts is None or facts.active in _DOWN
-        if down:
-            return (self._ask("start"),)
-        return (*self._cancel_start(observation), self._ask("restart"))
+        if not ends_process(step, facts):
+            return (self._ask("start", mode),)
+        return (*self._cancel_job(observation), self._ask("restart", mode))
+
+    def owed(self) -> tuple[str, ...]:
+        """The units that earlier attempts have taken along and that nobody has proved to run again."""
+        return owed(self._tools.ledger.attempts(self._unit), self._tools.clock.wall(), self._request.attempt_window)
+
+    def absent(self, units: t.Sequence[str]) -> dict[str, UnitFacts]:
+        """Those of ``units`` that do not run."""
+        shown = zip(units, self._tools.systemd.show(units))
+        return {unit: facts for unit, facts in shown if facts.active not in ("active", "reloading", "refreshing")}
+
+    def bring_back(self, unit: str) -> str:
+        """Start a unit that an act has taken along."""
+        held = self._tools.ledger.hold(unit)
+        if held is not None:
+            said = f"{unit} was stopped with {self._unit} and is held by {held.owner}: {held.reason}"
+            raise Refused(Refusal("dependants", said, f"ask {held.owner}, then start {unit}"))
+        # A target is brought back without all that it wants: somebody may have stopped some of that on purpose.
+        self._ask("start", "ignore-dependencies" if unit.endswith(".target") else "fail", unit)
+        return f"start of {unit}"
 
     def force_stop(self, observation: Observation) -> str:
         """SIGKILL for what does not end."""
@@ -196,7 +294,7 @@ class Actions:
         facts = observation.facts
         asked: list[str] = []
         if facts is not None and facts.active not in _DOWN:
-            asked += [*self._cancel_start(observation), self._ask("stop")]
+            asked += [*self._cancel_job(observation), self._ask("stop")]
         if facts is not None and facts.active == "failed":
             done = self._tools.systemd.reset_failed(self._unit)
             if done.rc != 0:
@@ -204,30 +302,34 @@ class Actions:
             asked.append("reset-failed")
         return tuple(asked)
 
-    def _may_cancel(self, observation: Observation) -> bool:
-        """Whether a start job may be cancelled: the start is overdue, or force was asked for."""
-        return self._request.force_stop or observation.cause in ("start_timeout", "crash_loop")
+    def _cancelled_jobs(self, observation: Observation) -> tuple[str, ...]:
+        """The types of jobs that may be cancelled: a start that is overdue; what hangs, where force is asked for."""
+        if self._request.force_stop:
+            return (*_START_JOBS, *_RELOAD_JOBS)
+        return _START_JOBS if observation.cause in ("start_timeout", "crash_loop") else ()
 
-    def _cancel_start(self, observation: Observation) -> tuple[str, ...]:
-        """A stop is refused while a start job is pending, so a start that never ends has to be cancelled first."""
-        facts = observation.facts
-        if facts is None or not facts.job or not self._may_cancel(observation):
+    def _cancel_job(self, observation: Observation) -> tuple[str, ...]:
+        """A stop is refused while another job is pending, so a start or reload that never ends has to be cancelled."""
+        facts, cancelled = observation.facts, self._cancelled_jobs(observation)
+        if facts is None or not facts.job or not cancelled:
             return ()
-        if self._tools.systemd.jobs().get(self._unit) not in _START_JOBS:
+        job = self._tools.systemd.jobs().get(self._unit)
+        if job not in cancelled:
             return ()
         done = self._tools.systemd.cancel(facts.job)
-        return ("cancel of the start job",) if done.rc == 0 else ()
+        return (f"cancel of the {'reload' if job in _RELOAD_JOBS else 'start'} job",) if done.rc == 0 else ()
 
-    def _ask(self, verb: str) -> str:
-        done = self._tools.systemd.enqueue(verb, self._unit)
+    def _ask(self, verb: str, mode: str = "fail", unit: str = "") -> str:
+        unit = unit or self._unit
+        done = self._tools.systemd.enqueue(verb, unit, mode)
         if done.rc == 0 or done.timed_out:
             return verb  # after a time-out the next look tells whether the job was taken
         if done.rc == _RC_REFUSED:
             said = _said(done)
             busy = "destructive" in said  # another controller's job is in the way
-            hint = "see systemctl list-jobs" if busy else f"run with become: true, or see systemctl cat {self._unit}"
-            raise Refused(Refusal("busy" if busy else "unit", f"systemd refused to {verb}: {said}", hint))
-        raise LifecycleError(f"systemctl {verb} {self._unit} ended with {done.rc}: {_said(done)}")
+            hint = "see systemctl list-jobs" if busy else f"run with become: true, or see systemctl cat {unit}"
+            raise Refused(Refusal("busy" if busy else "unit", f"systemd refused to {verb} {unit}: {said}", hint))
+        raise LifecycleError(f"systemctl {verb} {unit} ended with {done.rc}: {_said(done)}")
 
     def _unfinished_recovery(self) -> bool:
         rows = self._tools.ledger.attempts(self._unit)
@@ -247,15 +349,10 @@ class Actions:
         properties = facts.properties if facts is not None else {}
         return disk_usage(written_paths(properties, self._request.disk_paths))
 
-    def _missing_dependencies(self, facts: UnitFacts) -> dict[str, str]:
-        """Required units that are not there: services have to run, anything else must not be broken."""
-        missing = missing_dependencies(facts.properties, self._tools.systemd.properties)
-        return {name: state for name, state in missing.items() if name.endswith(".service") or state != "inactive"}
 
-
-def _conflict(job_type: str, step: m.Step, may_cancel_start: bool) -> str:
+def _conflict(job_type: str, step: m.Step, cancelled: t.Collection[str]) -> str:
     """The job that stands in the way of a step: not one that does the same. SIGKILL needs no job."""
-    if step.action == "force_stop" or (may_cancel_start and job_type in _START_JOBS):
+    if step.action == "force_stop" or job_type in cancelled:
         return ""
     same = {"start": ("start", "restart"), "restart": ("restart",), "stop": ("stop",)}
     return "" if job_type in same.get(step.action, ()) else job_type

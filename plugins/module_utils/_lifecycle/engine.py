@@ -14,6 +14,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import guards as g
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import (
@@ -32,6 +33,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.plan
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Outcome, Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.resumable_wait import ResumableWait
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.surroundings import Surroundings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timing import (
     LastKnownState,
     poll_delay,
@@ -87,6 +89,11 @@ class Engine:
         self._in_the_way: tuple[Refusal, ...] = ()
         self._ended = ""
         self._notes: list[str] = []
+        self._around = Surroundings()
+        self._also_stops: dict[str, None] = {}
+        self._also_starts: dict[str, None] = {}
+        self._brought_back: set[str] = set()
+        self._displaced: tuple[str, ...] = ()
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
         self._before = self._last = observer.observe_settled([watched])[0]
@@ -121,7 +128,7 @@ class Engine:
             return
         lock = self._tools.ledger.lock(self._watched.unit, self._request.owner)
         seen = self._before
-        if self._is_reached(seen) and self._is_stable(seen) and not self._planning.leftovers_matter(seen):
+        if self._is_reached(seen) and self._is_stable(seen) and not self._is_incomplete(seen):
             self._settling.earlier(lock, seen)
             return
         holder = lock.acquire()
@@ -150,8 +157,10 @@ class Engine:
             raise self._no_way(plan, observation)
         steps = self._planning.foreseen(plan.steps, observation)
         self._trace.planned(steps)
+        cleared = False
         for step in steps:
-            blocks = self._objections(step, observation) if step.acts else ()
+            blocks = self._objections(step, observation, cleared) if step.acts else ()
+            cleared = cleared or step.action == "reset"
             if blocks and not is_retryable(blocks):
                 raise TargetNotReached(
                     f"{self._watched.unit} is {observation.state}; would refuse: {blocks[0].reason}", blocks
@@ -165,6 +174,8 @@ class Engine:
                     self._pause(observation, towards_soak=True)
                 elif self._planning.leftovers_matter(observation):
                     self._end_leftovers(observation)
+                elif self._absent(observation):
+                    self._bring_back(observation)
                 else:
                     self._verify(observation)
                     return
@@ -172,6 +183,36 @@ class Engine:
                 self._reached_since = None
                 self._step(observation)
             observation = self._observe()
+
+    def _is_incomplete(self, observation: Observation) -> bool:
+        """Whether the target is reached and there is something to do all the same."""
+        return self._planning.leftovers_matter(observation) or bool(self._absent(observation))
+
+    def _absent(self, observation: Observation) -> dict[str, UnitFacts]:
+        """The units that attempts to start the service have taken along and that do not run again."""
+        if observation.base_state != m.RUNNING or self._request.target in (m.STOPPED, "reset"):
+            return {}
+        owed = self._actor.owed()
+        return self._actor.absent(owed) if owed else {}
+
+    def _bring_back(self, observation: Observation) -> None:
+        """What ran before has to run afterwards: wait for systemd to start it, or start it once."""
+        self._check_deadline(observation)
+        for unit, facts in self._absent(observation).items():
+            if facts.job or facts.active == "activating":
+                continue
+            if unit in self._brought_back:
+                said = f"{unit} was stopped with it and is {facts.active}, {facts.result}"
+                raise TargetNotReached(f"{self._watched.unit} is {observation.state}, but {said}")
+            began = self._clock.monotonic()
+            self._brought_back.add(unit)
+            try:
+                asked = self._actor.bring_back(unit)
+            except Refused as refused:
+                raise TargetNotReached(f"{self._watched.unit}: {refused.block.reason}", [refused.block]) from refused
+            self._acts += 1
+            self._trace.acted(m.Step(observation.state, "restart", observation.state), f"systemctl {asked}", began)
+        self._pause(observation)
 
     def _step(self, observation: Observation) -> None:
         """One round: act if the plan begins with an act, else wait."""
@@ -222,10 +263,11 @@ class Engine:
             self._wait.starts(_invocation(observation))
             self._save()
         try:
-            asked = self._actor.act(step, observation, observation.cause)
+            asked = self._actor.act(step, observation, observation.cause, self._around)
         except Refused as refused:
             raise TargetNotReached(f"{self._watched.unit}: {refused.block.reason}", [refused.block]) from refused
         self._acts += 1
+        self._displaced = tuple(other.unit for other in self._around.conflicting)
         self._renewed = self._renewed or step.action in ("start", "restart")
         if self._request.target == m.STOPPED and step.action == "stop" and observation.facts is not None:
             self._ended = observation.facts.invocation
@@ -247,17 +289,31 @@ class Engine:
     def _save(self) -> None:
         self._wait.keep(self._last.state, self._acts, self._trace)
 
-    def _objections(self, step: m.Step, observation: Observation) -> tuple[Refusal, ...]:
+    def _objections(self, step: m.Step, observation: Observation, cleared: bool = False) -> tuple[Refusal, ...]:
         if step.source == m.ERROR and self._diagnosis is None:
             self._diagnosis = self._diagnose(observation)  # before anything clears the evidence
         situation = self._actor.situation(
-            step, observation, acted=self._acts > 0, diagnosis=self._diagnosis, budget_wait=self._left()
+            step,
+            observation,
+            acted=self._acts > 0,
+            diagnosis=self._diagnosis,
+            budget_wait=self._left(),
+            cleared=cleared,
         )
+        self._around = situation.surroundings
+        self._also_stops.update(dict.fromkeys(self._around.stops))
+        self._also_starts.update(dict.fromkeys(self._around.starts))
+        if situation.forgotten and step.source == m.ERROR and situation.leads_to_start:
+            self._note(f"{situation.forgotten}; so it is started without that")
         blocks = [*g.check(situation), *self._kind.guards(step, observation)]
         if not blocks and situation.leads_to_start:
             refused = self._actor.config_check()
             blocks += [refused] if refused else []
         return tuple(blocks)
+
+    def _note(self, said: str) -> None:
+        if said not in self._notes:
+            self._notes.append(said)
 
     def _force_stop(self, observation: Observation) -> None:
         step = force_stop_step(observation)
@@ -322,6 +378,9 @@ class Engine:
                 raise TargetNotReached(
                     f"{unit} is {observation.state}, yet in the same invocation as before: it was not started"
                 )
+        both = [name for name in self._displaced if name not in self._actor.absent(self._displaced)]
+        if both:
+            raise TargetNotReached(f"{unit} is {observation.state}, and so is {both[0]}, which it cannot run beside")
         why = self._kind.verify(self._before, observation, self._request.target) if self._acts else None
         if why:
             raise TargetNotReached(f"{unit} is {observation.state}, not proved: {why}")
@@ -391,6 +450,8 @@ class Engine:
             duration=self._clock.monotonic() - self._started,
             diagnosis=self._diagnosis,
             progress=self._kind.progress(self._last, self._request.target),
+            also_stops=tuple(sorted(self._also_stops)),
+            also_starts=tuple(sorted(self._also_starts)),
         )
 
     def _best_effort(self, tell: t.Callable[[], t.Any], otherwise: t.Any) -> t.Any:

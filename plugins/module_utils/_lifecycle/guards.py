@@ -17,6 +17,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Budget, Hold
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.surroundings import (
+    Surroundings,
+    ends_process,
+)
 
 _STARTS = ("start", "restart")
 _ENDS = ("stop", "force_stop")
@@ -48,8 +52,13 @@ class GuardContext:
     next_step: str = ""
     disks: tuple[Disk, ...] = ()
     min_free: int = 0
-    dependencies: t.Mapping[str, str] = field(default_factory=dict)
     may_force_stop: bool = False
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    may_stop_conflicting: bool = False
+    recent_starts: int = 0
+    forgotten: str = ""
+    unmet_conditions: tuple[str, ...] = ()
+    unready: tuple[Refusal, ...] = ()
 
     @property
     def starts(self) -> bool:
@@ -106,6 +115,13 @@ def unit(s: GuardContext) -> Refusal | None:
         return Refusal("unit", "the unit is masked", f"systemctl unmask {facts.unit}, if it is meant to run")
     if facts.load in ("not-found", "bad-setting", "error") and s.step.action not in _ENDS:
         return Refusal("unit", f"systemd has LoadState={facts.load}", f"mend the unit file: systemctl cat {facts.unit}")
+    if s.forgotten and s.step.action == "reset":
+        return Refusal(
+            "unit", s.forgotten, f"start it as it is with systemctl restart {facts.unit}, or write a unit file"
+        )
+    if s.leads_to_start and not s.surroundings.needed:
+        said = "the unit has StopWhenUnneeded=yes, and nothing that needs it is running: systemd would stop it at once"
+        return Refusal("unit", said, "start what needs it")
     if facts.flag("RefuseManualStart") and s.leads_to_start:
         return Refusal("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
     if facts.flag("RefuseManualStop") and s.step.action in _STOPS and facts.active not in ("inactive", "failed"):
@@ -160,11 +176,10 @@ def start_limit(s: GuardContext) -> Refusal | None:
     if facts is None or s.observation.cause != "start_limit" or not s.starts or s.step.source != m.ERROR:
         return None
     interval = parse_span(facts.text("StartLimitIntervalUSec"))
-    if s.recovery != "restart" or interval is None or (s.observation.age or 0.0) > interval:
+    if interval is None or (s.observation.age or 0.0) > interval:
         return None
-    return Refusal(
-        "start_limit", f"systemd refuses starts for {interval:.0f} s", "use recovery=reset_start to clear it"
-    )
+    hint = "wait for it to be over" if s.forgotten else "use recovery=reset_start to clear it"
+    return Refusal("start_limit", f"systemd refuses starts for {interval:.0f} s", hint)
 
 
 def leftovers(s: GuardContext) -> Refusal | None:
@@ -191,10 +206,106 @@ def stuck_stop(s: GuardContext) -> Refusal | None:
 
 def dependency(s: GuardContext) -> Refusal | None:
     """What the unit requires is running, or can be started by systemd with it."""
-    down = [f"{name} is {state}" for name, state in sorted(s.dependencies.items())]
-    if not down or not s.leads_to_start:
+    if not s.leads_to_start:
         return None
-    return Refusal("dependency", f"it requires what is not there: {', '.join(down)}", "bring that back first")
+    down = [f"{name} is {state}" for name, state in sorted(s.surroundings.missing.items())]
+    if down:
+        return Refusal("dependency", f"it requires what is not there: {', '.join(down)}", "bring that back first")
+    for name in s.surroundings.starts:
+        held = s.surroundings.holds.get(name)
+        if held is not None:
+            said = f"systemd would start {name} with it, which {held.owner} holds: {held.reason}"
+            return Refusal("dependency", said, f"ask {held.owner}, or end the hold with service_hold state=absent")
+    return None
+
+
+def dependants(s: GuardContext) -> Refusal | None:
+    """What systemd stops together with the unit may be stopped: nobody holds it, its own kind's guards allow it."""
+    for name in s.surroundings.stops:
+        held = s.surroundings.holds.get(name)
+        if held is not None:
+            said = f"it would also stop {name}, which {held.owner} holds: {held.reason}"
+            return Refusal("dependants", said, f"ask {held.owner}, or end the hold with service_hold state=absent")
+        for own in s.surroundings.refusals.get(name, ()):
+            return Refusal("dependants", f"it would also stop {name}: {own.guard}: {own.reason}", own.hint)
+    return None
+
+
+def conflicts(s: GuardContext) -> Refusal | None:
+    """Nothing is running that the unit conflicts with, or it may be stopped for it."""
+    if not s.leads_to_start or s.may_stop_conflicting or not s.surroundings.conflicting:
+        return None
+    said = ", ".join(f"{one.unit} ({one.relation} of {one.of})" for one in s.surroundings.conflicting)
+    hint = "stop that first, or set stop_conflicting=true to have it stopped by the same act"
+    return Refusal("conflicts", f"it cannot run beside what is running: {said}", hint)
+
+
+def host_action(s: GuardContext) -> Refusal | None:
+    """The step does not make systemd reboot or power off the host (``StartLimitAction`` and the like)."""
+    setting = _start_limit_action(s) or _action_of_a_failure(s) or _action_of_an_end(s)
+    if not setting:
+        return None
+    hint = f"do it by hand where the host may go down: systemctl {s.step.action.replace('_', ' ')} {s.observation.unit}"
+    if setting.startswith("StartLimitAction"):
+        hint = "wait until the limit is over, or clear its count: systemctl reset-failed " + s.observation.unit
+    return Refusal("host_action", setting, hint)
+
+
+def _start_limit_action(s: GuardContext) -> str:
+    own = s.surroundings.own
+    action, burst = own.get("StartLimitAction", ""), own.get("StartLimitBurst", "")
+    interval = parse_span(own.get("StartLimitIntervalUSec", ""))
+    if not s.starts or not _acts_on_host(action) or not burst.isdigit() or not int(burst) or not interval:
+        return ""
+    if s.recent_starts < int(burst):
+        return ""
+    many = f"{s.recent_starts} starts within {interval:.0f} s, StartLimitBurst={burst}"
+    return f"StartLimitAction={action}: one more start would do that to the host ({many})"
+
+
+def _action_of_a_failure(s: GuardContext) -> str:
+    """Whether the host suffers if the service fails once more, where that is to be expected."""
+    own = s.surroundings.own
+    if s.step.action != "force_stop" and not (s.step.source == m.ERROR and s.leads_to_start):
+        return ""
+    if _acts_on_host(own.get("FailureAction", "")):
+        return f"FailureAction={own['FailureAction']}: systemd would do that to the host if it fails again"
+    timed = [own.get(key, "infinity") for key in ("JobTimeoutUSec", "JobRunningTimeoutUSec")]
+    if _acts_on_host(own.get("JobTimeoutAction", "")) and any(value not in ("infinity", "0", "") for value in timed):
+        return f"JobTimeoutAction={own['JobTimeoutAction']}: systemd would do that to the host if the start hangs"
+    return ""
+
+
+def _action_of_an_end(s: GuardContext) -> str:
+    if not ends_process(s.step, s.observation.facts):
+        return ""
+    around = [(one.unit, one.properties) for one in (*s.surroundings.conflicting, *s.surroundings.also_stops)]
+    for name, properties in [(s.observation.unit, s.surroundings.own), *around]:
+        if _acts_on_host(properties.get("SuccessAction", "")):
+            return f"{name} has SuccessAction={properties['SuccessAction']}: its stop would do that to the host"
+    return ""
+
+
+def _acts_on_host(action: str) -> bool:
+    return action not in ("", "none")
+
+
+def condition(s: GuardContext) -> Refusal | None:
+    """The conditions and assertions of the unit are met: systemd would not skip the start."""
+    if not s.unmet_conditions or not s.leads_to_start:
+        return None
+    return skipped(s.unmet_conditions)
+
+
+def skipped(unmet: t.Sequence[str]) -> Refusal:
+    """What is to be said of a start that systemd skips."""
+    said = f"systemd would skip the start: {', '.join(unmet)}"
+    return Refusal("condition", said, "bring about what the unit asks for, or change its conditions")
+
+
+def ready(s: GuardContext) -> Refusal | None:
+    """What the next start needs is there, before anything that lives is ended for it."""
+    return next(iter(s.unready), None) if s.leads_to_start else None
 
 
 def disk(s: GuardContext) -> Refusal | None:
@@ -245,6 +356,11 @@ GUARDS: tuple[tuple[str, Guard], ...] = (
     ("start_limit", start_limit),
     ("leftovers", leftovers),
     ("dependency", dependency),
+    ("dependants", dependants),
+    ("conflicts", conflicts),
+    ("host_action", host_action),
+    ("condition", condition),
+    ("ready", ready),
     ("disk_full", disk),
     ("cause", cause),
     ("attempts", attempts),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.neighbours import DOWN
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import guards as g
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import Actions
@@ -17,6 +18,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.surroundings import forgotten
 
 
 class Planning:
@@ -32,8 +34,19 @@ class Planning:
         target = self._request.target
         if target not in (m.STOPPED, "reset") and not renewed and self._kind.restart_is_due(observation, target):
             target = "restarted"
-        machine, recovery = self._kind.machine, self._request.recovery
+        machine, recovery = self._kind.machine, self._recovery(observation)
         return m.make_plan(machine, observation.state, target, recovery=recovery, renewed=renewed)
+
+    def _recovery(self, observation: Observation) -> str:
+        """How far it may go from error: nothing is stopped, and no failure cleared, where a restart does.
+
+        A restart of what is up keeps the units that depend on it, as systemd restarts them in the same transaction;
+        a unit that systemd would forget is started from its failure.
+        """
+        recovery, facts = self._request.recovery, observation.facts
+        if recovery != "reset_start" or self._request.target in (m.STOPPED, "reset") or facts is None:
+            return recovery
+        return "restart" if facts.active not in DOWN or forgotten(facts) else recovery
 
     def foreseen(self, steps: tuple[m.Step, ...], observation: Observation) -> tuple[m.Step, ...]:
         """The steps of a plan with what a run would do besides: wait for longer, or kill."""

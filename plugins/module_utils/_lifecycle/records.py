@@ -30,7 +30,10 @@ _LOCK_PAUSE = 0.01
 
 @dataclass(frozen=True)
 class Attempt:
-    """One start that was made. ``at``: seconds since the epoch; ``outcome``: open, verified, failed, or refused."""
+    """One start that was made. ``at``: seconds since the epoch; ``outcome``: open, verified, failed, or refused.
+
+    ``took_along``: the units that the act was going to stop besides, which have to run again afterwards.
+    """
 
     at: float
     action: str
@@ -39,6 +42,7 @@ class Attempt:
     cause: str | None = None
     owner: str = ""
     outcome: str = "open"
+    took_along: t.Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,17 @@ def settled_attempts(attempts: t.Sequence[Attempt]) -> t.Sequence[Attempt]:
     """The attempts but for one that has cleared a failure and not started yet: the start to come belongs to it."""
     unfinished = attempts and attempts[-1].outcome == "open" and attempts[-1].action == "reset"
     return attempts[:-1] if unfinished else attempts
+
+
+def owed(attempts: t.Sequence[Attempt], wall: float, window: float) -> tuple[str, ...]:
+    """The units that attempts which were not proved to have worked have taken along: they have to run again."""
+    names: dict[str, None] = {}
+    for attempt in reversed(attempts):
+        if attempt.outcome == "verified" or wall - attempt.at > window:
+            break
+        if attempt.outcome != "refused":
+            names.update(dict.fromkeys(attempt.took_along))
+    return tuple(names)
 
 
 class Records:

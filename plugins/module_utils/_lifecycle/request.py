@@ -27,6 +27,7 @@ class Request:
     target: str
     recovery: str = "restart"
     force_stop: bool = False
+    stop_conflicting: bool = False
     wait_timeout: float = 120.0
     wait_interval: float = 1.0
     stable_for: float | None = None
@@ -87,6 +88,8 @@ class Outcome:
     duration: float = 0.0
     diagnosis: t.Any = None
     progress: t.Mapping[str, t.Any] | None = None
+    also_stops: tuple[str, ...] = ()
+    also_starts: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, t.Any]:
         before, after = self.before.as_dict(), self.after.as_dict()
@@ -99,6 +102,8 @@ class Outcome:
             "transitions": [step.as_dict() for step in self.transitions],
             "blocked_by": [block.as_dict() for block in self.blocked_by],
             "attempts": self.budget.as_dict() if self.budget else {},
+            "also_stops": list(self.also_stops),
+            "also_starts": list(self.also_starts),
             "duration": round(self.duration, 3),
             "diff": {
                 "before": {"state": self.before.state},

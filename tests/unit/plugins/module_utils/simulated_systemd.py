@@ -58,6 +58,7 @@ class Unit:
     load: str = "loaded"
     ignores_term: bool = False
     requires: tuple[str, ...] = ()
+    comes_back: bool = True
     aliases: tuple[str, ...] = ()
     leaves_processes: bool = False
     extra: dict[str, str] = field(default_factory=dict)
@@ -224,6 +225,7 @@ class World:
             "StartLimitBurst": str(unit.burst),
             "StartLimitIntervalUSec": "10s",
             "Requires": " ".join(unit.requires),
+            "RequiredBy": " ".join(u.name for u in self.units.values() if unit.name in u.requires),
             "ControlGroup": "",
             **{f"{key}TimestampMonotonic": str(int(unit.times.get(key, 0) * 1e6)) for key in moments},
             **unit.extra,
@@ -237,7 +239,7 @@ class World:
         return Completed(0, self.system_state.encode(), b"")
 
     def _enqueue(self, verb, args):
-        assert args[:2] == ["--no-block", "--job-mode=fail"], args
+        assert args[0] == "--no-block" and args[1] in ("--job-mode=fail", "--job-mode=replace"), args
         unit = self.units[args[2]]
         self.verbs.append((verb, unit.name))
         if unit.load != "loaded":
@@ -253,9 +255,18 @@ class World:
         unit, refused = self._enqueue("start", args)
         if refused or unit.active in ("active", "activating"):
             return refused or Completed(0, b"", b"")
+        self._begin(unit)
+        return Completed(0, b"", b"")
+
+    def _begin(self, unit):
         unit.job, unit.restarts = "start", 0
         self._later(unit, 0.01, "begin")
-        return Completed(0, b"", b"")
+        for name in unit.requires:
+            other = self.units.get(name)
+            if other is not None and other.active in ("inactive", "failed") and not other.job:
+                self._jobs += 1
+                other.job_id = self._jobs
+                self._begin(other)
 
     def _do_stop(self, args):
         unit, refused = self._enqueue("stop", args)
@@ -276,6 +287,9 @@ class World:
             return Completed(0, b"", b"")
         unit.events, unit.job = [], job
         self._become(unit, "deactivating", "stop-sigterm")
+        for other in self.units.values():
+            if unit.name in other.requires:
+                self._stop(other, job if other.comes_back else "stop")
         if not unit.ignores_term:
             self._later(unit, unit.stop_takes, "stopped")
         return Completed(0, b"", b"")

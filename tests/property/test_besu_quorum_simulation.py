@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.chain_view import ChainView
 from ansible_collections.chainops.lifecycle.tests.property.besu_chain_model import Tally, simulate
 
 NETWORKS = 10_000
@@ -40,9 +44,32 @@ def test_the_model_shows_the_harm_without_a_reservation() -> None:
     assert len(simulate(1000, reserve=False).broken) > 50
 
 
-def test_the_model_shows_the_harm_of_a_guard_that_believes_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quorum, "inactivity_reason", lambda view, member: "")
-    assert len(simulate(300).broken) > 5
+def _everybody(view: ChainView, member: str) -> str:
+    return ""
+
+
+def _in_a_wider_window(view: ChainView, member: str) -> str:
+    members = view.next_validators or ()
+    return _INACTIVITY(replace(view, proposed_to=view.proposed_to - len(members)), member)
+
+
+_INACTIVITY = quorum._own_inactivity
+
+
+@pytest.mark.parametrize(
+    ("name", "careless", "networks"),
+    [
+        pytest.param("_own_inactivity", _everybody, 600, id="believes that everybody takes part"),
+        pytest.param("_own_inactivity", _in_a_wider_window, 3000, id="takes 2n blocks for the last ones"),
+        pytest.param("connected_group", lambda view, members: tuple(members), 3000, id="takes sites for one network"),
+        pytest.param("_doubtful", lambda view, part: 0, 3000, id="does not count nodes without an address"),
+    ],
+)
+def test_the_model_shows_the_harm_of_a_guard_that(
+    monkeypatch: pytest.MonkeyPatch, name: str, careless: Callable[..., object], networks: int
+) -> None:
+    monkeypatch.setattr(quorum, name, careless)
+    assert simulate(networks).broken
 
 
 def test_one_controller_that_is_alone_gets_its_work_done() -> None:

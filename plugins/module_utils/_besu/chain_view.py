@@ -13,22 +13,30 @@ from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 
-# Heads that differ by so little at one moment are one.
+# Nodes whose heads differ by so little report on the same chain at the same moment.
 _LEVEL = 2
+# A validator whose head is further behind than this does not vote on the next block.
+_MAY_LAG = 1
+# Seconds that may pass between the moments of which the answers to one round of requests tell.
+_SPREAD = 0.3
 
+_T = t.TypeVar("_T")
 # An earlier and a later sample of one node.
 Pair = tuple[NodeSample, NodeSample]
 
 
 @dataclass(frozen=True)
 class ChainView:
-    """What two looks at some nodes of one chain show together.
+    """What two samples each of some nodes of one chain show together.
 
     ``genesis`` and ``chain_id``: of those that answered, where they agree.
-    ``followers``: validators that were asked themselves -> whether they have
-    the head that the others have. ``linked``: validators that an asked node
-    has as a peer. ``silent``: how many nodes did not answer and are not known
-    by address: each may be one of those that are seen as a peer only.
+    ``followers``: nodes that were asked themselves, by address -> whether they
+    have the head that the others have and at least one peer.
+    ``links``: of the followers that report their peers, by address: the
+    addresses of these peers. ``witnessed``: the peers of each node that is
+    level, whether its own address is known or not.
+    ``doubtful``: how many nodes that are not known by address do not answer,
+    lag or have no peers: each may be a validator that was not asked by address.
     """
 
     validators: tuple[str, ...] | None = None
@@ -39,42 +47,115 @@ class ChainView:
     last_proposed: t.Mapping[str, int] = field(default_factory=dict)
     proposed_to: int = 0
     followers: t.Mapping[str, bool] = field(default_factory=dict)
-    linked: frozenset[str] = frozenset()
+    links: t.Mapping[str, frozenset[str]] = field(default_factory=dict)
+    witnessed: tuple[frozenset[str], ...] = ()
     versions: t.Mapping[str, str] = field(default_factory=dict)
     disagreement: str = ""
     observers: int = 0
-    silent: int = 0
+    doubtful: int = 0
     genesis: str | None = None
     chain_id: int | None = None
+
+    @property
+    def linked(self) -> frozenset[str]:
+        """Everybody whom a node that is level has as a peer."""
+        return frozenset().union(*self.witnessed)
+
+    @property
+    def moved(self) -> bool:
+        """Whether the head was seen to advance."""
+        return self.head is not None and self.first_head is not None and self.head > self.first_head
 
 
 def chain_view(looks: t.Sequence[Pair]) -> ChainView:
     """Put together what several nodes report; of each an earlier and a later sample."""
-    asked = [pair for pair in looks if pair[1].rpc == "ok" and pair[1].number is not None]
+    asked = [pair for pair in looks if _has_head(pair[1])]
     if not asked:
         return ChainView()
-    lasts = [last for _first, last in asked]
-    best = _highest(lasts).number or 0
-    top = [pair for pair in asked if (pair[1].number or 0) >= best - _LEVEL]
-    ends = [last for _first, last in top]
+    lasts = _later(asked)
+    best = _highest(lasts)
+    top = [pair for pair in asked if _is_near(pair[1], best)]
+    ends = _later(top)
+    level = [last for last in ends if _follows(last, best)]
     teller = _set_from(ends)
     return ChainView(
         validators=teller.validators,
         next_validators=teller.next_validators or teller.validators,
-        first_head=max((first.number for first, _last in asked if first.number is not None), default=None),
-        head=best,
+        first_head=_first_head(asked),
+        head=best.number,
         head_age=_age(_highest(ends)),
-        last_proposed=_last_proposed([sample for pair in top for sample in pair]),
+        last_proposed=_last_proposed(_all_samples(top)),
         proposed_to=max(last.proposed_to or 0 for last in ends),
         followers=_followers(looks, best),
-        silent=_unknown_silent(looks),
-        linked=_linked(lasts),
+        links=_links(level),
+        witnessed=_witnessed(level),
         versions=_versions(lasts),
-        disagreement=_disagreement([sample for pair in looks for sample in pair], ends),
+        disagreement=_disagreement(_all_samples(looks), ends),
         observers=len(asked),
-        genesis=next((last.genesis for last in lasts if last.genesis), None),
-        chain_id=next((last.chain_id for last in lasts if last.chain_id is not None), None),
+        doubtful=_doubtful(looks, best),
+        genesis=_first_told(last.genesis for last in lasts),
+        chain_id=_first_told(last.chain_id for last in lasts),
     )
+
+
+def _later(pairs: t.Sequence[Pair]) -> list[NodeSample]:
+    return [last for _first, last in pairs]
+
+
+def _all_samples(pairs: t.Sequence[Pair]) -> list[NodeSample]:
+    return [sample for pair in pairs for sample in pair]
+
+
+def _witnessed(level: t.Sequence[NodeSample]) -> tuple[frozenset[str], ...]:
+    return tuple(_peers_of(sample) for sample in level if sample.peers)
+
+
+def _has_head(sample: NodeSample) -> bool:
+    return sample.rpc == "ok" and sample.number is not None
+
+
+def _is_near(sample: NodeSample, best: NodeSample) -> bool:
+    return (sample.number or 0) >= (best.number or 0) - _LEVEL - _grown(sample, best)
+
+
+def _first_head(asked: t.Sequence[Pair]) -> int | None:
+    return max((first.number for first, _last in asked if first.number is not None), default=None)
+
+
+def _links(level: t.Sequence[NodeSample]) -> dict[str, frozenset[str]]:
+    return {one.address: _peers_of(one) for one in level if one.address and one.peers is not None}
+
+
+def _doubtful(looks: t.Sequence[Pair], best: NodeSample) -> int:
+    return sum(1 for pair in looks if not _address(pair) and not _follows(pair[1], best))
+
+
+def _first_told(values: t.Iterable[_T | None]) -> _T | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _follows(sample: NodeSample, best: NodeSample) -> bool:
+    """Whether a node answers, has the head that the others have, and has anybody to talk to (or is the only node)."""
+    if not _has_head(sample):
+        return False
+    if sample.connected == 0 and sample.next_validators != (sample.address,):
+        return False
+    return (sample.number or 0) >= (best.number or 0) - _MAY_LAG - _grown(sample, best)
+
+
+def _grown(sample: NodeSample, best: NodeSample) -> int:
+    """How many blocks the chain may have made between the answers of two nodes that were asked together."""
+    period = best.period or sample.period
+    return int((max(best.at - sample.at, 0.0) + _SPREAD) / period) if period else 0
+
+
+def _peers_of(sample: NodeSample) -> frozenset[str]:
+    return frozenset(peer.address for peer in sample.peers or () if peer.address)
+
+
+def _address(pair: Pair) -> str | None:
+    first, last = pair
+    return last.address or first.address
 
 
 def _highest(samples: t.Sequence[NodeSample]) -> NodeSample:
@@ -91,11 +172,6 @@ def _age(sample: NodeSample) -> float | None:
     return None if sample.head_time is None else sample.wall - sample.head_time
 
 
-def _unknown_silent(looks: t.Sequence[Pair]) -> int:
-    """How many nodes did not answer, and are not known by address."""
-    return sum(1 for first, last in looks if last.rpc != "ok" and not (last.address or first.address))
-
-
 def _last_proposed(samples: t.Iterable[NodeSample]) -> dict[str, int]:
     """The last block of each proposer. The signer metrics leave out the head, whose proposer is in the block."""
     proposed: dict[str, int] = {}
@@ -108,23 +184,19 @@ def _last_proposed(samples: t.Iterable[NodeSample]) -> dict[str, int]:
     return proposed
 
 
-def _linked(samples: t.Iterable[NodeSample]) -> frozenset[str]:
-    """Everybody whom one of these nodes has as a peer."""
-    return frozenset(peer.address for sample in samples for peer in sample.peers or () if peer.address)
-
-
 def _versions(samples: t.Sequence[NodeSample]) -> dict[str, str]:
     """Address -> version; what a node reports of itself counts more than what its peers report."""
     found = {p.address: p.version for sample in samples for p in sample.peers or () if p.address and p.version}
     return {**found, **{sample.address: sample.version for sample in samples if sample.address and sample.version}}
 
 
-def _followers(looks: t.Sequence[Pair], best: int) -> dict[str, bool]:
+def _followers(looks: t.Sequence[Pair], best: NodeSample) -> dict[str, bool]:
+    """A node that was asked by two URLs follows if either answer shows it: one URL may be closed."""
     found: dict[str, bool] = {}
-    for first, last in looks:
-        address = last.address or first.address
+    for pair in looks:
+        address = _address(pair)
         if address:
-            found[address] = last.rpc == "ok" and last.number is not None and last.number >= best - 1
+            found[address] = found.get(address, False) or _follows(pair[1], best)
     return found
 
 

@@ -45,11 +45,12 @@ class LogLine(t.NamedTuple):
 
 @dataclass(frozen=True)
 class Round:
-    """In which round a validator is that this node has heard of."""
+    """In which round a validator is that this node has heard of. ``since``: when it was first heard of in it."""
 
     address: str
     number: int
     local: bool
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class BesuLog:
 
 def read_log(lines: t.Iterable[LogLine]) -> BesuLog:
     """Read the lines of one process, oldest first."""
-    found: dict[str, t.Any] = {"lines": 0, "invalid_lines": (), "invalid_count": 0}
+    found: dict[str, t.Any] = {"lines": 0, "invalid_lines": (), "invalid_count": 0, "before": {}}
     rounds: dict[str, Round] = {}
     evidence: list[str] = []
     for line in lines:
@@ -108,6 +109,7 @@ def read_log(lines: t.Iterable[LogLine]) -> BesuLog:
             found["rpc_off"] = True
         elif _PROGRESS.search(text) and "ERROR" not in text:
             found["progress_at"] = line.at
+    del found["before"]
     found["invalid_lines"] = tuple(sanitize(text.rpartition(" | ")[2], 200) for text in found["invalid_lines"])
     shown = tuple(sanitize(text, 200) for text in evidence[-8:])
     return BesuLog(rounds=tuple(rounds.values()), evidence=shown, **found)
@@ -120,13 +122,16 @@ def _rounds(text: str, at: float, found: dict[str, t.Any], rounds: dict[str, Rou
         return True
     summary = _SUMMARY.search(text)
     if summary:
+        found["before"] = dict(rounds)
         rounds.clear()
         found.update(quorum=int(summary[1]), rounds_at=at)
         return False
     member = _IN_ROUND.search(text)
     if member and found.get("rounds_at"):
         address = member[1].lower()
-        rounds[address] = Round(address, int(member[2]), bool(member[3]))
+        before = found["before"].get(address)
+        since = before.since if before is not None and before.number == int(member[2]) else at
+        rounds[address] = Round(address, int(member[2]), bool(member[3]), since)
         return True
     return False
 

@@ -214,13 +214,12 @@ def _network(
 
 def _progress(view: cv.ChainView, pace: q.ChainTiming) -> dict[str, t.Any]:
     """Where the chain is, and whether it advances."""
-    moved = view.head is not None and view.first_head is not None and view.head > view.first_head
     return {
         "chain_id": view.chain_id,
         "head": view.head,
         "head_age": None if view.head_age is None else round(view.head_age, 1),
-        "advances": moved,
-        "stalled": not moved and view.head_age is not None and view.head_age > pace.age_limit,
+        "advances": view.moved,
+        "stalled": not view.moved and view.head_age is not None and view.head_age > pace.age_limit,
         "last_proposed": dict(view.last_proposed),
     }
 

@@ -74,6 +74,7 @@ class NodeSample:
 
     ``proposed_to``: up to which block ``last_proposed`` and the head's miner know.
     ``made``: the block that it had proposed last at an earlier look.
+    ``measured_period``: seconds between blocks by their timestamps, where the node does not tell the block period.
     """
 
     at: float
@@ -99,6 +100,7 @@ class NodeSample:
     last_proposed: t.Mapping[str, int] | None = None
     proposed_to: int | None = None
     made: Block | None = None
+    measured_period: float | None = None
     state_available: bool | None = None
     metrics: t.Mapping[str, float] | None = None
     metrics_outcome: str | None = None
@@ -112,6 +114,11 @@ class NodeSample:
     @property
     def head_time(self) -> float | None:
         return float(self.head.timestamp) if self.head else self.metric(m.HEAD_TIMESTAMP)
+
+    @property
+    def period(self) -> float | None:
+        """The block period as the node tells it, or else as its blocks show it."""
+        return (self.bft.block_period if self.bft else None) or self.measured_period
 
     @property
     def connected(self) -> int | None:

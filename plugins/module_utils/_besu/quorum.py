@@ -6,14 +6,21 @@
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
 Quorum is ceil(2n/3) of the set on the chain (BftHelpers), not of an
-inventory. Whoever cannot be shown to take part counts as missing, and what
-cannot be known refuses.
+inventory. A validator that cannot be shown to take part counts as missing,
+and what cannot be known refuses.
 
-What "takes part" asks for: one of the last n blocks (every member proposes
-once in n), and to be seen right now, by its own RPC with the head that the
-others have, or else as a connected peer. A peer that vanished is still listed
-for about 30 s and a block is proposed once in n, so that a member that is only
-seen through others may have been gone that long: own RPC is the better proof.
+A validator takes part if it
+
+* proposed one of the last n blocks: every member proposes once in n;
+* has the head that the others have, where it is asked itself, and is listed as
+  a peer by a node that has that head, where it is not;
+* belongs to the group that consensus messages reach. Only validators forward
+  them (QbftController), so that a validator which is linked to nobody but
+  observers, or to validators that are cut off as well, does not vote.
+
+A peer that vanished is still listed for about 30 s and a block is proposed
+once in n, so that a member that is only seen through others may have been gone
+that long: its own RPC is the better proof.
 """
 
 from __future__ import annotations
@@ -28,6 +35,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.chain_vie
 _NEW_ENCODING = (26, 1)
 # With a longer block period two looks are not told to see a new block.
 _PATIENT_PERIOD = 20.0
+# Networks so small have no quorum without every single validator.
+_ALL_NEEDED = 2
+# Seconds after which a block that was due counts as missing: a proposer may be down.
+_OVERDUE = 3.0
 
 
 def quorum(members: int) -> int:
@@ -56,18 +67,56 @@ class ChainTiming:
 def active_validators(view: ChainView) -> tuple[str, ...]:
     """The members of the next set that are shown to take part."""
     members = view.next_validators or ()
-    return tuple(member for member in members if not inactivity_reason(view, member))
+    return connected_group(view, [member for member in members if not _own_inactivity(view, member)])
 
 
 def inactivity_reason(view: ChainView, member: str) -> str:
     """Why a member is not shown to take part; empty where it is."""
+    why = _own_inactivity(view, member)
+    return why or ("" if member in active_validators(view) else "is cut off from the other validators")
+
+
+def _own_inactivity(view: ChainView, member: str) -> str:
+    """Why a member cannot take part, whatever its links to the others are."""
     members = view.next_validators or ()
     last = view.last_proposed.get(member)
     if last is None or view.proposed_to - last >= len(members):
         return f"proposed none of the last {len(members)} blocks"
     if member in view.followers:
-        return "" if view.followers[member] else "does not have the head that the others have"
+        return "" if view.followers[member] else "does not have the head that the others have, or has no peers"
     return "" if member in view.linked else "nobody that was asked is connected to it"
+
+
+def connected_group(view: ChainView, members: t.Sequence[str]) -> tuple[str, ...]:
+    """The largest group of ``members`` whose consensus messages reach each other without any other node."""
+    groups: list[set[str]] = []
+    for member in members:
+        mine = {member}
+        apart = []
+        for group in groups:
+            if any(_are_linked(view, member, other) for other in group):
+                mine |= group
+            else:
+                apart.append(group)
+        groups = [*apart, mine]
+    largest = max(groups, key=len, default=set())
+    return tuple(member for member in members if member in largest)
+
+
+def is_cut_off(view: ChainView, node: str | None) -> bool:
+    """Whether no node that is level has this one as a peer, and it does not follow them: it cannot vote."""
+    return bool(view.witnessed) and node not in view.linked and not view.followers.get(node or "")
+
+
+def _are_linked(view: ChainView, one: str, other: str) -> bool:
+    """Whether two validators are each other's peers, by their own word or, for those that do not tell, by a witness."""
+    said = [peer in view.links[node] for node, peer in ((one, other), (other, one)) if node in view.links]
+    if said:
+        return all(said)
+    if any({one, other} <= seen for seen in view.witnessed):
+        return True
+    # Two that answer, have peers and do not name them, of whom nobody else tells anything either.
+    return all(view.followers.get(node) and node not in view.linked for node in (one, other))
 
 
 def only_one_left(view: ChainView) -> str | None:
@@ -95,25 +144,37 @@ class QuorumVerdict:
 
 
 def spare_validators(view: ChainView, pace: ChainTiming) -> QuorumVerdict:
-    """How many members may stop now, whoever they are; ``safe``: one at least."""
+    """How many members may stop now, whichever they are; ``safe``: one at least."""
     members = view.next_validators
     if not members:
         return QuorumVerdict(False, "the validator set is not known: a node with the QBFT or IBFT API is needed", "?")
     n, needed, part = len(members), quorum(len(members)), active_validators(view)
     missing = {member: inactivity_reason(view, member) for member in members if member not in part}
     arithmetic = f"{len(part)} of {n} take part, quorum ceil(2*{n}/3) = {needed}"
-    obstacle = _obstacle(view, pace, members)
-    doubtful = min(view.silent, sum(1 for member in part if member not in view.followers))
+    obstacle = _obstacle(view, pace, members) or incompatible(view.versions, part)
+    doubtful = _doubtful(view, part)
     spare = 0 if obstacle else max(len(part) - doubtful - needed, 0)
+    if spare and any(len(_left(view, part, member)) < needed for member in part):
+        spare, obstacle = 0, "some validators are linked to the others through one validator only"
     reason = obstacle or ("" if spare else _none_left(len(part), needed, doubtful))
     return QuorumVerdict(spare > 0, reason, arithmetic, n, needed, part, missing, spare, part if spare else ())
+
+
+def _left(view: ChainView, part: t.Sequence[str], target: str | None) -> tuple[str, ...]:
+    """The validators that would take part without ``target``: those that it alone links are lost with it."""
+    return connected_group(view, [member for member in part if member != target])
+
+
+def _doubtful(view: ChainView, part: t.Sequence[str]) -> int:
+    """How many of ``part`` may be nodes that do not answer, lag or are isolated, and do not tell their address."""
+    return min(view.doubtful, sum(1 for member in part if member not in view.followers))
 
 
 def _none_left(part: int, needed: int, doubtful: int) -> str:
     if part < needed:
         return "quorum is lost"
     if part > needed and doubtful:
-        return f"{doubtful} of them did not answer themselves and are not counted on"
+        return f"{doubtful} of them may be nodes that do not answer or lag, and are not counted on"
     return "no more take part than are needed"
 
 
@@ -129,40 +190,53 @@ def may_stop(
     members = view.next_validators
     if not members:
         return whole
-    left = [member for member in whole.taking_part if member != target]
+    left = _left(view, whole.taking_part, target)
     counts = f"{len(whole.taking_part)} of {whole.members} take part, {len(left)} without it"
-    arithmetic = f"{counts}, quorum ceil(2*{whole.members}/3) = {whole.quorum}"
-
-    def say(safe: bool, reason: str) -> QuorumVerdict:
-        return replace(whole, safe=safe, reason=reason, arithmetic=arithmetic)
-
+    whole = replace(whole, arithmetic=f"{counts}, quorum ceil(2*{whole.members}/3) = {whole.quorum}")
     if target is None:
-        return say(
-            False,
-            "the node's own address is not known: give the option address, or reference_urls of all other validators",
-        )
+        why = "the node's own address is not known: give the option address, or reference_urls of all other validators"
+        return replace(whole, safe=False, reason=why)
     outside = target not in members and target not in (view.validators or ())
-    if outside and same_chain and not view.disagreement:
-        return say(True, "it is no validator: nothing is taken from the quorum")
-    if not target_runs:
-        return say(True, "it does not run: nothing is taken from the quorum")
-    obstacle = _obstacle(view, pace, members)
-    if obstacle:
-        return say(False, obstacle)
-    if outside:
-        return say(
-            False,
-            "it is in no validator set of the nodes that were asked, and its own chain is not known: "
-            "give genesis_hash or chain_id, or validator: false if it is none",
+    free = _nothing_to_lose(view, outside and same_chain, target_runs)
+    if free:
+        return replace(whole, safe=True, reason=free)
+    refused = _obstacle(view, pace, members) or (_UNKNOWN_CHAIN if outside else _too_few(view, left, whole.quorum))
+    if refused:
+        return replace(whole, safe=False, reason=refused)
+    enough = target in whole.taking_part
+    return replace(whole, safe=True, reason="enough are left" if enough else _NO_PART)
+
+
+_UNKNOWN_CHAIN = (
+    "it is in no validator set of the nodes that were asked, and its own block 0 is not known: "
+    "give genesis_hash, or validator: false if it is none"
+)
+_NO_PART = "it does not take part: nothing is taken from the quorum"
+
+
+def _nothing_to_lose(view: ChainView, no_validator: bool, target_runs: bool) -> str:
+    """Why the stop takes no validator away; empty where it may."""
+    if no_validator and not view.disagreement:
+        return "it is no validator: nothing is taken from the quorum"
+    return "" if target_runs else "it does not run: nothing is taken from the quorum"
+
+
+def _too_few(view: ChainView, left: t.Sequence[str], needed: int) -> str:
+    """Why those that are left are no quorum; empty where they are."""
+    if len(view.next_validators or ()) <= _ALL_NEEDED:
+        return (
+            f"the chain would stop: a network of {len(view.next_validators or ())} needs all of its validators; "
+            "quorum_guard: off stops it knowingly"
         )
-    if len(left) < whole.quorum:
-        return say(False, "the chain would stop: too few would be left")
-    doubtful = min(view.silent, sum(1 for member in left if member not in view.followers))
-    if len(left) - doubtful < whole.quorum:
-        return say(False, f"{view.silent} of the nodes that were asked do not answer and may be among those left")
-    if target not in whole.taking_part:
-        return say(True, "it does not take part: nothing is taken from the quorum")
-    return say(True, "enough are left")
+    if len(left) < needed:
+        return "the chain would stop: too few would be left"
+    doubtful = _doubtful(view, left)
+    if len(left) - doubtful < needed:
+        return f"{doubtful} of those left may be nodes that do not answer or lag, and do not tell their address"
+    mixed = incompatible(view.versions, left)
+    if mixed and max(_understanding(view.versions, left)) < needed:
+        return mixed
+    return ""
 
 
 def _obstacle(view: ChainView, pace: ChainTiming, members: t.Sequence[str]) -> str:
@@ -171,19 +245,30 @@ def _obstacle(view: ChainView, pace: ChainTiming, members: t.Sequence[str]) -> s
         return view.disagreement
     if view.validators is not None and set(view.validators) != set(members):
         return "the validator set changes with the next block: look again then"
-    moved = view.head is not None and view.first_head is not None and view.head > view.first_head
-    fresh = view.head_age is not None and view.head_age <= pace.age_limit
-    if not moved and not (fresh and max(pace.period, pace.quiet) >= _PATIENT_PERIOD):
-        return f"the head did not advance between two looks: it stays at {view.head}"
-    if not fresh:
+    if view.head_age is None or view.head_age > pace.age_limit:
         return f"the head is {view.head_age or 0:.0f} s old, more than {pace.age_limit:.0f} s"
-    return incompatible(view.versions, members)
+    if view.moved:
+        return ""
+    due = max(pace.period, pace.quiet)
+    if due < _PATIENT_PERIOD:
+        return f"the head did not advance between two looks: it stays at {view.head}"
+    if view.head_age > due + max(_OVERDUE, due / 10):
+        return f"the next block is overdue: the head is {view.head_age:.0f} s old, a block is due every {due:.0f} s"
+    return ""
+
+
+def _understanding(versions: t.Mapping[str, str], members: t.Collection[str]) -> tuple[int, int]:
+    """How many understand the old encoding, and how many the new one; a version that is not known may be either."""
+    old = sum(1 for m in members if (_release(versions.get(m, "")) or (0,)) < _NEW_ENCODING)
+    new = sum(1 for m in members if (_release(versions.get(m, "")) or (99,)) >= _NEW_ENCODING)
+    return old, new
 
 
 def incompatible(versions: t.Mapping[str, str], members: t.Collection[str]) -> str:
     """Whether validators of versions that do not understand each other are mixed."""
-    old = sorted({versions[m] for m in members if m in versions and (_release(versions[m]) or (99,)) < _NEW_ENCODING})
-    new = sorted({versions[m] for m in members if m in versions and (_release(versions[m]) or (0,)) >= _NEW_ENCODING})
+    known = {versions[member] for member in members if member in versions and _release(versions[member])}
+    old = sorted(version for version in known if (_release(version) or ()) < _NEW_ENCODING)
+    new = sorted(known - set(old))
     if old and new:
         return f"validators run {', '.join(old)} and {', '.join(new)}, which do not understand each other"
     return ""

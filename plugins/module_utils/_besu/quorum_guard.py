@@ -30,6 +30,34 @@ _LOOK_AGAIN = "look at the network with besu_network_info, mend what is missing,
 Others = t.Callable[[], t.Sequence[NodeSample]]
 
 
+class Judgement(t.NamedTuple):
+    """What the samples say of the node: ``address`` is the node's own, where that could be found out."""
+
+    view: cv.ChainView
+    address: str | None
+    verdict: q.QuorumVerdict
+
+
+def judge(pairs: t.Sequence[cv.Pair], address: str | None, pace: q.ChainTiming) -> Judgement:
+    """May the node of the first pair be stopped? Pure. The others are asked of the chain that it is on.
+
+    Chain ids are not unique: block 0 decides which nodes are of its chain, and whether it is on theirs.
+    """
+    own = pairs[0][1]
+    view = cv.chain_view(of_chain(pairs, own.genesis))
+    address = address or own.address
+    if address is None and own.rpc in _ONE_PROCESS:
+        address = q.only_one_left(view)
+    same = own.genesis is not None and own.genesis == view.genesis
+    return Judgement(view, address, q.may_stop(view, address, pace, same_chain=same))
+
+
+def of_chain(pairs: t.Sequence[cv.Pair], genesis: str | None) -> list[cv.Pair]:
+    """Those that are not known to be on another chain than one with this block 0."""
+    told = [(pair, pair[1].genesis or pair[0].genesis) for pair in pairs]
+    return [pair for pair, mine in told if genesis is None or mine is None or mine == genesis]
+
+
 class QuorumGuard:
     """Whether this host's validator may be taken away now.
 
@@ -63,27 +91,22 @@ class QuorumGuard:
         self, own: NodeSample | None, pace: q.ChainTiming, log: t.Callable[[], BesuLog]
     ) -> tuple[Refusal | None, t.Any]:
         """What forbids taking the node away, and what was seen. ``own``: the newest look at it, if there was any."""
+        if self._genesis and own is not None and own.genesis and own.genesis != self._genesis:
+            said = f"genesis_hash: {self._genesis} is not the node's block 0, which is {own.genesis}"
+            return Refusal("quorum", said, "correct the option, or the node's genesis file and data"), None
         address = self._address or (own.address if own else None) or log().node_address
-        view, newest, others = self._look(pace, address, own)
-        address = address or newest.address
-        if address is None and newest.rpc in _ONE_PROCESS:
-            address = q.only_one_left(view)
-        same = newest.genesis is not None and newest.genesis == view.genesis
-        same = same or (newest.chain_id is not None and newest.chain_id == view.chain_id)
-        verdict = q.may_stop(view, address, pace, same_chain=same)
+        pairs = self._look(pace, address, own)
+        view, address, verdict = judge(pairs, address, pace)
         if verdict.safe:
-            network = next((sample.genesis for sample in (newest, *others) if sample.genesis), None)
-            return self._reserved(verdict, address, network), verdict
+            return self._reserved(verdict, address, view.genesis), verdict
         stalled = stall.stall_report(view, log(), pace, wall=self._clock.wall())
         if stalled.proved:
             return self._stalled(view, stalled, address), stalled
         said = f"{verdict.reason}; {verdict.arithmetic}"
         return Refusal("quorum", said, self._hint(verdict)), verdict
 
-    def _look(
-        self, pace: q.ChainTiming, address: str | None, seen: NodeSample | None
-    ) -> tuple[cv.ChainView, NodeSample, t.Sequence[NodeSample]]:
-        """Two looks, the later one after the head moved, or as late as a living chain would have moved it."""
+    def _look(self, pace: q.ChainTiming, address: str | None, seen: NodeSample | None) -> list[cv.Pair]:
+        """Two samples each, the later ones after the head moved, or as late as a living chain would have moved it."""
         genesis = self._genesis or (seen.genesis if seen else None)
         chain_id = self._chain_id if self._chain_id is not None or seen is None else seen.chain_id
 
@@ -103,10 +126,10 @@ class QuorumGuard:
             self._clock.sleep(min(max(pace.period / 2, 0.5), limit))
             # One that hangs is not waited for a second time: it is the target, the others count.
             last = [first[0] if first[0].rpc == "hang" else own(), *self._others()]
-            view = cv.chain_view(list(zip(first, last)))
-            moved = view.head is not None and view.first_head is not None and view.head > view.first_head
-            if moved or view.head is None or self._clock.monotonic() - began >= limit:
-                return view, last[0], last[1:]
+            pairs = list(zip(first, last))
+            view = cv.chain_view(of_chain(pairs, last[0].genesis))
+            if view.moved or view.head is None or self._clock.monotonic() - began >= limit:
+                return pairs
 
     def _reserved(self, verdict: q.QuorumVerdict, address: str | None, network: str | None) -> Refusal | None:
         if self._reservation is None or address is None or address not in verdict.taking_part:
@@ -119,11 +142,12 @@ class QuorumGuard:
         )
 
     def _stalled(self, view: cv.ChainView, stalled: stall.Stall, address: str | None) -> Refusal | None:
+        inside = address in stalled.members and not view.disagreement
+        # A validator that nobody hears of takes nothing away, and has to come back before the chain can go on.
+        if inside and q.is_cut_off(view, address):
+            return None
         enough = len(stalled.members) - len(stalled.missing) >= q.quorum(len(stalled.members))
-        # One that nobody hears of takes nothing away, and has to come back before the others can do without rounds.
-        absent = address in stalled.missing
-        inside = address in stalled.members
-        if self._quorum_lost == "restart_all" and inside and (enough or absent) and not view.disagreement:
+        if self._quorum_lost == "restart_all" and inside and (enough or address in stalled.missing):
             return None
         return Refusal("chain_stalled", stalled.why, stalled.advice)
 

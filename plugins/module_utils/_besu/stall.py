@@ -54,25 +54,63 @@ class Stall:
 def stall_report(view: ChainView, log: BesuLog, pace: ChainTiming, *, wall: float) -> Stall:
     """What is known of a stall. ``wall``: the time of ``view``; the log is that of one validator."""
     members = view.next_validators or ()
-    moved = view.head is not None and view.first_head is not None and view.head > view.first_head
-    if view.head is None or moved or view.head_age is None or view.head_age <= pace.age_limit:
+    if view.moved or view.head_age is None or view.head_age <= pace.age_limit:
         return Stall(False, "the head advances, or its age is within what is normal", members)
-    heard = {r.address: r.number for r in log.rounds if r.address in members} if log.rounds_at else {}
-    seen = set(heard) | {m for m in members if view.followers.get(m)} | (set(view.linked) & set(members))
+    heard = {r.address: r.number for r in log.rounds if r.address in members}
+    # One that was asked and does not answer may still be listed as a peer.
+    seen = tuple(m for m in members if m in heard or view.followers.get(m, m in view.linked))
     missing = tuple(member for member in members if member not in seen)
-    number = log.round_since(wall - view.head_age)
+    needed = quorum(len(members))
+    head_time = wall - view.head_age
+    number = log.round_since(head_time)
+    number = max(heard.values(), default=None) if number is None else number
     natural = later = None
     if number is not None:
-        left = max(log.round_at + log.round_seconds - wall, 0.0)
-        rounds = sorted((heard.get(member, 0) for member in seen), reverse=True)
-        later = rounds_converge_in(pace.request_timeout, number, left)
-        if len(seen) >= quorum(len(members)):
-            natural = rounds_converge_in(pace.request_timeout, number, left, rounds[quorum(len(members)) - 1])
+        clocks = _clocks(seen, log, pace.request_timeout, wall, head_time)
+        newcomers = [Place(0, pace.request_timeout)] * max(needed - len(seen), 0)
+        natural = rounds_converge_in(pace.request_timeout, needed, clocks)
+        later = rounds_converge_in(pace.request_timeout, needed, [*clocks, *newcomers])
     restart = RESTART_SECONDS + pace.request_timeout + pace.period
-    needed = quorum(len(members))
     said = f"block {view.head} is {view.head_age:.0f} s old; {len(seen)} of {len(members)} seen, quorum {needed}"
     advice = _advice(view, members, missing, natural, later, restart)
     return Stall(True, said, members, heard, missing, number, natural, restart, advice)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+
+
+class Place(t.NamedTuple):
+    """Where a validator is: in which round, and how many seconds this round lasts from now."""
+
+    round: int
+    left: float
+
+
+def _clocks(seen: t.Sequence[str], log: BesuLog, timeout: float, wall: float, head_time: float) -> list[Place]:
+    """Where each validator is now. One of which no round was heard has just come back, and is in round 0."""
+    heard = {one.address: one for one in log.rounds}
+    own = log.round_since(head_time)
+    places: list[Place] = []
+    for member in seen:
+        one = heard.get(member)
+        if one is None:
+            places.append(Place(0, timeout))
+        elif one.local and own is not None:
+            places.append(_after(Place(own, log.round_seconds), timeout, wall - log.round_at))
+        else:
+            since = one.since or log.rounds_at
+            places.append(_after(Place(one.number, timeout * 2.0**one.number), timeout, wall - since))
+    return places
+
+
+def _after(place: Place, timeout: float, seconds: float) -> Place:
+    """Where a validator is ``seconds`` later: each round lasts twice as long as the one before."""
+    number, left = place.round, place.left - max(seconds, 0.0)
+    while left < 0 and number < _MAX_ROUND:
+        number += 1
+        left += timeout * 2.0**number
+    return Place(number, max(left, 0.0))
 
 
 def _advice(
@@ -84,31 +122,43 @@ def _advice(
     restart: float,
 ) -> str:
     if len(members) - len(missing) < quorum(len(members)):
-        long = "an unknown time" if later is None else f"about {later:.0f} s"
+        long = "an unknown time" if later is None else f"about {_span(later)}"
         return (
             f"start the missing validators first: one of them may have block {(view.head or 0) + 1} "
             f"({', '.join(missing)}); then the rounds meet in {long}, or after a restart of all together "
             f"in about {restart:.0f} s (quorum_lost=restart_all)"
         )
     if natural is not None and natural <= restart:
-        return f"wait: the rounds meet in about {natural:.0f} s"
-    long = "an unknown time" if natural is None else f"about {natural:.0f} s"
+        return f"wait: the rounds meet in about {_span(natural)}"
+    long = "an unknown time" if natural is None else f"about {_span(natural)}"
     return f"waiting takes {long}, a restart of all validators together about {restart:.0f} s (quorum_lost=restart_all)"
 
 
-def rounds_converge_in(request_timeout: float, others_round: int, left: float, begins: int = 0) -> float:
-    """Seconds until a validator in round ``begins`` meets the others, who stay in ``others_round`` for ``left``.
+def rounds_converge_in(request_timeout: float, needed: int, places: t.Sequence[Place]) -> float | None:
+    """Seconds until ``needed`` validators are in one round that they did not share before; None with fewer of them.
 
-    One that comes back begins in round 0. A round r lasts request_timeout *
-    2**r. Measured 130 s after a stall of 100 s, with a time-out of 4 s.
+    A round r lasts request_timeout * 2**r, and nobody waits for the others: one
+    that comes back begins in round 0 and climbs. Measured 130 s after a stall
+    of 100 s, with a time-out of 4 s.
     """
-    if begins >= others_round:
-        return left
-    number, until = others_round, left
-    while number < _MAX_ROUND:
-        climb = request_timeout * (2.0**number - 2.0**begins)
-        if climb <= until:
-            return climb
-        number += 1
-        until += request_timeout * 2.0**number
-    return request_timeout * 2.0**_MAX_ROUND
+    if len(places) < needed:
+        return None
+    found: list[float] = []
+    for number in range(min(place.round for place in places), _MAX_ROUND + 1):
+        stays = sorted(_stay(place, number, request_timeout) for place in places if place.round <= number)
+        for began, _left in stays:
+            together = [stay for stay in stays if stay[0] <= began <= stay[1]]
+            if began > 0 and len(together) >= needed:
+                found.append(began)
+                break
+        if found and min(found) <= min(_stay(place, number, request_timeout)[1] for place in places):
+            break
+    return min(found, default=request_timeout * 2.0**_MAX_ROUND)
+
+
+def _stay(place: Place, number: int, timeout: float) -> tuple[float, float]:
+    """From when to when, in seconds from now, a validator is in a round that it is in or has yet to reach."""
+    if number == place.round:
+        return 0.0, place.left
+    began = place.left + timeout * (2.0**number - 2.0 ** (place.round + 1))
+    return began, began + timeout * 2.0**number

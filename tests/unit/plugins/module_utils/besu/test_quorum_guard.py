@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
@@ -59,7 +61,62 @@ def test_nodes_of_another_chain_prove_nothing(own, address, options, quorum_lost
         **options,
     )
     block, _seen = guard.check(hung, q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
-    assert block is not None
+    if "genesis" in options:  # genesis decides: the nodes of the other chain are left out of the judgement
+        plain = guarding.QuorumGuard(
+            world.clock,
+            lambda: hung,
+            lambda: [world.chain.look(i) for i in own],
+            address=address,
+            reservation="nobody",
+            quorum_lost=quorum_lost,
+            **options,
+        )
+        alone, _seen = plain.check(hung, q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+        assert (block and block.guard) == (alone and alone.guard)
+    else:
+        assert block is not None
+
+
+@pytest.mark.parametrize("rpc", ["hang", "refused", "unauthorized", "reset"])
+def test_a_shared_chain_id_makes_no_validator_of_one_chain_a_stranger_of_the_other(rpc):
+    """Two chains with one id: the references are of the other one, and the node does not tell its block 0."""
+    world = World()
+    silent = NodeSample(world.clock.now, world.clock.wall(), rpc)
+    guard = guarding.QuorumGuard(
+        world.clock,
+        lambda: silent,
+        lambda: [world.chain.look(i) for i in range(4)],
+        address="0x" + "f" * 40,
+        chain_id=1337,
+    )
+    block, _seen = guard.check(silent, q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert block is not None and "its own block 0 is not known" in block.reason
+
+
+def test_nodes_of_a_second_chain_with_the_same_id_do_not_refuse_for_ever():
+    world = World()
+
+    def foreign(who):
+        return replace(elsewhere(world, who), chain_id=1337)
+
+    guard = guarding.QuorumGuard(
+        world.clock,
+        lambda: world.chain.look(0),
+        lambda: [*(world.chain.look(i) for i in (1, 2, 3)), *(foreign(i) for i in range(4))],
+    )
+    assert guard.check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)[0] is None
+
+
+def test_an_option_that_is_not_the_nodes_own_block_0_is_named():
+    world = World()
+    guard = guarding.QuorumGuard(
+        world.clock,
+        lambda: world.chain.look(0),
+        lambda: [world.chain.look(i) for i in (1, 2, 3)],
+        genesis=OTHER["genesis"],
+    )
+    block, _seen = guard.check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert block is not None and "genesis_hash" in block.reason
 
 
 @pytest.mark.parametrize(
@@ -67,7 +124,7 @@ def test_nodes_of_another_chain_prove_nothing(own, address, options, quorum_lost
     [
         ({}, False),
         ({"genesis": "0x" + "a" * 64}, True),
-        ({"chain_id": 1337}, True),
+        ({"chain_id": 1337}, False),
         ({"genesis": "0x" + "b" * 64}, False),
         ({"chain_id": 2}, False),
     ],
@@ -83,3 +140,38 @@ def test_a_hanging_node_is_no_validator_only_of_the_chain_that_it_has(options, a
     before = NodeSample(world.clock.now, world.clock.wall(), "hang", genesis="0x" + "a" * 64)
     if not options:
         assert guard.check(before, q.ChainTiming(2.0, 4.0, 9.0), BesuLog)[0] is None, "it told its block 0 before"
+
+
+def stalled_world():
+    world = World()
+    world.chain.stands_at = world.clock.now - 100.0
+    return world
+
+
+@pytest.mark.parametrize("quorum_lost", ["refuse", "restart_all"])
+@pytest.mark.parametrize("wedged", [{"rpc": "hang", "head": None}, {"peers": (), "peer_count": 0}])
+def test_the_restart_of_one_that_is_cut_off_is_the_cure_of_a_stalled_chain(quorum_lost, wedged):
+    """One host is dead, and nobody lists this node as a peer any more: its restart takes nothing away."""
+    world = stalled_world()
+    world.chain.down = {2, 3}
+
+    def own():
+        world.chain.down = {2}
+        seen = replace(world.chain.look(3), **wedged)
+        world.chain.down = {2, 3}
+        return seen
+
+    guard = guarding.QuorumGuard(
+        world.clock, own, lambda: [world.chain.look(i) for i in (0, 1, 2)], address=MEMBERS[3], quorum_lost=quorum_lost
+    )
+    assert guard.check(own(), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)[0] is None
+
+
+def test_one_that_hangs_and_is_still_a_peer_may_vote():
+    world = stalled_world()
+    hung = NodeSample(world.clock.now, world.clock.wall(), "hang")
+    guard = guarding.QuorumGuard(
+        world.clock, lambda: hung, lambda: [world.chain.look(i) for i in (0, 1, 2)], address=MEMBERS[3]
+    )
+    block, _seen = guard.check(hung, q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert block is not None and block.guard == "chain_stalled"

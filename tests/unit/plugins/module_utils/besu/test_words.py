@@ -12,7 +12,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes im
     TROUBLES,
     trouble_rules,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, Round, read_log
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import diagnose
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry
@@ -45,8 +45,14 @@ def test_rounds_of_a_lost_quorum(colour):
         colour=colour,
     )
     assert (seen.round, seen.round_seconds, seen.quorum) == (10, 4096.0, 3)
-    assert seen.rounds == (Round(ONE, 10, True), Round(THREE, 1, False))
+    assert [(one.address, one.number, one.local) for one in seen.rounds] == [(ONE, 10, True), (THREE, 1, False)]
     assert seen.round_since(0.0) == 10 and seen.round_since(1e9) is None
+
+
+def test_a_round_lasts_since_it_was_first_heard_of():
+    seen = log(SUMMARY, *rounds((ONE, 2), (TWO, 3)), SUMMARY, *rounds((ONE, 3), (TWO, 3)))
+    first, again = seen.rounds_at - 3, seen.rounds_at
+    assert [(one.number, one.since) for one in seen.rounds] == [(3, again + 1), (3, first + 2)]
 
 
 def test_a_new_block_ends_the_rounds():

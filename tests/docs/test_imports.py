@@ -18,7 +18,7 @@ LAYERS = (
     {"_host"},
     {"_diagnosis"},
     {"_lifecycle"},
-    {"_probes"},
+    {"_probes", "_monitoring"},
     {"_besu", "_cloudflared"},
     {"_kinds"},
     {"_entry"},

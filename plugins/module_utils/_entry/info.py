@@ -61,15 +61,22 @@ class ServiceInfo:
         params: t.Mapping[str, t.Any],
         options: t.Mapping[str, t.Any],
     ) -> dict[str, t.Any]:
-        row = {**seen.as_dict(), "hold": None}
-        allowed, window = params["max_attempts"], params["attempt_window"]
-        row["attempts"] = {"used": 0, "allowed": allowed, "window": window, "next_in": 0.0}
-        if host.has_records():
-            try:
-                row.update(_records(host, watched, seen, params))
-            except LifecycleError as exc:  # the other services are seen all the same; to act on this one is refused
-                row.update(attempts={}, reasons=[*row["reasons"], f"its records: {exc.msg}"])
-        return row
+        return service_row(host, watched, seen, params)
+
+
+def service_row(
+    host: HostContext, watched: MonitoredService, seen: Observation, params: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    """The observation as a result has it, with what is kept on the host about the service."""
+    row = {**seen.as_dict(), "hold": None}
+    allowed, window = params["max_attempts"], params["attempt_window"]
+    row["attempts"] = {"used": 0, "allowed": allowed, "window": window, "next_in": 0.0}
+    if host.has_records():
+        try:
+            row.update(_records(host, watched, seen, params))
+        except LifecycleError as exc:  # the other services are seen all the same; to act on this one is refused
+            row.update(attempts={}, reasons=[*row["reasons"], f"its records: {exc.msg}"])
+    return row
 
 
 def _records(

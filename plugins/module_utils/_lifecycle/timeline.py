@@ -122,7 +122,8 @@ class Decoder:
         # Until the first record nothing is known, but that nothing ran before a boot.
         self.state = m.UNKNOWN
         self._restarts = restarts
-        self._boots = {boot.boot_id: boot for boot in boots}
+        self._boots: dict[str, Boot] = {}
+        self.use_boots(boots)
         self._boot_id = ""
         self._stopping = False
         self._failed_in_stop = False
@@ -131,6 +132,10 @@ class Decoder:
         self._closed: list[str] = []
         self._pending: Record | None = None
         self._found: list[Transition] = []
+
+    def use_boots(self, boots: t.Sequence[Boot]) -> None:
+        """Know these boots of the host."""
+        self._boots = {boot.boot_id: boot for boot in boots}
 
     def feed(self, records: t.Iterable[Record]) -> list[Transition]:
         """The transitions that the next records tell of, oldest first.

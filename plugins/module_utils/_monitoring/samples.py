@@ -1,0 +1,110 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From an observation and its counters to the samples of the metrics. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+No log text and no option of a service becomes a label: states, causes and
+triggers are words of this collection, so that their number is bounded.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import Machine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring import families as f
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import ServiceCounters
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import Sample
+
+
+class ProbeSeen(t.NamedTuple):
+    """The last result of one probe. ``seconds``: how long it took."""
+
+    name: str
+    ok: bool
+    seconds: float
+
+
+def service_samples(
+    row: t.Mapping[str, t.Any],
+    machine: Machine,
+    counters: ServiceCounters,
+    observed_at: float,
+    probes: t.Sequence[ProbeSeen] = (),
+) -> list[Sample]:
+    """The samples of one service.
+
+    ``row``: an observation as service_info returns it; ``observed_at``: seconds since the epoch.
+    """
+    name, kind, state = str(row["name"]), str(row["kind"]), str(row["state"])
+    own = (name, kind)
+    found = [Sample(f.STATE, (*own, one), float(one == state)) for one in machine.states]
+    found += [
+        Sample(f.STATE_INDEX, own, machine.states[state].index),
+        Sample(f.SERVICE_INFO, (*own, str(row["unit"])), 1),
+        Sample(f.STATE_START, own, counters.since),
+        Sample(f.TROUBLE_START, own, counters.trouble_since),
+        Sample(f.OBSERVED_AT, own, observed_at),
+        Sample(f.RESTARTS, own, counters.automatic_restarts),
+    ]
+    found += [Sample(f.STATE_SECONDS, (*own, one), seconds) for one, seconds in sorted(counters.seconds.items())]
+    found += [Sample(f.TRANSITIONS, (*own, *key), count) for key, count in sorted(counters.transitions.items())]
+    found += [Sample(f.ERRORS, (*own, cause), count) for cause, count in sorted(counters.errors.items())]
+    found += [s for probe in probes for s in (
+        Sample(f.PROBE, (*own, probe.name), float(probe.ok)),
+        Sample(f.PROBE_DURATION, (*own, probe.name), probe.seconds),
+    )]  # fmt: skip
+    return [*found, *_records(row, own), *_besu(row, own), *_tunnel(row, own, counters)]
+
+
+def _records(row: t.Mapping[str, t.Any], own: tuple[str, str]) -> list[Sample]:
+    attempts, hold = row.get("attempts") or {}, row.get("hold") or {}
+    found = [Sample(f.HOLD, own, float(bool(hold)))]
+    if hold.get("expires") is not None:
+        found.append(Sample(f.HOLD_END, own, hold["expires"]))
+    if attempts:
+        found.append(Sample(f.ATTEMPTS_LEFT, own, max(attempts["allowed"] - attempts["used"], 0)))
+    if attempts.get("last") is not None:
+        found.append(Sample(f.LAST_ATTEMPT, own, attempts["last"]))
+    return found
+
+
+_BESU_GAUGES = (
+    (f.BESU_LAG, "lag"),
+    (f.BESU_PEERS, "peers"),
+    (f.BESU_HEAD_AGE, "head_age"),
+    (f.BESU_VALIDATOR, "validator"),
+)
+
+
+def _besu(row: t.Mapping[str, t.Any], own: tuple[str, str]) -> list[Sample]:
+    details = row.get("besu")
+    if not details:
+        return []
+    # Two networks may have one chain id: the genesis block tells them apart.
+    labels = (*own, str(details.get("genesis") or details.get("chain_id") or ""))
+    found = [
+        Sample(family, labels, float(details[key])) for family, key in _BESU_GAUGES if details.get(key) is not None
+    ]
+    if details.get("validators") is not None:
+        found.append(Sample(f.BESU_VALIDATORS, labels, len(details["validators"])))
+    if details.get("validator"):
+        found.append(Sample(f.BESU_TAKES_PART, labels, float(row["state"] == "consensus")))
+    return found
+
+
+def _tunnel(row: t.Mapping[str, t.Any], own: tuple[str, str], counters: ServiceCounters) -> list[Sample]:
+    details = row.get("cloudflared")
+    if not details:
+        return []
+    labels = (*own, str(details.get("tunnel_id") or ""))
+    connections = details.get("connections")
+    found = []
+    if connections is not None:
+        found.append(Sample(f.TUNNEL_CONNECTIONS, labels, connections))
+        found.append(Sample(f.TUNNEL_DOWN_SINCE, labels, 0.0 if connections else counters.since))
+    if details.get("expected_connections") is not None:
+        found.append(Sample(f.TUNNEL_EXPECTED, labels, details["expected_connections"]))
+    return found

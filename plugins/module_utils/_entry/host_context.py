@@ -71,7 +71,7 @@ class HostContext:
 
     def has_records(self) -> bool:
         """Whether anything has ever been kept on this host: most hosts of a healthy fleet have nothing."""
-        return os.path.isdir(state_dir(self._user)) or os.path.isdir(state_dir(False))
+        return os.path.isdir(state_dir(False)) or (self._user and os.path.isdir(state_dir(True)))
 
     def watched(self, params: t.Mapping[str, t.Any], make_kind: MakeKind, where: str = "") -> MonitoredService:
         """The service that options describe. Raises LifecycleError naming the option that is wrong."""

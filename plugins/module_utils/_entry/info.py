@@ -71,11 +71,11 @@ def service_row(
     row = {**seen.as_dict(), "hold": None}
     allowed, window = params["max_attempts"], params["attempt_window"]
     row["attempts"] = {"used": 0, "allowed": allowed, "window": window, "next_in": 0.0}
-    if host.has_records():
-        try:
+    try:
+        if host.has_records():
             row.update(_records(host, watched, seen, params))
-        except LifecycleError as exc:  # the other services are seen all the same; to act on this one is refused
-            row.update(attempts={}, reasons=[*row["reasons"], f"its records: {exc.msg}"])
+    except LifecycleError as exc:  # the other services are seen all the same; to act on this one is refused
+        row.update(attempts={}, reasons=[*row["reasons"], f"its records: {exc.msg}"])
     return row
 
 

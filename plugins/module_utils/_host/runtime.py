@@ -192,10 +192,20 @@ def _communicate(process: subprocess.Popen[bytes], deadline: float, stdin: bytes
 
 def state_dir(user: bool) -> str:
     """Where the collection keeps its records on this host: of the system, or of the calling user."""
-    if not user:
-        return "/var/lib/chainops-lifecycle"
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return f"{state}/chainops-lifecycle"
+    return f"{home()}/.local/state/chainops-lifecycle" if user else "/var/lib/chainops-lifecycle"
+
+
+def home() -> str:
+    """The folder of the user that this process acts as, by the passwd entry: HOME may be that of who ran sudo."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError as exc:
+        raise LifecycleError(
+            f"uid {os.geteuid()} has no passwd entry, so that there is no place for its records; "
+            f"run the task as a user of the host (become_user)"
+        ) from exc
 
 
 def requester() -> str:

@@ -52,6 +52,8 @@ _CONFIG_CHECK_TIMEOUT = 60.0
 _START_JOBS = ("start", "restart", "try-restart")
 _RELOAD_JOBS = ("reload", "reload-or-start", "try-reload")
 _DOWN = ("inactive", "failed")
+# The seconds after which what the guards have said does not count any more.
+_GUARDS_HOLD_FOR = 2.0
 
 
 class Refused(Exception):
@@ -60,6 +62,10 @@ class Refused(Exception):
     def __init__(self, block: Refusal) -> None:
         super().__init__(block.reason)
         self.block = block
+
+
+class Outdated(Exception):
+    """The guards were asked too long ago, or a hold has come meanwhile: they have to be asked again."""
 
 
 class CountStarts(t.Protocol):
@@ -207,9 +213,12 @@ class Actions:
         return Refusal("config_check", said, "correct the configuration: the service has been left as it is")
 
     def act(
-        self, step: m.Step, observation: Observation, cause: str | None, surroundings: Surroundings
+        self, step: m.Step, observation: Observation, cause: str | None, surroundings: Surroundings, asked_at: float
     ) -> tuple[str, ...]:
-        """Make the step; returns what was asked of systemd. Raises Refused, LifecycleError."""
+        """Make the step that the guards allowed at ``asked_at``; returns what was asked of systemd.
+
+        Raises Refused, Outdated, LifecycleError.
+        """
         if step.action == "stop":
             return (*self._cancel_job(observation), self._ask("stop"))
         facts = observation.facts
@@ -225,10 +234,17 @@ class Actions:
             )
             self._tools.ledger.begin(self._unit, attempt)
         try:
+            self._refuse_outdated(asked_at)
             return self._make(step, observation, surroundings)
-        except Refused:
+        except (Refused, Outdated):
             self._tools.ledger.finish(self._unit, "refused")  # nothing was started: that must not use up the budget
             raise
+
+    def _refuse_outdated(self, asked_at: float) -> None:
+        """To write the record may have taken long: the file was locked, or the disk is slow."""
+        waited = self._tools.clock.monotonic() - asked_at
+        if waited > _GUARDS_HOLD_FOR or self._tools.ledger.hold(self._unit) is not None:
+            raise Outdated
 
     def _make(self, step: m.Step, observation: Observation, surroundings: Surroundings) -> tuple[str, ...]:
         facts = observation.facts

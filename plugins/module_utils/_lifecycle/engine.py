@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import (
     Actions,
     HostServices,
+    Outdated,
     Refused,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.attempts import AttemptRecorder
@@ -81,6 +82,7 @@ class Engine:
         self._started = self._clock.monotonic()
         if request.wait_id:
             watched.unit = tools.systemd.own_name(watched.unit)
+        tools.ledger.patience = lambda: max(self._left(), 0.0)
         self._wait = ResumableWait(watched.unit, request, tools.ledger, watched.kind, self._started)
         last = self._wait.last
         self._trace = TransitionLog(self._machine, self._clock, self._wait.transitions, last[1] if last else None)
@@ -251,6 +253,7 @@ class Engine:
             return
         if not self._is_allowed(step, observation):
             return
+        asked_at = self._clock.monotonic()
         wait = self._actor.budget(observation).wait or 0.0
         if wait > 0 and step.action != "stop" and self._request.target not in (m.STOPPED, "reset"):
             self._clock.sleep(min(wait, max(self._wait.ends - self._clock.monotonic(), 0.0)))
@@ -263,7 +266,9 @@ class Engine:
             self._wait.starts(_invocation(observation))
             self._save()
         try:
-            asked = self._actor.act(step, observation, observation.cause, self._around)
+            asked = self._actor.act(step, observation, observation.cause, self._around, asked_at)
+        except Outdated:
+            return  # a look at what has become of it, and the guards again
         except Refused as refused:
             raise TargetNotReached(f"{self._watched.unit}: {refused.block.reason}", [refused.block]) from refused
         self._acts += 1
@@ -292,6 +297,14 @@ class Engine:
     def _objections(self, step: m.Step, observation: Observation, cleared: bool = False) -> tuple[Refusal, ...]:
         if step.source == m.ERROR and self._diagnosis is None:
             self._diagnosis = self._diagnose(observation)  # before anything clears the evidence
+        blocks = self._ask_guards(step, observation, cleared)
+        if blocks or not self._request.config_check or not g.leads_to_start(step, self._request.target):
+            return blocks
+        refused = self._actor.config_check()
+        # It may have taken long: what must be true at the moment of the step is looked at once more.
+        return (refused,) if refused else self._ask_guards(step, observation, cleared)
+
+    def _ask_guards(self, step: m.Step, observation: Observation, cleared: bool) -> tuple[Refusal, ...]:
         situation = self._actor.situation(
             step,
             observation,
@@ -305,11 +318,7 @@ class Engine:
         self._also_starts.update(dict.fromkeys(self._around.starts))
         if situation.forgotten and step.source == m.ERROR and situation.leads_to_start:
             self._note(f"{situation.forgotten}; so it is started without that")
-        blocks = [*g.check(situation), *self._kind.guards(step, observation)]
-        if not blocks and situation.leads_to_start:
-            refused = self._actor.config_check()
-            blocks += [refused] if refused else []
-        return tuple(blocks)
+        return (*g.check(situation), *self._kind.guards(step, observation))
 
     def _note(self, said: str) -> None:
         if said not in self._notes:

@@ -15,13 +15,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import typing as t
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import private_files as files
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError, state_dir
 
 HOST = "_host"
+# The hold on the whole host once more, for users whose own services it forbids to touch: they may not read the records.
+HOST_HOLD = "/var/lib/chainops-lifecycle.hold"
+_PUBLIC = 0o644
+_PATIENCE = 10.0
 _KEEP_ATTEMPTS = 50
 _LOCK_TEXT = 4096
 _LOCK_TRIES = 20
@@ -133,19 +139,25 @@ def owed(attempts: t.Sequence[Attempt], wall: float, window: float) -> tuple[str
 
 
 class Records:
-    """The files of one host (or of one user) for one unit."""
+    """The files of one host (or of one user) for one unit.
 
-    def __init__(self, clock: Clock, records: str, run_dir: str, of_system: str = "") -> None:
+    ``host_hold``: where the hold on the whole host is told to the users of that host.
+    ``patience``: for how long a lock that another process holds may be waited for, in seconds from now.
+    """
+
+    def __init__(self, clock: Clock, records: str, run_dir: str, host_hold: str = "", user: bool = False) -> None:
         self._clock = clock
         self._state_dir = records
         self._run_dir = run_dir
-        self._of_system = of_system
+        self._host_hold = host_hold
+        self._user = user
+        self.patience: t.Callable[[], float] = lambda: _PATIENCE
 
     @classmethod
     def for_scope(cls, clock: Clock, user: bool) -> Records:
         """The ledger of the system, or of the calling user."""
-        run_dir = f"/run/user/{os.getuid()}/chainops-lifecycle" if user else "/run/chainops-lifecycle"
-        return cls(clock, state_dir(user), run_dir, state_dir(False) if user else "")
+        run_dir = f"/run/user/{os.geteuid()}/chainops-lifecycle" if user else "/run/chainops-lifecycle"
+        return cls(clock, state_dir(user), run_dir, HOST_HOLD, user)
 
     def budget(
         self,
@@ -184,11 +196,24 @@ class Records:
         )
 
     def attempts(self, unit: str) -> tuple[Attempt, ...]:
-        rows = self._read("attempts", unit, [])
-        try:
-            return tuple(Attempt(**row) for row in rows)
-        except TypeError as exc:
-            raise _misshapen(self._path("attempts", unit), exc) from exc
+        """The attempts that were made, oldest first.
+
+        One from the future was made while the clock was ahead. It counts as
+        made when it was read first, which is kept: it has to grow old.
+        """
+        path = self._path("attempts", unit)
+        rows = files.read_json(path)
+        if not isinstance(rows, list) and rows is not None:
+            raise files.misshapen(path, "it is no list")
+        found = tuple(_record(Attempt, row, path) for row in rows or ())
+        wall = self._clock.wall()
+        clamped = tuple(replace(attempt, at=min(attempt.at, wall)) for attempt in found)
+        if clamped != found:
+            try:
+                self._write("attempts", unit, [asdict(attempt) for attempt in clamped])
+            except LifecycleError:
+                pass  # this user may only read: then it counts as made now for this run
+        return clamped
 
     def begin(self, unit: str, attempt: Attempt) -> None:
         """Record an attempt before it is made."""
@@ -203,7 +228,7 @@ class Records:
 
     def clear_attempts(self, unit: str) -> None:
         """Forget the attempts: it has run well for long enough."""
-        self._remove("attempts", unit)
+        files.remove(self._path("attempts", unit))
 
     def hold(self, unit: str) -> Hold | None:
         """The hold in force on the unit or, before it, on the whole host: a user's service is on that host, too."""
@@ -214,35 +239,44 @@ class Records:
         return None
 
     def _hold_of_system(self) -> Hold | None:
-        path = os.path.join(self._of_system, "holds", f"{HOST}.json")
-        if not self._of_system or not os.access(path, os.R_OK):
-            return None  # no hold, or one that only root may know of
-        return _as_hold(path, self._load(path, None))
+        return _as_hold(self._host_hold, files.read_json(self._host_hold)) if self._user and self._host_hold else None
 
     def stored_hold(self, scope: str) -> Hold | None:
         """The hold as it was stored, in force or expired."""
-        return _as_hold(self._path("holds", scope), self._read("holds", scope, None))
+        path = self._path("holds", scope)
+        return _as_hold(path, files.read_json(path))
 
     def set_hold(self, hold: Hold) -> None:
         self._write("holds", hold.scope, asdict(hold))
+        if hold.scope == HOST and self._publishes:
+            files.replace(self._host_hold, json.dumps(asdict(hold)), _PUBLIC)
 
     def clear_hold(self, scope: str) -> None:
-        self._remove("holds", scope)
+        if scope == HOST and self._publishes:
+            files.remove(self._host_hold)
+        files.remove(self._path("holds", scope))
+
+    @property
+    def _publishes(self) -> bool:
+        return bool(self._host_hold) and not self._user
 
     def load_wait(self, unit: str, wait_id: str) -> dict[str, t.Any]:
         """What earlier runs of one wait left for the next; nothing after a reboot."""
-        found = self._load(self._wait_path(unit), {})
+        path = self.wait_path(unit)
+        found = files.read_json(path)
+        if found is None:
+            return {}
+        if not isinstance(found, dict) or not isinstance(found.get("left"), dict):
+            raise files.misshapen(path, "it is no wait")
         return dict(found["left"]) if found.get("id") == wait_id else {}
 
     def save_wait(self, unit: str, wait_id: str, left: t.Mapping[str, t.Any]) -> None:
         """Leave something for the next run of a wait."""
-        path = self._wait_path(unit)
-        try:
-            _replace(path, json.dumps({"id": wait_id, "left": left}))
-        except OSError as exc:
-            raise LifecycleError(f"cannot write {path}: {exc.strerror}; nothing was done without a record") from exc
+        files.make_folder(self._run_dir)
+        files.replace(self.wait_path(unit), json.dumps({"id": wait_id, "left": left}))
 
-    def _wait_path(self, unit: str) -> str:
+    def wait_path(self, unit: str) -> str:
+        """Where a wait is kept."""
         return os.path.join(self._run_dir, f"{unit}.wait.json")
 
     def lock(self, unit: str, owner: str) -> Lock:
@@ -251,71 +285,57 @@ class Records:
     def _path(self, kind: str, unit: str) -> str:
         return os.path.join(self._state_dir, kind, f"{unit}.json")
 
-    def _read(self, kind: str, unit: str, default: t.Any) -> t.Any:
-        return self._load(self._path(kind, unit), default)
-
-    def _load(self, path: str, default: t.Any) -> t.Any:
-        try:
-            with open(path, encoding="utf-8") as stream:
-                return json.load(stream)
-        except FileNotFoundError:
-            return default
-        except PermissionError as exc:
-            raise LifecycleError(f"cannot read {path}: {exc.strerror}; run the task with become: true") from exc
-        except (OSError, ValueError) as exc:
-            # Treating it as empty would give a thrashing service a fresh budget, or drop a hold.
-            raise LifecycleError(f"{path} is not readable as JSON ({exc}); look at it and remove it") from exc
-
     def _write(self, kind: str, unit: str, data: t.Any) -> None:
         path = self._path(kind, unit)
-        folder = os.path.dirname(path)
+        folder = files.make_folder(self._state_dir, kind)
         try:
-            os.makedirs(folder, mode=0o755, exist_ok=True)
-            turn = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                # One writer at a time: what a killed one left half written is overwritten, not left for ever.
-                fcntl.flock(turn, fcntl.LOCK_EX)
-                _replace(path, json.dumps(data, indent=1))
-                os.fsync(turn)
-            finally:
-                os.close(turn)
+            turn = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as exc:
-            raise LifecycleError(f"cannot write {path}: {exc.strerror}; nothing was done without a record") from exc
-
-    def _remove(self, kind: str, unit: str) -> None:
+            raise files.problem("open", folder, exc) from exc
         try:
-            os.unlink(self._path(kind, unit))
-        except FileNotFoundError:
-            pass  # nothing to forget
+            # One writer at a time: what a killed one left half written is overwritten, not left for ever.
+            files.wait_for_lock(turn, folder, self._clock, self.patience())
+            files.replace(path, json.dumps(data, indent=1))
+            os.fsync(turn)
         except OSError as exc:
-            raise LifecycleError(f"cannot remove {self._path(kind, unit)}: {exc.strerror}") from exc
-
-
-def _misshapen(path: str, exc: TypeError) -> LifecycleError:
-    return LifecycleError(f"{path} is no record of this collection ({exc}); look at it and remove it")
+            raise files.problem("write", path, exc) from exc
+        finally:
+            os.close(turn)
 
 
 def _as_hold(path: str, row: t.Any) -> Hold | None:
+    return None if row is None else _record(Hold, row, path)
+
+
+_Record = t.TypeVar("_Record", Attempt, Hold)
+
+
+def _is_number(value: t.Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# The types of the fields above -> whether a value from a file is of that type.
+_TYPES: dict[str, t.Callable[[t.Any], bool]] = {
+    "float": _is_number,
+    "float | None": lambda value: value is None or _is_number(value),
+    "bool": lambda value: isinstance(value, bool),
+    "str": lambda value: isinstance(value, str),
+    "str | None": lambda value: value is None or isinstance(value, str),
+    "t.Sequence[str]": lambda value: isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value),
+}
+
+
+def _record(kind: type[_Record], row: t.Any, path: str) -> _Record:
+    """One record of a file. Raises LifecycleError naming the file where it is none."""
+    if not isinstance(row, dict):
+        raise files.misshapen(path, f"{type(row).__name__} found")
+    for field in fields(kind):
+        if field.name in row and not _TYPES[str(field.type)](row[field.name]):
+            raise files.misshapen(path, f"{field.name} is {str(row[field.name])[:40]!r}")
     try:
-        return Hold(**row) if row else None
+        return kind(**row)
     except TypeError as exc:
-        raise _misshapen(path, exc) from exc
-
-
-def _replace(path: str, text: str) -> None:
-    """Put a file there whole, or not at all."""
-    fresh = f"{path}.new"
-    try:
-        with open(fresh, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(fresh, 0o644)
-        os.replace(fresh, path)
-    except OSError:
-        if os.path.exists(fresh):
-            os.unlink(fresh)
-        raise
+        raise files.misshapen(path, exc) from exc
 
 
 class Lock:
@@ -329,11 +349,8 @@ class Lock:
 
     def acquire(self) -> str | None:
         """Take the lock. None when it is ours, else who holds it and for how long."""
-        try:
-            os.makedirs(os.path.dirname(self._path), mode=0o755, exist_ok=True)
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as exc:
-            raise LifecycleError(f"cannot open the lock {self._path}: {exc.strerror}; run with become: true") from exc
+        files.make_folder(os.path.dirname(self._path))
+        handle = files.open_lock(self._path)
         holder: str | None = None
         for _try in range(_LOCK_TRIES):
             try:
@@ -343,7 +360,7 @@ class Lock:
                 holder = self._describe(handle)
                 if exc.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                     os.close(handle)
-                    raise LifecycleError(f"cannot lock {self._path}: {exc.strerror}") from exc
+                    raise files.problem("lock", self._path, exc) from exc
             if holder:
                 os.close(handle)
                 return holder
@@ -351,10 +368,14 @@ class Lock:
         else:
             os.close(handle)
             return "another controller that does not say who it is"
-        self._handle = handle
         record = {"owner": self._owner, "pid": os.getpid(), "monotonic": self._clock.monotonic()}
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(record).encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(record).encode(), 0)
+        except OSError as exc:
+            os.close(handle)
+            raise files.problem("write", self._path, exc) from exc
+        self._handle = handle
         return None
 
     def release(self) -> None:
@@ -370,5 +391,5 @@ class Lock:
                 return None  # of one that was killed: who holds it now is just about to write
             age = self._clock.monotonic() - record["monotonic"]
             return f"{record['owner']} (pid {record['pid']}) for {age:.0f} s"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None

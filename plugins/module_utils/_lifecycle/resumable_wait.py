@@ -14,6 +14,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import asdict
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.private_files import misshapen
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request, Transition
 
 if t.TYPE_CHECKING:
@@ -30,26 +31,22 @@ class ResumableWait:
         self._id = request.wait_id
         self._ledger = ledger
         self._kind = kind
-        self._left = ledger.load_wait(unit, self._id) if self._id else {}
-        self._started_from: str | None = self._left.get("started_from")
-        self.began: float = self._left.get("began", now)
-        self.since: float = self._left.get("since", now)
+        left = ledger.load_wait(unit, self._id) if self._id else {}
         self.ends = now + request.slice_length
-        kind.restore_state(self._left.get("kind", {}))
-
-    @property
-    def transitions(self) -> list[Transition]:
-        """Those of the runs before."""
-        return [Transition(**row) for row in self._left.get("transitions", ())]
-
-    @property
-    def last(self) -> tuple[str, float] | None:
-        """The state at the end of the run before, and since when it was seen."""
-        return (self._left["state"], self._left["entered"]) if self._left else None
-
-    @property
-    def acts(self) -> int:
-        return int(self._left.get("acts", 0))
+        # Those of the runs before.
+        self.transitions: list[Transition] = []
+        # The state at the end of the run before, and since when it was seen.
+        self.last: tuple[str, float] | None = None
+        try:
+            self._started_from = None if left.get("started_from") is None else str(left["started_from"])
+            self.began, self.since = float(left.get("began", now)), float(left.get("since", now))
+            self.acts = int(left.get("acts", 0))
+            self.transitions = [Transition(**row) for row in left.get("transitions", ())]
+            if left:
+                self.last = str(left["state"]), float(left["entered"])
+            kind.restore_state(left.get("kind", {}))
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+            raise misshapen(ledger.wait_path(unit), repr(exc)) from exc
 
     def renewed(self, invocation: str) -> bool:
         """Whether a run before has made a start, and something came of it."""

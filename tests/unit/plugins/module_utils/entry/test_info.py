@@ -71,6 +71,6 @@ def rows(tmp_path, monkeypatch):
 
 def test_what_is_wrong_with_one_is_a_note_and_takes_no_other_row(rows):
     assert [(row["name"], row["state"]) for row in rows] == [("a", "stopped"), ("b", "stopped")]
-    assert "a.service.json is not readable" in rows[0]["reasons"][-1] and rows[0]["attempts"] == {}
+    assert "a.service.json is no record of this collection" in rows[0]["reasons"][-1] and rows[0]["attempts"] == {}
     assert not any("records" in reason for reason in rows[1]["reasons"]) and rows[1]["attempts"]["used"] == 0
     assert rows[1]["diagnosis"]["notes"] == ["systemctl did not answer within 20 s"]

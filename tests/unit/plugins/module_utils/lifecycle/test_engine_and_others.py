@@ -9,6 +9,7 @@ import os
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import private_files
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import Actions, HostServices
@@ -168,7 +169,7 @@ def test_what_may_not_be_written_is_left_where_nothing_was_to_be_done(bench, mon
     started(bench)
     bench.ledger.begin(UNIT, Attempt(bench.clock.wall(), "restart", True, before="another"))
     bench.clock.sleep(700)
-    for where, what in ((Lock, "acquire"), (Records, "_write"), (Records, "_remove")):
+    for where, what in ((Lock, "acquire"), (Records, "_write"), (private_files, "remove")):
         with monkeypatch.context() as patch:
             patch.setattr(where, what, read_only)
             outcome = bench.run()
@@ -229,3 +230,38 @@ def test_a_unit_that_may_not_be_stopped_by_hand_is_cleared_only_where_it_is_down
     assert outcome.before.state == "error"
     assert guards(outcome) == (["unit"] if up else []) and outcome.failed is up
     assert bool(bench.verbs) is not up
+
+
+def slow_to_record(bench, monkeypatch, seconds, meanwhile):
+    """The first attempt takes ``seconds`` to be recorded, as another process has locked the file."""
+    record = bench.ledger.begin
+    delays = [seconds]
+
+    def begin(unit, attempt):
+        if delays:
+            bench.clock.sleep(delays.pop())
+            meanwhile()
+        record(unit, attempt)
+
+    monkeypatch.setattr(bench.ledger, "begin", begin)
+
+
+def test_a_hold_that_comes_while_a_record_is_written_is_kept(bench, monkeypatch):
+    """A lock of another process made a module hang for a minute, which then acted past a hold."""
+    hold = Hold(UNIT, "bob", "maintenance", bench.clock.wall())
+    slow_to_record(bench, monkeypatch, 0.0, lambda: bench.ledger.set_hold(hold))
+    outcome = bench.run()
+    assert guards(outcome) == ["hold"] and "start" not in bench.verbs
+    assert [row.outcome for row in bench.ledger.attempts(UNIT)] == ["refused"]
+
+
+def test_after_a_wait_for_the_record_the_guards_are_asked_again(bench, monkeypatch):
+    slow_to_record(bench, monkeypatch, 30.0, lambda: setattr(bench.world, "system_state", "stopping"))
+    outcome = bench.run()
+    assert guards(outcome) == ["host_going_down"] and "start" not in bench.verbs
+
+
+def test_after_a_wait_for_the_record_it_goes_on_where_nothing_objects(bench, monkeypatch):
+    slow_to_record(bench, monkeypatch, 30.0, lambda: None)
+    assert not bench.run().failed
+    assert bench.verbs.count("start") == 1

@@ -100,7 +100,7 @@ def test_what_is_left_must_be_readable(bench):
     bench.run(wait_id="w", slice_length=10.0)
     (path,) = [p for p in bench.wait_files() if p.suffix == ".json"]
     path.write_text("{")
-    with pytest.raises(Exception, match="is not readable as JSON"):
+    with pytest.raises(Exception, match="is no record of this collection"):
         bench.run(wait_id="w", slice_length=10.0)
 
 

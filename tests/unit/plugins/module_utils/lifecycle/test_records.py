@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -114,7 +116,79 @@ def test_finish_touches_only_an_open_attempt(ledger):
     assert ledger.attempts(UNIT)[-1].outcome == "verified"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1,", "\x00", '[{"at": 1}]', "[1]", "7"])
+ROW = {"at": 1.0, "action": "start", "recovery": True, "before": ""}
+DEEP = "[" * 100_000
+ODD = [
+    {"at": "x"},
+    {"at": float("nan")},
+    {"at": True},
+    {"recovery": "no"},
+    {"cause": 5},
+    {"more": 1},
+    {"before": None},
+    {"took_along": [1]},
+]
+
+
+@pytest.mark.parametrize("row", ODD, ids=str)
+def test_an_attempt_of_wrong_types_is_an_error_that_names_the_file(ledger, tmp_path, row):
+    path = tmp_path / "state" / "attempts" / f"{UNIT}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps([{**ROW, **row}]))
+    with pytest.raises(LifecycleError, match=f"{path} is no record of this collection .*move it away"):
+        ledger.attempts(UNIT)
+    assert json.loads(path.read_text()), "nothing is lost"
+
+
+@pytest.mark.parametrize("expires", ['"x"', "NaN", "true", "[]"])
+def test_a_hold_of_wrong_types_is_an_error_and_no_leave_to_act(ledger, tmp_path, expires):
+    path = tmp_path / "state" / "holds" / f"{UNIT}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'{{"scope": "x", "owner": "o", "reason": "r", "since": 1, "expires": {expires}}}')
+    with pytest.raises(LifecycleError, match=str(path)):
+        ledger.hold(UNIT)
+
+
+def test_an_attempt_from_the_future_grows_old_from_when_it_was_read_first(ledger, clock):
+    ledger.begin(UNIT, attempt(clock.wall() + 400 * 86400, outcome="failed"))
+    options = {"allowed": 1, "window": 3600.0, "backoff": 10.0, "reset_attempts_after": 600.0}
+    assert ledger.budget(UNIT, 0.0, 0.0, False, **options).wait == 3600.0
+    clock.sleep(3000)
+    assert ledger.budget(UNIT, 0.0, 0.0, False, **options).wait == 600.0
+    clock.sleep(601)
+    assert ledger.budget(UNIT, 0.0, 0.0, False, **options).used == 0
+
+
+def test_who_may_only_read_takes_an_attempt_from_the_future_as_made_now(ledger, clock, monkeypatch):
+    ledger.begin(UNIT, attempt(clock.wall() + 86400))
+
+    def read_only(*_args):
+        raise LifecycleError("no")
+
+    monkeypatch.setattr(ledger, "_write", read_only)
+    assert [row.at for row in ledger.attempts(UNIT)] == [clock.wall()]
+
+
+def test_a_full_run_is_one_error_and_the_lock_is_free(ledger, tmp_path, monkeypatch):
+    def full(*_args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(LifecycleError, match=f"cannot write {tmp_path}/run/{UNIT}.lock: No space left.*free some"):
+            ledger.lock(UNIT, "ann").acquire()
+    assert ledger.lock(UNIT, "bob").acquire() is None
+
+
+@pytest.mark.parametrize("text", ["7", "[]", '{"id": "w"}', '{"id": "w", "left": 5}', DEEP], ids=lambda text: text[:20])
+def test_a_wait_that_is_none_is_an_error_that_names_the_file(ledger, tmp_path, text):
+    (tmp_path / "run").mkdir(mode=0o700)
+    (tmp_path / "run" / f"{UNIT}.wait.json").write_text(text)
+    with pytest.raises(LifecycleError, match=f"{UNIT}.wait.json is no record"):
+        ledger.load_wait(UNIT, "w")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1,", "\x00", '[{"at": 1}]', "[1]", "7", DEEP], ids=lambda text: text[:20])
 def test_a_damaged_record_is_an_error_and_no_fresh_budget(ledger, tmp_path, text):
     path = tmp_path / "state" / "attempts" / f"{UNIT}.json"
     path.parent.mkdir(parents=True)
@@ -147,11 +221,14 @@ def test_holds(ledger, clock):
 
 
 def test_a_hold_on_the_whole_host_is_for_the_services_of_users_too(ledger, clock, tmp_path):
-    of_user = Records(clock, str(tmp_path / "home"), str(tmp_path / "run"), str(tmp_path / "state"))
+    public = str(tmp_path / "hold")
+    ledger = Records(clock, str(tmp_path / "state"), str(tmp_path / "run"), public)
+    of_user = Records(clock, str(tmp_path / "home"), str(tmp_path / "run"), public, user=True)
     assert of_user.hold(UNIT) is None
     ledger.set_hold(Hold(UNIT, "ann", "disk", clock.wall()))
     assert of_user.hold(UNIT) is None, "that is a unit of the system"
     ledger.set_hold(Hold("_host", "bob", "reboot", clock.wall(), clock.wall() + 60))
+    assert os.stat(public).st_mode & 0o777 == 0o644, "they may not read the records"
     assert of_user.hold(UNIT).owner == "bob" and of_user.stored_hold("_host") is None
     clock.sleep(61)
     assert of_user.hold(UNIT) is None

@@ -23,7 +23,7 @@ ln -sfn fault-java.service /etc/systemd/system/fault-alias.service; systemctl da
 _RUNS_MASKED = """fresh fault-java; cp /etc/systemd/system/fault-java.service /run/fault-java.saved
 systemctl start fault-java; ln -sfn /dev/null /etc/systemd/system/fault-java.service; systemctl daemon-reload
 """
-_USER_UNIT = """mkdir -p ~lab/.config/systemd/user
+USER_UNIT = """mkdir -p ~lab/.config/systemd/user
 printf '[Service]\\nType=exec\\nExecStart=/usr/bin/sleep 1000\\n' >~lab/.config/systemd/user/fault-mine.service
 chown -R lab: ~lab; systemctl start user@1000.service
 export XDG_RUNTIME_DIR=/run/user/1000
@@ -180,7 +180,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     scenario(
         "the services of a user",
-        sh(_USER_UNIT),
+        sh(USER_UNIT),
         service("fault-mine", done("running", did=["systemctl start"]), scope="user", user="lab"),
         service("fault-mine", same("running"), scope="user", user="lab"),
         sh(_MINE, "active"),

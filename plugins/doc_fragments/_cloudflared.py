@@ -91,12 +91,20 @@ options:
       - How many other connectors of the same tunnel are healthy. A connector that serves is taken away only where
         there is at least one.
       - If it is not given nobody knows, and a connector that serves is not taken away.
+      - A number is what somebody counted before. Where two runs may work on the same tunnel, or one on several hosts at
+        once, give O(reservation) instead.
     type: int
   replica_guard:
-    description: Whether O(healthy_replicas) is needed. V(off) accepts that the tunnel is down for a moment.
+    description:
+      - Whether O(reservation) or O(healthy_replicas) is needed. V(off) accepts that the tunnel is down for a moment.
     type: str
     choices: [enforce, 'off']
     default: enforce
+  reservation:
+    description:
+      - The owner of a reservation that M(chainops.lifecycle.cloudflared_reservation) has made on this host and on that
+        of another replica. A connector that serves is taken offline only on it, whatever O(healthy_replicas) says.
+    type: str
   own_tunnel:
     description:
       - Whether the connection of this run goes through this connector.

@@ -50,8 +50,8 @@ RETURN = r"""
 _value:
   description:
     - The plan. C(tunnels) has each tunnel with C(id), C(name), C(healthy), C(elsewhere) and C(connectors).
-    - C(next) has the connectors whose turn it is, with C(host), C(service), C(tunnel), C(healthy_replicas) and
-      C(edge_lost), fit for M(chainops.lifecycle.cloudflared_tunnel).
+    - C(next) has the connectors whose turn it is, with C(key), C(host), C(service), C(tunnel), C(healthy_replicas) and
+      C(edge_lost), fit for M(chainops.lifecycle.cloudflared_tunnel), and C(serving), whether it needs a reservation.
     - C(rounds) is how many turns it takes, C(in_need) and C(unknown) name connectors, C(lines) is the plan as text.
     - C(ids), C(connectors) and C(connector_tunnels) are what M(chainops.lifecycle.cloudflare_tunnel_info) takes as
       C(tunnels), C(hosts) and C(host_tunnels).

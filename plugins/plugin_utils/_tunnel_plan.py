@@ -215,6 +215,8 @@ def _turn(replica: Replica, tunnel: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "tunnel": replica.tunnel,
         "healthy_replicas": tunnel["healthy"] + tunnel["elsewhere"],
         "edge_lost": [replica.connector_id] if replica.lost else [],
+        # What serves is taken offline only on a reservation. A half-open connector serves nobody.
+        "serving": bool(replica.details.get("connections")) and not replica.lost,
     }
 
 

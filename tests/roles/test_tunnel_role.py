@@ -22,7 +22,14 @@ HERE = {
     "ansible_python_interpreter": "{{ ansible_playbook_python }}",
     "ansible_become": False,
 }
-MODULES = ("service_info", "cloudflared_tunnel", "cloudflare_tunnel_info", "cloudflare_tunnel_connector", "show_report")
+MODULES = (
+    "service_info",
+    "cloudflared_tunnel",
+    "cloudflared_reservation",
+    "cloudflare_tunnel_info",
+    "cloudflare_tunnel_connector",
+    "show_report",
+)
 
 
 def seen(state: str, connector: str, name: str = "cloudflared", tunnel: str = TUNNEL) -> dict[str, t.Any]:
@@ -44,6 +51,7 @@ ANSWERS: dict[str, t.Any] = {
         "lost_hosts": [],
     },
     "cloudflare_tunnel_connector": {"changed": True},
+    "cloudflared_reservation": {"granted": True, "healthy": ["cloudflared"], "reason": ""},
     "show_report": {},
 }
 
@@ -146,3 +154,47 @@ def test_an_account_id_that_is_left_as_the_guide_has_it_is_refused_before_anythi
     played = play(collection, every={"tunnel_reconnect_account_id": placeholder}, answers={}, code=2)
     assert f"tunnel_reconnect_account_id: {placeholder} is not the id of an account" in " ".join(played.output.split())
     assert played.asked == []
+
+
+def test_what_serves_is_taken_offline_on_a_reservation_only(collection: Path) -> None:
+    """Its own host grants and has a replica that stays; the connector has some connections and fewer than it needs."""
+    played = play(collection, every={}, answers={})
+    asked, released = played.of("cloudflared_reservation")
+    (drive,) = played.of("cloudflared_tunnel")
+    assert asked["own"] and asked["target"] == "here/cloudflared" and asked["tunnel"] == TUNNEL
+    assert drive["reservation"] == asked["owner"] == released["owner"]
+    assert asked["owner"].startswith("ansible ") and asked["owner"].endswith(" for here/cloudflared")
+    assert released["state"] == "absent"
+
+
+def test_without_a_grant_the_module_is_told_that_nobody_has_one(collection: Path) -> None:
+    refusal = {"guard": "reservation", "reason": "no grant", "hint": "x"}
+    answers = {
+        "cloudflared_reservation": {"granted": True, "healthy": [], "reason": ""},
+        "cloudflared_tunnel": {"reached": False, "changed": False, "msg": "not done", "blocked_by": [refusal]},
+    }
+    played = play(collection, every={}, answers=answers)
+    assert [one["reservation"] for one in played.of("cloudflared_tunnel")] == ["nobody"]
+    assert [one.get("state") for one in played.of("cloudflared_reservation")] == [None, "absent"]
+    assert "no other host of the inventory has a connector of its tunnel" in json.dumps(played.of("show_report"))
+
+
+def test_what_another_run_works_on_is_tried_again(collection: Path) -> None:
+    busy = {"granted": False, "healthy": [], "reason": "b has the right", "holder": {"owner": "b"}}
+    answers = {"cloudflared_reservation": busy}
+    played = play(collection, every={"tunnel_reconnect_reserve_tries": 2}, answers=answers)
+    assert len(played.of("cloudflared_reservation")) == 2
+    assert [one["reservation"] for one in played.of("cloudflared_tunnel")] == ["nobody"]
+
+
+def test_an_unguarded_connector_needs_no_reservation(collection: Path) -> None:
+    entry = {"name": "cloudflared", "kind": "cloudflared", "cloudflared": {"replica_guard": "off"}}
+    played = play(collection, every={"lifecycle_services": [entry]}, answers={})
+    assert played.of("cloudflared_reservation") == []
+    assert len(played.of("cloudflared_tunnel")) == 1
+
+
+def test_a_dry_run_reserves_nothing_and_counts_who_would_grant(collection: Path) -> None:
+    played = play(collection, "--check", every={}, answers={})
+    (drive,) = played.of("cloudflared_tunnel")
+    assert drive["healthy_replicas"] == 1 and drive.get("reservation") is None

@@ -288,12 +288,25 @@ class CloudflaredKind(Kind):
         dead = observation.cause == "half_open" and watch.serves_nobody
         serving = 0 if dead else watch.ready.connections or 0
         blocks = [
-            guarding.last_replica(serving, self._params["healthy_replicas"])
-            if self._params["replica_guard"] == "enforce"
-            else None,
+            self._replica_guard(serving, watch) if self._params["replica_guard"] == "enforce" else None,
             guarding.own_tunnel(self._eye.carries_us(watch), watch.pid),
         ]
         return [block for block in blocks if block is not None]
+
+    def _replica_guard(self, serving: int, watch: ConnectorSnapshot) -> Refusal | None:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
+
+        owner = self._params["reservation"]
+        if owner is None:
+            return guarding.last_replica(serving, self._params["healthy_replicas"])
+        if serving <= 0:
+            return None
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import replicas
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import clock
+
+        tunnel = watch.identity.tunnel_id
+        held = replicas.store_of(tunnel, self._params.get("scope") == "user").held() if tunnel else None
+        return replicas.not_reserved(held, owner, self._environment.name, tunnel, clock())
 
     def _start_guards(self, observation: Observation) -> t.Sequence[Refusal]:
         facts = observation.facts

@@ -41,6 +41,7 @@ CONNECTOR_OPTIONS: Spec = {
     "edge_lost": {"type": "list", "elements": "str", "default": []},
     "healthy_replicas": {"type": "int"},
     "replica_guard": {"type": "str", "choices": ["enforce", "off"], "default": "enforce"},
+    "reservation": {"type": "str"},
     "own_tunnel": {"type": "bool"},
 }
 EDGE_PORT = 7844

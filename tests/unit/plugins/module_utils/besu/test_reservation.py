@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import grants
 
 OLD_HOST = 10_000.0
 
@@ -82,7 +83,7 @@ NETWORK = "0x" + "AB" * 32
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(r, "host_age", lambda: OLD_HOST)
+    monkeypatch.setattr(grants, "host_age", lambda: OLD_HOST)
     return r.Store(NETWORK, str(tmp_path / "run"))
 
 
@@ -122,7 +123,7 @@ def test_of_many_at_once_one_gets_it(store):
 
 
 def test_networks_do_not_mix(tmp_path, monkeypatch):
-    monkeypatch.setattr(r, "host_age", lambda: OLD_HOST)
+    monkeypatch.setattr(grants, "host_age", lambda: OLD_HOST)
     one, two = r.Store(NETWORK, str(tmp_path)), r.Store("0x" + "cd" * 32, str(tmp_path))
     assert one.request("a", "v1").refused == two.request("b", "v2").refused == ""
 

@@ -368,6 +368,8 @@ def test_draining_is_not_overdue(make):
         ({"healthy_replicas": 1, "own_tunnel": True}, RESTART, ["own_tunnel"]),
         ({"own_tunnel": True}, RESTART, ["last_replica", "own_tunnel"]),
         ({}, START, []),
+        ({"healthy_replicas": 1, "reservation": "nobody"}, RESTART, ["reservation"]),
+        ({"replica_guard": "off", "reservation": "nobody"}, RESTART, []),
     ],
 )
 def test_guards(make, params, step, guards):

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The grant of a host for a tunnel: given while a look at its connectors shows that one of them keeps the tunnel up.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import detached_restart, replicas
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import Answer, GrantStore, clock
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+Doubts = t.Mapping[str, str]
+
+
+def reserve_replica(module: AnsibleModule) -> None:
+    """Run the module ``cloudflared_reservation`` with its options."""
+    params = module.params
+    try:
+        store = replicas.store_of(params["tunnel"], params["scope"] == "user")
+        if params["state"] == "absent":
+            result = release(store, params["owner"], module.check_mode)
+        else:
+            result = request(store, params, look, module.check_mode)
+    except LifecycleError as exc:
+        module.fail_json(msg=exc.msg, **exc.details)
+    module.exit_json(**result)
+
+
+def release(store: GrantStore, owner: str, check_mode: bool) -> dict[str, t.Any]:
+    """Give the grant back; the module's result. Raises LifecycleError."""
+    held = store.held()
+    mine = held is not None and held.owner == owner and held.left(clock()) > 0
+    if mine and not check_mode:
+        store.release(owner)
+    return {"changed": mine, "granted": False, "healthy": [], "reason": ""}
+
+
+def request(
+    store: GrantStore,
+    params: t.Mapping[str, t.Any],
+    doubts_of: t.Callable[[t.Mapping[str, t.Any]], Doubts],
+    check_mode: bool,
+) -> dict[str, t.Any]:
+    """Ask for the grant; the module's result.
+
+    The look comes after the grant, so that nobody else can be granted this host between the two.
+    ``doubts_of``: what speaks against each connector here that might stay. Raises LifecycleError.
+    """
+    owner, target = params["owner"], params["target"]
+    before = store.held()
+    asked = store.would_answer if check_mode else store.request
+    answer = asked(owner, target)
+    if answer.refused:
+        return _result(False, answer, [], answer.refused)
+    try:
+        doubts = doubts_of(params)
+    except LifecycleError:
+        _give_back(store, owner, check_mode)
+        raise
+    healthy = [name for name, why in doubts.items() if not why]
+    if not healthy and not params["own"]:
+        _give_back(store, owner, check_mode)
+        seen = "; ".join(f"{name}: {why}" for name, why in doubts.items()) or "no connector is described"
+        return _result(False, Answer(None, ""), [], f"no connector here keeps the tunnel up: {seen}")
+    return _result(answer.grant != before, answer, healthy, "")
+
+
+def _give_back(store: GrantStore, owner: str, check_mode: bool) -> None:
+    if not check_mode:
+        store.release(owner)
+
+
+def _result(changed: bool, answer: Answer, healthy: list[str], refused: str) -> dict[str, t.Any]:
+    result: dict[str, t.Any] = {"changed": changed, "granted": not refused, "healthy": healthy, "reason": refused}
+    if answer.grant is not None:
+        left = round(answer.grant.left(clock()), 1)
+        result["holder"] = {"owner": answer.grant.owner, "target": answer.grant.target, "left": left}
+    return result
+
+
+def look(params: t.Mapping[str, t.Any]) -> Doubts:
+    """What speaks against each connector of this host that might keep the tunnel up. Raises LifecycleError."""
+    given = [{**entry, "kind": "cloudflared", "scope": params["scope"]} for entry in params["services"]]
+    described = describe(given, KINDS)
+    host = FullHostContext(params["scope"])
+    watched = [
+        host.watched({**one, "edge_lost": params["edge_lost"]}, KINDS["cloudflared"].make, f"services[{index}].")
+        for index, one in enumerate(described)
+    ]
+    seen = host.observer.observe_settled(watched)
+    return {
+        one.name: replicas.doubt(observed, params["tunnel"], _worked_on(host, one.unit, params["owner"]))
+        for one, observed in zip(watched, seen)
+    }
+
+
+def _worked_on(host: FullHostContext, unit: str, owner: str) -> str:
+    """Who works on a unit: a run that has its lock, or the host by a restart that was left to it."""
+    if not host.has_records():
+        return ""
+    unit = host.systemd.own_name(unit)
+    lock = host.ledger.lock(unit, owner)
+    holder = lock.acquire()
+    lock.release()
+    last = detached_restart.last(unit, host.ledger, host.clock)
+    return holder or ("the host itself" if last is not None and last.outcome == "open" else "")

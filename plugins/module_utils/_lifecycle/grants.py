@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Grants of a host: one owner at a time has the right to take something offline that this host has a say in.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+A grant ends by itself, measured by the granting host alone, so that no two
+clocks are ever compared. It is kept in /run, which a host forgets when it
+boots, so a host grants nothing in the first seconds of its life. Whose grants
+are needed is the business of each kind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import typing as t
+from dataclasses import asdict, dataclass
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+
+TTL = 180.0
+# The step is not made with less than this left of the target's own grant.
+LEFT = 60.0
+FOLDER = "/run/chainops-lifecycle"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a host has granted. ``until``: seconds on that host's own clock (CLOCK_BOOTTIME)."""
+
+    owner: str
+    target: str
+    until: float
+
+    def left(self, now: float) -> float:
+        return max(self.until - now, 0.0)
+
+
+class Answer(t.NamedTuple):
+    """The grant in force after a request, and why it is not the requester's own (empty: it is)."""
+
+    grant: Grant | None
+    refused: str
+
+
+def decide(held: Grant | None, owner: str, target: str, *, now: float, alive_for: float, ttl: float = TTL) -> Answer:
+    """Whether a host grants ``owner`` the right to take ``target`` offline. Pure.
+
+    A grant is never made longer, so that the order in which grants were given
+    is the order in which they end; ``owner`` has to be new for each attempt.
+    ``now`` and ``alive_for`` are of this host: its clock, and how long ago it was booted.
+    """
+    if held is not None and held.left(now) > 0:
+        mine = (held.owner, held.target) == (owner, target)
+        return Answer(held, "" if mine else _of_another(held, now))
+    if alive_for < ttl:
+        return Answer(
+            None, f"the host was booted {alive_for:.0f} s ago and may have forgotten a grant; wait until {ttl:.0f} s"
+        )
+    return Answer(Grant(owner, target, now + ttl), "")
+
+
+def usable(held: Grant | None, owner: str, target: str, now: float, least: float = LEFT) -> str:
+    """Why the step must not be made on the target's own grant; empty where it may."""
+    if held is None or held.left(now) <= 0:
+        return "no grant is in force on this host: reserve first"
+    if (held.owner, held.target) != (owner, target):
+        return _of_another(held, now)
+    if held.left(now) < least:
+        return f"its grant ends in {held.left(now):.0f} s, {least:.0f} s are needed: reserve again"
+    return ""
+
+
+def _of_another(held: Grant, now: float) -> str:
+    return f"{held.owner} has the right to take {held.target} offline, for {held.left(now):.0f} s more"
+
+
+class GrantStore:
+    """One grant of this host, in a file under a lock. ``name``: that of the file, without a folder."""
+
+    def __init__(self, name: str, folder: str = FOLDER, ttl: float = TTL) -> None:
+        self._path = os.path.join(folder, f"{name}.json")
+        self._ttl = ttl
+
+    def would_answer(self, owner: str, target: str) -> Answer:
+        """What a request would be answered now. Touches nothing."""
+        return self._decide(self.held(), owner, target, clock())
+
+    def request(self, owner: str, target: str) -> Answer:
+        """Ask for the grant."""
+        return self._change(lambda held, now: self._decide(held, owner, target, now))
+
+    def release(self, owner: str) -> None:
+        """Give back one's own grant; that of another stays."""
+        self._change(lambda held, now: Answer(None if held is None or held.owner == owner else held, ""))
+
+    def held(self) -> Grant | None:
+        """The grant that was given last, which may have ended. Touches nothing."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                return _parse(file.read())
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise LifecycleError(f"cannot read {self._path}: {exc.strerror}; run with become: true") from exc
+
+    def _decide(self, held: Grant | None, owner: str, target: str, now: float) -> Answer:
+        return decide(held, owner, target, now=now, alive_for=host_age(), ttl=self._ttl)
+
+    def _change(self, rule: t.Callable[[Grant | None, float], Answer]) -> Answer:
+        try:
+            os.makedirs(os.path.dirname(self._path), mode=0o755, exist_ok=True)
+            with open(
+                os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+", encoding="utf-8"
+            ) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                before = _parse(file.read())
+                answer = rule(before, clock())
+                if answer.grant != before:
+                    file.seek(0)
+                    file.truncate()
+                    file.write(json.dumps(asdict(answer.grant)) if answer.grant else "")
+                return answer
+        except OSError as exc:
+            raise LifecycleError(
+                f"cannot keep a reservation in {self._path}: {exc.strerror}; run with become: true"
+            ) from exc
+
+
+def _parse(text: str) -> Grant | None:
+    try:
+        row = json.loads(text)
+        return Grant(str(row["owner"]), str(row["target"]), float(row["until"]))
+    except (ValueError, KeyError, TypeError):
+        return None  # empty, or cut by a crash: a host that crashed has been booted since
+
+
+def clock() -> float:
+    """This host's clock for grants: it goes on while the host sleeps, and nobody sets it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def host_age() -> float:
+    """Seconds since this host, or container, was booted: the age of its first process. See proc(5), starttime."""
+    with open("/proc/1/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return clock() - int(fields[19]) / os.sysconf("SC_CLK_TCK")

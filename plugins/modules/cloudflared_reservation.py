@@ -1,0 +1,153 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cloudflared_reservation
+short_description: Reserve the right to take a connector of a Cloudflare tunnel offline
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Two runs that look at the same time both see another healthy connector of a tunnel, and restart one each, so that
+    the tunnel has none. This module keeps them apart. Each host grants one owner at a time for a tunnel, and only while
+    a connector of that host keeps the tunnel up.
+  - Run it on the host of the connector that is to be taken offline, with O(own=true), then on the hosts of its other
+    replicas until one of them has granted. Then give the owner to M(chainops.lifecycle.cloudflared_tunnel) as
+    O(chainops.lifecycle.cloudflared_tunnel#module:reservation). Release it when the connector is back.
+  - A connector that has fewer connections than it needs, that the edge does not know, or that somebody works on keeps
+    no tunnel up.
+  - A grant ends by itself after 120 seconds. A host grants nothing in the first 120 seconds after its boot. A connector
+    is taken offline only while its own host's grant has 60 seconds left.
+  - It does not bind anybody who does not ask, such as an operator with C(systemctl).
+  - The role P(chainops.lifecycle.tunnel_reconnect#role) and the playbook C(recover) reserve by themselves.
+requirements:
+  - Python 3.9 or newer
+extends_documentation_fragment:
+  - chainops.lifecycle._attributes
+  - chainops.lifecycle._attributes.actiongroup_lifecycle
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+    details:
+      - The same reservation again is no change, and does not make it last longer.
+  platform:
+    platforms: linux
+options:
+  tunnel:
+    description: The id of the tunnel.
+    type: str
+    required: true
+  owner:
+    description: Who reserves. It has to be new for each attempt, such as a name with a random part.
+    type: str
+    required: true
+  target:
+    description:
+      - The connector that is to be taken offline, as C(host/service), where C(service) is its name on its own host.
+      - Needed with O(state=present).
+    type: str
+  own:
+    description:
+      - Whether that connector is on this host. If so, the host grants even where none of O(services) keeps the tunnel
+        up, as another host may have one that does.
+    type: bool
+    default: false
+  services:
+    description:
+      - The connectors of this host that may keep the tunnel up, without the one that is to be taken offline. Each has
+        C(name), and under C(cloudflared) the options of a connector.
+    type: list
+    elements: dict
+    default: []
+  edge_lost:
+    description: Ids of connectors that the edge does not know any more.
+    type: list
+    elements: str
+    default: []
+  scope:
+    description: The service manager that O(services) are of.
+    type: str
+    choices: [system, user]
+    default: system
+  state:
+    description: V(present) asks for the grant of this host, V(absent) gives it back.
+    type: str
+    choices: [present, absent]
+    default: present
+seealso:
+  - module: chainops.lifecycle.cloudflared_tunnel
+"""
+
+EXAMPLES = r"""
+- name: Reserve on the host of the connector first
+  chainops.lifecycle.cloudflared_reservation:
+    tunnel: 8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11
+    owner: "{{ reservation_owner }}"
+    target: "{{ inventory_hostname }}/cloudflared"
+    own: true
+
+- name: Reserve on the host of another replica
+  chainops.lifecycle.cloudflared_reservation:
+    tunnel: 8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11
+    owner: "{{ reservation_owner }}"
+    target: "{{ inventory_hostname }}/cloudflared"
+    services:
+      - name: cloudflared
+  delegate_to: "{{ other_replica }}"
+  register: grant
+  failed_when: not grant.granted
+"""
+
+RETURN = r"""
+granted:
+  description: Whether this host's grant is the owner's.
+  returned: always
+  type: bool
+healthy:
+  description: The connectors of this host that keep the tunnel up.
+  returned: always
+  type: list
+  elements: str
+holder:
+  description: Who has the grant of this host, with C(owner), C(target) and C(left) in seconds.
+  returned: when somebody has it
+  type: dict
+reason:
+  description: Why it was not granted.
+  returned: always
+  type: str
+"""
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.connector_grant import reserve_replica
+
+
+def main() -> None:
+    reserve_replica(
+        LifecycleModule(
+            argument_spec={
+                "tunnel": {"type": "str", "required": True},
+                "owner": {"type": "str", "required": True},
+                "target": {"type": "str"},
+                "own": {"type": "bool", "default": False},
+                "services": {"type": "list", "elements": "dict", "default": []},
+                "edge_lost": {"type": "list", "elements": "str", "default": []},
+                "scope": {"type": "str", "choices": ["system", "user"], "default": "system"},
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            },
+            required_if=[("state", "present", ["target"])],
+            supports_check_mode=True,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whom to ask before a connector that serves is taken offline, and what the answers come to. Pure.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+The rule itself is in ``_cloudflared.replicas``: the host of the connector, then one host with a replica that stays.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+_HEALTHY = "healthy"
+# Options of a connector that say how it is looked at, and hold no secret.
+_SEEN_BY = ("metrics", "metrics_timeout", "expected_connections", "min_connections")
+
+Entries = t.Sequence[t.Any]
+Rows = t.Mapping[str, t.Any]
+
+
+def replica_asks(
+    turns: t.Sequence[Rows], described: t.Mapping[str, Entries], plan: Rows | None = None, owner: str = "ansible"
+) -> list[dict[str, t.Any]]:
+    """The hosts to ask for each turn, its own first, then those that may have a replica that stays.
+
+    ``turns``: connectors with ``key``, ``host``, ``service`` and ``tunnel``; ``described``: host -> its services, of
+    the whole inventory; ``plan``: what tunnel_plan made, where it has seen the hosts; ``owner``: new for each attempt.
+    """
+    return [ask for turn in turns for ask in _asks(turn, described, plan or {}, owner)]
+
+
+def _asks(turn: Rows, described: t.Mapping[str, Entries], plan: Rows, owner: str) -> list[dict[str, t.Any]]:
+    own = str(turn["host"])
+    scope = next((one["scope"] for one in _connectors(described.get(own)) if one["name"] == turn["service"]), "system")
+    common = {
+        "key": turn["key"],
+        "tunnel": turn["tunnel"],
+        "target": turn["key"],
+        "owner": f"{owner} for {turn['key']}",
+    }
+    asks = [{**common, "host": own, "own": True, "scope": scope, "services": _services(described, own, scope, turn)}]
+    for host in _others(turn, described, plan):
+        for at in sorted({one["scope"] for one in _connectors(described.get(host))}):
+            services = _services(described, host, at, turn)
+            if services:
+                asks.append({**common, "host": host, "own": False, "scope": at, "services": services})
+    return [{**ask, "second": number == 1} for number, ask in enumerate(asks)]
+
+
+def _others(turn: Rows, described: t.Mapping[str, Entries], plan: Rows) -> list[str]:
+    """Hosts whose connector of the tunnel was seen to be healthy, then those that nobody has looked at."""
+    rows = [(tunnel["id"], one) for tunnel in plan.get("tunnels") or () for one in tunnel["connectors"]]
+    healthy = [one["host"] for tunnel, one in rows if tunnel == turn["tunnel"] and one["verdict"] == _HEALTHY]
+    seen = {one["host"] for _tunnel, one in rows}
+    found = dict.fromkeys([*healthy, *(host for host in described if host not in seen)])
+    return [host for host in found if host != turn["host"]]
+
+
+def _connectors(entries: t.Any) -> list[Rows]:
+    rows = [entry for entry in entries or () if isinstance(entry, dict)] if isinstance(entries, (list, tuple)) else []
+    return [
+        {"name": row["name"], "scope": row.get("scope") or "system", "about": row.get("cloudflared") or {}}
+        for row in rows
+        if row.get("kind") == "cloudflared" and row.get("name")
+    ]
+
+
+def _services(described: t.Mapping[str, Entries], host: str, scope: str, turn: Rows) -> list[dict[str, t.Any]]:
+    """The connectors of a host without the one that is to be taken offline, each without what may be secret."""
+    return [
+        {"name": one["name"], "cloudflared": {key: one["about"][key] for key in _SEEN_BY if key in one["about"]}}
+        for one in _connectors(described.get(host))
+        if one["scope"] == scope and (host, one["name"]) != (turn["host"], turn["service"])
+    ]
+
+
+def replica_grants(results: t.Sequence[Rows], item: str) -> dict[str, t.Any]:
+    """What the answers come to. ``results``: those of the loop over the asks; ``item``: the name of its variable.
+
+    ``held``: key -> owner of what may be done; ``refused``: key -> why not; ``busy``: what another run has the right
+    to, so that it is worth trying again; ``granted``: what has to be given back.
+    """
+    answered = [(result[item], result) for result in results if not result.get("skipped")]
+    granted = [ask for ask, result in answered if result.get("granted")]
+    held = {
+        ask["key"]: ask["owner"]
+        for ask in granted
+        if ask["own"] and any(_stays(one, result) for one, result in answered if one["key"] == ask["key"])
+    }
+    refused: dict[str, str] = {}
+    for ask, result in answered:
+        if ask["key"] not in held and not result.get("granted"):
+            words = f"{ask['host']}: {result.get('reason') or result.get('msg') or 'no answer'}"
+            refused[ask["key"]] = "; ".join(filter(None, (refused.get(ask["key"]), words)))
+    for ask in granted:
+        if ask["key"] not in held:
+            refused.setdefault(ask["key"], "no other host of the inventory has a connector of its tunnel")
+    back = [{key: ask[key] for key in ("key", "host", "tunnel", "owner", "scope")} for ask in granted]
+    busy = [ask["key"] for ask, result in answered if result.get("holder") and not result.get("granted")]
+    return {"held": held, "refused": refused, "busy": [key for key in refused if key in busy], "granted": back}
+
+
+def _stays(ask: Rows, result: Rows) -> bool:
+    return bool(result.get("granted") and result.get("healthy"))
+
+
+def replica_reasons(runs: t.Mapping[str, Rows], refused: t.Mapping[str, str]) -> dict[str, dict[str, t.Any]]:
+    """What a module returned for each key, with why there was no reservation where it was refused for that."""
+    return {key: _with_reason(run, refused.get(key, "")) for key, run in runs.items()}
+
+
+def _with_reason(run: Rows, refused: str) -> dict[str, t.Any]:
+    guards = [block["guard"] for block in run.get("blocked_by") or ()]
+    if not refused or "reservation" not in guards:
+        return dict(run)
+    return {**run, "msg": f"{run.get('msg') or 'not reserved'}; {refused}"}

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._replica_reservation import (
+    replica_asks,
+    replica_grants,
+    replica_reasons,
+)
+
+TURN = {"key": "a/web", "host": "a", "service": "web", "tunnel": "t"}
+
+
+def entry(name="web", **more):
+    return {"name": name, "kind": "cloudflared", **more}
+
+
+def test_its_own_host_first_then_healthy_replicas_then_hosts_that_nobody_saw():
+    described = {
+        "a": [entry(), entry("web-b", cloudflared={"metrics": "m", "tunnel_url": "https://user:pw@x"})],
+        "b": [entry()],
+        "c": [entry(scope="user")],
+        "d": ["plain", {"name": "x", "kind": "besu"}],
+        "e": [entry()],
+    }
+    rows = [
+        {"host": host, "verdict": verdict}
+        for host, verdict in (("a", "needs_recovery"), ("b", "unknown"), ("c", "healthy"))
+    ]
+    plan = {"tunnels": [{"id": "t", "connectors": rows}]}
+    asks = replica_asks([TURN], described, plan, "ann 1")
+    assert [(one["host"], one["own"], one["scope"], one["second"]) for one in asks] == [
+        ("a", True, "system", False),
+        ("c", False, "user", True),
+        ("e", False, "system", False),
+    ]
+    assert asks[0]["services"] == [{"name": "web-b", "cloudflared": {"metrics": "m"}}]
+    assert {one["owner"] for one in asks} == {"ann 1 for a/web"}
+
+
+def answer(host, granted, healthy=(), **more):
+    ask = {"key": "a/web", "host": host, "own": host == "a", "owner": "o", "tunnel": "t", "scope": "system"}
+    return {"ask": ask, "granted": granted, "healthy": list(healthy), **more}
+
+
+@pytest.mark.parametrize(
+    ("answers", "held", "busy", "said"),
+    [
+        ([answer("a", True), answer("b", True, ["web"])], True, False, ""),
+        ([answer("a", True, ["web-b"])], True, False, ""),
+        ([answer("a", True), answer("b", False, reason="it is error")], False, False, "b: it is error"),
+        ([answer("a", True), answer("b", False, reason="x has", holder={"owner": "x"})], False, True, "b: x has"),
+        ([answer("a", False, reason="x has", holder={"owner": "x"})], False, True, "a: x has"),
+        ([answer("a", True), {**answer("b", None), "unreachable": True, "msg": "no route"}], False, False, "b: no route"),
+        ([answer("a", True)], False, False, "no other host of the inventory"),
+        ([answer("a", True), answer("b", True, ["web"]), {"skipped": True, "ask": {}}], True, False, ""),
+        ([], False, False, ""),
+    ],
+)  # fmt: skip
+def test_what_the_answers_come_to(answers, held, busy, said):
+    found = replica_grants(answers, "ask")
+    assert found["held"] == ({"a/web": "o"} if held else {})
+    assert found["busy"] == (["a/web"] if busy else [])
+    assert said in found["refused"].get("a/web", "") and bool(found["refused"]) == bool(said)
+    assert [one["host"] for one in found["granted"]] == [one["ask"]["host"] for one in answers if one.get("granted")]
+
+
+def test_only_what_was_refused_for_it_says_why_there_was_no_reservation():
+    runs = {"a/web": {"msg": "no", "blocked_by": [{"guard": "reservation"}]}, "b/web": {"msg": "no", "blocked_by": []}}
+    found = replica_reasons(runs, {"a/web": "b: x has", "b/web": "c"})
+    assert (found["a/web"]["msg"], found["b/web"]["msg"]) == ("no; b: x has", "no")

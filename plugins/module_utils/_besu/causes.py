@@ -220,7 +220,8 @@ def trouble_rules(
                 x.summary,
                 x.next_step,
                 facts=shows(name),
-                rank=75,
+                # A loop is how a cause shows: every other says more.
+                rank=41 if name == "crash_loop" else 75,
                 running=True,
             )
             for name, x in TROUBLES.items()

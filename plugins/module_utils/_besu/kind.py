@@ -29,7 +29,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict i
     UnitStatus,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import CRASH_LOOP, Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment, Kind
 
 if t.TYPE_CHECKING:
@@ -46,7 +46,7 @@ _UP = ("active", "reloading", "refreshing")
 _TAKING = ("stop", "restart", "reset")
 _FAILED = (m.ERROR, m.RESTARTING)
 # What systemd's own view already explains better than any line of a log.
-_OWN_CAUSES = ("suspended", "frozen", "unit_not_found", "unit_broken", "unhealthy", "crash_loop", "stop_killed")
+_OWN_CAUSES = ("suspended", "frozen", "unit_not_found", "unit_broken", "unhealthy", "stop_killed")
 
 Reader = t.Callable[[t.Optional[NodeSample]], NodeSample]
 References = t.Callable[[], t.Sequence[Reference]]
@@ -91,7 +91,7 @@ class BesuKind(Kind):
             return self._running(observation)
         if facts.active not in _UP:
             self._track = None
-        return self._failed(observation) if observation.state in _FAILED else observation
+        return self._failed(observation) if observation.failed or observation.state in _FAILED else observation
 
     def _running(self, observation: Observation) -> Observation:
         facts = observation.facts
@@ -111,7 +111,7 @@ class BesuKind(Kind):
         # The last one of a chain has no peers left.
         if verdict.cause == "chain_stalled" or (verdict.cause == "no_peers" and verdict.details.get("validator")):
             self._verdict = verdict = self._with_stall(verdict, track, observation)
-        return replace(
+        seen = replace(
             observation,
             state=verdict.state,
             base_state=verdict.base_state,
@@ -119,6 +119,7 @@ class BesuKind(Kind):
             cause=verdict.cause,
             details=verdict.details,
         )
+        return self._failed(seen) if verdict.cause == CRASH_LOOP else seen
 
     def _with_stall(self, verdict: BesuVerdict, track: SampleHistory, observation: Observation) -> BesuVerdict:
         """Who is missing, in which round the rest is, and what each way out takes."""
@@ -134,20 +135,25 @@ class BesuKind(Kind):
 
     def _failed(self, observation: Observation) -> Observation:
         """A unit that does not run: the node's last words say more than systemd's result."""
-        cause = self._cause_of_failure(observation)
         loops = observation.state == m.RESTARTING and self._recent_restarts(observation, None) >= 2
+        cause = self._cause_of_failure(observation, loops or observation.loops)
         if cause is None and not loops:
             return observation
         words = (f"{cause.summary}: {cause.evidence[0]}" if cause.evidence else cause.summary,) if cause else ()
         own = observation.cause in _OWN_CAUSES
         named = observation.cause if own or cause is None else cause.id
+        if cause is None:
+            return replace(observation, cause=CRASH_LOOP)
+        looping = (CRASH_LOOP,) if loops or observation.loops else ()
         return replace(
             observation,
-            cause="crash_loop" if loops else named,
-            reasons=(*observation.reasons, *words) if own or loops else (*words, *observation.reasons),
+            cause=named,
+            reasons=(*observation.reasons, *words) if own else (*words, *observation.reasons),
+            flags=(*observation.flags, *looping),
         )
 
-    def _cause_of_failure(self, observation: Observation) -> Cause | None:
+    def _cause_of_failure(self, observation: Observation, looping: bool = False) -> Cause | None:
+        """Why its last run failed; in a loop that is a run before the one that may be there at this moment."""
         facts = observation.facts
         if facts is None:
             return None
@@ -155,10 +161,15 @@ class BesuKind(Kind):
         if self._failure is None or self._failure[0] != key:
             from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES
             from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import diagnose
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import last_failed_run
             from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
 
-            entries = self._environment.open_journal().invocation(facts.unit, facts.invocation).entries
-            found = diagnose(facts.properties, entries, rules=(*START_RULES, *GENERIC_RULES))
+            journal, properties = self._environment.open_journal(), facts.properties
+            if looping:
+                since = self._environment.clock.wall() - _RESTART_WINDOW
+                properties = {**properties, **last_failed_run(journal, facts.unit, since)}
+            entries = journal.invocation(facts.unit, properties.get("InvocationID", "")).entries
+            found = diagnose(properties, entries, rules=(*START_RULES, *GENERIC_RULES), failing=True)
             primary = found.primary
             cause = None if primary is None or primary.id == "unknown" else primary
             # The journal may be a moment behind systemd: that it says nothing yet is not kept.

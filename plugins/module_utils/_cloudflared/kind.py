@@ -26,7 +26,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.st
     RECONNECTING,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import CRASH_LOOP, Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment, Kind
 
 if t.TYPE_CHECKING:
@@ -42,6 +42,7 @@ _TAKING = ("stop", "restart", "reset")
 # Causes of systemd's own that a connector which answers may refute.
 _REFUTABLE = ("crash_loop", "unhealthy")
 _LOG_EVERY = 2.0
+_LOOP_WINDOW = 600.0
 _JOURNAL_LAG = 5.0
 # One that cannot use an option or a variable ends within this time, and with 0.
 _AT_ONCE = 10.0
@@ -205,8 +206,7 @@ class CloudflaredKind(Kind):
         if cause is None:
             return replace(observation, details=details)
         words = f"{cause.summary}: {cause.evidence[0]}" if cause.evidence else cause.summary
-        if cause.severity != "hard" and observation.cause == "crash_loop":
-            return replace(observation, reasons=(*observation.reasons, words), details=details)
+        looping = (CRASH_LOOP,) if observation.loops else ()
         hard = cause.id in HARD
         return replace(
             observation,
@@ -215,6 +215,7 @@ class CloudflaredKind(Kind):
             base_state=m.ERROR if hard else observation.base_state,
             cause=cause.id,
             reasons=(words, *observation.reasons),
+            flags=(*observation.flags, *looping),
             details=details,
         )
 
@@ -223,9 +224,14 @@ class CloudflaredKind(Kind):
         if self._failure is None or self._failure[0] != key:
             from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import RULES
             from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import diagnose
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import last_failed_run
 
-            records = self._environment.open_journal().invocation(facts.unit, facts.invocation)
-            found = diagnose(facts.properties, records.entries, rules=RULES, failing=True).primary
+            journal, properties = self._environment.open_journal(), facts.properties
+            if observation.loops:
+                since = self._environment.clock.wall() - _LOOP_WINDOW
+                properties = {**properties, **last_failed_run(journal, facts.unit, since)}
+            records = journal.invocation(facts.unit, properties.get("InvocationID", ""))
+            found = diagnose(properties, records.entries, rules=RULES, failing=True).primary
             cause = None if found is None or found.id == "unknown" else found
             # The journal may be a moment behind systemd: that it says nothing yet is not kept.
             self._failure = (key, cause) if cause is not None or (observation.age or 0.0) > _JOURNAL_LAG else None
@@ -237,10 +243,10 @@ class CloudflaredKind(Kind):
         ran = facts.moment("InactiveEnter") - facts.moment("InactiveExit")
         ended_well = facts.number("ExecMainCode") == 1 and facts.number("ExecMainStatus") == 0
         if not (ended_well and 0 <= ran <= _AT_ONCE and facts.moment("InactiveExit") and facts.invocation):
-            return replace(observation, details=details)
+            return self._ended(observation, facts) if observation.failed else replace(observation, details=details)
         said = self._said_at_once(facts)
         if said is None:
-            return replace(observation, details=details)
+            return self._ended(observation, facts) if observation.failed else replace(observation, details=details)
         return replace(observation, cause="unknown_flag", reasons=(said, *observation.reasons), details=details)
 
     def _said_at_once(self, facts: UnitFacts) -> str | None:
@@ -328,7 +334,7 @@ class CloudflaredKind(Kind):
     def grace_period(self, observation: Observation, target: str) -> float | None:
         """systemd tries again by itself: another start adds nothing while it is the edge that is missing."""
         facts = observation.facts
-        looping = observation.state == m.ERROR and observation.cause == "crash_loop"
+        looping = observation.state == m.ERROR and observation.loops
         return 1.0 if looping and facts is not None and facts.active in ("activating", "deactivating") else None
 
     def restart_is_due(self, observation: Observation, target: str) -> bool:

@@ -42,6 +42,7 @@ _LEVEL = (
     rf"""|(?i:(?:level|lvl|severity)"?\s?[=:]\s?"?({_ANY_LEVEL})\b)"""
     rf"|(?i:\[({_ANY_LEVEL})\])|(?i:^(?:[\w./-]{{1,40}}: )?({_ANY_LEVEL}): )"
 )
+_AFTER_THE_END = ("ExecStop", "ExecStopPost", "ExecReload")
 _CONTINUED = r"^(?:\s+\S|Caused by: |\.\.\. \d+ more)"
 
 
@@ -113,7 +114,10 @@ class FailureCase:
     @property
     def exit(self) -> Exit | None:
         """How the process ended that decided: by the manager's record, else by the properties of the main process."""
-        entry = self.record(j.UNIT_PROCESS_EXIT)
+        own = [entry for entry in self.manager if entry.from_manager and entry.message_id == j.UNIT_PROCESS_EXIT]
+        # What runs after the end (ExecStop=, ExecStopPost=) or beside it (ExecReload=) did not bring it about.
+        decisive = [entry for entry in own if entry.fields.get("COMMAND") not in _AFTER_THE_END] or own
+        entry = decisive[-1] if decisive else None
         if entry is not None and entry.fields.get("EXIT_STATUS", ""):
             status = _status(entry.fields["EXIT_STATUS"])
             if status is not None:

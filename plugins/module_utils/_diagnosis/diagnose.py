@@ -84,7 +84,7 @@ def diagnose(
     proved = _proved(case, rules)
     causes = [_cause(case, rule, evidence, detail) for _rank, rule, evidence, detail in proved[:MAX_CAUSES]]
     if case.failing and not causes:
-        causes = [_unknown(case)]
+        causes = [_unknown(case, own)]
     return Diagnosis(tuple(causes), _shown_lines(own), _facts(case), _coverage(case, own, notes))
 
 
@@ -135,6 +135,7 @@ def _by_manager(entry: Entry) -> bool:
 def _last_attempt(manager: t.Sequence[Entry], invocation: str) -> tuple[Entry, ...]:
     """The manager's records of the last start and of what came after it."""
     kept: list[Entry] = []
+    manager = _until_end_of(manager, invocation)
     for entry in reversed(manager):
         stopped = entry.message_id == j.UNIT_STOPPED and entry.fields.get("JOB_TYPE") == "stop"
         if stopped and any(later.message_id == j.UNIT_JOB_FAILED for later in kept):
@@ -145,6 +146,15 @@ def _last_attempt(manager: t.Sequence[Entry], invocation: str) -> tuple[Entry, .
     # The child may have said why it failed before the manager said that it began.
     early = [entry for entry in manager[: -len(kept) or None] if entry.invocation_id == invocation != ""]
     return (*[entry for entry in early if not entry.from_manager], *reversed(kept))
+
+
+def _until_end_of(manager: t.Sequence[Entry], invocation: str) -> t.Sequence[Entry]:
+    """Without the records of the runs after this one: a crash loop may be in the next run already."""
+    last = max((index for index, entry in enumerate(manager) if entry.invocation_id == invocation != ""), default=None)
+    if last is None:
+        return manager
+    later = (i for i, entry in enumerate(manager) if i > last and entry.invocation_id not in ("", invocation))
+    return manager[: next(later, len(manager))]
 
 
 def _is_failing(properties: t.Mapping[str, str]) -> bool:
@@ -230,22 +240,32 @@ def _cause(case: FailureCase, rule: Rule, evidence: t.Sequence[str], detail: str
     return Cause(rule.cause, rule.category, rule.severity, sanitize(summary), tuple(lines), sanitize(rule.next_step))
 
 
-def _unknown(case: FailureCase) -> Cause:
+def _unknown(case: FailureCase, own: t.Sequence[Line]) -> Cause:
+    """No rule knows why: the service's own last words say more than any sentence of ours."""
     ended = [str(case.exit)] if case.exit else []
-    words = [line.text for line in case.lines[-2:]]
+    words = _last_said(case, own)
     result = case.text("Result")
-    if result in ("success", ""):
-        said = f"it is {case.text('ActiveState')}, and nothing that it left says why it is not well"
-    else:
-        said = f"it failed ({result}) and nothing that it left says why"
+    how = f"it failed ({result})" if result not in ("success", "") else f"it is {case.text('ActiveState')}"
+    if result in ("success", "") and case.text("ActiveState") == "inactive" and case.exit:
+        how = f"it ended by itself ({case.exit})"
+    said = f"{how}; it said last: {words[-1]}" if words else f"{how} and left no words that say why"
     return Cause(
         "unknown",
         "unknown",
         "soft",
         sanitize(said),
-        tuple(sanitize(line, _LINE) for line in ended + words),
+        tuple(sanitize(line, _LINE) for line in (*ended, *words)),
         "read the lines and facts of this diagnosis; run the service's command by hand as its user if they do not tell",
     )
+
+
+def _last_said(case: FailureCase, own: t.Sequence[Line]) -> list[str]:
+    """Its last error, where it called anything one, else the last lines that it wrote, whatever their level."""
+    errors = [line.text for line in case.lines if line.level == ERROR]
+    lines = [line.text for line in case.lines] or [line.text for line in own]
+    if errors:
+        return [*[text for text in lines[-2:] if text != errors[-1]], errors[-1]]
+    return [text for text in lines if text.strip()][-3:]
 
 
 def _shown_lines(own: t.Sequence[Line]) -> tuple[str, ...]:

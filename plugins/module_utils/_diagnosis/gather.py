@@ -27,17 +27,26 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependenc
     missing_dependencies,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage, written_paths
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Journal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
+    UNIT_FAILURE_RESULT,
+    UNIT_SUCCESS,
+    Entry,
+    Journal,
+)
 
 # What a diagnosis reads of the unit; a property that is not given is taken as not set.
 DIAGNOSIS_PROPERTIES = (
     "Id LoadState LoadError UnitFileState FragmentPath ActiveState SubState Result InvocationID Restart NRestarts "
     "ExecMainPID ExecMainCode ExecMainStatus StartLimitBurst StartLimitIntervalUSec InactiveExitTimestampMonotonic "
-    "ActiveEnterTimestampMonotonic ConditionResult ConditionTimestampMonotonic AssertResult AssertTimestampMonotonic "
-    "StatusText User Group LogLevelMax LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax "
-    "Requires Requisite BindsTo WorkingDirectory StateDirectory LogsDirectory CacheDirectory RuntimeDirectory "
-    "ReadWritePaths EnvironmentFiles"
+    "ActiveEnterTimestampMonotonic ConditionResult ConditionTimestampMonotonic AssertResult "
+    "AssertTimestampMonotonic StatusText User Group SupplementaryGroups LogLevelMax LogNamespace StandardOutput "
+    "StandardError LimitNOFILE MemoryMax TasksMax Requires Requisite BindsTo WorkingDirectory StateDirectory "
+    "LogsDirectory CacheDirectory RuntimeDirectory ReadWritePaths EnvironmentFiles"
 ).split()
+
+
+# What a unit is between two runs of a loop; how the process ended is told by the manager's records of that run.
+_BETWEEN_RUNS = {"ActiveState": "activating", "SubState": "auto-restart", "ExecMainCode": "0", "ExecMainPID": "0"}
 
 
 def examine(
@@ -75,6 +84,18 @@ def examine(
     return diagnose(
         properties, records.entries, rules=(*rules, *GENERIC_RULES), host=host, failing=failing, notes=notes
     )
+
+
+def last_failed_run(journal: Journal, unit: str, since: float) -> dict[str, str]:
+    """The properties that a unit had after the run of a crash loop that failed last, in place of those of the moment.
+
+    They are the same in each phase of the loop, so that the diagnosis is, too.
+    """
+    for entry in reversed(journal.manager_records([unit], since=since).entries):
+        if entry.message_id in (UNIT_FAILURE_RESULT, UNIT_SUCCESS) and entry.invocation_id:
+            result = entry.fields.get("UNIT_RESULT", "") or "success"
+            return {**_BETWEEN_RUNS, "InvocationID": entry.invocation_id, "Result": result}
+    return {}
 
 
 def _maybe_out_of_memory(case: FailureCase) -> bool:

@@ -67,7 +67,8 @@ def step(
         ):
             return None
         name = STEPS.get(ended.status, "")
-        set_to = [f"{setting}={case.text(setting)}"] if setting and case.text(setting) else []
+        named = f"Supplementary{setting}s" if setting == "Group" and "supplementary" in words else setting
+        set_to = [f"{named}={case.text(named)}"] if named and case.text(named) else []
         detail = set_to[0] if set_to else f"step {name}" if name else ""
         return Match([*said[-2:], *set_to, str(ended)], detail)
 
@@ -159,6 +160,20 @@ def timeout(phase: str) -> t.Callable[[FailureCase], Match | None]:
         starting = any(_START_TIMED_OUT.search(line) for line in said)
         actual = "runtime" if limit else "stop" if was_active and not starting else "start"
         return Match(["Result=timeout", *said]) if actual == phase else None
+
+    return facts
+
+
+def step_before(command: str) -> t.Callable[[FailureCase], Match | None]:
+    """A command of the unit's own that runs before or after the program, and not the program, ended badly."""
+
+    def facts(case: FailureCase) -> Match | None:
+        ended = case.exit
+        if not case.failing or ended is None or ended.command != command:
+            return None
+        if ended.how == "exited" and (ended.status == 0 or 200 <= ended.status <= 245):
+            return None  # it ended well, or it is systemd that could not run it, which has causes of its own
+        return Match([str(ended)], str(ended))
 
     return facts
 

@@ -197,6 +197,16 @@ _LAST: tuple[Rule, ...] = (
         facts=p.result("resources"), rank=50,
     ),
     Rule(
+        "pre_start_failed", CONFIGURATION, SOFT, "a command that has to end well before the program starts did not",
+        "run the command of ExecStartPre= by hand as the service's user; the program itself was not started",
+        facts=p.step_before("ExecStartPre"), rank=52,
+    ),
+    Rule(
+        "post_start_failed", CONFIGURATION, SOFT, "a command that has to end well after the program's start did not",
+        "run the command of ExecStartPost= by hand; the program itself had started",
+        facts=p.step_before("ExecStartPost"), rank=52,
+    ),
+    Rule(
         "start_limit", START_LIMIT, SOFT, "it failed so often that systemd gave up starting it",
         "mend what made it fail; then systemctl reset-failed (or recovery: reset_start) and start it",
         facts=p.start_limit, rank=40,

@@ -9,30 +9,34 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import examine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import examine, last_failed_run
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
-    UNIT_FAILURE_RESULT,
-    UNIT_JOB_FAILED,
-    UNIT_STARTED,
-)
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import run_command
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import UNIT_JOB_FAILED, UNIT_STARTED
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError, run_command
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import CRASH_LOOP, Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import (
     HealthCheck,
     MonitoredService,
+    Observer,
 )
 
 _TROUBLED = (m.ERROR, m.RESTARTING)
 # Causes that say nothing against the service itself.
 _HARMLESS = (None, "probe_broken", "cleaning")
+# What a diagnosis may come to that says no more of a loop than that it is one.
+_SAYS_NO_MORE = ("unknown", "crash_loop", "start_limit")
 
 
 class FullHostContext(HostContext):
     """A host of which everything can be asked."""
+
+    def __init__(self, scope: str, clock: Clock | None = None) -> None:
+        super().__init__(scope, clock)
+        self.observer = Observer(self.systemd, self.clock, self._count_restarts, self._with_cause)
 
     def _health(self, probes: t.Sequence[t.Mapping[str, t.Any]]) -> HealthCheck:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpClient
@@ -46,8 +50,9 @@ class FullHostContext(HostContext):
             return Diagnosis(notes=observation.reasons)
         troubled = observation.state in _TROUBLED or observation.cause not in _HARMLESS
         properties = observation.facts.properties
-        if observation.cause == "crash_loop":
-            properties = {**properties, **self._last_failure(watched)}
+        if observation.loops:
+            since = self.clock.wall() - watched.limits.thrash_window
+            properties = {**properties, **last_failed_run(self.journal, watched.unit, since)}
         return examine(
             properties,
             self.journal,
@@ -61,10 +66,14 @@ class FullHostContext(HostContext):
         found = self.journal.manager_records([unit], since=since)
         return sum(1 for entry in found.entries if entry.message_id in (UNIT_STARTED, UNIT_JOB_FAILED))
 
-    def _last_failure(self, watched: MonitoredService) -> dict[str, str]:
-        """Which run of a crash loop failed last: the one that runs right now has not failed yet."""
-        since = self.clock.wall() - watched.limits.thrash_window
-        for entry in reversed(self.journal.manager_records([watched.unit], since=since).entries):
-            if entry.message_id == UNIT_FAILURE_RESULT and entry.invocation_id:
-                return {"InvocationID": entry.invocation_id, "Result": entry.fields.get("UNIT_RESULT", "")}
-        return {}
+    def _with_cause(self, watched: MonitoredService, observation: Observation) -> Observation:
+        """A crash loop with the cause of its last failed run, which is the same in each phase of the loop."""
+        try:
+            cause = self.diagnose(watched, observation).primary
+        except LifecycleError as exc:
+            return replace(observation, reasons=(*observation.reasons, exc.msg))
+        if cause is None or cause.id in _SAYS_NO_MORE:
+            return observation
+        said = f"{cause.summary}: {cause.evidence[0]}" if cause.evidence else cause.summary
+        reasons = (said, *(reason for reason in observation.reasons if reason != said))
+        return replace(observation, cause=cause.id, reasons=reasons, flags=(*observation.flags, CRASH_LOOP))

@@ -43,7 +43,7 @@ class FullServiceInfo(ServiceInfo):
             row["history"] = self._history(host, seen, window).as_dict()
         wanted = options["diagnose"]
         if isinstance(host, FullHostContext) and (
-            wanted == "always" or (wanted == "errors" and seen.state in m.TROUBLED)
+            wanted == "always" or (wanted == "errors" and (seen.failed or seen.state in m.TROUBLED))
         ):
             row["diagnosis"] = self._why(host, watched, seen).as_dict()
         return row

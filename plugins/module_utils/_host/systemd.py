@@ -23,10 +23,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 PROPERTIES = (
     "Id Names LoadState LoadError UnitFileState FragmentPath DropInPaths Transient NeedDaemonReload ActiveState "
     "SubState Result Type RemainAfterExit Restart RestartMode NRestarts InvocationID Job MainPID ExecMainPID "
-    "ExecMainCode ExecMainStatus StateChangeTimestampMonotonic ActiveEnterTimestampMonotonic "
-    "ActiveExitTimestampMonotonic InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic ConditionResult "
-    "ConditionTimestampMonotonic AssertResult AssertTimestampMonotonic FreezerState StatusText ControlGroup Slice "
-    "User Group TimeoutStopUSec StartLimitBurst StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart "
+    "ExecMainCode ExecMainStatus ExecMainExitTimestampMonotonic StateChangeTimestampMonotonic "
+    "ActiveEnterTimestampMonotonic ActiveExitTimestampMonotonic InactiveEnterTimestampMonotonic "
+    "InactiveExitTimestampMonotonic ConditionResult ConditionTimestampMonotonic AssertResult "
+    "AssertTimestampMonotonic FreezerState StatusText ControlGroup Slice User Group SupplementaryGroups "
+    "TimeoutStopUSec StartLimitBurst StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart "
     "RefuseManualStop LogLevelMax LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax "
     "EnvironmentFiles WorkingDirectory StateDirectory LogsDirectory CacheDirectory RuntimeDirectory ReadWritePaths"
 ).split()

@@ -137,7 +137,7 @@ class Actions:
         """Everything that the guards look at, read right now. ``cleared``: a planned step before clears the failure."""
         request, systemd = self._request, self._tools.systemd
         facts = observation.facts
-        cause = diagnosis.primary if diagnosis is not None and step.source == m.ERROR else None
+        cause = diagnosis.primary if diagnosis is not None and observation.failed else None
         disks = self._disks(facts)
         accepted = cause is not None and cause.severity != "fatal" and self._accepted(cause, observation, disks)
         jobs = systemd.jobs() if facts is not None and facts.job else {}
@@ -322,7 +322,7 @@ class Actions:
         """The types of jobs that may be cancelled: a start that is overdue; what hangs, where force is asked for."""
         if self._request.force_stop:
             return (*_START_JOBS, *_RELOAD_JOBS)
-        return _START_JOBS if observation.cause in ("start_timeout", "crash_loop") else ()
+        return _START_JOBS if observation.cause == "start_timeout" or observation.loops else ()
 
     def _cancel_job(self, observation: Observation) -> tuple[str, ...]:
         """A stop is refused while another job is pending, so a start or reload that never ends has to be cancelled."""

@@ -295,7 +295,7 @@ class Engine:
         self._wait.keep(self._last.state, self._acts, self._trace)
 
     def _objections(self, step: m.Step, observation: Observation, cleared: bool = False) -> tuple[Refusal, ...]:
-        if step.source == m.ERROR and self._diagnosis is None:
+        if observation.failed and self._diagnosis is None:
             self._diagnosis = self._diagnose(observation)  # before anything clears the evidence
         blocks = self._ask_guards(step, observation, cleared)
         if blocks or not self._request.config_check or not g.leads_to_start(step, self._request.target):

@@ -319,7 +319,7 @@ def disk(s: GuardContext) -> Refusal | None:
 
 def cause(s: GuardContext) -> Refusal | None:
     """The cause of the failure is one that a new start can help."""
-    if s.step.source != m.ERROR or s.cause_severity in (None, "soft") or not s.leads_to_start:
+    if not s.observation.failed or s.cause_severity in (None, "soft") or not s.leads_to_start:
         return None
     said = f"{s.cause}: {s.cause_summary}"
     if s.cause_severity == "fatal":

@@ -24,6 +24,11 @@ _AUTO_RESTART = frozenset(
 _START_PHASES = frozenset({"condition", "start-pre", "start", "start-post"})
 # What a shell, and with it a Java process, exits with after SIGINT and SIGTERM (128 + signal).
 _CLEAN_SIGNAL_EXITS = {130: "SIGINT", 143: "SIGTERM"}
+# The cause of a stop that nobody asked systemd for.
+ENDED_BY_ITSELF = "ended_by_itself"
+# How a service shows that it fails again and again. The cause of a loop is that of its last failed run, where it is
+# known: then this is a flag.
+CRASH_LOOP = "crash_loop"
 _CLD = {1: "exited", 2: "killed", 3: "dumped core"}
 
 
@@ -80,6 +85,16 @@ class Observation:
     flags: tuple[str, ...] = ()
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
     observed_at: float = 0.0
+
+    @property
+    def loops(self) -> bool:
+        """Whether systemd starts it again and again, whatever the cause is."""
+        return self.cause == CRASH_LOOP or CRASH_LOOP in self.flags
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is something to diagnose before a start: an error, or an end that nobody asked for."""
+        return self.state == m.ERROR or self.cause == ENDED_BY_ITSELF
 
     def as_dict(self) -> dict[str, t.Any]:
         shown: dict[str, t.Any] = {
@@ -199,7 +214,7 @@ def _crash_loop(facts: UnitFacts, context: Context) -> _Verdict | None:
         said = (
             f"{count} automatic restarts (NRestarts; the journal could not tell when), budget {limits.thrash_restarts}"
         )
-    return _Verdict(m.ERROR, (said, _exit(facts)), "crash_loop")
+    return _Verdict(m.ERROR, (said, _exit(facts)), CRASH_LOOP)
 
 
 def _loop_goes_on(facts: UnitFacts, context: Context) -> _Verdict | None:
@@ -257,11 +272,12 @@ def _activating(facts: UnitFacts, context: Context) -> _Verdict | None:
     if facts.active != "activating" and not idle_start:
         return None
     began = (0.0 if _restarted_directly(facts) else facts.moment("InactiveExit")) or facts.moment("StateChange")
-    if context.job_type == "restart":
-        return _Verdict(m.RESTARTING, (f"a restart job is running, SubState={facts.sub}",))
-    loop = _loop_goes_on(facts, context)
+    # A start by hand sets NRestarts back to 0 before this phase, so the restart job of a loop is systemd's own.
+    loop = _crash_loop(facts, context) if facts.restarts else None
     if loop:
         return loop
+    if context.job_type == "restart":
+        return _Verdict(m.RESTARTING, (f"a restart job is running, SubState={facts.sub}",))
     if began and context.now - began > context.limits.start:
         said = f"starting for {context.now - began:.0f} s, more than start_timeout={context.limits.start:.0f} s"
         return _Verdict(m.ERROR, (said,), "start_timeout", began)
@@ -332,11 +348,21 @@ def _inactive(facts: UnitFacts, context: Context) -> _Verdict | None:
     if facts.moment("Assert") and facts.text("AssertResult") == "no":
         return _Verdict(m.STOPPED, ("an Assert of the unit was not met: it was not started",), "assert_failed")
     reasons = [f"ActiveState=inactive SubState={facts.sub}"]
+    if _ended_by_itself(facts):
+        said = f"{_exit(facts)}; nobody had asked systemd to stop it"
+        return _Verdict(m.STOPPED, (said, *reasons), ENDED_BY_ITSELF)
     if facts.result not in ("success", ""):
         reasons.append(f"the last run ended with Result={facts.result}")
     if not facts.moment("InactiveEnter"):
         reasons.append("systemd keeps no record of an earlier run")
     return _Verdict(m.STOPPED, tuple(reasons))
+
+
+def _ended_by_itself(facts: UnitFacts) -> bool:
+    """A process that ends by itself ends before its unit leaves the active state; after a stop it is the other way."""
+    exited, left = facts.moment("ExecMainExit"), facts.moment("ActiveExit")
+    clean = facts.result == "success" and facts.text("Type") != "oneshot" and not facts.job
+    return clean and facts.load == "loaded" and 0 < exited <= left and left >= facts.moment("ActiveEnter") > 0
 
 
 def _exit(facts: UnitFacts) -> str:

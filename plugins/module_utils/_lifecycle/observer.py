@@ -15,6 +15,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts, process_state
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
+    CRASH_LOOP,
     Context,
     Health,
     Limits,
@@ -60,13 +61,27 @@ class RestartCounter(t.Protocol):
         """Count them for ``unit`` within ``window`` seconds."""
 
 
+class NameLoop(t.Protocol):
+    """The observation of a crash loop with the cause for which its last run failed."""
+
+    def __call__(self, watched: MonitoredService, observation: Observation) -> Observation:
+        """The observation, with that cause where it is known."""
+
+
+def _unnamed(watched: MonitoredService, observation: Observation) -> Observation:
+    return observation
+
+
 class Observer:
     """Looks at any number of services of one service manager."""
 
-    def __init__(self, systemd: Systemd, clock: Clock, count_restarts: RestartCounter) -> None:
+    def __init__(
+        self, systemd: Systemd, clock: Clock, count_restarts: RestartCounter, name_loop: NameLoop = _unnamed
+    ) -> None:
         self._systemd = systemd
         self._clock = clock
         self._count_restarts = count_restarts
+        self._name_loop = name_loop
 
     def look(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
         """One observation of each, in order. What cannot be observed is ``unknown`` with the reason, never a guess."""
@@ -123,7 +138,8 @@ class Observer:
             health=health,
             limits=watched.limits,
         )
-        return watched.kind.classify(classify(watched.name, facts, context, watched.kind.name))
+        observation = watched.kind.classify(classify(watched.name, facts, context, watched.kind.name))
+        return self._name_loop(watched, observation) if observation.cause == CRASH_LOOP else observation
 
 
 def _more(watched: MonitoredService, observation: Observation) -> float:

@@ -370,3 +370,40 @@ def test_every_rule_is_complete() -> None:
         assert rule.category in ("configuration", "dependency", "resource", "network", "crash", "start_limit")
         assert rule.summary and rule.next_step
         assert not rule.said or 55 <= rule.rank <= 60, rule.cause
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["loading", "ERROR the moon is not where it was", "bye"], "ERROR the moon is not where it was"),
+        (["loading", "the moon is gone"], "the moon is gone"),
+        (["[info] loading", "[info] giving up: no moon"], "[info] giving up: no moon"),
+    ],
+)
+@pytest.mark.parametrize(
+    "ended", [FAILED, {**FAILED, "ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}]
+)
+def test_where_no_rule_knows_its_last_words_are_shown(lines: list[str], words: str, ended: dict[str, str]) -> None:
+    found = diagnose(ended, [entry(line, at=index / 10) for index, line in enumerate(lines)], failing=True).primary
+    assert found is not None and found.id == "unknown"
+    assert words in found.summary and words in found.evidence
+    if ended["Result"] == "success":
+        assert "it ended by itself" in found.summary
+
+
+def test_a_command_before_the_program_is_named() -> None:
+    ended = exit_record("4", command="ExecStartPre")
+    assert primary(diagnose(FAILED, [ended])) == "pre_start_failed"
+    assert primary(diagnose(FAILED, [entry("ERROR open /etc/x: permission denied"), ended])) == "permission_denied"
+
+
+def test_what_runs_after_the_end_did_not_bring_it_about() -> None:
+    records = [exit_record("9", "killed"), exit_record("4", command="ExecStopPost")]
+    assert primary(diagnose({**FAILED, "Result": "signal"}, records)) == "killed"
+
+
+def test_supplementary_groups_are_named_where_they_are_missing() -> None:
+    properties = {**FAILED, "ExecMainStatus": "216", "Group": "daemon", "SupplementaryGroups": "ghosts"}
+    found = diagnose(properties, [child("Failed to determine supplementary groups: No such process")]).primary
+    assert found is not None and found.id == "group_missing"
+    assert "SupplementaryGroups=ghosts" in found.summary

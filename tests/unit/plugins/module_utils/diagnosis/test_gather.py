@@ -11,6 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import gather as e
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed, missing_dependencies
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage, written_paths
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
@@ -107,3 +108,37 @@ def test_a_kill_is_looked_up_in_the_kernels_log_and_nothing_else_is() -> None:
     calls.clear()
     e.examine({**failed, "Result": "exit-code", "ExecMainCode": "1", "ExecMainStatus": "1"}, Journal(runner))
     assert len(calls) == 1
+
+
+def said(message: str, run: str) -> str:
+    fields = {"_SYSTEMD_UNIT": "x.service", "_SYSTEMD_INVOCATION_ID": run, "_TRANSPORT": "stdout"}
+    times = {"__REALTIME_TIMESTAMP": "1000000000", "__MONOTONIC_TIMESTAMP": "5000000"}
+    return json.dumps({"MESSAGE": message, **times, **fields})
+
+
+@pytest.mark.parametrize(
+    "phase", ["activating auto-restart", "activating start", "active running", "deactivating stop"]
+)
+def test_a_loop_has_the_cause_of_its_last_failed_run_in_each_of_its_phases(phase: str) -> None:
+    active, sub = phase.split()
+    old, new = "a" * 32, "b" * 32
+    manager = {"_PID": "1", "UNIT": "x.service", "_TRANSPORT": "journal"}
+    lines = [
+        record("x.service: Started", MESSAGE_ID=j.UNIT_STARTED, **manager),
+        said("Error: bind: address already in use", old),
+        record("x: exited", MESSAGE_ID=j.UNIT_PROCESS_EXIT, EXIT_CODE="exited", EXIT_STATUS="3", COMMAND="ExecStart", **manager),
+        record("x: failed", MESSAGE_ID=j.UNIT_FAILURE_RESULT, UNIT_RESULT="exit-code", **manager),
+        record("x.service: Started", MESSAGE_ID=j.UNIT_STARTED, **{**manager, "INVOCATION_ID": new}),
+        said("warming up", new),
+    ]  # fmt: skip
+
+    def runner(argv: t.Sequence[str], **_options: t.Any) -> Completed:
+        return Completed(0, "\n".join(lines).encode(), b"")
+
+    properties = {"Id": "x.service", "ActiveState": active, "SubState": sub, "InvocationID": new, "Result": "success"}
+    journal = Journal(runner)
+    run = e.last_failed_run(journal, "x.service", 0.0)
+    assert run["InvocationID"] == old
+    found = e.examine({**properties, **run}, journal, failing=True).primary
+    assert found is not None and (found.id, found.severity) == ("address_in_use", "hard")
+    assert found.evidence == ("Error: bind: address already in use",)

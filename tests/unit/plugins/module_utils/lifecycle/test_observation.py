@@ -37,6 +37,7 @@ def exited(status):
 
 
 UP = {"ActiveState": "active", "SubState": "running"}
+RAN = {"ActiveEnterTimestampMonotonic": 10, "ActiveExitTimestampMonotonic": 50, "InactiveEnterTimestampMonotonic": 51}
 KEPT = {"ActiveState": "active", "SubState": "exited"}
 
 TABLE = [
@@ -100,6 +101,12 @@ TABLE = [
     ({"AssertResult": "no", "AssertTimestampMonotonic": 0}, "stopped", None),
     ({"AssertResult": "no", "AssertTimestampMonotonic": 5}, "stopped", "assert_failed"),
     ({"Result": "exit-code"}, "stopped", None),
+    # the process ended before its unit left the active state: nobody had asked for that
+    ({**exited(0), **RAN, "ExecMainExitTimestampMonotonic": 49.9}, "stopped", "ended_by_itself"),
+    ({"ExecMainCode": 2, "ExecMainStatus": 15, **RAN, "ExecMainExitTimestampMonotonic": 49.9}, "stopped", "ended_by_itself"),
+    ({**exited(0), **RAN, "ExecMainExitTimestampMonotonic": 50.1}, "stopped", None),
+    ({**exited(0), **RAN, "ExecMainExitTimestampMonotonic": 49.9, "Type": "oneshot"}, "stopped", None),
+    ({**exited(0), **RAN, "ExecMainExitTimestampMonotonic": 0}, "stopped", None),
 ]  # fmt: skip
 
 
@@ -172,7 +179,7 @@ def test_the_thrash_budget(sub, restarts, recent, age, state):
         ("activating", "start", "start", 200, 40, "error"),
         ("activating", "start", "start", 200, 4, "starting"),
         ("activating", "start", "start", 0, None, "starting"),
-        ("activating", "start", "restart", 200, 40, "restarting"),
+        ("activating", "start", "restart", 200, 40, "error"),
         ("deactivating", "stop-sigterm", "start", 200, 40, "error"),
         ("deactivating", "stop-sigterm", "", 200, 4, "stopping"),
         ("deactivating", "stop-sigterm", "stop", 200, 40, "stopping"),

@@ -37,7 +37,6 @@ MAX_EVIDENCE = 4
 MAX_LINES = 20
 _LINE = 300
 _UNREADABLE_LEVELS = ("0", "1", "2", "3", "4", "5")
-_MANAGED = frozenset({"UNIT", "INVOCATION_ID", "USER_UNIT", "USER_INVOCATION_ID"})
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _own_of(properties: t.Mapping[str, str], entries: t.Sequence[Entry]) -> list
 
 def _by_manager(entry: Entry) -> bool:
     """The service manager, or its child that is to become the service: that one names unit or run in fields, too."""
-    return entry.from_manager or bool(_MANAGED & set(entry.fields))
+    return entry.from_manager or entry.from_manager_child
 
 
 def _last_attempt(manager: t.Sequence[Entry], invocation: str) -> tuple[Entry, ...]:

@@ -51,7 +51,7 @@ MAX_BYTES = 4 * 1024 * 1024
 _FIELDS = (
     "MESSAGE,MESSAGE_ID,PRIORITY,UNIT,USER_UNIT,INVOCATION_ID,USER_INVOCATION_ID,JOB_ID,JOB_TYPE,JOB_RESULT,"
     "UNIT_RESULT,EXIT_CODE,EXIT_STATUS,COMMAND,N_RESTARTS,N_DROPPED,CODE_FUNC,CONFIG_FILE,CONFIG_LINE,"
-    "SYSLOG_IDENTIFIER,_PID,_UID,_COMM,_TRANSPORT,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_SYSTEMD_INVOCATION_ID,_BOOT_ID"
+    "SYSLOG_IDENTIFIER,_PID,_UID,_COMM,_EXE,_TRANSPORT,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_SYSTEMD_INVOCATION_ID,_BOOT_ID"
 )
 _COMPLAINTS = (
     ("No journal files were found", "the host keeps no journal"),
@@ -62,11 +62,17 @@ _COMPLAINTS = (
 )
 
 
+# The programs that become a service, and the fields in which the manager and they name it.
+_MANAGER_PROGRAMS = ("systemd", "systemd-executor")
+_MANAGED = frozenset({"UNIT", "INVOCATION_ID", "USER_UNIT", "USER_INVOCATION_ID"})
+
+
 @dataclass(frozen=True)
 class Entry:
     """One record. ``timestamp``: seconds since the epoch; ``monotonic``: CLOCK_MONOTONIC of its boot, in seconds.
 
     ``message`` is as it was written, hostile; ``shown`` is what may leave the host.
+    ``by_user_manager``: the service manager of the user wrote it whose services are looked at.
     """
 
     timestamp: float
@@ -81,6 +87,7 @@ class Entry:
     message_id: str
     cursor: str
     fields: t.Mapping[str, str]
+    by_user_manager: bool = False
 
     @property
     def shown(self) -> str:
@@ -88,9 +95,19 @@ class Entry:
 
     @property
     def from_manager(self) -> bool:
-        """Whether the service manager wrote it: the system's (journald sets ``_PID``), or that of a user."""
-        of_user = "USER_UNIT" in self.fields and self.fields.get("_COMM") == "systemd"
-        return self.fields.get("_PID") == "1" or of_user
+        """Whether the service manager wrote it: PID 1, or that of the user whose services are looked at."""
+        return self.fields.get("_PID") == "1" or self.by_user_manager
+
+    @property
+    def from_manager_child(self) -> bool:
+        """Whether the manager's child may have written it that is to become the service, and says why it cannot.
+
+        It names unit or run in fields that anybody can write. Its program is the manager's own, as journald saw it;
+        of a child that was gone by then it saw none.
+        """
+        program = self.fields.get("_EXE", "")
+        own = not program or os.path.basename(program) in _MANAGER_PROGRAMS
+        return own and not self.from_manager and bool(_MANAGED & set(self.fields))
 
     @property
     def from_kernel(self) -> bool:
@@ -137,7 +154,8 @@ class Journal:
         self, units: t.Sequence[str], *, since: float | None = None, after_cursor: str = "", limit: int = 2000
     ) -> Records:
         """The last records of the service manager about any of ``units``; the first ones after ``after_cursor``."""
-        return self._query(self._by_manager(units), limit=limit, since=since, after_cursor=after_cursor)
+        found = self._query(self._by_manager(units), limit=limit, since=since, after_cursor=after_cursor)
+        return Records(tuple(entry for entry in found.entries if entry.from_manager), found.notes)
 
     def history_records(
         self, unit: str, *, since: float | None = None, until: float | None = None, limit: int = 20000
@@ -188,13 +206,16 @@ class Journal:
         # Newest first, so that where the size is cut the oldest are lost; with a cursor that would run backwards.
         argv.append(f"--after-cursor={after_cursor}" if after_cursor else "--reverse")
         done = self._runner([*argv, *matches], timeout=TIMEOUT, max_bytes=MAX_BYTES)
-        entries = parse(done.out)
+        entries, unreadable = read(done.out, self._uid if self._user else None)
         if not after_cursor:
             entries = entries[::-1]
         if since is not None:
             entries = tuple(entry for entry in entries if entry.timestamp >= since)
         end = "first" if after_cursor else "last"
-        return Records(entries, self._notes(done, entries, limit, end))
+        notes = self._notes(done, entries, limit, end)
+        if unreadable:
+            notes += (f"records of the journal that are nested too deep were left out: {unreadable}",)
+        return Records(entries, notes)
 
     def _notes(self, done: Completed, entries: t.Sequence[Entry], limit: int, end: str) -> tuple[str, ...]:
         notes: dict[str, None] = {}
@@ -233,9 +254,18 @@ def _utc(text: str) -> float:
     return calendar.timegm(time.strptime(text, "%Y-%m-%d %H:%M:%S"))
 
 
-def parse(text: str) -> tuple[Entry, ...]:
-    """The entries of ``journalctl -o json`` output. Lines that are no whole record (a cut end) are left out."""
+def parse(text: str, user: int | None = None) -> tuple[Entry, ...]:
+    """The entries of ``journalctl -o json`` output. Lines that are no whole record (a cut end) are left out.
+
+    ``user``: the uid of the user whose service manager is believed, beside PID 1.
+    """
+    return read(text, user)[0]
+
+
+def read(text: str, user: int | None) -> tuple[tuple[Entry, ...], int]:
+    """The entries, and how many records are nested too deep to be one."""
     entries: list[Entry] = []
+    unreadable = 0
     for line in text.split("\n"):
         if not line.startswith("{"):
             continue
@@ -243,12 +273,22 @@ def parse(text: str) -> tuple[Entry, ...]:
             record = json.loads(line)
         except ValueError:
             continue
+        except RecursionError:
+            unreadable += 1
+            continue
         if isinstance(record, dict):
-            entries.append(_entry(record))
-    return tuple(entries)
+            entries.append(_entry(record, user))
+    return tuple(entries), unreadable
 
 
-def _entry(record: t.Mapping[str, t.Any]) -> Entry:
+def _by_manager_of(user: int | None, fields: t.Mapping[str, str]) -> bool:
+    """Whether the service manager of ``user`` wrote it: journald says so by the cgroup, where a name can be chosen."""
+    if user is None or fields.get("_UID") != str(user) or fields.get("_COMM") != "systemd":
+        return False
+    return fields.get("_SYSTEMD_UNIT") == f"user@{user}.service" and fields.get("_SYSTEMD_USER_UNIT") == "init.scope"
+
+
+def _entry(record: t.Mapping[str, t.Any], user: int | None) -> Entry:
     fields = {key: _value(value) for key, value in record.items() if key[:2] != "__"}
 
     def first(*names: str) -> str:
@@ -268,6 +308,7 @@ def _entry(record: t.Mapping[str, t.Any]) -> Entry:
         message_id=fields.get("MESSAGE_ID", ""),
         cursor=str(record.get("__CURSOR", "")),
         fields=fields,
+        by_user_manager=_by_manager_of(user, fields),
     )
 
 
@@ -278,8 +319,11 @@ def _value(value: t.Any) -> str:
     if isinstance(value, list):
         if value and all(isinstance(item, int) and 0 <= item < 256 for item in value):
             return bytes(value).decode("utf-8", "replace")
-        return _value(value[-1]) if value else ""
-    return str(value)
+        value = value[-1] if value else ""
+        if isinstance(value, list):  # of several values the last, each of which may be bytes
+            return _value(value) if all(isinstance(item, int) for item in value) else ""
+    # What is nested further is no field of the journal's.
+    return str(value) if isinstance(value, (str, int, float)) else ""
 
 
 def _number(text: t.Any, default: int = 0) -> int:

@@ -186,3 +186,76 @@ def test_dropped_messages_are_said(tmp_path: t.Any) -> None:
     }
     journal = j.Journal(FakeRunner(dropped), root=persistent(tmp_path))
     assert "Suppressed 4 messages" in journal.invocation("x.service", "").notes[0]
+
+
+OF_USER = {
+    "_PID": "812",
+    "_UID": "1000",
+    "_COMM": "systemd",
+    "_SYSTEMD_UNIT": "user@1000.service",
+    "_SYSTEMD_USER_UNIT": "init.scope",
+    "USER_UNIT": "x.service",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "user", "believed"),
+    [
+        ({}, None, True),
+        ({"_PID": "4711"}, None, False),
+        # a service may call itself systemd and name a unit: this forged the cause exec_missing
+        ({"_PID": "4711", "_COMM": "systemd", "USER_UNIT": "x.service"}, None, False),
+        (OF_USER, None, False),
+        (OF_USER, 1000, True),
+        (OF_USER, 1001, False),
+        ({}, 1000, True),
+        ({**OF_USER, "_SYSTEMD_USER_UNIT": "x.service"}, 1000, False),
+        ({**OF_USER, "_SYSTEMD_UNIT": "x.service"}, 1000, False),
+        ({**OF_USER, "_COMM": "python3"}, 1000, False),
+    ],
+)
+def test_only_the_manager_of_the_scope_is_believed(fields: dict, user: int | None, believed: bool) -> None:
+    (entry,) = j.parse(json.dumps({**RECORD, **fields}), user)
+    assert entry.from_manager is believed
+
+
+@pytest.mark.parametrize(
+    ("fields", "child"),
+    [
+        ({"_EXE": "/usr/lib/systemd/systemd-executor"}, True),
+        ({"_EXE": "/usr/lib/systemd/systemd"}, True),
+        ({}, True),
+        ({"_EXE": "/usr/bin/python3"}, False),
+        ({"_EXE": "/tmp/systemd/evil"}, False),
+    ],
+)
+def test_a_service_is_no_child_of_the_manager_because_it_says_so(fields: dict, child: bool) -> None:
+    (entry,) = j.parse(json.dumps({**RECORD, "_PID": "4711", **fields}))
+    assert entry.from_manager_child is child
+    (entry,) = j.parse(json.dumps({"MESSAGE": "x", "_PID": "4711", "_SYSTEMD_UNIT": "x.service"}))
+    assert not entry.from_manager_child
+
+
+def test_records_of_the_manager_are_of_no_one_else(tmp_path) -> None:
+    runner = FakeRunner(RECORD, {**RECORD, "_PID": "4711", "_COMM": "systemd", "USER_UNIT": "x.service"})
+    found = j.Journal(runner, root=persistent(tmp_path)).manager_records(["x.service"])
+    assert [entry.fields["_PID"] for entry in found.entries] == ["1"]
+
+
+def test_what_is_nested_too_deep_is_said(tmp_path) -> None:
+    runner = FakeRunner(RECORD)
+    runner.out += '{"MESSAGE":' + "[" * 200_000 + "\n"
+    found = j.Journal(runner, root=persistent(tmp_path)).invocation("x.service", "")
+    assert len(found.entries) == 1 and found.notes == ("records of the journal that are nested too deep were left out: 1",)
+
+
+@pytest.mark.parametrize("depth", [2, 900, 5000])
+def test_a_field_that_is_nested_is_no_text(depth: int) -> None:
+    """What parses may still be too deep for what looks at it."""
+    nested = '{"PRIORITY": "6", "MESSAGE":' + "[" * depth + "[1, 300]" + "]" * depth + "}"
+    assert [entry.message for entry in j.parse(nested)] in (
+        [
+            "",
+        ],
+        [],
+    )

@@ -17,10 +17,18 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_all, escape_control
+
 # The options marked with no_log, wherever they are nested.
 SECRET_OPTIONS = frozenset(("api_token", "headers", "rpc_password", "rpc_token"))
 _AS_TEXT = rf"(?:{'|'.join(sorted(SECRET_OPTIONS))})\W{{0,3}}[:=]"
-_USERINFO = r"://([^/\s]+)@"
+_URL = r"\b[a-z][a-z0-9+.-]{1,20}://(?:(?P<userinfo>[^/\s?#]*)@)?[^/\s?#]*(?P<path>/[^\s?#]*)?(?:\?(?P<query>[^\s#]*))?"
+_SECRET_KEY = r"(?i)token|secret|key|auth|pass|pwd|sig|cred|session|code"
+# What a machine has made: a run of letters and digits, or one that is longer than words are.
+_RANDOM = r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9+=]{8,}|[A-Za-z]{24,}|[0-9]{16,}"
+# A shorter value would be masked in words that happen to hold it.
+_SHORTEST = 4
+_MAX_WARNING = 2000
 _NOT_SHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
@@ -36,8 +44,34 @@ def secrets(value: t.Any, secret: bool = False) -> t.Iterator[str]:
         text = str(value)
         if secret or re.search(_AS_TEXT, text):
             yield text
-        else:
-            yield from re.findall(_USERINFO, text)
+        elif "://" in text:
+            for url in re.finditer(_URL, text, re.IGNORECASE):
+                yield from _secrets_of_url(url)
+
+
+def _secrets_of_url(url: re.Match[str]) -> t.Iterator[str]:
+    """The log-in, and what of the path and the query is, or may be, a key: many services take one there."""
+    from urllib.parse import unquote
+
+    found: list[str] = []
+    userinfo = url["userinfo"] or ""
+    if userinfo:
+        found += [userinfo, userinfo.partition(":")[2]]
+    found += [part for part in (url["path"] or "").split("/") if _may_be_secret(part)]
+    for pair in (url["query"] or "").split("&"):
+        name, equals, value = pair.partition("=")
+        named = bool(equals) and len(value) >= _SHORTEST and re.search(_SECRET_KEY, name)
+        if named or _may_be_secret(value if equals else name):
+            found.append(value if equals else name)
+    for text in found:
+        yield from dict.fromkeys((text, unquote(text)))
+
+
+def _may_be_secret(text: str) -> bool:
+    """Whether a part of a URL is more than names and numbers, such as ``besu-validator-01``."""
+    from urllib.parse import unquote
+
+    return any(re.fullmatch(_RANDOM, piece) for piece in re.split(r"[-_.~:,;@!]", unquote(text)))
 
 
 class LifecycleModule(AnsibleModule):
@@ -53,10 +87,14 @@ class LifecycleModule(AnsibleModule):
         super().exit_json(**self._with_invocation(kwargs))
 
     def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn:
-        super().fail_json(msg, **self._with_invocation(kwargs))
+        super().fail_json(**self._with_invocation({"msg": msg, **kwargs}))
+
+    def warn(self, warning: str, **kwargs: t.Any) -> None:
+        super().warn(escape_control(warning, _MAX_WARNING), **kwargs)
 
     def _with_invocation(self, result: dict[str, t.Any]) -> dict[str, t.Any]:
-        return {"invocation": {"module_args": self._shown(self.params)}, **result}
+        """The result as it leaves the host: whatever the host has written into it is text, and no more."""
+        return escape_all({"invocation": {"module_args": self._shown(self.params)}, **result})
 
     def _shown(self, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         for text in filter(None, secrets(self.params)):

@@ -24,6 +24,8 @@ import typing as t
 REDACTED = "[redacted]"
 ELLIPSIS = "\u2026"
 _MAX_DEPTH = 32
+# Of a longer text the end is not shown, so that it need not be looked through.
+_MOST = 65536
 
 # A whole control sequence (colour, cursor), or a whole operating system command (window title, hyperlink).
 _ANSI = r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][0-9A-Za-z]"
@@ -113,6 +115,7 @@ def escape_control(text: str, limit: int = 500) -> str:
     text = re.sub(_TEMPLATE_OPEN, "{ ", text)
     text = re.sub(_TEMPLATE_CLOSE, r"\1 ", text)
     text = re.sub(_TAG_OPEN, "< ", text)
+    text = text.replace("#jinja2:", "# jinja2:")  # which changes the markup that a template engine looks for
     return text if len(text) <= limit else text[: max(limit, 1) - 1] + ELLIPSIS
 
 
@@ -140,7 +143,24 @@ def redact(text: str) -> str:
 
 def sanitize(text: str, limit: int = 500) -> str:
     """Return ``text`` redacted, neutralised and cut: fit for a result, a log or a message."""
-    return escape_control(redact(text), limit)
+    return escape_control(redact(text[:_MOST]), limit)
+
+
+def escape_all(value: t.Any, limit: int = 100_000, _depth: int = 0) -> t.Any:
+    """``value`` (JSON-like) with ``escape_control`` for every string in it, and for every key.
+
+    Most strings are plain words, for which no pattern is compiled.
+    """
+    if isinstance(value, str):
+        plain = value.isascii() and value.isprintable() and not any(mark in value for mark in "{}<#")
+        return value if plain and len(value) <= limit else escape_control(value, limit)
+    if _depth > _MAX_DEPTH:
+        return "[nested too deep]"
+    if isinstance(value, t.Mapping):
+        return {escape_all(key, limit, _depth + 1): escape_all(item, limit, _depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [escape_all(item, limit, _depth + 1) for item in value]
+    return value
 
 
 def redact_data(value: t.Any, _depth: int = 0) -> t.Any:

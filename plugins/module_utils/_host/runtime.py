@@ -20,6 +20,7 @@ import typing as t
 from dataclasses import dataclass
 
 _CHUNK = 65536
+_KILLED_WITHIN = 2.0
 
 
 class LifecycleError(Exception):
@@ -63,7 +64,6 @@ class Runner(t.Protocol):
         argv: t.Sequence[str],
         *,
         timeout: float,
-        stdin: bytes = b"",
         max_bytes: int = 0,
         env: t.Mapping[str, str] | None = None,
     ) -> Completed:
@@ -115,20 +115,20 @@ def run_command(
     argv: t.Sequence[str],
     *,
     timeout: float,
-    stdin: bytes = b"",
     max_bytes: int = 8 * 1024 * 1024,
     env: t.Mapping[str, str] | None = None,
 ) -> Completed:
     """Run ``argv`` for at most ``timeout`` seconds and read at most ``max_bytes`` of each stream.
 
     The command gets a process group of its own, which is killed whole when
-    the time is up, so that a hanging child cannot hold the pipes open.
+    the time is up, so that a hanging child cannot hold the pipes open. One that
+    even SIGKILL does not end, as it waits for a disk, is left behind.
     """
     try:
         # AnsibleModule.run_command can bound neither the time nor the output of a command.
         process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             list(argv),
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=clean_environment(env),
@@ -138,19 +138,15 @@ def run_command(
         return Completed(None, b"", str(exc).encode(), not_found=True)
     except OSError as exc:
         return Completed(None, b"", str(exc).encode())
-    with process:
-        return _communicate(process, time.monotonic() + timeout, stdin, max_bytes)
+    try:
+        return _communicate(process, time.monotonic() + timeout, max_bytes)
+    finally:
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
-def _communicate(process: subprocess.Popen[bytes], deadline: float, stdin: bytes, max_bytes: int) -> Completed:
-    if process.stdin is not None:
-        try:
-            process.stdin.write(stdin)
-        except BrokenPipeError:
-            pass  # the command did not want it; its exit status tells the rest
-        finally:
-            process.stdin.close()
-            process.stdin = None
+def _communicate(process: subprocess.Popen[bytes], deadline: float, max_bytes: int) -> Completed:
     streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
     buffers: dict[int, list[bytes]] = {stream.fileno(): [] for stream in streams}
     sizes = dict.fromkeys(buffers, 0)
@@ -185,9 +181,17 @@ def _communicate(process: subprocess.Popen[bytes], deadline: float, stdin: bytes
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass  # it ended in between
-        process.wait()
+        _reap(process)
     stdout, stderr = (b"".join(parts) for parts in buffers.values())
     return Completed(None if timed_out else process.returncode, stdout, stderr, timed_out, truncated)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Wait for what was killed. In an uninterruptible sleep it cannot end, and must not make this wait for ever."""
+    try:
+        process.wait(_KILLED_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.returncode = -signal.SIGKILL  # or Python warns of a process that it has lost
 
 
 def state_dir(user: bool) -> str:
@@ -210,8 +214,12 @@ def home() -> str:
 
 def requester() -> str:
     """Who asks, for the lock and the record on the host: the user, and where the connection comes from."""
-    import getpass
+    import pwd
 
-    user = os.environ.get("SUDO_USER") or getpass.getuser()
+    user = os.environ.get("SUDO_USER") or ""
+    try:
+        user = user or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid {os.getuid()}"
     peer = os.environ.get("SSH_CONNECTION", "").split()
     return f"{user} from {peer[0]}" if peer else user

@@ -17,6 +17,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import neighbours
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, LifecycleError, Runner
 
 # Only properties without raw newlines: no Exec* values, which may also hold secrets.
@@ -50,6 +51,9 @@ _SPAN_SECONDS = {
 }
 SHOW_TIMEOUT = 20.0
 VERB_TIMEOUT = 30.0
+# A unit has some 2 KiB of these properties; lists of paths and dependencies may be long.
+_SHOW_BYTES = 512 * 1024
+_MAX_BYTES = 4 * 1024 * 1024
 
 
 def unit_name(name: str) -> str:
@@ -153,9 +157,9 @@ class Systemd:
         self._cgroup_root = cgroup_root
         self._env = manager_environment(user)
 
-    def _call(self, *args: str, timeout: float = VERB_TIMEOUT) -> Completed:
+    def _call(self, *args: str, timeout: float = VERB_TIMEOUT, max_bytes: int = _MAX_BYTES) -> Completed:
         argv = ["systemctl", *(["--user"] if self.user else []), "--no-pager", *args]
-        return self._runner(argv, timeout=timeout, env=self._env)
+        return self._runner(argv, timeout=timeout, max_bytes=max_bytes, env=self._env)
 
     def show(self, units: t.Sequence[str], properties: t.Sequence[str] = PROPERTIES) -> list[UnitFacts]:
         """The facts of each of ``units`` in one call, in their order.
@@ -165,12 +169,18 @@ class Systemd:
         """
         if not units:
             return []
-        done = self._call("show", "-p", ",".join(properties), "--", *units, timeout=SHOW_TIMEOUT)
+        limit = _SHOW_BYTES * len(units)
+        done = self._call("show", "-p", ",".join(properties), "--", *units, timeout=SHOW_TIMEOUT, max_bytes=limit)
+        if done.truncated:
+            raise LifecycleError(
+                f"systemctl show printed more than {limit} bytes for {len(units)} units, which is no answer; "
+                f"see what it prints for {units[0]}"
+            )
         if done.rc is None or (done.rc != 0 and not done.stdout):
             raise LifecycleError(self._why_not(done))
         blocks = [block for block in done.out.split("\n\n") if block.strip()]
         if len(blocks) != len(units):
-            raise LifecycleError(f"systemctl show answered for {len(blocks)} of {len(units)} units: {done.err.strip()}")
+            raise LifecycleError(f"systemctl show answered for {len(blocks)} of {len(units)} units: {_said(done)}")
         found = [_parse(block) for block in blocks]
         return [UnitFacts(shown.get("Id") or unit, shown) for unit, shown in zip(units, found)]
 
@@ -190,7 +200,7 @@ class Systemd:
             return "systemctl was not found: this host does not run systemd, or PATH lacks it"
         if done.timed_out:
             return f"systemctl did not answer within {SHOW_TIMEOUT:.0f} s"
-        why = " ".join(done.err.split())[:300]
+        why = _said(done)
         if self.user:
             why += "; scope=user needs a running user manager (loginctl enable-linger, or a session)"
         return f"systemctl failed: {why}"
@@ -249,12 +259,16 @@ def _read_pids(path: str) -> list[int]:
 
 
 def _parse(block: str) -> dict[str, str]:
-    properties: dict[str, str] = {}
+    properties: dict[str, list[str]] = {}
     for line in block.split("\n"):  # and at nothing else: a StatusText may hold what splitlines() takes for an end
         key, equals, value = line.partition("=")
         if equals:  # a list may be printed as one line for each entry
-            properties[key] = f"{properties[key]} {value}" if key in properties else value
-    return properties
+            properties.setdefault(key, []).append(value)
+    return {key: " ".join(values) for key, values in properties.items()}
+
+
+def _said(done: Completed) -> str:
+    return sanitize(" ".join(done.err.split()), 300)
 
 
 def process_state(pid: int) -> str:

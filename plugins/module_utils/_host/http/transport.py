@@ -29,7 +29,7 @@ ERROR_KINDS: dict[str, str] = {
     "bad_url": "the URL cannot be asked; nothing was sent",
     "bad_request": "the method, a header or a limit cannot be used; nothing was sent",
     "tls_settings": "a certificate, key or fingerprint given for TLS cannot be used; nothing was sent",
-    "local": "this host could not connect: descriptors, memory, ports, permission, address family",
+    "local": "this host could not connect: descriptors, memory, ports, permission, address family, or no TLS in Python",
     "dns": "the name does not resolve, or not in time",
     "unreachable": "no route to the address",
     "refused": "nothing listens there",
@@ -234,8 +234,8 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     Making one reads the authorities from disk (milliseconds, megabytes): keep it.
     """
     import os
-    import ssl
 
+    ssl = import_ssl()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -267,10 +267,20 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
+def import_ssl() -> t.Any:
+    """The module ``ssl``. A Python that was built without OpenSSL has none: that costs what needs TLS, and no more."""
+    try:
+        import ssl
+    except ImportError as exc:
+        raise HttpError(
+            "local", f"the Python of this host cannot do TLS ({exc}); install its OpenSSL, or set another interpreter"
+        ) from exc
+    return ssl
+
+
 def tls_error(exc: Exception, host: str) -> HttpError:
     """The HttpError for a failure of TLS (``ssl.SSLError``)."""
-    import ssl
-
+    ssl = import_ssl()
     if isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return HttpError("reset", f"{host} closed the connection during TLS")
     if isinstance(exc, ssl.SSLCertVerificationError):
@@ -284,8 +294,8 @@ def start_tls(
     """Shake hands and judge the peer. The socket is closed on failure."""
     import hashlib
     import hmac
-    import ssl
 
+    ssl = import_ssl()
     try:
         name = settings.server_hostname or host.split("%")[0].rstrip(".")
         wrapped = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)

@@ -189,7 +189,7 @@ class World:
             self._on_begin(unit)
 
     # systemctl
-    def __call__(self, argv, *, timeout, stdin=b"", max_bytes=0, env=None):
+    def __call__(self, argv, *, timeout, max_bytes=0, env=None):
         argv = tuple(argv)
         if argv[0] != "systemctl":
             self.calls.append(argv)

@@ -48,6 +48,10 @@ CLOSED = "http://127.0.0.1:9"
 HEADERS = {"kind": "http", "url": CLOSED, "headers": {"Authorization": SECRET}}
 BESU = {"name": "besu", "kind": "besu", "besu": {"rpc_username": "u", "rpc_password": SECRET, "rpc_url": CLOSED}}
 URL = "http://u:CANARY@127.0.0.1:9"
+IN_PATH = "http://127.0.0.1:9/v3/CANARY0a1b2c3d4e5f"
+IN_QUERY = "http://127.0.0.1:9/?verbose=1&apikey=CANARY"
+ENCODED = "http://127.0.0.1:9/rpc%2FCANARY0a1b2c3d4e5f/x"
+LOGIN = "http://u:CANARY0a@127.0.0.1:9/"
 API = {"account_id": "0" * 32, "base_url": CLOSED, "api_token": SECRET, "deadline": 0.1}
 
 SERVICES = [
@@ -68,6 +72,8 @@ SERVICES = [
     [{"name": "api", "probes": [{**HEADERS, "headers": f"Authorization={SECRET}"}]}],
     [{"name": "api", "probes": {"headers": SECRET}}],
     [{"name": "api", "probes": [{"kind": "http", "url": URL, "colour": 1}]}],
+    *([{"name": "api", "probes": [{"kind": "http", "url": url}]}] for url in (IN_PATH, IN_QUERY, ENCODED, LOGIN)),
+    [{"name": "besu", "kind": "besu", "besu": {"rpc_url": IN_PATH, "reference_urls": [IN_QUERY, ENCODED]}}],
     json.dumps([BESU]),
     str([BESU]),
     {"besu": BESU},
@@ -82,6 +88,8 @@ ENDPOINTS = [
     [{"url": {"url": CLOSED, "rpc_token": SECRET}}],
     [["rpc_password", SECRET, {"rpc_token": SECRET}]],
     [URL],
+    [IN_PATH, IN_QUERY, ENCODED, LOGIN],
+    [{"url": IN_PATH, "name": "n1"}, {"url": IN_QUERY}],
     [f"{CLOSED} rpc_token={SECRET}"],
     json.dumps([{"url": CLOSED, "rpc_token": SECRET}]),
     str([{"url": CLOSED, "rpc_token": SECRET}]),
@@ -107,6 +115,15 @@ CASES = [
     ("besu_node", {"name": "no/unit", "rpc_url": URL, "reference_urls": [CLOSED, URL]}),
     ("besu_node", {"name": "besu", "reference_urls": [{"url": CLOSED, "rpc_token": SECRET}]}),
     ("cloudflared_tunnel", {"name": "no/unit", "probes": [HEADERS], "tunnel_url": URL}),
+    (
+        "besu_node",
+        {"name": "no/unit", "rpc_url": IN_PATH, "metrics_url": IN_QUERY, "reference_urls": [ENCODED, IN_PATH]},
+    ),
+    ("besu_node", {"name": "besu", "rpc_url": IN_PATH, "metrics_url": IN_QUERY, "reference_urls": [ENCODED, IN_PATH]}),
+    ("service", {"name": "api", "probes": [{"kind": "http", "url": IN_PATH}, {"kind": "http", "url": IN_QUERY}]}),
+    ("cloudflared_tunnel", {"name": "no/unit", "tunnel_url": IN_QUERY}),
+    ("cloudflared_tunnel", {"name": "no/unit", "tunnel_url": IN_PATH}),
+    ("cloudflare_tunnel_info", {**API, "base_url": IN_PATH}),
     ("cloudflare_tunnel_info", {**API}),
     ("cloudflare_tunnel_info", {**API, "tunnel": "x"}),
     ("cloudflare_tunnel_connector", {**API, "tunnel_id": "x", "connector_id": "x"}),

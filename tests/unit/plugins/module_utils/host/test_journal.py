@@ -246,7 +246,9 @@ def test_what_is_nested_too_deep_is_said(tmp_path) -> None:
     runner = FakeRunner(RECORD)
     runner.out += '{"MESSAGE":' + "[" * 200_000 + "\n"
     found = j.Journal(runner, root=persistent(tmp_path)).invocation("x.service", "")
-    assert len(found.entries) == 1 and found.notes == ("records of the journal that are nested too deep were left out: 1",)
+    assert len(found.entries) == 1 and found.notes == (
+        "records of the journal that are nested too deep were left out: 1",
+    )
 
 
 @pytest.mark.parametrize("depth", [2, 900, 5000])

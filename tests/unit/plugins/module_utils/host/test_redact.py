@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import (
     REDACTED,
+    escape_all,
     escape_control,
     redact,
     redact_data,
@@ -194,3 +196,20 @@ def test_a_cut_is_visible_and_exact() -> None:
 def test_redaction_comes_before_the_cut() -> None:
     line = "x" * 20 + f" token={SECRET}"
     assert SECRET[:4] not in sanitize(line, limit=32)
+
+
+def test_escape_all_reaches_every_string() -> None:
+    given = {"a{{": ["{{ x }}", ("\x1b[31mred", 5, None, True)], "plain": "50% of it", "#jinja2:x": "#jinja2:y"}
+    shown = {"a{ {": ["{ { x } }", ["red", 5, None, True]], "plain": "50% of it", "# jinja2:x": "# jinja2:y"}
+    assert escape_all(given) == shown
+    assert escape_all(shown) == shown
+    deep: object = "x"
+    for _level in range(2000):
+        deep = [deep]
+    assert "nested too deep" in str(escape_all(deep))
+
+
+def test_a_very_long_text_is_not_looked_through_to_its_end() -> None:
+    began = time.process_time()
+    assert len(sanitize("token=a " * 4_000_000, 300)) == 300
+    assert time.process_time() - began < 2

@@ -1,15 +1,13 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# make demo      a small fleet of real systemd hosts, broken in several ways and recovered
-# make test      everything; its parts are the targets below
-# What the parts run is written in tools/steps.toml.
+# What the parts of `make test` run is written in tools/steps.toml.
 
 SHELL := /bin/bash
 PARTS := sanity lint docs unit property importer laboratory molecule bench
-FAMILIES := core laboratory sanity lint importer compat oldest
+FAMILIES := core laboratory sanity lint importer compat oldest workflow
 VENV_sanity := sanity compat oldest
-VENV_lint := lint
+VENV_lint := lint workflow
 VENV_docs := lint core
 VENV_unit := core sanity compat
 VENV_property := core
@@ -17,52 +15,66 @@ VENV_importer := importer
 VENV_laboratory := laboratory
 VENV_molecule := core
 VENV_bench := core
+VENV_quick := lint core
 
 STEPS = "$$(tools/find-python 3.13 3.14 3.12)" -m tools.run_steps
+VENVS = $(MAKE) --no-print-directory -j2 $(1:%=venv-%)
 
-.PHONY: help demo test $(PARTS) venvs system build format guides changelog lock clean distclean
+.PHONY: help demo test test-quick $(PARTS) venvs system build format guides changelog lock clean distclean
 
-help:
-	@sed -n 's/^# make/make/p' Makefile
-	@echo "parts:         $(PARTS)"
-	@echo "others:        format (rewrite the Python files), build (the artefact), guides (generated parts), changelog, lock (newer tools), clean, distclean"
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.* ## \(.*\)/make \1\t\2/p' Makefile | expand -t 17
 
-demo: system venv-core
+demo: system venv-core ## a small fleet of real systemd hosts, broken in several ways and recovered
 	@PATH="$(CURDIR)/.venvs/core/bin:$$PATH" tests/demo/run
 
-test: system
-	@$(MAKE) --no-print-directory -j2 $(FAMILIES:%=venv-%)
+test: system ## every test: sanity lint docs unit property importer laboratory molecule
+	@$(call VENVS,$(FAMILIES))
 	@$(STEPS) all
 
-$(PARTS): system
-	@$(MAKE) --no-print-directory -j2 $(VENV_$@:%=venv-%)
-	@$(STEPS) $@
+test-quick: ## before each commit: linters, types, unit tests; no hosts, under 3 minutes
+	@$(call VENVS,$(VENV_quick))
+	@$(STEPS) quick
 
-venvs: $(FAMILIES:%=venv-%)
+sanity: ## ansible-test sanity on ansible-core 2.21 and 2.16, and on Python 3.9
+lint: ## ruff, mypy, yamllint, ansible-lint, REUSE, shellcheck, the workflow; one: make lint STEP=mypy
+docs: ## antsibull-docs, the changelog, and what the documents promise
+unit: ## unit tests on the newest Python and ansible-core, and on the oldest
+property: ## properties over generated input
+importer: ## the built artefact through galaxy-importer
+laboratory: ## tests on real systemd hosts, and of the stand-ins for Besu and for Cloudflare's edge
+molecule: ## a scenario of each role, and the playbooks, on real systemd hosts
+bench: ## the figures, as ratios to a peer measured in the same run; not a part of make test
+
+$(PARTS): system
+	@$(call VENVS,$(VENV_$@))
+	@$(STEPS) $(or $(STEP),$@)
+
+venvs: $(FAMILIES:%=venv-%) ## make the environment of every tool family
 
 venv-%:
 	@tools/venv $*
 
-system:
+system: ## install the system packages that the tests need, where that is possible
 	@tools/system-packages
 
-build: venv-core
+build: venv-core ## build the artefact
 	@PATH="$(CURDIR)/.venvs/core/bin:$$PATH" tools/build-artefact
 
-format: venv-lint
+format: venv-lint ## rewrite the Python files
 	@.venvs/lint/bin/ruff check --fix . ; .venvs/lint/bin/ruff format .
 
-guides: venv-core
+guides: venv-core ## write the generated parts of the guides anew
 	@PYTHONPATH="$(CURDIR)/.build/link" .venvs/core/bin/python -m tools.generate_docs
 
-changelog: venv-lint
+changelog: venv-lint ## take the fragments into the changelog
 	@PATH="$(CURDIR)/.venvs/lint/bin:$$PATH" tools/changelog
 
-lock:
+lock: ## newer tools: resolve requirements/*.in anew
 	@for family in $(FAMILIES); do tools/venv --lock $$family || exit 1; done
 
-clean:
+clean: ## remove what was built
 	rm -rf .build .hypothesis .pytest_cache .mypy_cache .ruff_cache .ansible tests/output collections
 
-distclean: clean
+distclean: clean ## and the environments and downloads
 	rm -rf .venvs .cache

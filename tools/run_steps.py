@@ -3,14 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the steps of tools/steps.toml, show what they say, and end with one line that counts.
 
-    python -m tools.run_steps all                every step
-    python -m tools.run_steps lint docs   the steps of these families
+    python -m tools.run_steps all         every step of `make test`
+    python -m tools.run_steps quick       those that need no hosts and little time
+    python -m tools.run_steps lint ruff   the steps of these families, or of these names
 
-Continues after a failed step. Exits 0 only if something ran and nothing failed.
+Steps run side by side as far as the cores go, and the others run on where one failed. Exits 0 only if something ran and
+nothing failed.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -20,7 +23,7 @@ import threading
 import time
 import tomllib
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -32,9 +35,6 @@ RESULTS = tree.BUILD / "results"
 LOGS = tree.BUILD / "logs"
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 SYSTEM_PATH = ":/usr/sbin:/sbin"  # a user's PATH can lack them
-# On real hosts another program may take a core at the wrong moment: what fails may show once that it was that. Only a
-# few may, each is named at the end, and RERUNS= in the environment lets none.
-RERUNS = "--reruns 2 --max-suite-reruns 4 --rerun-show-tracebacks"
 GRACE = 60  # seconds that a step which must end gets to clean up, for example to stop its hosts
 
 _print_lock = threading.Lock()
@@ -47,9 +47,12 @@ class Step:
 
     name: str
     family: str
-    stage: int
     venv: str
     run: str
+    cores: float = 1.0
+    alone: bool = False
+    tests: bool = True
+    quick: bool = False
     tree: str = "repo"
     counts: str = "exit"
     junit: str = ""
@@ -69,7 +72,7 @@ class Outcome:
     problem: str = ""
     skip_reason: str = ""
     failures: list[str] = field(default_factory=list)
-    again: list[str] = field(default_factory=list)
+    slowest: list[tuple[float, str]] = field(default_factory=list)
 
     @property
     def word(self) -> str:
@@ -85,10 +88,19 @@ def load_steps(path: Path = ROOT / "tools" / "steps.toml") -> list[Step]:
     return steps
 
 
+@functools.cache
 def find_python(version: str) -> str | None:
     """The path of a Python of this version that runs, or None."""
     found = subprocess.run([ROOT / "tools/find-python", version], capture_output=True, text=True, check=False)
     return found.stdout.strip() or None
+
+
+@functools.cache
+def python_version(python: Path) -> str:
+    """Its version as X.Y."""
+    command = [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def unmet(need: str) -> str:
@@ -114,12 +126,7 @@ def environment(step: Step, results: Path, base: Path) -> dict[str, str]:
     target = find_python("3.9")
     if target and not (pythons / "python3.9").exists():
         (pythons / "python3.9").symlink_to(target)
-    version = subprocess.run(
-        [venv / "bin/python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
+    version = python_version(venv / "bin/python")
     env = dict(os.environ)
     for name in ("VIRTUAL_ENV", "PYTHONHOME", "ANSIBLE_CONFIG", "PYENV_VERSION"):
         env.pop(name, None)
@@ -133,7 +140,6 @@ def environment(step: Step, results: Path, base: Path) -> dict[str, str]:
         LC_ALL="C.UTF-8",
         PYTHONUNBUFFERED="1",
     )
-    env.setdefault("RERUNS", RERUNS)
     if not sys.stdout.isatty():
         env.update(NO_COLOR="1", PY_COLORS="0", ANSIBLE_NOCOLOR="1")
     if step.home == "own":
@@ -162,7 +168,6 @@ def run_step(step: Step, live: bool) -> Outcome:
     late = f" after its limit of {step.timeout} s" if outcome.seconds >= step.timeout else ""
     if step.counts == "junit":
         count_junit(outcome, found)
-        outcome.again = rerun_tests(output)
     elif step.counts == "molecule":
         count_molecule(outcome, output)
     else:
@@ -234,20 +239,17 @@ def count_junit(outcome: Outcome, folder: Path) -> None:
     """Add the test cases of the JUnit files in ``folder``."""
     for file in sorted(folder.glob("*.xml")):
         for case in ElementTree.parse(file).iter("testcase"):
+            name = f"{case.get('classname')}::{case.get('name')}"
+            outcome.slowest.append((float(case.get("time") or 0), name))
             problems = [*case.iter("failure"), *case.iter("error")]
             if problems:
                 outcome.failed += 1
-                outcome.failures.append(f"{case.get('classname')}::{case.get('name')}")
+                outcome.failures.append(name)
                 outcome.failures += [f"  {line}" for line in _ends(problems[0])]
             elif case.find("skipped") is not None:
                 outcome.skipped += 1
             else:
                 outcome.passed += 1
-
-
-def rerun_tests(output: str) -> list[str]:
-    """The tests that were given another try, as pytest-rerunfailures names them at the end."""
-    return list(dict.fromkeys(re.findall(r"^RERUN (\S+)", ANSI.sub("", output), re.MULTILINE)))
 
 
 def _ends(problem: ElementTree.Element, lines: int = 20) -> list[str]:
@@ -273,26 +275,45 @@ def count_molecule(outcome: Outcome, output: str) -> None:
             outcome.skipped += 1
 
 
-def run_all(steps: list[Step]) -> dict[str, Outcome]:
-    """Run the steps stage by stage; those of one stage side by side."""
+def run_all(steps: list[Step], cores: float | None = None) -> dict[str, Outcome]:
+    """Run the steps, each as soon as there are cores for it; those that have to be ``alone`` come last."""
+    capacity = float(cores or os.cpu_count() or 1)
+    live = len(steps) == 1
+    waiting = sorted(steps, key=lambda step: step.alone)
+    running: dict[Future[Outcome], Step] = {}
     outcomes: dict[str, Outcome] = {}
-    for stage in sorted({step.stage for step in steps}):
-        together = [step for step in steps if step.stage == stage]
-        live = len(together) == 1
-        for step in together if live else ():
-            print(f"\n==== {step.name}: {step.run}", flush=True)
-        pool = ThreadPoolExecutor(max_workers=min(len(together), os.cpu_count() or 1))
-        try:
-            futures = {step.name: pool.submit(run_step, step, live) for step in together}
-            outcomes.update((name, future.result()) for name, future in futures.items())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(_running.values()):
-                _end(process)
-            raise
-        finally:
-            pool.shutdown()
-    return outcomes
+    pool = ThreadPoolExecutor(max_workers=max(len(steps), 1))
+    try:
+        while waiting or running:
+            for step in startable(waiting, list(running.values()), capacity):
+                print(f"==== {step.name}: started", flush=True)
+                waiting.remove(step)
+                running[pool.submit(run_step, step, live)] = step
+            done, _others = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                step = running.pop(future)
+                outcomes[step.name] = one = future.result()
+                print(f"==== {step.name}: {one.word} after {one.seconds:.0f} s", flush=True)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(_running.values()):
+            _end(process)
+        raise
+    finally:
+        pool.shutdown()
+    return {step.name: outcomes[step.name] for step in steps}
+
+
+def startable(waiting: list[Step], running: list[Step], capacity: float) -> list[Step]:
+    """Those of ``waiting`` for which there is room beside ``running``, in their order; one at least if nothing runs."""
+    chosen: list[Step] = []
+    for step in waiting:
+        beside = [*running, *chosen]
+        if any(one.alone for one in beside) or (step.alone and beside):
+            continue
+        if not beside or sum(one.cores for one in beside) + step.cores <= capacity:
+            chosen.append(step)
+    return chosen
 
 
 def summarize(outcomes: dict[str, Outcome]) -> bool:
@@ -302,8 +323,9 @@ def summarize(outcomes: dict[str, Outcome]) -> bool:
         note = one.problem or one.skip_reason
         counts = f"{one.passed:>7}{one.failed:>7}{one.skipped:>8}{one.seconds:>9.1f}"
         print(f"{name:<22}{one.word:<9}{counts}{'  ' + note if note else ''}")
-        for line in [*one.failures[:100], *(f"needed another try: {name}" for name in one.again)]:
+        for line in one.failures[:100]:
             print(f"{'':<22}{line}")
+    _print_slowest(outcomes)
     passed = sum(one.passed for one in outcomes.values())
     failed = sum(one.failed for one in outcomes.values())
     skipped = sum(one.skipped for one in outcomes.values())
@@ -311,19 +333,39 @@ def summarize(outcomes: dict[str, Outcome]) -> bool:
     return failed == 0 and passed > 0
 
 
+def _print_slowest(outcomes: dict[str, Outcome], tests: int = 20) -> None:
+    """The tests that took the longest, of all steps."""
+    timed = [(seconds, step, name) for step, one in outcomes.items() for seconds, name in one.slowest]
+    if timed:
+        print("\nslowest tests")
+    for seconds, step, name in sorted(timed, reverse=True)[:tests]:
+        print(f"{seconds:>9.1f} s  {step}: {name}")
+
+
+def is_asked_for(step: Step, arguments: t.Collection[str]) -> bool:
+    return (
+        ("all" in arguments and step.tests)
+        or ("quick" in arguments and step.quick)
+        or bool({step.family, step.name} & {*arguments})
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Run what is asked for; return the exit status."""
     steps = load_steps()
     families = {step.family for step in steps}
-    unknown = set(arguments) - families - {"all"}
+    unknown = set(arguments) - families - {"all", "quick"} - {step.name for step in steps}
     if unknown or not arguments:
-        print(f"usage: run_steps.py all | FAMILY...   families: {' '.join(sorted(families))}", file=sys.stderr)
+        print(
+            f"usage: run_steps.py all | quick | FAMILY... | STEP...   families: {' '.join(sorted(families))}",
+            file=sys.stderr,
+        )
         return 2
     for name in ("SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), lambda *_: sys.exit(143))
     LOGS.mkdir(parents=True, exist_ok=True)
     tree.link()
-    chosen = [step for step in steps if "all" in arguments or step.family in arguments]
+    chosen = [step for step in steps if is_asked_for(step, arguments)]
     return 0 if summarize(run_all(chosen)) else 1
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.common import ROOT
+from tests.docs.common import ROOT, load
 from tools import run_steps
 from tools.run_steps import Outcome, Step
 
@@ -39,8 +39,8 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
 
 
-def step(run: str, **fields: str | int) -> Step:
-    values: dict[str, object] = {"name": "x", "family": "f", "stage": 1, "venv": "core", "run": run, **fields}
+def step(run: str, **fields: str | float) -> Step:
+    values: dict[str, object] = {"name": "x", "family": "f", "venv": "core", "run": run, **fields}
     return Step(**values)  # type: ignore[arg-type]
 
 
@@ -61,11 +61,12 @@ def test_of_a_long_failure_the_end_is_told(tmp_path: Path) -> None:
     assert outcome.failures == ["a::x", "  line 0", "  [...]", *(f"  line {number}" for number in range(30, 50))]
 
 
-def test_who_needed_another_try_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    said = "RERUN tests/a.py::test_b[c] - assert 1 == 2\nFAILED tests/a.py::test_d\nRERUN tests/a.py::test_b[c]\n"
-    outcome = Outcome(passed=1, again=run_steps.rerun_tests(said))
-    assert run_steps.summarize({"x": outcome})
-    assert "needed another try: tests/a.py::test_b[c]\n\n1 passed" in capsys.readouterr().out
+def test_the_slowest_tests_are_named_across_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    fast = Outcome(passed=30, slowest=[(seconds / 10, f"a::t{seconds}") for seconds in range(30)])
+    assert run_steps.summarize({"x": fast, "y": Outcome(passed=1, slowest=[(1.25, "b::t")])})
+    told = [line.split() for line in capsys.readouterr().out.partition("slowest tests\n")[2].splitlines()[:20]]
+    assert told[0] == ["2.9", "s", "x:", "a::t29"] and len(told) == 20
+    assert ["1.2", "s", "y:", "b::t"] in told
 
 
 def test_scenarios_are_counted() -> None:
@@ -138,6 +139,44 @@ def test_a_machine_that_cannot_run_a_step_skips_it_but_ci_fails(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
+    ("waiting", "running", "chosen"),
+    [
+        ([], [], ""),
+        ("abc", "", "ab"),  # two cores
+        ("abc", "x", "a"),
+        ("abc", "xy", ""),
+        ("hqqah", "", "hqqa"),  # as `make test` begins on two cores
+        ("ah", "ha", "h"),
+        ("haq", "", "haq"),
+        ("haaq", "", "haq"),  # what is small fills the room that is left
+        ("W", "", "W"),  # more than there is: by itself
+        ("W", "q", ""),
+        ("aZ", "", "a"),  # alone
+        ("Z", "q", ""),
+        ("aZ", "Z", ""),
+        ("Z", "", "Z"),
+    ],
+)
+def test_steps_share_the_cores(waiting: str, running: str, chosen: str) -> None:
+    cores = {"q": 0.25, "h": 0.5, "W": 5.0}
+    steps = [
+        [step("true", name=name, cores=cores.get(name, 1.0), alone=name == "Z") for name in row]
+        for row in (waiting, running)
+    ]
+    assert "".join(one.name[0] for one in run_steps.startable(steps[0], steps[1], 2.0)) == chosen
+
+
+def test_every_step_runs_once_and_is_told_in_the_order_of_the_file() -> None:
+    names = ["slow", "alone", "quick", "late"]
+    steps = [
+        step("sleep 0.3" if name == "slow" else "true", name=name, cores=0.5, alone=name == "alone") for name in names
+    ]
+    outcomes = run_steps.run_all(steps, cores=1)
+    assert list(outcomes) == names
+    assert [one.word for one in outcomes.values()] == ["ok"] * 4
+
+
+@pytest.mark.parametrize(
     ("outcomes", "line", "good"),
     [
         ({"a": Outcome(passed=3), "b": Outcome(passed=1, skipped=2)}, "4 passed, 0 failed, 2 skipped", True),
@@ -153,7 +192,7 @@ def test_the_closing_line(
     assert capsys.readouterr().out.splitlines()[-1] == line
 
 
-def test_every_step_is_a_part_of_make_test_with_pinned_tools() -> None:
+def test_every_step_is_a_part_of_make_with_pinned_tools() -> None:
     steps = run_steps.load_steps()
     makefile = (ROOT / "Makefile").read_text()
     parts = re.search(r"^PARTS := (.*)$", makefile, re.MULTILINE)
@@ -164,3 +203,31 @@ def test_every_step_is_a_part_of_make_test_with_pinned_tools() -> None:
         assert venvs and one.venv in venvs.group(1).split(), one.name
         pins = (ROOT / f"requirements/{one.venv}.txt").read_text().splitlines()
         assert all("==" in pin for pin in pins if pin and not pin.startswith("#"))
+
+
+def test_pre_commit_runs_what_the_lint_step_runs() -> None:
+    hooks = [hook for repo in load(".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]]
+    lint = {one.name for one in run_steps.load_steps() if one.family == "lint"}
+    assert {hook["entry"] for hook in hooks} == {f"make --no-print-directory lint STEP={name}" for name in lint}
+
+
+def test_the_workflow_runs_each_part_of_make_test_once() -> None:
+    rows = load(".github/workflows/test.yml")["jobs"]["test"]["strategy"]["matrix"]["parts"]
+    parts = [part for row in rows for part in row.split()]
+    assert sorted(parts) == sorted({one.family for one in run_steps.load_steps() if one.tests})
+    assert len(rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        (["all"], {"ruff", "unit", "laboratory"}),
+        (["quick"], {"ruff", "unit"}),
+        (["lint"], {"ruff"}),
+        (["unit", "bench"], {"unit", "bench"}),
+        (["nothing"], set()),
+    ],
+)
+def test_steps_are_chosen_by_family_and_by_name(asked: list[str], chosen: set[str]) -> None:
+    steps = [one for one in run_steps.load_steps() if one.name in ("ruff", "unit", "laboratory", "bench")]
+    assert {one.name for one in steps if run_steps.is_asked_for(one, asked)} == chosen

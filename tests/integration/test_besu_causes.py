@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import typing as t
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ansible_collections.chainops.lifecycle.tests.support.besu_standin import br
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host, until
 
 from .besu_networks import BesuNetwork
-from .conftest import chosen_suites
+from .conftest import service_suite
 
 RECOVER = "chainops.lifecycle.recover"
 NODES = 8
@@ -54,8 +53,7 @@ CAUSES = {
 @pytest.fixture(scope="module")
 def chain(make_fleet: t.Callable[..., Fleet], tmp_path_factory: pytest.TempPathFactory) -> BesuNetwork:
     """One validator, which makes blocks, and nodes to break."""
-    suites = itertools.cycle(chosen_suites())
-    fleet = make_fleet(*(Group(f"c{number}", 1, next(suites)) for number in range(NODES + 1)))
+    fleet = make_fleet(*(Group(f"c{number}", 1, service_suite()) for number in range(NODES + 1)))
     folder = tmp_path_factory.mktemp("besu")
     chain = BesuNetwork(list(fleet.hosts.values()), 1, fleet.inventory, Path(folder), block_period=1)
     chain.up()

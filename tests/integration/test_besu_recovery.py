@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 import typing as t
@@ -18,7 +17,7 @@ from ansible_collections.chainops.lifecycle.tests.support.besu_standin import br
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, until
 
 from .besu_networks import PERIOD, TIMEOUT, BesuNetwork
-from .conftest import chosen_suites
+from .conftest import service_suite
 
 RECOVER = "chainops.lifecycle.recover"
 STATUS = "chainops.lifecycle.status"
@@ -29,8 +28,7 @@ PAUSE = TIMEOUT + 2 * TIMEOUT + PERIOD + 1
 @pytest.fixture(scope="module")
 def chain(make_fleet: t.Callable[..., Fleet], tmp_path_factory: pytest.TempPathFactory) -> BesuNetwork:
     """Four validators, and one node that is none."""
-    suites = itertools.cycle(chosen_suites())
-    fleet = make_fleet(*(Group(f"v{number}", 1, next(suites)) for number in range(5)))
+    fleet = make_fleet(*(Group(f"v{number}", 1, service_suite()) for number in range(5)))
     chain = BesuNetwork(list(fleet.hosts.values()), 4, fleet.inventory, Path(tmp_path_factory.mktemp("besu")))
     chain.up()
     return chain
@@ -105,7 +103,7 @@ def test_two_controllers_never_take_two_validators_away(chain: BesuNetwork) -> N
     """Both see that one may stop, and each wants to stop another one."""
     first, second, *_others = chain.hosts
     chain.until_moving(8)
-    chain.until_grants()
+    chain.let_grant()
     stop = chain.services()
     stop[0]["state"] = "stopped"
 

@@ -16,6 +16,7 @@ from ansible_collections.chainops.lifecycle.tests.support.besu_standin import de
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, until
 
 from .besu_networks import PERIOD, TIMEOUT, BesuNetwork
+from .conftest import service_suite
 
 RECOVER = "chainops.lifecycle.recover"
 # The time-outs of two rounds, as each is twice the one before, and the block itself; blocks have whole seconds.
@@ -24,7 +25,7 @@ TWO_ROUNDS = TIMEOUT + 2 * TIMEOUT + PERIOD
 
 @pytest.fixture(scope="module")
 def chain(make_fleet: t.Callable[..., Fleet], tmp_path_factory: pytest.TempPathFactory) -> BesuNetwork:
-    fleet = make_fleet(Group("r", 9, "trixie"))
+    fleet = make_fleet(Group("r", 9, service_suite()))
     chain = BesuNetwork(list(fleet.hosts.values()), 7, fleet.inventory, Path(tmp_path_factory.mktemp("besu")))
     chain.up()
     return chain
@@ -35,7 +36,7 @@ def test_a_rolling_recovery_under_faults(chain: BesuNetwork) -> None:
     down, halted, hung, killed, cut, *_rest = chain.validators
     other = list(chain.hosts)[-1]
     until(lambda: chain.age(hung) > 65, 90, "the validators are no longer young")
-    chain.until_grants()
+    chain.let_grant()
     before = chain.invocations()
     chain.stop(down, other)
     chain.fault_until_stopped(hung, hang=True)

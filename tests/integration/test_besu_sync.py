@@ -22,7 +22,7 @@ from ansible_collections.chainops.lifecycle.tests.support.besu_standin import de
 from ansible_collections.chainops.lifecycle.tests.support.besu_standin.tests.harness import http_request
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host, until
 
-from .conftest import chosen_suites
+from .conftest import service_suite
 from .test_documents import ROOT, yaml_blocks
 
 PLAYBOOK = "chainops.lifecycle.besu_sync_wait"
@@ -173,8 +173,8 @@ class Chain:
 
 @pytest.fixture(scope="module")
 def chain(make_fleet: t.Callable[..., Fleet], tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    suites = chosen_suites()
-    groups = [Group(f"{node}{suites[i % len(suites)]}", 1, suites[i % len(suites)]) for i, node in enumerate(NODES)]
+    suite = service_suite()
+    groups = [Group(f"{node}{suite}", 1, suite) for node in NODES]
     return Chain(make_fleet(*groups), Path(tmp_path_factory.mktemp("sync")))
 
 

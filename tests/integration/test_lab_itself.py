@@ -136,6 +136,17 @@ def test_a_reboot_by_the_host_itself_boots_it_again(host: Host) -> None:
     assert host.ssh("true").returncode == 0
 
 
+def test_time_that_a_host_believes_to_have_passed_is_forgotten_at_its_boot(host: Host) -> None:
+    def age() -> int:
+        return int(host.run("ps", "-o", "etimes=", "-p", "1").stdout)
+
+    before = age()
+    host.pass_time(1000)
+    assert before + 1000 <= age() < before + 1100
+    host.reboot()
+    assert age() < 1000
+
+
 def test_cable_and_freeze(host: Host) -> None:
     host.unplug()
     with pytest.raises(subprocess.TimeoutExpired):

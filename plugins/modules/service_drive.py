@@ -71,7 +71,7 @@ EXAMPLES = r"""
       state: restarted
     defaults:
       wait_timeout: 300
-  loop: "{{ range(lifecycle_services | length) }}"
+  loop: "{{ range(lifecycle_services | length) | list }}"
 """
 
 RETURN = r"""

@@ -37,12 +37,15 @@ BESU = {
 
 
 class Played(t.NamedTuple):
-    """One run of a playbook. Seconds: ``pause`` by the times of the blocks made meanwhile, ``polled`` by the heads."""
+    """One run of a playbook. Seconds: ``pause`` by the times of the blocks made meanwhile, ``polled`` by the heads,
+    and by how much the nodes may have been late because a thread that had nothing to do but to wait was.
+    """
 
     code: int
     output: str
     pause: float
     polled: float
+    late: float
     outcome: dict[str, list[str]]
     seconds: float
 
@@ -185,17 +188,19 @@ class BesuNetwork:
         outcome: dict[str, list[str]] = {}
         for entry in json.loads(stats[1])["lifecycle_outcome"]["entries"] if stats else ():
             outcome.setdefault(entry["outcome"], []).append(f"{entry['host']}/{entry['service']}")
-        return Played(done.returncode, done.stdout + done.stderr, pause, watched.longest, outcome, took)
+        return Played(done.returncode, done.stdout + done.stderr, pause, watched.longest, watched.late, outcome, took)
 
 
 class HeadWatch:
-    """Polls the heads of all nodes; ``longest``: the longest time for which the best of them stood still."""
+    """Polls the heads of all nodes. ``longest``: the longest time for which the best of them did not change; ``late``: by
+    how much other programs on this computer delayed the watch at worst.
+    """
 
     def __init__(self, chain: BesuNetwork, told: t.Callable[[int], None] | None = None) -> None:
         self._chain, self._told = chain, told
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch)
-        self.longest = 0.0
+        self.longest = self.late = 0.0
 
     def __enter__(self) -> HeadWatch:
         self._thread.start()
@@ -208,7 +213,7 @@ class HeadWatch:
     def _watch(self) -> None:
         best, since = self._chain.head(), time.monotonic()
         quiet: dict[str, float] = {}
-        while not self._over.wait(0.1):
+        while not self._wait(0.1):
             head = max((self._ask(name, quiet) for name in self._chain.hosts), default=-1)
             now = time.monotonic()
             self.longest = max(self.longest, now - since)
@@ -216,6 +221,12 @@ class HeadWatch:
                 best, since = head, now
                 if self._told:
                     self._told(head)
+
+    def _wait(self, seconds: float) -> bool:
+        began = time.monotonic()
+        over = self._over.wait(seconds)
+        self.late = max(self.late, time.monotonic() - began - seconds)
+        return over
 
     def _ask(self, name: str, quiet: dict[str, float]) -> int:
         """A node that does not answer is left in peace for a while: it has a limited number of connections."""

@@ -56,11 +56,13 @@ class Line(t.NamedTuple):
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What was seen of the host. ``listeners``: port -> who holds it; ``dependencies``: unit -> state, if not up."""
+    """What was seen of the host. ``ports``: those that were looked up; ``listeners``: of these, port -> who holds it;
+    ``dependencies``: unit -> state, if not up."""
 
     disks: tuple[Disk, ...] = ()
     dependencies: t.Mapping[str, str] = field(default_factory=dict)
     listeners: t.Mapping[int, str] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
     kernel: tuple[Entry, ...] = ()
     memory_available: int | None = None
     notes: tuple[str, ...] = ()

@@ -41,12 +41,16 @@ _UNREADABLE_LEVELS = ("0", "1", "2", "3", "4", "5")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The causes, the one closest to the root first; what the service said last; the facts; what is not known."""
+    """The causes, the one closest to the root first; what the service said last; the facts; what is not known.
+
+    ``ports``: those that an address in use is about.
+    """
 
     causes: tuple[Cause, ...] = ()
     lines: tuple[str, ...] = ()
     facts: t.Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
 
     @property
     def primary(self) -> Cause | None:
@@ -84,7 +88,7 @@ def diagnose(
     causes = [_cause(case, rule, evidence, detail) for _rank, rule, evidence, detail in proved[:MAX_CAUSES]]
     if case.failing and not causes:
         causes = [_unknown(case, own)]
-    return Diagnosis(tuple(causes), _shown_lines(own), _facts(case), _coverage(case, own, notes))
+    return Diagnosis(tuple(causes), _shown_lines(own), _facts(case), _coverage(case, own, notes), case.host.ports)
 
 
 def build_case(

@@ -19,6 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diag
     build_case,
     diagnose,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import unit_ports
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.words import ADDRESS_IN_USE
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs
@@ -33,6 +34,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal i
     Entry,
     Journal,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import read_settings
 
 # What a diagnosis reads of the unit; a property that is not given is taken as not set.
 DIAGNOSIS_PROPERTIES = (
@@ -57,6 +59,7 @@ def examine(
     rules: t.Sequence[Rule] = (),
     paths: t.Sequence[str] = (),
     failing: bool | None = None,
+    probed: t.Sequence[int] = (),
     root: str = "/",
 ) -> Diagnosis:
     """Gather the evidence and diagnose. One call of journalctl, at most two, and at most one of ``show``.
@@ -64,6 +67,7 @@ def examine(
     ``properties``: those named in DIAGNOSIS_PROPERTIES. ``show`` gives the
     properties (at least ActiveState) of other units. ``rules`` are those of
     the kind. ``paths``: what else the service writes to. ``failing``: see ``diagnose``.
+    ``probed``: the ports of its probes.
     """
     pid = properties.get("ExecMainPID", "")
     records = journal.invocation(
@@ -75,10 +79,12 @@ def examine(
     if _maybe_out_of_memory(case) and case.manager:
         kills = journal.kernel_kills(case.manager[0].timestamp)
         kernel = kills.entries
+    ports = _ports(case, probed)
     host = HostFacts(
         disks=disk_usage(written_paths(properties, paths, root)),
         dependencies=missing_dependencies(properties, show) if show else {},
-        listeners=_listeners(case, root),
+        ports=ports,
+        listeners=procfs.port_holders(ports, os.path.join(root, "proc")) if ports else {},
         kernel=kernel,
     )
     return diagnose(
@@ -103,6 +109,9 @@ def _maybe_out_of_memory(case: FailureCase) -> bool:
     return case.failing and ended is not None and (ended.status in (9, 137) or case.text("Result") == "oom-kill")
 
 
-def _listeners(case: FailureCase, root: str) -> dict[int, str]:
+def _ports(case: FailureCase, probed: t.Sequence[int]) -> tuple[int, ...]:
+    """The ports of an address in use: those that its lines name, else those of the probes and of the command line."""
     lines = [line.text for line in case.lines if re.search(ADDRESS_IN_USE, line.text, re.IGNORECASE)]
-    return procfs.port_holders(ports_in(lines), os.path.join(root, "proc")) if lines else {}
+    if not lines:
+        return ()
+    return ports_in(lines) or unit_ports(read_settings(case.properties), probed)

@@ -12,6 +12,7 @@ for the results.
 from __future__ import annotations
 
 import re
+import time
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.addresses import ports_in
@@ -205,8 +206,17 @@ def disk_seen_full(case: FailureCase) -> Match | None:
 
 
 def holder(case: FailureCase, evidence: t.Sequence[str]) -> str:
+    """Who holds each port that was in use; of one that nobody holds any more, when it was in use."""
     known = case.host.listeners
-    return ", ".join(f"port {port} is held by {known[port]}" for port in ports_in(evidence) if port in known)
+    seen = [line.timestamp for line in case.lines if line.text in evidence]
+    at = f" at {time.strftime('%H:%M:%S', time.localtime(seen[-1]))}" if seen else ""
+    ports = ports_in(evidence) or case.host.ports
+    told = [
+        f"port {port} is held by {known[port]}" if port in known else f"port {port} was in use{at}; free now"
+        for port in ports
+        if port in known or port in case.host.ports
+    ]
+    return ", ".join(told)
 
 
 def disk_detail(case: FailureCase, evidence: t.Sequence[str]) -> str:

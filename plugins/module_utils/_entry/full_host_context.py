@@ -59,6 +59,7 @@ class FullHostContext(HostContext):
             show=self.systemd.properties,
             rules=watched.kind.causes(),
             failing=troubled or None,
+            probed=watched.health.ports if watched.health is not None else (),
         )
 
     def count_starts(self, unit: str, since: float) -> int:

@@ -115,6 +115,26 @@ def port_holders(ports: t.Collection[int], proc: str = "/proc") -> dict[int, str
     return held
 
 
+def lock_holders(paths: t.Sequence[str], proc: str = "/proc") -> dict[str, int]:
+    """Which of ``paths`` are locked, and by which process: see proc_locks(5)."""
+    held: dict[tuple[str, str], int] = {}
+    for line in _read(f"{proc}/locks", _MAX_TABLE).splitlines():
+        fields = line.replace("-> ", "").split()
+        if len(fields) >= 6 and fields[5].count(":") == 2 and fields[4].lstrip("-").isdigit():
+            device, _colon, inode = fields[5].rpartition(":")
+            held[device, inode] = int(fields[4])
+    found: dict[str, int] = {}
+    for path in paths:
+        try:
+            facts = os.stat(path)
+        except OSError:
+            continue  # gone, and its lock with it
+        device = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}"
+        if (device, str(facts.st_ino)) in held:
+            found[path] = held[device, str(facts.st_ino)]
+    return found
+
+
 def describe(pid: int, proc: str = "/proc") -> str:
     """A process for a person: its name, its id and the unit that it belongs to."""
     name = _read(f"{proc}/{pid}/comm", 64).strip()

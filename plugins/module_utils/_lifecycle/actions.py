@@ -139,7 +139,7 @@ class Actions:
         facts = observation.facts
         cause = diagnosis.primary if diagnosis is not None and observation.failed else None
         disks = self._disks(facts)
-        accepted = cause is not None and cause.severity != "fatal" and self._accepted(cause, observation, disks)
+        accepted = cause is not None and self._accepted(diagnosis, observation, disks)
         jobs = systemd.jobs() if facts is not None and facts.job else {}
         start_follows = g.leads_to_start(step, request.target)
         surroundings = self.surroundings(step, facts)
@@ -351,15 +351,18 @@ class Actions:
         rows = self._tools.ledger.attempts(self._unit)
         return bool(rows) and rows[-1].outcome == "open"
 
-    def _accepted(self, cause: t.Any, observation: Observation, disks: tuple[Disk, ...]) -> bool:
-        """Whether a cause is no objection any more: a person said so, or the host shows it."""
+    def _accepted(self, diagnosis: t.Any, observation: Observation, disks: tuple[Disk, ...]) -> bool:
+        """Whether the cause is no objection any more: a person said so, or the host shows it."""
+        cause = diagnosis.primary
+        if cause.severity == "fatal":
+            return False
         if cause.id in self._request.accept_causes:
             return True
         if cause.severity == "soft" or observation.facts is None:
             return False
         failed_at = observation.since if observation.since is not None else self._tools.clock.wall()
-        properties = observation.facts.properties
-        return resolution_of(cause, properties, failed_at, disks, self._request.min_free_bytes) is not None
+        properties, room = observation.facts.properties, self._request.min_free_bytes
+        return resolution_of(cause, properties, failed_at, disks, room, diagnosis.ports) is not None
 
     def _disks(self, facts: UnitFacts | None) -> tuple[Disk, ...]:
         properties = facts.properties if facts is not None else {}

@@ -36,6 +36,10 @@ class HealthCheck(t.Protocol):
     def check(self, active_since: float) -> Health:
         """Run the probes once; ``active_since`` (CLOCK_MONOTONIC) is when the service became active."""
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports of this host that the probes ask."""
+
     def pending_time(self) -> float:
         """Seconds until another round could settle what this one left open; 0 where it is settled."""
 

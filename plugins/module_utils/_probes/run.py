@@ -89,6 +89,7 @@ VERDICT_OF_ERROR = {
 _REFUSING_STATUS = (401, 403, 405, 407, 429)
 _NOT_RUN = (126, 127)
 
+_LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MAX_BODY = 1024 * 1024
 _MAX_OUTPUT = 256 * 1024
 _DETAIL = 300
@@ -321,6 +322,16 @@ def overall(trackers: t.Iterable[ProbeTracker]) -> str:
     return next((health for health in (UNHEALTHY, UNOBSERVABLE, PENDING, HEALTHY) if health in found), "none")
 
 
+def _local_ports(probe: Probe) -> tuple[int, ...]:
+    check = probe.check
+    if isinstance(check, TcpCheck):
+        return (check.port,) if check.host in _LOCAL else ()
+    if isinstance(check, HttpCheck):
+        url = parse_url(check.url)
+        return (url.port,) if url.host in _LOCAL else ()
+    return ()
+
+
 class ServiceHealth:
     """The probes of one service, run when they are due. It remembers: keep it for as long as the service is watched."""
 
@@ -342,6 +353,11 @@ class ServiceHealth:
     @property
     def trackers(self) -> tuple[ProbeTracker, ...]:
         return tuple(self._trackers)
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports of this host that the probes ask."""
+        return tuple(dict.fromkeys(port for probe in self._probes for port in _local_ports(probe)))
 
     def check(self, active_since: float) -> Health:
         """Run the probes that are due, side by side; ``active_since`` (0 if not known) is when the service came up."""

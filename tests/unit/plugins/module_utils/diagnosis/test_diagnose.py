@@ -8,6 +8,7 @@ The laboratory makes the same faults for real (test_diagnosis_faults.py).
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -407,3 +408,16 @@ def test_supplementary_groups_are_named_where_they_are_missing() -> None:
     found = diagnose(properties, [child("Failed to determine supplementary groups: No such process")]).primary
     assert found is not None and found.id == "group_missing"
     assert "SupplementaryGroups=ghosts" in found.summary
+
+
+def test_a_port_that_nobody_holds_any_more_is_told_in_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    lines = [entry("ERROR bind 127.0.0.1:8545: address already in use")]
+    free = diagnose(FAILED, lines, host=HostFacts(ports=(8545,))).primary
+    assert free is not None and free.summary.endswith("port 8545 was in use at 00:16:40; free now")
+    unnamed = diagnose(
+        FAILED, [entry("ERROR Address already in use")], host=HostFacts(ports=(80,), listeners={80: "nginx"})
+    )
+    assert unnamed.primary is not None and unnamed.primary.summary.endswith("port 80 is held by nginx")
+    assert unnamed.ports == (80,)

@@ -38,6 +38,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Diagnosis:
+    ports = ()
     primary: Cause
 
     def as_dict(self):

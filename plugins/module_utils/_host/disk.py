@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import argument_paths, read_settings
 
 _DIRECTORIES = {
     "StateDirectory": "var/lib",
@@ -33,15 +34,22 @@ class Disk:
 
 
 def written_paths(properties: t.Mapping[str, str], extra: t.Sequence[str] = (), root: str = "/") -> tuple[str, ...]:
-    """The directories that the service writes to, as far as its unit says, and where every service's log goes."""
-    found = [os.path.join(root, path.lstrip("/")) for path in extra]
+    """The directories that the service writes to, as far as its unit says; the root directory where it says nothing.
+
+    A file system that anybody can fill (/tmp) counts only where the unit names it.
+    """
+    found = [*extra]
     for key, base in _DIRECTORIES.items():
-        found += [os.path.join(root, base, name.partition(":")[0]) for name in listed(properties.get(key, ""))]
+        found += [os.path.join("/", base, name.partition(":")[0]) for name in listed(properties.get(key, ""))]
     for word in [properties.get("WorkingDirectory", ""), *listed(properties.get("ReadWritePaths", ""))]:
-        path = word.lstrip("-!+~")
-        if path.startswith("/"):
-            found.append(os.path.join(root, path.lstrip("/")))
-    return tuple(dict.fromkeys([*found, root, os.path.join(root, "var/log"), os.path.join(root, "tmp")]))[:_MAX_PATHS]
+        found.append(word.lstrip("-!+~"))
+    for key in ("StandardOutput", "StandardError"):
+        found.append(os.path.dirname(properties.get(key, "").partition(":")[2]))
+    settings = read_settings(properties)
+    values = [word.partition("=")[2] for value in settings.get("Environment", ()) for word in listed(value)]
+    found += [path for path in (*argument_paths(settings), *values) if path.startswith("/") and os.path.isdir(path)]
+    paths = [os.path.join(root, path.lstrip("/")) for path in found if path.startswith("/")]
+    return tuple(dict.fromkeys(paths or [root]))[:_MAX_PATHS]
 
 
 def disk_usage(paths: t.Sequence[str]) -> tuple[Disk, ...]:

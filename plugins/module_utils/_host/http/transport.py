@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import re
 import socket
+import struct
 import threading
 import time
 import typing as t
@@ -192,6 +193,9 @@ def _connect(family: int, address: t.Any, what: str, seconds: float) -> socket.s
             raise OSError(errno.ECONNREFUSED, "connected to itself")
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # End by a reset: a server that closes first would keep its port in TIME-WAIT, where a new start of it that
+            # lacks SO_REUSEADDR fails with "address already in use".
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     except socket.timeout as exc:
         sock.close()
         raise HttpError("timeout_connect", f"{what}: no connection within {seconds:.3g} s") from exc

@@ -72,9 +72,18 @@ def test_a_list_as_systemctl_prints_it(text: str, words: list[str]) -> None:
     assert listed(text) == words
 
 
-def test_paths_that_it_writes_to() -> None:
+def test_paths_that_it_writes_to(tmp_path: t.Any) -> None:
     properties = {"WorkingDirectory": "!/srv/x", "StateDirectory": "besu:link", "ReadWritePaths": "-/data +/more"}
-    assert written_paths(properties, ["/extra"])[:5] == ("/extra", "/var/lib/besu", "/srv/x", "/data", "/more")
+    assert written_paths(properties, ["/extra"]) == ("/extra", "/var/lib/besu", "/srv/x", "/data", "/more")
+    data, unit = tmp_path / "data", tmp_path / "x.service"
+    data.mkdir()
+    unit.write_text(f"[Service]\nExecStart=/bin/sleep --data-path={data}\nEnvironment=TMPDIR=/tmp\n")
+    assert written_paths({"FragmentPath": str(unit)}) == (str(data), "/tmp")
+
+
+def test_what_any_user_can_fill_is_no_concern_of_a_unit_that_does_not_name_it() -> None:
+    assert "/tmp" not in written_paths({"StateDirectory": "x"})
+    assert written_paths({}) == ("/",)
 
 
 def test_disk_usage_of_what_does_not_exist_is_that_of_its_parent(tmp_path: t.Any) -> None:

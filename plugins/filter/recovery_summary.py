@@ -20,7 +20,6 @@ options:
   plan:
     description: The plan, as P(chainops.lifecycle.recovery_plan#filter) made it.
     type: dict
-    required: true
   check_mode:
     description: Whether this was a dry run.
     type: bool
@@ -48,6 +47,9 @@ _value:
         - How each service ended, in the shape of the variable C(lifecycle_outcome) that all playbooks leave, small
           enough for an artifact of AWX.
       type: dict
+    failure:
+      description: Why services were not recovered, in one sentence. Empty where all were.
+      type: str
     failed:
       description: The services that were refused or not recovered, as C(host/service).
       type: list
@@ -60,11 +62,13 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcome
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
-def _summary(results: t.Any, plan: t.Any, check_mode: bool = False) -> dict[str, t.Any]:
+def _summary(results: t.Any, plan: t.Any = None, check_mode: bool = False) -> dict[str, t.Any]:
+    plan = plan or {"in_need": [host for host, done in results.items() if done], "rows": []}
     entries = _reports.recovery_entries(results, plan)
     return {
         "lines": _reports.summary_lines(results, plan),
         "outcome": _outcomes.artifact("recover", entries, check_mode),
+        "failure": _reports.failure(results),
         "failed": [entry.key for entry in entries if entry.outcome in (_outcomes.REFUSED, _outcomes.FAILED)],
     }
 

@@ -28,6 +28,13 @@ options:
   address:
     description: The address of the validator.
     type: str
+  owner:
+    description: Who asks.
+    type: str
+  tries:
+    description: How many rounds of asking there may be.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -54,14 +61,28 @@ _value:
     needed:
       description: The validators whose hosts have to grant, more than half of the set. 0 where nothing can be reserved.
       type: int
+    rounds:
+      description:
+        - What each round begins with, C(owner), which is new in each, C(pause) in seconds and the C(holders) to ask,
+          with the options of M(chainops.lifecycle.besu_reservation).
+      type: list
+      elements: dict
 """
 
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import reservation
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_round import rounds
+
+
+def _plan(
+    look: t.Any, host: str, genesis: str | None = None, address: str | None = None, owner: str = "", tries: int = 0
+) -> dict[str, t.Any]:
+    plan = reservation(look, host, genesis or None, address or None)
+    return {**plan, "rounds": rounds(plan, owner, host, tries)}
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"reservation_plan": from_hosts(reservation, "look", "genesis", "address")}
+        return {"reservation_plan": from_hosts(_plan, "look", "genesis", "address")}

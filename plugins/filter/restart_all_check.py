@@ -24,6 +24,9 @@ options:
     description: On how many hosts Ansible works at a time.
     type: int
     required: true
+  host:
+    description: The host whose turns to return.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -43,6 +46,10 @@ _value:
     reason:
       description: Why it cannot be done, empty where it can.
       type: str
+    turns:
+      description: The labels of the services of the host, one after the other.
+      type: list
+      elements: str
     hint:
       description: What to do then.
       type: str

@@ -29,6 +29,14 @@ options:
       - Whether to return instead the Besu services that are in need or whose chain stands still.
     type: bool
     default: false
+  fixes:
+    description: The fixes that the role may make.
+    type: list
+    elements: str
+  hooks:
+    description: The causes for which there are hooks.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
@@ -43,7 +51,8 @@ _value:
     - The descriptions of the services in need, each with C(seen), its observation, C(causes), the identifiers of
       what was found, the most specific first, C(label), a name that no other service of the host has, and C(may_vote),
       whether it may be a validator of Besu. C(entry) is the description alone, for
-      M(chainops.lifecycle.service_drive).
+      M(chainops.lifecycle.service_drive), C(fixes) what is fixed before, and C(takes_offline) whether a validator may
+      go offline by the recovery.
   type: list
   elements: dict
 """
@@ -52,37 +61,43 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_steps
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ObservationView
 
 
-def _in_need(observations: t.Any, described: t.Any, stalled: bool = False) -> list[dict[str, t.Any]]:
+def _needs(
+    seen: t.Any, described: t.Any, stalled: bool = False, fixes: t.Sequence[str] = (), hooks: t.Sequence[str] = ()
+) -> list[dict[str, t.Any]]:
+    if isinstance(seen, t.Mapping):
+        if "services" not in seen:
+            return []
+        seen = seen["services"]
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in described]
-    if [entry["name"] for entry in entries] != [seen["name"] for seen in observations]:
+    if [entry["name"] for entry in entries] != [one["name"] for one in seen]:
         raise AnsibleFilterError("the services that are described are not those that were observed; observe the same")
+    verdicts = (_fleet.CHAIN_STALLED, _fleet.NEEDS_RECOVERY) if stalled else (_fleet.NEEDS_RECOVERY,)
     found: list[dict[str, t.Any]] = []
-    for entry, given in zip(entries, observations, strict=True):
-        seen = ObservationView.from_dict(given)
-        row = _fleet.make_row("", seen, entry)
-        desired = (_fleet.CHAIN_STALLED, _fleet.NEEDS_RECOVERY) if stalled else (_fleet.NEEDS_RECOVERY,)
-        if row.verdict not in desired or (stalled and row.kind != "besu"):
+    for entry, given in zip(entries, seen, strict=True):
+        view = ObservationView.from_dict(given)
+        row = _fleet.make_row("", view, entry)
+        if row.verdict not in verdicts or (stalled and row.kind != "besu"):
             continue
-        causes = [cause.id for cause in seen.diagnosis.causes] + ([seen.cause] if seen.cause else [])
-        found.append(
-            {
-                "kind": "generic",
-                **entry,
-                "entry": entry,
-                "seen": given,
-                "causes": causes,
-                "label": row.label,
-                "may_vote": row.may_vote,
-            }
-        )
+        causes = [cause.id for cause in view.diagnosis.causes] + ([view.cause] if view.cause else [])
+        need = {
+            "kind": "generic",
+            **entry,
+            "entry": entry,
+            "seen": given,
+            "causes": causes,
+            "label": row.label,
+            "may_vote": row.may_vote,
+        }
+        offline = _recovery_steps.takes_offline(need)
+        found.append({**need, "fixes": _recovery_steps.fixes(need, fixes, hooks), "takes_offline": offline})
     return found
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"services_to_recover": from_hosts(_in_need, "observations")}
+        return {"services_to_recover": from_hosts(_needs, "seen")}

@@ -125,3 +125,10 @@ def _saw(before: ObservationView, cause: CauseView | None) -> str:
         return f"{before.state}, {cause.id}: {cause.summary}"
     why = ": ".join(word for word in (before.cause, *before.reasons[:1]) if word)
     return f"{before.state}, {why}" if why else before.state
+
+
+def failure(results: t.Mapping[str, t.Any]) -> str:
+    """Why services were not recovered, in one sentence; empty where all were."""
+    done = [ServiceResult.from_dict(one) for some in results.values() for one in as_mappings(some)]
+    bad = [one.msg or "no reason given" for one in done if o.outcome_of(one) in o.BAD]
+    return f"not recovered: {'; '.join(bad)}" if bad else ""

@@ -17,7 +17,7 @@ Chains = t.Mapping[str, t.Sequence[Entry]]
 _BY_HAND = "restart all validators of that chain yourself at the same time, with systemctl restart on all their hosts"
 
 
-def turns(chains: Chains, forks: int) -> dict[str, t.Any]:
+def turns(chains: Chains, forks: int, host: str = "") -> dict[str, t.Any]:
     """In which way the services of ``chains`` (host -> its entries of services_to_recover) are restarted together.
 
     A task of Ansible is one service of each host. Where no host has more
@@ -27,7 +27,13 @@ def turns(chains: Chains, forks: int) -> dict[str, t.Any]:
     votes = [(host, entry) for host, entries in chains.items() for entry in entries if entry["may_vote"]]
     needed = max(Counter(entry["label"] if by_name else "" for _host, entry in votes).values(), default=0)
     reason, hint = (_names(votes) if by_name else None) or _forks(needed, forks) or ("", "")
-    return {"by_name": by_name, "reason": reason, "hint": hint}
+    mine = [entry["label"] for entry in chains.get(host) or ()]
+    return {
+        "by_name": by_name,
+        "reason": reason,
+        "hint": hint,
+        "turns": mine if by_name else mine and ["the only one of its host"],
+    }
 
 
 def _forks(needed: int, forks: int) -> tuple[str, str] | None:

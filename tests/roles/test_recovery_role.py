@@ -33,7 +33,10 @@ class Played(t.NamedTuple):
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
     """The collection with other modules; returns the folder of a playbook."""
-    modules = dict.fromkeys(("service", "service_info", "show_report"), common.STUB + ANSWER)
+    modules = dict.fromkeys(
+        ("service", "service_info", "show_report", "besu_node", "besu_network_info", "besu_reservation"),
+        common.STUB + ANSWER,
+    )
     return common.replace_modules(tmp_path, modules, "roles", "plugins/filter", "plugins/action/service_drive.py")
 
 
@@ -105,7 +108,7 @@ def test_what_a_stopped_service_depends_on_is_started_in_its_scope(collection: P
     assert [(asked["name"], asked["scope"]) for asked in driven(played)] == [("db", "user"), ("api", "user")]
     assert played.result[0]["fixes"] == ["started db"]
     assert driven(played)[1]["probes"] == [probe]
-    assert "Remember what is in need" in played.output and SECRET not in played.output
+    assert "Find what needs recovery" in played.output and SECRET not in played.output
 
 
 @pytest.mark.parametrize(

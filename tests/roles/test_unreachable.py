@@ -82,28 +82,33 @@ def test_status_and_recover_say_what_they_saw(hosts: dict[str, t.Any], given: di
 def test_a_grantor_that_cannot_be_reached_does_not_end_the_recovery(tmp_path: Path) -> None:
     """Neither when it is asked, nor when its grant is released."""
     role = {"name": "chainops.lifecycle.service_recovery", "public": True}
+    asked = {"network": "0x" + "a" * 64, "target": "0x" + "b" * 40, "owner": "somebody", "needed": 1, "validators": 1}
+    dead = {**asked, "host": "dead"}
     book = [
         {
             "hosts": "here",
             "gather_facts": False,
             "any_errors_fatal": True,
             "vars": {
-                "__service_recovery_asked": {"host": "dead", "validators": 1},
-                "__service_recovery_ask": {"network": "0x" + "a" * 64, "address": "0x" + "b" * 40, "needed": 3},
-                "__service_recovery_count": 0,
-                "__service_recovery_holder": "somebody",
+                "service_recovery_service": {"name": "besu"},
+                "__service_recovery_run": {},
+                "__service_recovery_attempt": {"pause": 0, "holders": [dead]},
             },
             "tasks": [
-                {"ansible.builtin.set_fact": {"__service_recovery_granted": [], "__service_recovery_refused": ""}},
-                {"ansible.builtin.include_role": role | {"tasks_from": "besu_reserve_one"}},
-                {"ansible.builtin.debug": {"msg": "granted: {{ __service_recovery_granted | length }}"}},
-                {"ansible.builtin.set_fact": {"__service_recovery_granted": [{"host": "dead"}]}},
-                {"ansible.builtin.include_role": role | {"tasks_from": "besu_release"}},
-                {"ansible.builtin.debug": {"msg": "left: {{ __service_recovery_granted | length }}"}},
+                {"ansible.builtin.set_fact": {"__service_recovery_grants": {}}},
+                {"ansible.builtin.include_role": role | {"tasks_from": "reserve_round"}},
+                {"ansible.builtin.debug": {"msg": "held: {{ __service_recovery_round.held }}"}},
+                {
+                    "ansible.builtin.set_fact": {
+                        "__service_recovery_grants": {"results": [{"granted": True, "__service_recovery_holder": dead}]}
+                    }
+                },
+                {"ansible.builtin.include_role": role | {"tasks_from": "release"}},
+                {"ansible.builtin.debug": {"msg": "left: {{ __service_recovery_round.granted | length }}"}},
             ],
         }
     ]
     (tmp_path / "book.yml").write_text(yaml.safe_dump(book))
     played = play(tmp_path, "book.yml", {"here": HERE, "dead": DEAD})
     assert played.returncode == 0, played.stdout + played.stderr
-    assert "granted: 0" in played.stdout and "left: 0" in played.stdout
+    assert "held: False" in played.stdout and "left: 1" in played.stdout

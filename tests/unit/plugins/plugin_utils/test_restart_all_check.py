@@ -32,7 +32,7 @@ def fleet(count, *entries):
 
 @pytest.mark.parametrize(("hosts", "forks"), [(4, 5), (5, 5), (8, 8)])
 def test_enough_forks(hosts, forks):
-    assert turns(fleet(hosts), forks) == {"by_name": False, "reason": "", "hint": ""}
+    assert turns(fleet(hosts), forks) == {"by_name": False, "reason": "", "hint": "", "turns": []}
 
 
 def test_too_few_forks_are_refused_with_the_number_that_is_needed():
@@ -49,12 +49,12 @@ def test_one_that_is_down_needs_a_fork_and_one_that_is_no_validator_does_not():
 
 def test_where_hosts_have_one_each_the_names_do_not_matter():
     hosts = {f"h{number}": [stalled(f"besu-{number}")] for number in range(1, 5)}
-    assert turns(hosts, 5) == {"by_name": False, "reason": "", "hint": ""}
+    assert turns(hosts, 5) == {"by_name": False, "reason": "", "hint": "", "turns": []}
 
 
 def test_two_chains_on_the_same_hosts_have_their_turns_by_name():
     both = [stalled("besu-a", 1), stalled("besu-b", 2)]
-    assert turns(fleet(5, *both), 5) == {"by_name": True, "reason": "", "hint": ""}
+    assert turns(fleet(5, *both), 5) == {"by_name": True, "reason": "", "hint": "", "turns": []}
     assert "--forks 5" in turns(fleet(5, *both), 4)["hint"]
 
 
@@ -67,7 +67,7 @@ def test_two_validators_of_a_chain_on_one_host_are_refused():
 
 def test_a_validator_and_a_node_that_is_none_are_not_two():
     both = [stalled("besu"), stalled("besu-rpc", validator=False)]
-    assert turns(fleet(4, *both), 5) == {"by_name": True, "reason": "", "hint": ""}
+    assert turns(fleet(4, *both), 5) == {"by_name": True, "reason": "", "hint": "", "turns": []}
 
 
 def test_several_names_where_a_host_has_more_than_one_chain_are_refused():
@@ -82,4 +82,11 @@ def test_several_names_where_a_host_has_more_than_one_chain_are_refused():
 
 
 def test_nothing_to_restart():
-    assert turns({"h1": []}, 5) == {"by_name": False, "reason": "", "hint": ""}
+    assert turns({"h1": []}, 5) == {"by_name": False, "reason": "", "hint": "", "turns": []}
+
+
+def test_the_turns_of_a_host_are_its_services():
+    both = {"h1": [stalled("besu-a", 1), stalled("besu-b", 2)], "h2": [stalled("besu-a", 1)]}
+    assert turns(both, 5, "h1")["turns"] == ["besu-a", "besu-b"]
+    assert turns({"h1": [stalled("besu")]}, 5, "h1")["turns"] == ["the only one of its host"]
+    assert turns({"h1": [stalled("besu")]}, 5, "h2")["turns"] == []

@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: restart_all_stage
+short_description: Where the restart of all validators of a stalled chain has come to
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Says for one host what follows when all validators of a stalled chain are restarted at the same time.
+  - It is made for the role P(chainops.lifecycle.service_recovery#role).
+options:
+  _input:
+    description: The newest result of M(chainops.lifecycle.besu_network_info).
+    type: dict
+    required: true
+  service:
+    description: The service, as P(chainops.lifecycle.services_to_recover#filter) returns it.
+    type: dict
+    required: true
+  so_far:
+    description: What was done and voted so far.
+    type: dict
+    required: true
+  check_mode:
+    description: Whether this is a dry run.
+    type: bool
+"""
+
+EXAMPLES = r"""
+- name: Say whether the chain is stalled
+  ansible.builtin.debug:
+    msg: "{{ (looked | chainops.lifecycle.restart_all_stage(service, {})).stalled }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - C(stalled), whether the chain is; C(start), whether the node is started first; C(settled), whether all heads are
+      equal or the chain advances; C(ask), whether this validator is asked; C(vote), its answer; C(drive) and C(step),
+      whether and how the node is driven then; C(reason), why the validators are not restarted.
+  type: dict
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import stage
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"restart_all_stage": from_hosts(stage, "look", "so_far")}

@@ -1,0 +1,267 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role service_recovery asks of the modules for one service, and what it keeps of their answers. Pure.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from urllib.parse import urlsplit
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import UNKNOWN
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import has_run
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
+    ObservationView,
+    as_mapping,
+    as_mappings,
+    as_text,
+    as_texts,
+)
+
+# What a restored file of the configuration can have caused.
+CONFIG_CAUSES = ("config_parse_error", "file_missing", "bad_option", "permission_denied", "environment_file_missing")
+# What a dependency that is down can have caused.
+DEPENDENCY_CAUSES = ("dependency_failed", "peer_refused")
+
+_FILE = "__service_recovery_file"
+_DEPENDENCY = "__service_recovery_dependency"
+_RPC_URL = "http://127.0.0.1:8545"
+
+
+def fixes(service: t.Mapping[str, t.Any], allowed: t.Sequence[str], hooks: t.Iterable[str]) -> dict[str, t.Any]:
+    """Which fixes the causes of a service call for, of those that are allowed."""
+    causes = as_texts(service.get("causes"))
+    down = as_mapping(service.get("seen")).get("state") == "stopped"
+    depends, files = service.get("depends_on") or [], service.get("known_good") or {}
+    wants = {
+        "start_dependency": bool(depends) and (down or bool(set(causes) & set(DEPENDENCY_CAUSES))),
+        "free_journal_space": "disk_full" in causes,
+        "restore_config": bool(files) and bool(set(causes) & set(CONFIG_CAUSES)),
+        "clear_start_limit": "start_limit" in causes,
+    }
+    made = {name: wanted and name in allowed for name, wanted in wants.items()}
+    hooked = [cause for cause in dict.fromkeys(causes) if cause in set(hooks)]
+    return {
+        "any": any(made.values()) or bool(hooked),
+        "hooks": hooked,
+        "dependencies": list(depends) if made["start_dependency"] else [],
+        "files": [{"used": used, "good": good} for used, good in files.items()] if made["restore_config"] else [],
+        **made,
+    }
+
+
+def fixed(plan: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What the fixes of ``plan`` came to, by the results in ``done``: what was done, and the causes that it deals with.
+
+    A task that was never reached has no result: an earlier fix failed.
+    """
+    dependencies, vacuum, copied = (as_mapping(done.get(key)) for key in ("dependencies", "vacuum", "copied"))
+    hooks = plan["hooks"] if dependencies else []
+    started = [
+        as_text(item.get(_DEPENDENCY))
+        for item in as_mappings(dependencies.get("results"))
+        if item.get("reached") and item.get("changed")
+    ]
+    shrunk = plan["free_journal_space"] and bool(vacuum.get("changed"))
+    restored = [
+        as_text(as_mapping(item.get(_FILE)).get("used"))
+        for item in as_mappings(copied.get("results"))
+        if item.get("changed")
+    ]
+    return {
+        "made": [
+            *(f"hook for {cause}" for cause in hooks),
+            *(f"started {name}" for name in started),
+            *(["journal shrunk"] if shrunk else []),
+            *(f"restored {path}" for path in restored),
+        ],
+        "causes": [*hooks, *(["disk_full"] if shrunk else []), *(CONFIG_CAUSES if restored else ())],
+    }
+
+
+def failed_fix(failure: t.Mapping[str, t.Any]) -> str:
+    """Why a fix failed, in one sentence. ``failure``: the ``task`` and its ``result``; empty where none failed."""
+    if not failure:
+        return ""
+    result = as_mapping(failure.get("result"))
+    items = [as_text(item.get("msg")) for item in as_mappings(result.get("results")) if item.get("failed")]
+    why = "; ".join(filter(None, items)) or as_text(result.get("msg")) or "no reason given"
+    return f"a fix failed, so that it was left as it is: {failure.get('task')}: {why}"
+
+
+def drive_options(
+    service: t.Mapping[str, t.Any],
+    settings: t.Mapping[str, t.Any],
+    done: t.Mapping[str, t.Any] | None = None,
+    step: t.Mapping[str, t.Any] | None = None,
+) -> dict[str, t.Any]:
+    """``service``, ``override`` and ``defaults`` for service_drive.
+
+    ``settings``: depth, accept_causes, owner and, for the kinds that have
+    these, own_tunnel, quorum_lost, reference_urls and reservation. ``done``:
+    the results of fixes. ``step``: options of the module that go before all
+    others; a step that is ``plain`` is one of a service of no kind.
+    """
+    if step and step.get("plain"):
+        return _plain_start(service, settings)
+    entry = service["entry"]
+    kind = as_text(service.get("kind")) or "generic"
+    planned = service.get("fixes")
+    causes = fixed(planned, done or {})["causes"] if planned else []
+    override: dict[str, t.Any] = {
+        "accept_causes": [*settings["accept_causes"], *causes, *(entry.get("accept_causes") or ())],
+        **({"recovery": "reset_start"} if planned and planned["clear_start_limit"] else {}),
+        **({"owner": settings["owner"]} if settings.get("owner") else {}),
+    }
+    defaults: dict[str, t.Any] = {"state": "running", "recovery": settings["depth"]}
+    if kind == "cloudflared":
+        # One that carries Ansible's own connection is left to the role tunnel_reconnect, which waits for its host.
+        override["own_tunnel_action"] = "refuse"
+        defaults |= _given(settings, "own_tunnel")
+    if kind == "besu":
+        own = as_mapping(entry.get("besu")).get("reference_urls")
+        override |= {"reference_urls": own} if own else _given(settings, "reference_urls")
+        defaults |= _given(settings, "quorum_lost", "reservation")
+    return {"service": entry, "override": {**override, **(step or {})}, "defaults": defaults}
+
+
+def _given(settings: t.Mapping[str, t.Any], *names: str) -> dict[str, t.Any]:
+    return {name: settings[name] for name in names if settings.get(name) not in (None, "")}
+
+
+def _plain_start(service: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Options for service_drive that start a Besu node as a service of no kind.
+
+    The chain is stalled: there is no quorum that its kind could guard.
+    """
+    entry = service["entry"]
+    url = urlsplit(as_text(as_mapping(entry.get("besu")).get("rpc_url")) or _RPC_URL)
+    plain = {key: value for key, value in entry.items() if key not in ("kind", "besu", "state", "expected_state")}
+    options = drive_options({"entry": plain}, settings)
+    step = {
+        "state": "running" if ObservationView.from_dict(service.get("seen")).process_is_down else "restarted",
+        "recovery": "reset_start",
+        "probes": [{"kind": "tcp", "host": url.hostname or "127.0.0.1", "port": url.port or 8545}],
+    }
+    defaults = {**options["defaults"], "stop_timeout": 300, "wait_timeout": 600}
+    return {**options, "override": {**options["override"], **step}, "defaults": defaults}
+
+
+def takes_offline(service: t.Mapping[str, t.Any]) -> bool:
+    """Whether a step on this service may take a validator offline, for which a reservation is needed."""
+    if service.get("kind") != "besu":
+        return False
+    seen = ObservationView.from_dict(service.get("seen"))
+    own = as_mapping(as_mapping(service.get("entry")).get("besu"))
+    guarded = str(own.get("quorum_guard", "enforce")).lower() == "enforce"
+    return (
+        not seen.process_is_down
+        and seen.details.get("validator") is not False
+        and own.get("validator") is not False
+        and guarded
+        and "reservation" not in own
+    )
+
+
+def recovery_result(
+    service: t.Mapping[str, t.Any],
+    result: t.Any = None,
+    done: t.Mapping[str, t.Any] | None = None,
+    network: t.Mapping[str, t.Any] | None = None,
+    check_mode: bool = False,
+) -> dict[str, t.Any]:
+    """The entry of service_recovery_result for one service.
+
+    ``done``: the results of fixes, with a ``failure`` of one of them; of a
+    restart of all the ``start``, the ``asked``, the ``stage`` and the
+    ``together``; and the ``round`` of a reservation. ``network``: what the
+    chain shows afterwards.
+    """
+    given = as_mapping(done)
+    seen = as_mapping(service.get("seen"))
+    planned = service["fixes"]
+    made = fixed(planned, given)["made"]
+    found = {"state": seen.get("state"), "before": seen, "after": seen, "transitions": [], "blocked_by": []}
+    found |= {"reached": False, "changed": False}
+    failure = failed_fix(as_mapping(given.get("failure")))
+    if failure:
+        found |= {"changed": bool(made) and not check_mode, "msg": failure}
+    else:
+        found |= _result(result, given, check_mode)
+        found |= _with_refusal(found, given) | _with_chain(found, as_mapping(network))
+    if planned["clear_start_limit"] and _was_reset(found):
+        made.append("start limit cleared")
+    return {
+        **found,
+        "name": service.get("name"),
+        "kind": service.get("kind"),
+        "label": service.get("label"),
+        "seen": seen,
+        "fixes": made,
+        "failed": not found["reached"],
+        "diagnosis": found.get("diagnosis") or seen.get("diagnosis") or {},
+    }
+
+
+def _result(run: t.Any, done: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """What the modules returned for the service, of one or of several steps."""
+    start, asked = as_mapping(done.get("start")), as_mapping(done.get("asked"))
+    if has_run(run):
+        steps = as_mappings(start.get("transitions"))
+        whole = [*steps, *as_mappings(as_mapping(run).get("transitions"))]
+        return {**run, "transitions": whole, "changed": bool(as_mapping(run).get("changed") or steps)}
+    together = as_mapping(done.get("together"))
+    if together.get("reason"):
+        block = {"guard": "restart_all", "reason": together["reason"], "hint": together.get("hint", "")}
+        return {"blocked_by": [block], "msg": together["reason"]}
+    if check_mode and has_run(asked):
+        return dict(asked)
+    if has_run(start):
+        return dict(start)
+    return {"reached": check_mode}
+
+
+def _was_reset(result: t.Mapping[str, t.Any]) -> bool:
+    return any(step.get("trigger") == "reset" for step in as_mappings(result.get("transitions")))
+
+
+def _with_refusal(result: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The reason why there was no reservation, or no restart of all."""
+    if result["reached"]:
+        return {}
+    against = as_text(as_mapping(done.get("stage")).get("reason"))
+    if against:
+        return {"msg": against}
+    refusal = as_text(as_mapping(done.get("round")).get("refusal"))
+    guards = [block.get("guard") for block in as_mappings(result.get("blocked_by"))]
+    if not refusal or "reservation" not in guards:
+        return {}
+    return {"msg": "; ".join(filter(None, (as_text(result.get("msg")), refusal)))}
+
+
+def _with_chain(result: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What the chain shows after the node was brought back: a chain that is stalled then is harm."""
+    if not network or not result["reached"]:
+        return {}
+    shown = {"chain": f"block {network.get('head')}, {network.get('arithmetic')}"}
+    if not network.get("stalled"):
+        return shown
+    return {
+        **shown,
+        "reached": False,
+        "msg": f"the chain is stalled at block {network.get('head')}: {network.get('arithmetic')}",
+    }
+
+
+def not_observed(seen: t.Any, host: str) -> list[dict[str, t.Any]]:
+    """The entries of service_recovery_result for what could not be observed on a host."""
+    given = as_mapping(seen)
+    bare = {"observed": False, "reached": False, "failed": True, "changed": False}
+    if given.get("unreachable") or "services" not in given:
+        msg = f"{host} cannot be reached: {as_text(given.get('msg')) or 'no answer'}"
+        return [{"name": "-", "kind": "generic", "msg": msg, **bare}]
+    unknown = [one for one in as_mappings(given["services"]) if one.get("state") == UNKNOWN]
+    return [{**one, "msg": "it could not be observed, so that nothing was done to it", **bare} for one in unknown]

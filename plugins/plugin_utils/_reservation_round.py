@@ -1,0 +1,173 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rounds in which a validator reserves the right to go offline, on the hosts of more than half of its set. Pure.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+A round asks the hosts one after the other, the validator's own first and the
+others in the order of the set, which is the same for every controller. It ends
+where its own host does not grant, or where a host has granted to another
+owner: of two controllers that ask at the same time the first one that both ask
+decides. Invariant: more than half of the set has granted before anything goes
+offline, and what a failed round was granted is given back before the next.
+"""
+
+from __future__ import annotations
+
+import secrets
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
+    ServiceResult,
+    as_mapping,
+    as_mappings,
+    as_text,
+)
+
+# The loop variable of the task that asks.
+HOLDER = "__service_recovery_holder"
+
+_PAUSE = (4, 12)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one host said. ``taken``: another owner has its grant."""
+
+    holder: t.Mapping[str, t.Any]
+    granted: bool = False
+    taken: bool = False
+    reason: str = ""
+
+    @property
+    def host(self) -> str:
+        return as_text(self.holder.get("host"))
+
+    @property
+    def validators(self) -> int:
+        count = self.holder.get("validators")
+        return count if isinstance(count, int) else 0
+
+    @classmethod
+    def from_dict(cls, data: t.Mapping[str, t.Any]) -> Answer | None:
+        """The answer in an item of the task that asks; None for one that was not asked."""
+        asked = as_mapping(data.get(HOLDER))
+        if data.get("skipped") or not asked:
+            return None
+        return cls(
+            holder=asked,
+            granted=data.get("granted") is True,
+            taken="holder" in data and data.get("granted") is not True,
+            reason=as_text(data.get("reason")) or as_text(data.get("msg")) or "no answer",
+        )
+
+    def ends_round(self, own_host: str) -> bool:
+        return not self.granted and (self.taken or self.host == own_host)
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round so far. ``is_held``: enough have granted; ``refusal``: why it ended without that."""
+
+    granted: tuple[Answer, ...] = ()
+    is_held: bool = False
+    refusal: str = ""
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return {
+            "held": self.is_held,
+            "owner": as_text(self.granted[0].holder.get("owner")) if self.is_held else "",
+            "granted": [dict(answer.holder) for answer in self.granted],
+            "refusal": self.refusal,
+        }
+
+
+def assess(answers: t.Sequence[Answer], own_host: str, last: bool = True) -> Round:
+    """The round after these answers; ``last``: nobody is left to be asked."""
+    if not answers:
+        return Round()
+    granted = tuple(answer for answer in answers if answer.granted)
+    end = next((answer for answer in answers if answer.ends_round(own_host)), None)
+    if end:
+        return Round(granted, refusal=f"{end.host}: {end.reason}")
+    needed = answers[0].holder.get("needed")
+    count = sum(answer.validators for answer in granted)
+    own = any(answer.host == own_host for answer in granted)
+    if own and isinstance(needed, int) and 0 < needed <= count:
+        return Round(granted, is_held=True)
+    if not last:
+        return Round(granted)
+    silent = "; ".join(f"{answer.host}: {answer.reason}" for answer in answers if not answer.granted)
+    reason = f"hosts of {count} validators have granted, {needed} are needed" + (f" ({silent})" if silent else "")
+    return Round(granted, refusal=reason)
+
+
+def reservation_round(results: t.Any, host: str, run: t.Any = None, state: str = "running") -> dict[str, t.Any]:
+    """The round that ``results``, the items of the task that asks, make on ``host``.
+
+    ``release``: whether what was granted is given back now. ``run``: the
+    result of what was then done to the validator, to reach ``state``.
+    """
+    found = assess([answer for answer in map(Answer.from_dict, as_mappings(results)) if answer], host)
+    return {**found.as_dict(), "release": not found.is_held or _releases(run, state)}
+
+
+def asks_next(previous: t.Any, host: str) -> bool:
+    """Whether the loop that asks goes on after ``previous``, the registered variable within the loop.
+
+    That is the result of the item before, or what the task left before this loop.
+    """
+    given = as_mapping(previous)
+    if not given or "results" in given:
+        return True
+    answer = Answer.from_dict(given)
+    return answer is not None and not answer.ends_round(host)
+
+
+def _releases(run: t.Any, state: str) -> bool:
+    """Whether a validator's reservation is given back after this result.
+
+    One that was taken offline and is not back, or of which that is not known,
+    keeps its grants until they end: by then everybody's guard counts it.
+    """
+    given = as_mapping(run)
+    if not given:
+        return True
+    result = ServiceResult.from_dict(given)
+    untouched = not (given.get("changed", True) or result.unreachable)
+    return untouched or (result.reached and state != "stopped")
+
+
+def rounds(plan: t.Mapping[str, t.Any], owner: str, host: str, tries: int) -> list[dict[str, t.Any]]:
+    """What each round begins with, none where nothing is to be reserved; ``plan``: see _besu_networks.reservation.
+
+    ``owner`` is new in each; ``pause`` lets another controller go first. The
+    first asks no more hosts than are needed, the others all of them, as one
+    of the first may not have answered.
+    """
+    needed, holders = plan["needed"], plan["holders"]
+    if needed <= 0:
+        return []
+    enough = next((i for i in range(len(holders) + 1) if _validators(holders[:i]) >= needed), len(holders))
+    return [_round(number, plan, owner or "ansible", host, enough) for number in range(tries)]
+
+
+def _round(number: int, plan: t.Mapping[str, t.Any], owner: str, host: str, enough: int) -> dict[str, t.Any]:
+    more = {
+        "owner": f"{owner} for {host} {secrets.token_hex(5)}",
+        "network": plan["network"],
+        "target": plan["address"],
+        "needed": plan["needed"],
+    }
+    asked = plan["holders"] if number else plan["holders"][:enough]
+    return {
+        "owner": more["owner"],
+        "pause": _PAUSE[0] + secrets.randbelow(_PAUSE[1] - _PAUSE[0]) if number else 0,
+        "holders": [{**holder, **more} for holder in asked],
+    }
+
+
+def _validators(holders: t.Sequence[t.Mapping[str, t.Any]]) -> int:
+    return sum(holder["validators"] for holder in holders)

@@ -31,13 +31,17 @@ BLOCK = re.compile(r"(?<=\.\. begin generated: )(\w+)\n.*?(?=\.\. end generated)
 OWN_GUARDS = (
     ("``config_check``", "The configured check ends with 0."),
     ("``quorum``", "Besu: the validators that are shown to take part without this one are still the quorum."),
-    ("``reservation``", "Besu: the reservation that is named is in force on this host."),
+    ("``reservation``", "Besu, cloudflared: the reservation that is named is in force on this host."),
     ("``chain_stalled``", "Besu: the chain does not stand still, or ``lifecycle_quorum_lost`` says what to do then."),
     (
         "``restart_all``",
         "Besu: all validators of the chain can be restarted at the same time, where that is asked for.",
     ),
     ("``last_replica``", "cloudflared: another connector of the tunnel is known to be healthy."),
+    (
+        "``next_start``",
+        "cloudflared: what the next start needs is there, before a connector that lives is ended.",
+    ),
     ("``own_tunnel``", "cloudflared: the connector does not carry Ansible's own connection."),
 )
 

@@ -105,6 +105,12 @@ options:
       - The owner of a reservation that M(chainops.lifecycle.cloudflared_reservation) has made on this host and on that
         of another replica. A connector that serves is taken offline only on it, whatever O(healthy_replicas) says.
     type: str
+  may_change_name:
+    description:
+      - Whether a quick tunnel (C(cloudflared tunnel --url), without an account) may be stopped or restarted although
+        its public name is lost with its process. It has a single connection and no replicas, so nothing else is asked.
+    type: bool
+    default: false
   own_tunnel:
     description:
       - Whether the connection of this run goes through this connector.

@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import re
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from .tunnels import Played, Tunnels, kill
 
@@ -65,21 +69,65 @@ def test_who_is_on_its_way_is_left_to_itself(replicas: Tunnels) -> None:
     assert replicas.invocations() == before
 
 
-def test_the_last_replica_is_kept_although_what_is_behind_it_is_ill(replicas: Tunnels) -> None:
-    """Only a new start mends what the probe looks at; who says that others serve gets one."""
-    host = next(iter(replicas.fleet.hosts.values()))
-    old, invocation = replicas.connector(host, "cloudflared"), replicas.invocations()[f"{host.name}/cloudflared"]
-    script = f'test "$(systemctl show -P InvocationID cloudflared)" != {invocation}'
+OLD = "/run/old-invocation"
+
+
+def ill(replicas: Tunnels) -> dict[str, t.Any]:
+    """The connector of every host serves, and only a new start mends what its probe looks at."""
+    script = f'test "$(systemctl show -P InvocationID cloudflared)" != "$(cat {OLD})"'
+    replicas.fleet.each(lambda host: host.sh(f"systemctl show -P InvocationID cloudflared >{OLD}"))
     probe = {"kind": "command", "argv": ["/bin/sh", "-c", script], "start_grace": 0, "failure_threshold": 1}
-    ill = described("cloudflared", probes=[probe])
-    for own in ({}, {"healthy_replicas": 0}):
-        kept = replicas.play("--limit", host.name, lifecycle_services=[{**ill, "cloudflared": own}], **TOGETHER)
-        assert kept.code == 2 and kept.changed == 0
-        told = said(kept, host.name, "cloudflared")
-        assert told.startswith("REFUSED") and ("nobody said" in told or "the last healthy connector" in told)
-        assert replicas.connector(host, "cloudflared") == old
-    services = [{**ill, "cloudflared": {"healthy_replicas": 2}}]
-    played = replicas.play("--limit", host.name, lifecycle_services=services, **TOGETHER)
-    assert said(played, host.name, "cloudflared").startswith("RECOVERED"), played.output
-    assert replicas.connector(host, "cloudflared") in replicas.connectors("cloudflared") - {old}
-    assert played.least["cloudflared"] >= 8 and played.least["cloudflared-api"] == 12
+    return described("cloudflared", probes=[probe])
+
+
+def test_the_last_replica_is_kept_although_what_is_behind_it_is_ill(replicas: Tunnels) -> None:
+    """No host has one that stays; once another host has, also one outside of the play, it is restarted."""
+    first, second, third = replicas.fleet.hosts.values()
+    services = [ill(replicas)]
+    old = replicas.connector(first, "cloudflared")
+    for host in (second, third):
+        host.sh("systemctl stop cloudflared")
+    replicas.edge.wait_live(replicas.tunnels["cloudflared"].id, 4, 30)
+    kept = replicas.play("--limit", first.name, lifecycle_services=services, **TOGETHER)
+    assert kept.code == 2 and kept.changed == 0
+    told = said(kept, first.name, "cloudflared")
+    assert told.startswith("REFUSED") and "no connector here keeps the tunnel up" in told, kept.output
+    assert replicas.connector(first, "cloudflared") == old
+    second.sh("systemctl start cloudflared")
+    played = replicas.play("--limit", first.name, lifecycle_services=services, **TOGETHER)
+    assert said(played, first.name, "cloudflared").startswith("RECOVERED"), played.output
+    assert replicas.connector(first, "cloudflared") in replicas.connectors("cloudflared") - {old}
+    assert played.least["cloudflared"] >= 4 and played.least["cloudflared-api"] == 12
+
+
+def test_one_run_on_all_replicas_at_once_keeps_the_tunnel_up(replicas: Tunnels) -> None:
+    """Each would be taken offline, as each sees the others serve."""
+    old = replicas.connectors("cloudflared")
+    played = replicas.play(lifecycle_services=[ill(replicas)], **TOGETHER)
+    assert played.code == 0, played.output
+    for host in replicas.fleet.hosts.values():
+        assert said(played, host.name, "cloudflared").startswith("RECOVERED"), played.output
+    assert played.least["cloudflared"] >= 4, played.least
+    assert not replicas.connectors("cloudflared") & old
+
+
+def test_two_runs_at_once_never_take_both_replicas(replicas: Tunnels, tmp_path: Path) -> None:
+    first, second, third = replicas.fleet.hosts.values()
+    services = [ill(replicas)]
+    third.sh("systemctl stop cloudflared")
+    replicas.edge.wait_live(replicas.tunnels["cloudflared"].id, 8, 30)
+    old = replicas.connectors("cloudflared")
+    other = copy.copy(replicas)
+    other.folder = tmp_path
+    options = {"lifecycle_services": services, "service_recovery_reserve_tries": 20, **TOGETHER}
+    with ThreadPoolExecutor(2) as both:
+        runs = [
+            both.submit(functools.partial(view.play, "--limit", host.name, **options))
+            for view, host in ((replicas, first), (other, second))
+        ]
+    for run, host in zip(runs, (first, second), strict=True):
+        played = run.result()
+        assert played.code == 0, played.output
+        assert said(played, host.name, "cloudflared").startswith("RECOVERED"), played.output
+        assert played.least["cloudflared"] >= 4, played.least
+    assert not replicas.connectors("cloudflared") & old

@@ -22,6 +22,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import (
     CONFIGURATION,
     CRASH,
+    DEPENDENCY,
     NETWORK,
     RESOURCE,
     SOFT,
@@ -63,7 +64,7 @@ RULES: tuple[Rule, ...] = (
     Rule("harmless", NETWORK, SOFT, "it may not ping", "nothing: no tunnel needs it", said=HARMLESS, harmless=True),
     _spoken(
         "unauthorized", CONFIGURATION, 69, "the edge refuses its token",
-        "compare the tunnel id with the dashboard, write the present token into the token file, then restart it",
+        "compare the tunnel id with the dashboard, write the present token where the unit has it, then restart it",
     ),
     _spoken(
         "token_unreadable", CONFIGURATION, 69, "its token or credentials file cannot be read",
@@ -170,3 +171,12 @@ def observed_rule(cause: str, evidence: t.Sequence[str]) -> Rule | None:
     if rule is None:
         return None
     return replace(rule, said="", detail=None, facts=lambda _case: Match(tuple(evidence)), rank=85, running=True)
+
+
+def unhealthy_rule(reasons: t.Sequence[str]) -> Rule:
+    """A connector that is connected while a probe of the operator's fails: the trouble is behind it."""
+    return Rule(
+        "unhealthy", DEPENDENCY, SOFT, f"a probe fails while it is connected: {reasons[0]}",
+        "see what the probe looks at: the service behind the tunnel, or the probe itself",
+        facts=lambda _case: Match(tuple(reasons)), rank=85, running=True,
+    )  # fmt: skip

@@ -32,6 +32,17 @@ def last_replica(serving: int, others: int | None) -> Refusal | None:
     )
 
 
+def quick_tunnel(allowed: bool) -> Refusal | None:
+    """The public name of a quick tunnel lasts as long as its process."""
+    if allowed:
+        return None
+    return Refusal(
+        "quick_tunnel",
+        "it is a quick tunnel: its public name is lost, and a new start gets another one",
+        "set may_change_name=true if nobody depends on the name, or give the tunnel an account and a name of its own",
+    )
+
+
 def own_tunnel(carries: bool | None, pid: int) -> Refusal | None:
     """The connection that this run uses must not be cut unseen.
 

@@ -63,12 +63,16 @@ class CloudflaredKind(Kind):
         self._verdict: c.Verdict | None = None
         self._log: tuple[float, str, ConnectorLog] | None = None
         self._failure: tuple[tuple[str, int, str], Cause | None] | None = None
+        self._properties: t.Mapping[str, str] = {}
+        self._ill: tuple[str, ...] = ()
 
     def classify(self, observation: Observation) -> Observation:
         self._verdict = self._watch = None
+        self._ill = ()
         facts = observation.facts
         if facts is None:
             return observation
+        self._properties = facts.properties
         up = facts.active in ("active", "activating")
         refutable = observation.state == m.ERROR and observation.cause in _REFUTABLE and up
         slow = observation.state == m.ERROR and observation.cause == "start_timeout"
@@ -94,6 +98,7 @@ class CloudflaredKind(Kind):
         verdict = self._judge(observation, facts, watch)
         seen = replace(observation, details=self._details(watch, verdict))
         if observation.state == m.ERROR and not verdict.hard and _stands(observation.cause, verdict.state):
+            self._ill = observation.reasons if observation.cause == "unhealthy" else ()
             return replace(seen, reasons=(*observation.reasons, *verdict.reasons))
         self._verdict = verdict
         # Where the journal does not tell since when, the time that it is given begins with the first look.
@@ -184,6 +189,7 @@ class CloudflaredKind(Kind):
             "edge_reachable": watch.edge_open,
             "changed_at": verdict.since,
             "pid": watch.pid,
+            "quick_tunnel": settings.quick,
             "other_connectors": list(watch.others),
             "notes": list(settings.notes),
         }
@@ -271,7 +277,7 @@ class CloudflaredKind(Kind):
         )
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import identify
 
-        settings = of_unit_files(facts.properties)
+        settings = of_unit_files(facts.properties, self._of_user())
         return {
             **_identity(identify(settings, read_file, settings.home)),
             "connector_id": None,
@@ -294,10 +300,25 @@ class CloudflaredKind(Kind):
         dead = observation.cause == "half_open" and watch.serves_nobody
         serving = 0 if dead else watch.ready.connections or 0
         blocks = [
-            self._replica_guard(serving, watch) if self._params["replica_guard"] == "enforce" else None,
+            self._keeps_serving(serving, watch),
             guarding.own_tunnel(self._eye.carries_us(watch), watch.pid),
         ]
+        if step.action == "restart" and observation.facts is not None:
+            from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import next_start
+
+            runner, properties = self._environment.runner, observation.facts.properties
+            blocks.append(next_start.refusal(properties, self._of_user(), runner))
         return [block for block in blocks if block is not None]
+
+    def _of_user(self) -> bool:
+        return self._params.get("scope") == "user"
+
+    def _keeps_serving(self, serving: int, watch: ConnectorSnapshot) -> Refusal | None:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
+
+        if watch.settings.quick:
+            return guarding.quick_tunnel(self._params["may_change_name"])
+        return self._replica_guard(serving, watch) if self._params["replica_guard"] == "enforce" else None
 
     def _replica_guard(self, serving: int, watch: ConnectorSnapshot) -> Refusal | None:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
@@ -311,7 +332,7 @@ class CloudflaredKind(Kind):
         from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import clock
 
         tunnel = watch.identity.tunnel_id
-        held = replicas.store_of(tunnel, self._params.get("scope") == "user").held() if tunnel else None
+        held = replicas.store_of(tunnel, self._of_user()).held() if tunnel else None
         return replicas.not_reserved(held, owner, self._environment.name, tunnel, clock())
 
     def _start_guards(self, observation: Observation) -> t.Sequence[Refusal]:
@@ -370,11 +391,35 @@ class CloudflaredKind(Kind):
         return {"state": observation.state, "waited": waited, **{key: observation.details[key] for key in shown}}
 
     def causes(self) -> t.Sequence[t.Any]:
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import RULES, observed_rule
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import (
+            RULES,
+            observed_rule,
+            unhealthy_rule,
+        )
 
+        if self._ill:
+            return (unhealthy_rule(self._ill),)  # it is connected: nothing that it said of the edge counts now
         verdict = self._verdict
         seen = observed_rule(verdict.cause, verdict.evidence) if verdict is not None and verdict.cause else None
-        return (seen, *RULES) if seen is not None else RULES
+        return [self._with_place(rule) for rule in ((seen, *RULES) if seen is not None else RULES)]
+
+    def _with_place(self, rule: t.Any) -> t.Any:
+        """The rule with the place where this unit has its token."""
+        if rule.cause != "unauthorized":
+            return rule
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import settings as s
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import tunnel_identity as ti
+
+        if self._watch is not None:
+            identity = self._watch.identity
+        else:
+            settings = s.of_unit_files(self._properties, self._of_user())
+            identity = ti.identify(settings, s.read_file, settings.home)
+        place = ti.place_of(identity, self._properties, self._of_user())
+        if not place:
+            return rule
+        step = f"compare the tunnel id with the dashboard, write the present token into {place}, then restart it"
+        return replace(rule, next_step=step)
 
 
 def _stands(cause: str | None, state: str) -> bool:

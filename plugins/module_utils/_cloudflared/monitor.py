@@ -42,6 +42,7 @@ CONNECTOR_OPTIONS: Spec = {
     "healthy_replicas": {"type": "int"},
     "replica_guard": {"type": "str", "choices": ["enforce", "off"], "default": "enforce"},
     "reservation": {"type": "str"},
+    "may_change_name": {"type": "bool", "default": False},
     "own_tunnel": {"type": "bool"},
 }
 EDGE_PORT = 7844

@@ -89,9 +89,15 @@ class Settings:
         return min(int(value), limit) if value.isascii() and value.isdigit() and len(value) < 10 else default
 
     @property
+    def quick(self) -> bool:
+        """Whether it is a quick tunnel: without an account, with a public name that lasts until it ends."""
+        named = ("token", "token_file", "credentials", "credentials_file")
+        return bool(self.text("origin")) and not self.tunnel and not any(self.text(option) for option in named)
+
+    @property
     def expected(self) -> int:
-        """How many connections it holds (``--ha-connections``, 4 by default)."""
-        return max(self.number("connections", 4, 255), 1)
+        """How many connections it holds (``--ha-connections``, 4 by default; a quick tunnel has one)."""
+        return 1 if self.quick else max(self.number("connections", 4, 255), 1)
 
     @property
     def retries(self) -> int:
@@ -160,7 +166,8 @@ def read_arguments(argv: t.Sequence[str]) -> tuple[dict[str, str], str]:
             continue
         name, equals, value = word.lstrip("-").partition("=")
         if name in names:
-            values[names[name]] = value if equals or name == "hello-world" else next(rest, "")
+            given = value if equals else "true" if name == "hello-world" else next(rest, "")
+            values[names[name]] = given
         elif not equals and name in _TAKES_VALUE:
             next(rest, "")
     after = words[words.index("run") + 1 :] if "run" in words else []
@@ -228,29 +235,89 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def of_unit_files(properties: t.Mapping[str, str]) -> Settings:
-    """The settings that the files of a unit ask for, for a unit that is not running."""
-    argv, environ = unit_command(properties)
-    return settings_of(argv, environ, read_file, home="/root" if properties.get("User", "") in ("", "root") else "")
+def of_unit_files(properties: t.Mapping[str, str], user: bool = False) -> Settings:
+    """The settings that the files of a unit ask for, for a unit that is not running. ``user``: of a user's manager."""
+    argv, environ = unit_command(properties, user)
+    return settings_of(argv, environ, read_file, home=home_of(properties, user))
 
 
-def unit_command(properties: t.Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+def home_of(properties: t.Mapping[str, str], user: bool) -> str:
+    """Where a service finds its home: that of the user who runs the manager, or of the one that the unit names."""
+    import pwd
+
+    name = properties.get("User", "")
+    if user or name in ("", "root"):
+        return _own_home() if user else "/root"
+    try:
+        return pwd.getpwnam(name).pw_dir
+    except KeyError:
+        return ""
+
+
+def _own_home() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return os.environ.get("HOME", "")
+
+
+def unit_command(properties: t.Mapping[str, str], user: bool = False) -> tuple[list[str], dict[str, str]]:
     """The command line and the environment that a unit's files give: ExecStart, Environment, EnvironmentFile."""
-    expand = _specifiers(properties.get("Id", ""))
+    expand = _specifiers(properties.get("Id", ""), user)
     command: list[str] = []
     environ: dict[str, str] = {}
-    files: list[str] = []
-    for path in [properties.get("FragmentPath", ""), *properties.get("DropInPaths", "").split()]:
-        for key, value in _service_lines(read_file(path) or "") if path else ():
-            if key == "ExecStart":
-                command = _words(expand(value.lstrip("-@:+!|"))) or []
-            elif key == "Environment":
-                environ = {**environ, **_assignments(_words(expand(value)))} if value else {}
-            elif key == "EnvironmentFile":
-                files = [*files, expand(value)] if value else []
-    for path in files:
-        environ.update(_environment_file(read_file(path.lstrip("-")) or ""))
+    for key, value in _unit_lines(properties):
+        if key == "ExecStart":
+            command = _words(expand(value.lstrip("-@:+!|"))) or []
+        elif key == "Environment":
+            environ = {**environ, **_assignments(_words(expand(value)))} if value else {}
+    for _path, variables in environment_of_files(properties, user):
+        environ.update(variables)
     return [_substitute(word, environ) for word in command], environ
+
+
+def credential_sources(properties: t.Mapping[str, str], user: bool = False) -> dict[str, str]:
+    """Where systemd gets each file of the unit's credentials folder from (LoadCredential=), where that is a path."""
+    unit = properties.get("Id", "")
+    expand = _specifiers(unit, user)
+    found: dict[str, str] = {}
+    for key, value in _unit_lines(properties):
+        name, _colon, path = expand(value).partition(":")
+        if key in ("LoadCredential", "LoadCredentialEncrypted") and path.startswith("/"):
+            found[os.path.join(expand("%d"), name)] = path
+    return found
+
+
+def required_environment(properties: t.Mapping[str, str], user: bool = False) -> list[str]:
+    """The environment files without which systemd does not start the unit."""
+    files = _environment_files(properties, user)
+    return [path for path in files if not path.startswith("-") and "*" not in path]
+
+
+def environment_of_files(properties: t.Mapping[str, str], user: bool = False) -> list[tuple[str, dict[str, str]]]:
+    """The variables of each environment file of a unit, the one that counts last."""
+    return _variables(_environment_files(properties, user))
+
+
+def _environment_files(properties: t.Mapping[str, str], user: bool) -> list[str]:
+    expand = _specifiers(properties.get("Id", ""), user)
+    files: list[str] = []
+    for key, value in _unit_lines(properties):
+        if key == "EnvironmentFile":
+            files = [*files, expand(value)] if value else []
+    return files
+
+
+def _variables(files: t.Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    paths = [path.lstrip("-") for path in files]
+    return [(path, _environment_file(read_file(path) or "")) for path in paths]
+
+
+def _unit_lines(properties: t.Mapping[str, str]) -> t.Iterator[tuple[str, str]]:
+    for path in [properties.get("FragmentPath", ""), *properties.get("DropInPaths", "").split()]:
+        yield from _service_lines(read_file(path) or "") if path else ()
 
 
 def _service_lines(text: str) -> t.Iterator[tuple[str, str]]:
@@ -287,16 +354,61 @@ def _substitute(word: str, environ: t.Mapping[str, str]) -> str:
     return re.sub(r"\$\{(\w+)\}|^\$(\w+)$", lambda match: environ.get(match[1] or match[2], ""), word)
 
 
-def _specifiers(unit: str) -> t.Callable[[str], str]:
+def _specifiers(unit: str, user: bool = False) -> t.Callable[[str], str]:
+    """What systemd puts in place of %x in a unit (systemd.unit(5)). ``user``: for the manager of the calling user."""
     stem = unit.rpartition(".")[0] or unit
     prefix, _at, instance = stem.partition("@")
-    known = {"i": instance, "I": instance, "n": unit, "N": stem, "p": prefix, "%": "%"}
-    known["d"] = f"/run/credentials/{unit}"
+    known = {
+        "i": instance, "I": _unescaped(instance), "n": unit, "N": stem, "p": prefix, "P": _unescaped(prefix), "%": "%",
+        "j": prefix.rpartition("-")[2], "J": _unescaped(prefix.rpartition("-")[2]),
+        "f": _unescaped(instance if instance.startswith("/") else f"/{_unescaped(instance or prefix)}"),
+        "T": "/tmp", "V": "/var/tmp",
+        **(_of_user() if user else _OF_SYSTEM), **_of_host(),
+    }  # fmt: skip
+    known["d"] = f"{known['t']}/credentials/{unit}"
 
     def expand(text: str) -> str:
         return re.sub(r"%(.)", lambda match: known.get(match[1], match[0]), text)
 
     return expand
+
+
+# For the manager of the system these are of root, whatever User= says.
+_OF_SYSTEM = {
+    "h": "/root", "u": "root", "U": "0", "g": "root", "G": "0", "s": "/bin/sh", "t": "/run", "S": "/var/lib",
+    "C": "/var/cache", "L": "/var/log", "E": "/etc",
+}  # fmt: skip
+
+
+def _of_user() -> dict[str, str]:
+    import grp
+    import pwd
+
+    uid, gid, home = os.getuid(), os.getgid(), _own_home()
+    state = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
+    try:
+        account, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+        name, shell, group_name = account.pw_name, account.pw_shell, group.gr_name
+    except KeyError:
+        name, shell, group_name = str(uid), "/bin/sh", str(gid)
+    return {
+        "h": home, "u": name, "U": str(uid), "g": group_name, "G": str(gid), "s": shell,
+        "t": os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}", "S": state,
+        "C": os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache", "L": f"{state}/log",
+        "E": os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config",
+    }  # fmt: skip
+
+
+def _of_host() -> dict[str, str]:
+    host = os.uname()
+    machine = (read_file("/etc/machine-id") or "").strip()
+    boot = (read_file("/proc/sys/kernel/random/boot_id") or "").strip().replace("-", "")
+    return {"H": host.nodename, "l": host.nodename.partition(".")[0], "v": host.release, "m": machine, "b": boot}
+
+
+def _unescaped(name: str) -> str:
+    """The text that systemd-escape(1) has made a part of a unit's name of."""
+    return re.sub(r"\\x([0-9a-f]{2})|-", lambda match: chr(int(match[1], 16)) if match[1] else "/", name)
 
 
 class Process:

@@ -22,11 +22,15 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.se
     Read,
     Settings,
     config_dirs,
+    credential_sources,
+    environment_of_files,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import REDACTED, sanitize
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ACCOUNT = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+
+_IN_ENVIRONMENT = {"TUNNEL_TOKEN", "TUNNEL_CRED_CONTENTS"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,23 @@ def identify(settings: Settings, read: Read, home: str = "") -> Identity:
     # A token that was given in place of the name does not name a tunnel to cloudflared either.
     known = not _UUID.fullmatch(settings.tunnel) and REDACTED not in named
     return Identity(found.tunnel_id, found.account, named if known else "", found.source, found.path, found.problem)
+
+
+def place_of(identity: Identity, properties: t.Mapping[str, str], user: bool = False) -> str:
+    """Where a person finds the token or credentials of this unit, in words; empty where they are not known."""
+    unit = properties.get("Id", "") or "the unit"
+    if identity.path:
+        sources = credential_sources(properties, user)
+        source = sources.get(identity.path)
+        return f"{source} (LoadCredential= of {unit})" if source else identity.path
+    if "argument" in identity.source:
+        return f"the command line of {unit} (ExecStart=)"
+    if "environment" in identity.source:
+        named = [path for path, variables in environment_of_files(properties, user) if _IN_ENVIRONMENT & set(variables)]
+        return named[-1] if named else f"Environment= of {unit}"
+    if "file" in identity.source:
+        return "the configuration file of cloudflared"
+    return ""
 
 
 def _credentials_path(tunnel: str, read: Read, home: str) -> str:

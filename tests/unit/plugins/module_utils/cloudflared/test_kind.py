@@ -16,6 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.mo
     CONNECTOR_OPTIONS,
     ConnectorMonitor,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
@@ -378,6 +379,16 @@ def test_draining_is_not_overdue(make):
 def test_guards(make, params, step, guards):
     world = make(**params)
     assert [block.guard for block in world.kind.guards(step, world.see())] == guards
+
+
+@pytest.mark.parametrize(("allowed", "guards"), [(False, ["quick_tunnel"]), (True, [])])
+def test_a_quick_tunnel_keeps_its_name_unless_the_operator_says_otherwise(make, allowed, guards):
+    world = make(may_change_name=allowed, own_tunnel=False)
+    world.see()
+    settings = Settings({"origin": "http://localhost:8080"}, {"origin": "argument"})
+    world.kind._watch.settings = settings
+    assert [block.guard for block in world.kind.guards(RESTART, world.see())] == guards
+    assert settings.quick
 
 
 def test_a_connector_without_connections_may_be_taken_away(make):

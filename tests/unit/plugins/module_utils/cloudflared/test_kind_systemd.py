@@ -72,5 +72,8 @@ def test_probes_speak_for_what_is_behind_it(make):
     health = Health("unhealthy", ("the page is broken",))
     seen = world.see(health=health)
     assert (seen.state, seen.cause) == ("error", "unhealthy")
+    (rule,) = world.kind.causes()
+    assert rule.cause == "unhealthy" and "the page is broken" in rule.summary  # and not what it once said of the edge
     world.ready = 0
     assert world.see(health=health).state == "reconnecting"
+    assert "unhealthy" not in {one.cause for one in world.kind.causes()}

@@ -36,6 +36,8 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import (
     FOLDER,
+    LEFT,
+    TTL,
     Answer,
     Grant,
     GrantStore,
@@ -48,7 +50,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.gran
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-__all__ = ["Answer", "Grant", "Store", "clock", "decide", "enough", "host_age", "reserve", "usable"]
+__all__ = ["LEFT", "TTL", "Answer", "Grant", "Store", "clock", "decide", "enough", "host_age", "reserve", "usable"]
 
 _NETWORK = re.compile(r"[0-9a-z]{1,70}")
 

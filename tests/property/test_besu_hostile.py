@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics, quorum, rpc
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.chain_view import ChainView
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import fold
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, read_log
@@ -148,7 +149,7 @@ def test_leave_is_given_only_with_a_quorum_of_proofs(given_view: Any, who: int, 
     """Said a second time, in other words than the guard's own."""
     n, gone, linked, silent, moved, change = given_view
     members = MEMBERS[:n]
-    view = quorum.ChainView(
+    view = ChainView(
         validators=members[1:] if change and n > 1 else members,
         next_validators=members,
         first_head=100 - moved,
@@ -157,8 +158,8 @@ def test_leave_is_given_only_with_a_quorum_of_proofs(given_view: Any, who: int, 
         last_proposed={member: 100 - i for i, member in enumerate(members) if i not in gone},
         proposed_to=100,
         followers={member: True for i, member in enumerate(members) if i not in linked},
-        linked=frozenset(member for i, member in enumerate(members) if i in linked),
-        silent=silent,
+        witnessed=(frozenset(members),),
+        doubtful=silent,
     )
     target = MEMBERS[who] if who < 7 else "0x" + "9" * 40
     verdict = quorum.may_stop(view, target, quorum.ChainTiming(), same_chain=same_chain)

@@ -18,6 +18,7 @@ import math
 import typing as t
 from dataclasses import replace
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import arrivals
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import SampleHistory
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import last_proposed
@@ -38,6 +39,10 @@ _DYING = 15.0
 _RPC_OFF = 15.0
 _FUTURE = 15.0
 _REFUSED_BLOCK = 20.0
+# A stall is watched for so many block periods, where nothing but the head shows it; periods that are not known.
+STALL_PERIODS, _SOME_PERIOD = 2.0, 15.0
+# The progress lines of a SNAP sync may come a minute apart: it is stuck after so many of them are missing.
+_MISSED_LINES, _LINE_EVERY = 3, 60.0
 
 
 def classify(
@@ -84,10 +89,7 @@ def _wedged(v: NodeView) -> BesuVerdict | None:
 def _closed(v: NodeView) -> BesuVerdict | None:
     if v.now.rpc not in ("refused", "reset"):
         return None
-    metrics_for = v.now.at - v.track.metrics_since if v.track.metrics_since is not None else 0.0
-    never = v.track.answered_at is None
-    p2p_only = v.now.p2p_open and (never or v.now.rpc == "reset")
-    if v.log.rpc_off or p2p_only or (never and metrics_for >= _RPC_OFF):
+    if _rpc_is_off(v):
         if v.now.metrics:
             return None  # judged by the metrics alone
         if v.now.rpc == "reset":
@@ -107,6 +109,16 @@ def _closed(v: NodeView) -> BesuVerdict | None:
     return _say(m.STARTING, f"RPC is not open yet, {v.age:.0f} s after the start", wants_log=v.age > YOUNG)
 
 
+def _rpc_is_off(v: NodeView) -> bool:
+    """Whether RPC is switched off: metrics and p2p may open before it in a start, and are not waited for long."""
+    if v.log.rpc_off or (v.now.p2p_open and v.now.rpc == "reset"):
+        return True
+    if v.track.answered_at is not None:
+        return False
+    others = [since for since in (v.track.metrics_since, v.track.p2p_since) if since is not None]
+    return bool(others) and (v.now.at - min(others) >= _RPC_OFF or not v.young)
+
+
 def _unobservable(v: NodeView) -> BesuVerdict | None:
     if v.now.rpc not in CANNOT_OBSERVE or v.now.metrics:
         return None
@@ -124,8 +136,10 @@ def _not_ready(v: NodeView) -> BesuVerdict | None:
 
 def _wrong_chain(v: NodeView) -> BesuVerdict | None:
     """Another genesis or chain id than the others, or another block at the same height."""
+    # Several networks may have one chain id, and nodes of all of them be asked: block 0 tells whose node this is.
+    ours = [r for r in v.references if r.genesis and r.genesis.lower() == v.now.genesis]
     expected = [("the options", v.options.genesis, v.options.chain_id)]
-    expected += [(r.name, r.genesis, r.chain_id) for r in v.references]
+    expected += [(r.name, r.genesis, r.chain_id) for r in ours or v.references]
     for name, genesis, chain_id in expected:
         if chain_id is not None and v.now.chain_id is not None and chain_id != v.now.chain_id:
             said = f"chain id {v.now.chain_id}, while {name} has {chain_id}"
@@ -133,8 +147,12 @@ def _wrong_chain(v: NodeView) -> BesuVerdict | None:
         if genesis and v.now.genesis and genesis.lower() != v.now.genesis:
             said = f"block 0 is {v.now.genesis[:12]}, while {name} has {genesis[:12]}"
             return _say(m.ERROR, said, cause="wrong_chain")
+    return _fork(v, ours or v.references)
+
+
+def _fork(v: NodeView, references: t.Sequence[Reference]) -> BesuVerdict | None:
     head = v.now.head
-    for other in v.references:
+    for other in references:
         if head and head.hash and other.hash and other.number == head.number and other.hash.lower() != head.hash:
             said = f"block {head.number} is {head.hash[:12]}, while {other.name} has {other.hash[:12]}"
             return _say(m.ERROR, said, cause="fork")
@@ -177,7 +195,7 @@ def _behind(v: NodeView) -> BesuVerdict | None:
     # Of a node that was only just met nothing is known but its log.
     wants = v.still_for >= min(_REFUSED_BLOCK, v.options.stall_timeout) / 2 or (v.track.earlier is None and not _new(v))
     stalled = _no_progress(v)
-    if v.now.connected == 0 and (stalled or _lonely_for(v) >= v.options.peers_timeout or v.now.p2p == "disabled"):
+    if v.is_lonely and (stalled or v.lonely_for >= v.options.peers_timeout or v.now.p2p == "disabled"):
         return _no_peers(v, at)
     if stalled:
         said = f"no block imported in {v.still_for:.0f} s, stall_timeout={v.options.stall_timeout:.0f} s"
@@ -188,8 +206,18 @@ def _behind(v: NodeView) -> BesuVerdict | None:
 
 def _no_progress(v: NodeView) -> bool:
     """Neither a block nor, by the log, anything else for too long."""
-    other = v.now.wall - v.log.progress_at < v.options.stall_timeout if v.log.progress_at else False
-    return v.still_for >= v.options.stall_timeout and not other
+    if v.still_for < v.options.stall_timeout:
+        return False
+    if not v.log.progress_at:
+        return True
+    return v.now.wall - v.log.progress_at >= max(v.options.stall_timeout, _longest_silence(v))
+
+
+def _longest_silence(v: NodeView) -> float:
+    """How long a sync that reports its progress may be silent: three of its lines, by the pace that they had."""
+    if not v.log.progress_lines:
+        return 0.0
+    return _MISSED_LINES * max(v.log.progress_every, _LINE_EVERY)
 
 
 def _new(v: NodeView) -> bool:
@@ -212,25 +240,20 @@ def eta_seconds(rate: float | None, gap: int, period: float | None) -> float | N
 
 def _lonely(v: NodeView) -> BesuVerdict | None:
     """No peers, and no new block without them."""
-    if v.now.connected != 0 or v.alone or _moves(v):
+    if not v.is_lonely or v.alone or _moves(v):
         return None
     refused = _refused_block(v)
     if refused:
         return refused
-    head = f"the head, {v.now.number}, is {_span(v.head_age)} old"
-    verdict = _no_peers(v, head)
-    if _lonely_for(v) < v.options.peers_timeout and v.young and v.now.p2p != "disabled":
+    verdict = _no_peers(v, f"the head is {_head_text(v)}")
+    if v.lonely_for < v.options.peers_timeout and v.young and v.now.p2p != "disabled":
         return replace(verdict, state=SYNCING, base_state=BESU.base(SYNCING), wants_log=not _new(v))
     return verdict
 
 
-def _lonely_for(v: NodeView) -> float:
-    return v.now.at - v.track.alone_since if v.track.alone_since is not None else 0.0
-
-
 def _no_peers(v: NodeView, where: str) -> BesuVerdict:
     disabled = v.now.p2p == "disabled"
-    said = f"no peers for {_lonely_for(v):.0f} s" + (": p2p is switched off (p2p-enabled=false)" if disabled else "")
+    said = f"no peers for {v.lonely_for:.0f} s" + (": p2p is switched off (p2p-enabled=false)" if disabled else "")
     return _say(m.ERROR, said, where, cause="no_peers", wants_log=not disabled)
 
 
@@ -246,19 +269,50 @@ def _span(seconds: float | None) -> str:
     )
 
 
+def _head_text(v: NodeView) -> str:
+    return "block 0, the chain has not begun" if v.now.number == 0 else f"block {v.now.number}, {_span(v.head_age)} old"
+
+
+def _catching_up(v: NodeView) -> bool:
+    return arrivals.catching_up(v.track, v.period, v.age_limit)
+
+
 def _stale(v: NodeView) -> BesuVerdict | None:
-    """Level with everybody it knows, and the head is too old: the chain stands, or the clock is wrong."""
+    """Level with everybody it knows, and the head is too old: a stall, or all are behind, or the clock is wrong."""
     if v.head_age is None or _moves(v):
         return None
-    at = f"the head, {v.now.number}, is {_span(v.head_age)} old, more than {v.age_limit:.0f} s"
-    if _grows(v):
-        skewed = _at_head(v)
-        said = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is ahead"
-        return _say(skewed.state, said, *skewed.reasons, cause="clock_skew")
+    at = f"the head is {_head_text(v)}, more than {v.age_limit:.0f} s"
+    if v.advances:
+        return _by_a_wrong_clock(v, at, "ahead")
     if v.alone:
-        if v.young:  # the head is as old as the time for which it was down
-            return _say(SYNCING, at, "it is the only validator, and has made no block yet; the process is young")
-        return _say(m.ERROR, at, "it is the only validator and makes no blocks", cause="not_proposing", wants_log=True)
+        return _alone_and_silent(v, at)
+    return _stands(v, at)
+
+
+def _by_a_wrong_clock(v: NodeView, at: str, which: str) -> BesuVerdict:
+    """A head that advances at an age that no living chain has: this host's clock is wrong, or all nodes are behind."""
+    grows = v.lag is None or v.track.others_advanced >= 2
+    if v.is_level or (grows and arrivals.keeps_pace(v.track, v.period) and not _catching_up(v)):
+        skewed = _level(v)
+        said = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is {which}"
+        return _say(skewed.state, said, *skewed.reasons, cause="clock_skew", settled=skewed.settled)
+    pace = _pace(v, 0)
+    said = f"it advances with its peers: they are behind as well, or this host's clock is {which}; a longer watch tells"
+    return _say(SYNCING, at, said, pace)
+
+
+def _alone_and_silent(v: NodeView, at: str) -> BesuVerdict:
+    looks = v.log.looking_for_peers
+    if v.young and not (looks and v.age >= _REFUSED_BLOCK):  # the head is as old as the time for which it was down
+        said = "it is the only validator, and has made no block yet; the process is young"
+        return _say(SYNCING, at, said, wants_log=not _new(v))
+    why = ", as it looks for peers that do not exist" if looks else ""
+    said = f"it is the only validator and makes no blocks{why}"
+    return _say(m.ERROR, at, said, looks, cause="not_proposing", wants_log=True)
+
+
+def _stands(v: NodeView, at: str) -> BesuVerdict:
+    """The head does not advance, and nobody has a newer one: a stall once that was watched, or rounds prove it."""
     proof = v.log.round_since(v.now.head_time or 0.0)
     if v.lag is None and proof is None:
         return _incomparable(v, at)
@@ -267,8 +321,14 @@ def _stale(v: NodeView) -> BesuVerdict | None:
         # A network that is started as a whole goes through rounds as well, until enough have come.
         return _say(SYNCING, at, "no peer has a newer block; the process is young", rounds)
     level = "nobody that it knows has a newer block" if v.lag is not None else ""
-    watched = v.still_for >= 2 * (v.period or 2.0) or (proof is not None and v.lag is not None)
-    return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=watched)
+    needed = STALL_PERIODS * (v.period or _SOME_PERIOD)
+    watched = v.still_for >= needed
+    if watched or proof is not None:
+        settled = watched or v.lag is not None or v.still_for >= STALL_PERIODS * (v.period or STALL_PERIODS)
+        return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=settled)
+    said = f"watched for {v.still_for:.0f} s: a stalled chain differs from a wrong clock after {needed:.0f} s"
+    left = min(max((needed - v.still_for) / 4, 1.0), _RPC_OFF)
+    return _say(m.UNKNOWN, at, level, said, wants_log=True, settled=False, resample=left)
 
 
 def _incomparable(v: NodeView, at: str) -> BesuVerdict:
@@ -282,32 +342,26 @@ def _incomparable(v: NodeView, at: str) -> BesuVerdict:
     return _say(SYNCING, at, said, wants_log=not _new(v), hopeless=hopeless if over else "")
 
 
-def _grows(v: NodeView) -> bool:
-    """Whether the chain was seen to grow, here and at others, although its head is old by this host's clock.
-
-    A node that catches up with a chain that stands still imports old blocks,
-    too; but nobody tells it of new ones.
-    """
-    rate, period = v.track.rate, v.period or 1.0
-    watched = v.now.at - v.track.first_at
-    if not rate or rate > 3.0 / period or v.still_for > v.age_limit or v.track.earlier is None:
-        return False
-    return v.lag is not None and v.track.others_advanced >= 2 and watched >= 3 * period
-
-
 def _at_head(v: NodeView) -> BesuVerdict:
     """Level with the others and fresh, in one look or in two."""
     if v.now.state_available is False:
         return _say(SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
-    earlier = v.track.earlier
-    if earlier is None and v.young and not _takes_part(v):
+    if v.track.earlier is None and v.young and not _takes_part(v):
         said = f"at block {v.now.number} in one look: that may be the start-up lie"
         return _say(m.STARTING if v.track.answered_at in (None, v.now.at) else SYNCING, said, settled=False)
-    confirmed = earlier is not None
-    at = f"at block {v.now.number}, {_lag_text(v)}, {_span(v.head_age)} old" + ("" if confirmed else " (one look)")
     if v.head_age is not None and v.head_age < -_FUTURE:
-        said = f"the head is {-v.head_age:.0f} s in the future: this host's clock is behind"
-        return _say(m.RUNNING if confirmed else m.UNKNOWN, said, at, cause="clock_skew", settled=confirmed)
+        at = f"the head, {v.now.number}, is {-v.head_age:.0f} s in the future"
+        return _by_a_wrong_clock(v, at, "behind")
+    if _catching_up(v) and not v.is_level:
+        said = "blocks arrive faster than the chain makes them: its peers are behind as well"
+        return _say(SYNCING, f"at {_head_text(v)}", said, _pace(v, 0))
+    return _level(v)
+
+
+def _level(v: NodeView) -> BesuVerdict:
+    """At the head of the chain: whether it serves, and takes part."""
+    confirmed = v.track.earlier is not None
+    at = f"at block {v.now.number}, {_lag_text(v)}, {_span(v.head_age)} old" + ("" if confirmed else " (one look)")
     few = (v.now.connected or 0) < v.options.min_peers and not v.alone and v.now.connected is not None
     if few:
         said = f"{v.now.connected} peers, min_peers={v.options.min_peers}"

@@ -17,6 +17,17 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_samp
 APART = 0.8
 _KEPT = 24
 _RATE_SPAN = 120.0
+# A node that has peers again for so long is not alone any more: one that turns each peer down has one for a moment.
+_COMPANY = 10.0
+
+
+class Arrival(t.NamedTuple):
+    """A new head: when it was first seen, and between what ages it arrived, by this host's clock. All in seconds."""
+
+    at: float
+    number: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,7 @@ class SampleHistory:
     """Everything remembered of one process (one ``invocation`` of its unit). Moments are CLOCK_MONOTONIC.
 
     ``others_advanced``: how often the highest block that peers told was a higher one than before.
+    ``arrivals``: how old each new head was when it arrived: constant on a living chain, less and less in a sync.
     ``earlier``: the newest look with a head that is at least APART older than ``last``.
     """
 
@@ -41,6 +53,9 @@ class SampleHistory:
     alone_since: float | None = None
     silent_since: float | None = None
     metrics_since: float | None = None
+    p2p_since: float | None = None
+    company_since: float | None = None
+    arrivals: tuple[Arrival, ...] = ()
     points: tuple[tuple[float, int], ...] = ()
 
     @property
@@ -63,28 +78,67 @@ def fold(track: SampleHistory | None, sample: NodeSample, invocation: str) -> Sa
     """The track with one look more; a new process begins a new one."""
     if track is None or track.invocation != invocation:
         track = SampleHistory(invocation, sample, first_at=sample.at)
-    number, now = sample.number, sample.at
-    known = number is not None
-    advanced = number is not None and track.number is not None and number > track.number
-    best = sample.best_known
-    heard = int(track.highest_known is not None and best is not None and best > track.highest_known)
-    silent = sample.rpc == "hang"
     return replace(
         track,
         last=sample,
-        recent=_recent(track.recent, sample) if known else track.recent,
-        number=number if known else track.number,
-        first_number=track.first_number if track.first_number is not None else number,
-        answered_at=track.answered_at if track.answered_at is not None or sample.rpc != "ok" else now,
-        head_since=now if known and number != track.number else track.head_since,
-        advanced_at=now if advanced else track.advanced_at,
-        highest_known=best if track.highest_known is None else max(track.highest_known, best or 0),
-        others_advanced=track.others_advanced + heard,
-        alone_since=None if sample.connected != 0 else track.alone_since if track.alone_since is not None else now,
-        silent_since=None if not silent else track.silent_since if track.silent_since is not None else now,
-        metrics_since=None if not sample.metrics else track.metrics_since if track.metrics_since is not None else now,
-        points=_points(track.points, now, number),
+        recent=_recent(track.recent, sample) if sample.number is not None else track.recent,
+        answered_at=sample.at if track.answered_at is None and sample.rpc == "ok" else track.answered_at,
+        silent_since=_lasting(track.silent_since, sample.rpc == "hang", sample.at),
+        metrics_since=_lasting(track.metrics_since, bool(sample.metrics), sample.at),
+        p2p_since=_lasting(track.p2p_since, bool(sample.p2p_open), sample.at),
+        **_heights(track, sample),
+        **_company(track, sample),
     )
+
+
+def _lasting(since: float | None, holds: bool, now: float) -> float | None:
+    """Since when something holds; None where it does not."""
+    if not holds:
+        return None
+    return now if since is None else since
+
+
+def _heights(track: SampleHistory, sample: NodeSample) -> dict[str, t.Any]:
+    """What a look adds to what is known of the node's own head and of the heads of others."""
+    number, now, best = sample.number, sample.at, sample.best_known
+    known = track.highest_known
+    found: dict[str, t.Any] = {"highest_known": best if known is None else max(known, best or 0)}
+    if known is not None and best is not None and best > known:
+        found["others_advanced"] = track.others_advanced + 1
+    if number is None:
+        return found
+    found.update(number=number, points=_points(track.points, now, number))
+    if track.first_number is None:
+        found["first_number"] = number
+    if number != track.number:
+        found["head_since"] = now
+    if track.number is not None and number > track.number:
+        found.update(advanced_at=now, arrivals=_arrivals(track, sample))
+    return found
+
+
+def _company(track: SampleHistory, sample: NodeSample) -> dict[str, t.Any]:
+    """Since when the node is alone: as long as no peer stays and no block comes from one."""
+    if sample.connected == 0:
+        return {"alone_since": _lasting(track.alone_since, True, sample.at), "company_since": None}
+    since = _lasting(track.company_since, True, sample.at)
+    advanced = sample.number is not None and track.number is not None and sample.number > track.number
+    stays = advanced or sample.connected is None or (since is not None and sample.at - since >= _COMPANY)
+    return {"alone_since": None if stays else track.alone_since, "company_since": since}
+
+
+def _arrivals(track: SampleHistory, sample: NodeSample) -> tuple[Arrival, ...]:
+    """The arrivals with a new one: the last ones, and of those before each second, so that they reach back far."""
+    if sample.head_time is None or sample.number is None:
+        return track.arrivals
+    age = sample.wall - sample.head_time
+    # Timestamps are whole seconds: of blocks that come more often, some are younger than they say.
+    rounding = 1.0 if sample.period is None or sample.period % 1.0 else 0.0
+    new = Arrival(sample.at, sample.number, age - (sample.at - track.last.at) - rounding, age)
+    kept = (*track.arrivals, new)
+    if len(kept) <= 2 * _KEPT:
+        return kept
+    return (*kept[:_KEPT:2], *kept[_KEPT:])
 
 
 def _recent(kept: tuple[NodeSample, ...], sample: NodeSample) -> tuple[NodeSample, ...]:
@@ -104,7 +158,7 @@ def _points(points: tuple[tuple[float, int], ...], now: float, number: int | Non
 
 
 # Moments since which something lasts: time in which nobody watched does not count.
-_LASTING = ("head_since", "alone_since", "silent_since", "metrics_since")
+_LASTING = ("head_since", "alone_since", "silent_since", "metrics_since", "p2p_since", "company_since")
 _CARRIED = (
     *("invocation", "first_at", "number", "first_number", "answered_at", "advanced_at"),
     *("highest_known", "others_advanced", *_LASTING),
@@ -114,7 +168,8 @@ _CARRIED = (
 def carried(track: SampleHistory) -> dict[str, t.Any]:
     """The track as plain JSON, for another run on the same host."""
     kept = {name: getattr(track, name) for name in _CARRIED}
-    return {**kept, "points": [list(point) for point in track.points], "at": track.last.at}
+    seen = {"points": [list(point) for point in track.points], "arrivals": [list(one) for one in track.arrivals]}
+    return {**kept, **seen, "at": track.last.at}
 
 
 def resumed(kept: t.Mapping[str, t.Any], sample: NodeSample, invocation: str) -> SampleHistory | None:
@@ -124,4 +179,6 @@ def resumed(kept: t.Mapping[str, t.Any], sample: NodeSample, invocation: str) ->
     unwatched = sample.at - kept["at"]
     moments = {name: kept[name] + unwatched for name in _LASTING if kept[name] is not None}
     points = tuple((moment, number) for moment, number in kept["points"])
-    return SampleHistory(**{**{name: kept[name] for name in _CARRIED}, **moments}, last=sample, points=points)
+    arrivals = tuple(Arrival(*one) for one in kept["arrivals"])
+    values = {**{name: kept[name] for name in _CARRIED}, **moments}
+    return SampleHistory(**values, last=sample, points=points, arrivals=arrivals)

@@ -41,7 +41,6 @@ if t.TYPE_CHECKING:
 _RESTART_WINDOW = 600.0
 _LOG_EVERY = 3.0
 _JOURNAL_LAG = 5.0
-_SETTLE = 1.0
 _UP = ("active", "reloading", "refreshing")
 _TAKING = ("stop", "restart", "reset")
 _FAILED = (m.ERROR, m.RESTARTING)
@@ -118,8 +117,15 @@ class BesuKind(Kind):
             reasons=(*verdict.reasons, *observation.reasons[:1]),
             cause=verdict.cause,
             details=verdict.details,
+            **self._since(observation, verdict),
         )
         return self._failed(seen) if verdict.cause == CRASH_LOOP else seen
+
+    def _since(self, observation: Observation, verdict: BesuVerdict) -> dict[str, float]:
+        """Since when the state lasts, where it is younger than the process."""
+        if verdict.lasted is None or (observation.age is not None and observation.age <= verdict.lasted):
+            return {}
+        return {"age": verdict.lasted, "since": self._environment.clock.wall() - verdict.lasted}
 
     def _with_stall(self, verdict: BesuVerdict, track: SampleHistory, observation: Observation) -> BesuVerdict:
         """Who is missing, in which round the rest is, and what each way out takes."""
@@ -217,7 +223,7 @@ class BesuKind(Kind):
         self._carried = remembered
 
     def resample_after(self) -> float:
-        return 0.0 if self._verdict is None or self._verdict.settled else _SETTLE
+        return 0.0 if self._verdict is None or self._verdict.settled else self._verdict.resample
 
     def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
         """The quorum, before a validator whose process is there is taken away."""
@@ -238,14 +244,10 @@ class BesuKind(Kind):
         return () if block is None else (block,)
 
     def _pace(self) -> ChainTiming:
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import ChainTiming
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import timing
 
-        bft = self._track.last.bft if self._track else None
-        period = self._options.block_period or (bft.block_period if bft else None) or 2.0
-        timeout = self._options.request_timeout or (bft.request_timeout if bft else None) or 2 * period
-        quiet = self._options.empty_block_period or (bft.empty_block_period if bft else None) or 0.0
         limit = self._verdict.details.get("head_age_limit") if self._verdict else None
-        return ChainTiming(period, timeout, float(limit or max(period, quiet) + 3 * timeout), quiet)
+        return timing(self._options, self._track.last if self._track else None, limit)
 
     def unreachable_reason(self, observation: Observation, target: str) -> str | None:
         """A loop of starts that fail for a cause which no start mends; a target that this node never has."""
@@ -284,7 +286,7 @@ class BesuKind(Kind):
     def _eta(self, observation: Observation) -> float | None:
         lag = observation.details.get("lag")
         sample = self._track.last if self._track else None
-        period = self._options.block_period or (sample.bft.block_period if sample and sample.bft else None)
+        period = self._options.block_period or (sample.period if sample else None)
         return eta_seconds(observation.details.get("rate"), lag, period) if lag else None
 
     def causes(self) -> t.Sequence[t.Any]:

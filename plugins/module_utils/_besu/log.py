@@ -26,6 +26,7 @@ _PROGRESS = re.compile(
     r"Import reached block|[Ii]mport progress|World ?[Ss]tate|[Hh]eal|Downloaded|Pipeline|[Pp]ivot block|"
     r"Healed|accounts? downloaded|Synced to"
 )
+_LOOKING = re.compile(r"Unable to find sync target\. Waiting for \d+ peers")
 _HALTED = re.compile(r"BFT Mining thread has suffered a fatal error|mining has been halted")
 _MEMORY = re.compile(r"java\.lang\.OutOfMemoryError")
 _WORLD_STATE = re.compile(
@@ -69,6 +70,9 @@ class BesuLog:
     invalid_count: int = 0
     invalid_since: float = 0.0
     progress_at: float = 0.0
+    progress_lines: int = 0
+    progress_every: float = 0.0
+    looking_for_peers: str = ""
     halted: str = ""
     out_of_memory: str = ""
     world_state: str = ""
@@ -92,7 +96,7 @@ def read_log(lines: t.Iterable[LogLine]) -> BesuLog:
         if _rounds(text, line.at, found, rounds):
             evidence.append(text)
         elif _IMPORTED.search(text):
-            found.update(round=None, progress_at=line.at, invalid_since=0.0)
+            found.update(round=None, progress_at=line.at, invalid_since=0.0, looking_for_peers="")
             rounds.clear()
             evidence.clear()
         elif _INVALID_RULE.search(text) or _INVALID.search(text):
@@ -107,8 +111,10 @@ def read_log(lines: t.Iterable[LogLine]) -> BesuLog:
             found["node_address"] = text.rpartition("0x")[1] + text.rpartition("0x")[2][:40].lower()
         elif _RPC_OFF.search(text):
             found["rpc_off"] = True
+        elif _LOOKING.search(text):
+            found["looking_for_peers"] = sanitize(text, 200)
         elif _PROGRESS.search(text) and "ERROR" not in text:
-            found["progress_at"] = line.at
+            _progress(line.at, "Import reached block" not in text, found)
     del found["before"]
     found["invalid_lines"] = tuple(sanitize(text.rpartition(" | ")[2], 200) for text in found["invalid_lines"])
     shown = tuple(sanitize(text, 200) for text in evidence[-8:])
@@ -144,6 +150,17 @@ def _invalid(text: str, at: float, found: dict[str, t.Any]) -> None:
     found["invalid_since"] = found.get("invalid_since") or at
     if " | " in text:  # the line itself, not the stack trace below it
         found["invalid_lines"] = tuple(dict.fromkeys((*found["invalid_lines"], text)))[-2:]
+
+
+def _progress(at: float, snap: bool, found: dict[str, t.Any]) -> None:
+    """A line of a sync: when; and of a SNAP sync how many there were, and how far apart they came at most."""
+    if not snap:
+        found["progress_at"] = at
+        return
+    before = found.get("progress_at") or at
+    found["progress_every"] = max(found.get("progress_every", 0.0), at - before)
+    found["progress_lines"] = found.get("progress_lines", 0) + 1
+    found["progress_at"] = at
 
 
 def _number(text: str) -> int:

@@ -22,10 +22,16 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import chain_view as cv
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import STALL_PERIODS, classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import APART, SampleHistory, fold
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import LIVE, NodeSample, read_sample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import (
+    LIVE,
+    NodeSample,
+    measured_period,
+    past_block,
+    read_sample,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import (
     Block,
     block,
@@ -39,6 +45,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict i
     NodeView,
     Reference,
     UnitStatus,
+    timing,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock
 
@@ -47,6 +54,8 @@ _STACK = 256 * 1024
 # Nodes further behind than this are not asked for the block that all must have.
 _NEAR = 64
 _LIGHT = ("head", "eth_syncing", "net_peerCount")
+# Seconds for which a head that is too old is watched at most: it stands, or the clock is wrong.
+_LONGEST_WATCH = 30.0
 
 
 @dataclass
@@ -73,23 +82,8 @@ def survey(
 ) -> dict[str, t.Any]:
     """Look at all ``endpoints`` twice, ``interval`` seconds apart, and say what was seen. Fills them in."""
     with _threads(len(endpoints)) as pool:
-        looks = {pool.submit(_look, one, clock): one for one in endpoints}
-        began = clock.monotonic()
-        done, slow = wait(looks, timeout=max(interval, APART))
-        clock.sleep(max(began + max(interval, APART) - clock.monotonic(), 0.0))
-        common = _common_heights(_answered(looks[future] for future in done))
-        # Whoever answered is looked at again while the slow ones still have time.
-        again = [
-            pool.submit(_look_again, one, common.get(one.key or ""), clock)
-            for one in _answered(looks[future] for future in done)
-        ]
-        wait([*slow, *again])
-        late = _answered(looks[future] for future in slow)
-        if late:
-            clock.sleep(APART)
-            again += [pool.submit(_look_again, one, common.get(one.key or ""), clock) for one in late]
-        for future in (*looks, *again):
-            future.result()
+        _two_looks(pool, endpoints, clock, max(interval, APART))
+        _watch_old_heads(pool, endpoints, options, clock)
     for one in endpoints:
         one.client.close()
     networks = _by_network(_answered(endpoints))
@@ -99,6 +93,58 @@ def survey(
         "networks": [_network(key, members, silent, options) for key, members in sorted(networks.items())],
         "unobserved": [one.name for one in silent],
     }
+
+
+def _two_looks(pool: ThreadPoolExecutor, endpoints: t.Sequence[Endpoint], clock: Clock, interval: float) -> None:
+    looks = {pool.submit(_look, one, clock): one for one in endpoints}
+    began = clock.monotonic()
+    done, slow = wait(looks, timeout=interval)
+    clock.sleep(max(began + interval - clock.monotonic(), 0.0))
+    common = _common_heights(_answered(looks[future] for future in done))
+    # Whoever answered is looked at again while the slow ones still have time.
+    again = [
+        pool.submit(_look_again, one, common.get(one.key or ""), clock)
+        for one in _answered(looks[future] for future in done)
+    ]
+    wait([*slow, *again])
+    late = _answered(looks[future] for future in slow)
+    if late:
+        clock.sleep(APART)
+        again += [pool.submit(_look_again, one, common.get(one.key or ""), clock) for one in late]
+    for future in (*looks, *again):
+        future.result()
+
+
+def _watch_old_heads(
+    pool: ThreadPoolExecutor, endpoints: t.Sequence[Endpoint], options: NodeOptions, clock: Clock
+) -> None:
+    """Look again at networks whose head is too old, until it moves or was watched long enough to call it stalled."""
+    began = clock.monotonic()
+    while True:
+        old = [
+            (one, pace)
+            for members in _by_network(_answered(endpoints)).values()
+            for pace in [_pace(members, options)]
+            if _is_old(members, pace)
+            for one in members
+        ]
+        needed = max((STALL_PERIODS * pace.period for _one, pace in old), default=0.0)
+        watched = min((_watched(one) for one, _pace_ in old), default=0.0)
+        left = min(needed - watched, began + _LONGEST_WATCH - clock.monotonic())
+        if not old or left <= 0:
+            return
+        clock.sleep(min(left, max(needed / 4, APART)))
+        for future in [pool.submit(_look_again, one, None, clock) for one, _pace_ in old]:
+            future.result()
+
+
+def _watched(one: Endpoint) -> float:
+    return one.last.at - one.first.at if one.first and one.last else 0.0
+
+
+def _is_old(members: t.Sequence[Endpoint], pace: q.ChainTiming) -> bool:
+    view = cv.chain_view([(one.first, one.last) for one in members if one.first and one.last])
+    return not view.moved and view.head_age is not None and view.head_age > pace.age_limit
 
 
 @contextmanager
@@ -122,29 +168,34 @@ def _look(one: Endpoint, clock: Clock) -> None:
 
 
 def _look_again(one: Endpoint, height: int | None, clock: Clock) -> None:
-    """Only what changes, and the block at ``height``."""
-    calls = [LIVE[label] for label in _LIGHT]
-    if height is not None:
-        calls.append(("eth_getBlockByNumber", (hex(height), False)))
-    at, wall = clock.monotonic(), clock.wall()
-    answers = one.client.batch(calls)
+    """Only what changes, the block at ``height``, and one to measure the block period from where it is not told."""
     first = one.first
-    if first is None or answers[0].outcome != "ok":
-        one.last = NodeSample(
-            at, wall, answers[0].outcome, answers[0].message, address=first.address if first else None
-        )
+    calls = {label: LIVE[label] for label in _LIGHT}
+    if height is not None:
+        calls["common"] = ("eth_getBlockByNumber", (hex(height), False))
+    past = past_block(first)
+    if past is not None:
+        calls["past"] = ("eth_getBlockByNumber", (hex(past), False))
+    at, wall = clock.monotonic(), clock.wall()
+    answers = dict(zip(calls, one.client.batch(list(calls.values()))))
+    head = answers["head"]
+    if first is None or head.outcome != "ok":
+        one.last = NodeSample(at, wall, head.outcome, head.message, address=first.address if first else None)
         return
-    syncing = answers[1].result if answers[1].outcome == "ok" else None
+    found = {label: answer.result for label, answer in answers.items() if answer.outcome == "ok"}
+    newest, syncing = block(head.result), found.get("eth_syncing")
     one.last = replace(
         first,
         at=at,
         wall=wall,
-        head=block(answers[0].result),
+        head=newest,
         said_in_sync=None if syncing is None else syncing is False,
         syncing=syncing_of(syncing),
-        peer_count=hex_number(answers[2].result) if answers[2].outcome == "ok" else first.peer_count,
+        peer_count=hex_number(found["net_peerCount"]) if "net_peerCount" in found else first.peer_count,
+        measured_period=measured_period(newest, block(found.get("past"))) or first.measured_period,
     )
-    one.common = block(answers[3].result) if height is not None and answers[3].outcome == "ok" else None
+    if height is not None:
+        one.common = block(found.get("common"))
 
 
 def _common_heights(answered: t.Sequence[Endpoint]) -> dict[str, int]:
@@ -179,6 +230,8 @@ def _best(members: t.Sequence[Endpoint]) -> NodeSample | None:
 def _judged(one: Endpoint, members: t.Sequence[Endpoint], options: NodeOptions) -> BesuVerdict:
     best = _best(members)
     others = [Reference("the others", best.number)] if best is not None and len(members) > 1 else []
+    tip = q.tip_of(one.last for one in members if one.last is not None)
+    others += [Reference("the validators", tip.number, tip=True)] if tip is not None else []
     return classify(UnitStatus(), _track(one), options, others)
 
 
@@ -205,21 +258,21 @@ def _network(
     return {
         "genesis": key if key.startswith("0x") else None,
         "nodes": [one.name for one in members],
-        "block_period": best.bft.block_period if best and best.bft else options.block_period,
-        **_progress(view, pace),
+        "block_period": options.block_period or (best.period if best else None),
+        **_progress(members, view, pace),
         **_quorum(members, view, pace),
         **_differences(members, view, options.lag_blocks),
     }
 
 
-def _progress(view: cv.ChainView, pace: q.ChainTiming) -> dict[str, t.Any]:
+def _progress(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTiming) -> dict[str, t.Any]:
     """Where the chain is, and whether it advances."""
     return {
         "chain_id": view.chain_id,
         "head": view.head,
         "head_age": None if view.head_age is None else round(view.head_age, 1),
         "advances": view.moved,
-        "stalled": not view.moved and view.head_age is not None and view.head_age > pace.age_limit,
+        "stalled": _is_old(members, pace) and min(map(_watched, members)) >= STALL_PERIODS * pace.period,
         "last_proposed": dict(view.last_proposed),
     }
 
@@ -257,13 +310,7 @@ def _pace(members: t.Sequence[Endpoint], options: NodeOptions) -> q.ChainTiming:
     best = _best(members)
     if best is None:
         return q.ChainTiming()
-    bft = best.bft
-    period = options.block_period or (bft.block_period if bft else None) or 2.0
-    timeout = options.request_timeout or (bft.request_timeout if bft else None) or 2 * period
-    quiet = options.empty_block_period or (bft.empty_block_period if bft else None) or 0.0
-    return q.ChainTiming(
-        period, timeout, NodeView(UnitStatus(), fold(None, best, ""), options, (), BesuLog()).age_limit, quiet
-    )
+    return timing(options, best, NodeView(UnitStatus(), fold(None, best, ""), options, (), BesuLog()).age_limit)
 
 
 def _forks(members: t.Sequence[Endpoint]) -> list[dict[str, t.Any]]:

@@ -38,6 +38,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import Answer, Call, RpcClient
 
 _NOBODY = "0x" + "00" * 20
+# Over how many blocks the period is measured, and the fewest that tell it. Block 0 has any timestamp.
+_MEASURED_BLOCKS, _LEAST_BLOCKS = 32, 4
 
 # Label -> call. The labels of calls with one form are their methods.
 LIVE: dict[str, Call] = {
@@ -162,6 +164,9 @@ def read_sample(
     RPC is switched off.
     """
     calls = _calls(before)
+    past = past_block(before)
+    if past is not None:
+        calls["past"] = ("eth_getBlockByNumber", (hex(past), False))
     last = last_proposed(before, own) if before is not None and own else None
     if last is not None:
         calls["made"] = ("eth_getBlockByNumber", (hex(last), False))
@@ -194,6 +199,20 @@ def _calls(before: NodeSample | None) -> dict[str, Call]:
     return calls
 
 
+def past_block(before: NodeSample | None) -> int | None:
+    """The block to measure the block period from, for a node that does not tell it."""
+    if before is None or before.period is not None or before.number is None or before.number < _LEAST_BLOCKS:
+        return None
+    return max(before.number - _MEASURED_BLOCKS, 1)
+
+
+def measured_period(head: Block | None, past: Block | None) -> float | None:
+    """Seconds between blocks by their timestamps; None where they are too few to tell."""
+    if head is None or past is None or head.number - past.number < _LEAST_BLOCKS - 1:
+        return None
+    return max(head.timestamp - past.timestamp, 0) / (head.number - past.number) or None
+
+
 def _any_ok(answers: t.Mapping[str, Answer]) -> bool:
     return any(answer.outcome == "ok" for answer in answers.values())
 
@@ -213,7 +232,6 @@ def sample_from(
     group = _group(answers, bft) or (before.group if before else None)
     syncing = ok("eth_syncing")
     head, made = block(ok("head")), signers(ok(f"{group}:signers"))
-    genesis = block(ok("genesis")) or _when_zero(head)
     enode = ok("net_enode") or get(node_info, "enode") or get(node_info, "id")
     return NodeSample(
         at=at,
@@ -222,9 +240,7 @@ def sample_from(
         rpc_message=message,
         outcomes={label: answer.outcome for label, answer in answers.items() if answer.outcome != "ok"},
         head=head,
-        genesis=hash_of(get(get(get(node_info, "protocols"), "eth"), "genesis"))
-        or (genesis.hash if genesis else None)
-        or _kept(before, "genesis"),
+        genesis=_genesis(node_info, block(ok("genesis")), head) or _kept(before, "genesis"),
         chain_id=_first(hex_number(ok("eth_chainId")), _kept(before, "chain_id")),
         network_id=_first(decimal(ok("net_version")), _kept(before, "network_id")),
         peer_count=hex_number(ok("net_peerCount")),
@@ -241,9 +257,17 @@ def sample_from(
         last_proposed=made,
         proposed_to=head.number if head is not None and made is not None else None,
         made=block(ok("made")),
+        measured_period=measured_period(head, block(ok("past"))) or _kept(before, "measured_period"),
         state_available=_state(answers.get("state")),
         **values,
     )
+
+
+def _genesis(node_info: t.Any, genesis: Block | None, head: Block | None) -> str | None:
+    """The hash of block 0."""
+    told = hash_of(get(get(get(node_info, "protocols"), "eth"), "genesis"))
+    zero = genesis or _when_zero(head)
+    return told or (zero.hash if zero else None)
 
 
 def _whole_outcome(answers: t.Mapping[str, Answer]) -> tuple[str, str]:

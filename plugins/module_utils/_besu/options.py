@@ -9,8 +9,10 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample, read_sample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import tip_of
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import RpcClient
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions, Reference
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
@@ -74,15 +76,7 @@ _REFERENCE_AGE = 2.0
 
 def check_options(params: t.Mapping[str, t.Any]) -> None:
     """Refuse what means nothing. Raises LifecycleError naming the option."""
-    for option in _ABOVE_ZERO:
-        if params.get(option) is not None and not params[option] > 0:
-            raise LifecycleError(f"{option}: {params[option]} is not above 0")
-    for option in ("rpc_timeout", "rpc_connect_timeout"):
-        if params.get(option) is not None and params[option] > _LONGEST:
-            raise LifecycleError(f"{option}: {params[option]} is too long; give {_LONGEST:.0f} seconds at most")
-    for option in _NOT_NEGATIVE:
-        if params.get(option) is not None and not params[option] >= 0:
-            raise LifecycleError(f"{option}: {params[option]} is negative; give 0 or more")
+    _check_numbers(params)
     for option, digits in (("address", 40), ("genesis_hash", 64)):
         value = params.get(option)
         if value and not (value.startswith("0x") and len(value) == digits + 2 and _is_hex(value[2:])):
@@ -91,6 +85,17 @@ def check_options(params: t.Mapping[str, t.Any]) -> None:
         raise LifecycleError("rpc_username, rpc_token: give one of the two, a log-in or a token")
     if params.get("rpc_password") and not params.get("rpc_username"):
         raise LifecycleError("rpc_password: given without rpc_username")
+
+
+def _check_numbers(params: t.Mapping[str, t.Any]) -> None:
+    given = {option: params[option] for option in (*_ABOVE_ZERO, *_NOT_NEGATIVE) if params.get(option) is not None}
+    for option, value in given.items():
+        if option in _ABOVE_ZERO and not value > 0:
+            raise LifecycleError(f"{option}: {value} is not above 0")
+        if option in _NOT_NEGATIVE and not value >= 0:
+            raise LifecycleError(f"{option}: {value} is negative; give 0 or more")
+        if option in ("rpc_timeout", "rpc_connect_timeout") and value > _LONGEST:
+            raise LifecycleError(f"{option}: {value} is too long; give {_LONGEST:.0f} seconds at most")
 
 
 def _is_hex(text: str) -> bool:
@@ -205,11 +210,10 @@ class OtherNodes:
         return self._seen[1]
 
     def __call__(self) -> list[Reference]:
-        return [
-            reference(one.url.safe, sample)
-            for one, sample in zip(self.clients, self.samples() if self.clients else ())
-            if sample.rpc == "ok"
-        ]
+        samples = self.samples() if self.clients else []
+        found = [reference(one.url.safe, sample) for one, sample in zip(self.clients, samples) if sample.rpc == "ok"]
+        tip = tip_of(samples)
+        return found if tip is None else [*found, replace(reference("the validators", tip), tip=True)]
 
 
 def look_at(clients: t.Sequence[RpcClient], before: t.Sequence[NodeSample | None], clock: Clock) -> list[NodeSample]:

@@ -30,6 +30,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.chain_view import ChainView
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 
 # Besu 26.1.0 changed what validators send to each other (CHANGELOG): below and above do not understand each other.
 _NEW_ENCODING = (26, 1)
@@ -117,6 +118,22 @@ def _are_linked(view: ChainView, one: str, other: str) -> bool:
         return True
     # Two that answer, have peers and do not name them, of whom nobody else tells anything either.
     return all(view.followers.get(node) and node not in view.linked for node in (one, other))
+
+
+def tip_of(samples: t.Iterable[NodeSample]) -> NodeSample | None:
+    """The head of the chain, where a quorum of its validators was asked: no block that matters is above theirs."""
+    told = [sample for sample in samples if sample.rpc == "ok" and sample.number is not None]
+    if not told:
+        return None
+    best = max(told, key=_height)
+    members = best.next_validators or best.validators or ()
+    ours = [sample for sample in told if sample.address in members and sample.genesis == best.genesis]
+    enough = members and len({sample.address for sample in ours}) >= quorum(len(members))
+    return max(ours, key=_height) if enough else None
+
+
+def _height(sample: NodeSample) -> int:
+    return sample.number or 0
 
 
 def only_one_left(view: ChainView) -> str | None:
@@ -246,7 +263,9 @@ def _obstacle(view: ChainView, pace: ChainTiming, members: t.Sequence[str]) -> s
     if view.validators is not None and set(view.validators) != set(members):
         return "the validator set changes with the next block: look again then"
     if view.head_age is None or view.head_age > pace.age_limit:
-        return f"the head is {view.head_age or 0:.0f} s old, more than {pace.age_limit:.0f} s"
+        if view.head_age is None or not (view.moved and _quorum_is_level(view, members)):
+            old = "block 0, the chain has not begun" if view.head == 0 else f"{view.head_age or 0:.0f} s old"
+            return f"the head is {old}, more than {pace.age_limit:.0f} s"
     if view.moved:
         return ""
     due = max(pace.period, pace.quiet)
@@ -255,6 +274,11 @@ def _obstacle(view: ChainView, pace: ChainTiming, members: t.Sequence[str]) -> s
     if view.head_age > due + max(_OVERDUE, due / 10):
         return f"the next block is overdue: the head is {view.head_age:.0f} s old, a block is due every {due:.0f} s"
     return ""
+
+
+def _quorum_is_level(view: ChainView, members: t.Sequence[str]) -> bool:
+    """Whether a quorum of the validators was asked and is level: nobody has a higher block, whatever a clock says."""
+    return sum(1 for member in members if view.followers.get(member)) >= quorum(len(members))
 
 
 def _understanding(versions: t.Mapping[str, str], members: t.Collection[str]) -> tuple[int, int]:

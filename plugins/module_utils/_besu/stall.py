@@ -71,7 +71,8 @@ def stall_report(view: ChainView, log: BesuLog, pace: ChainTiming, *, wall: floa
         natural = rounds_converge_in(pace.request_timeout, needed, clocks)
         later = rounds_converge_in(pace.request_timeout, needed, [*clocks, *newcomers])
     restart = RESTART_SECONDS + pace.request_timeout + pace.period
-    said = f"block {view.head} is {view.head_age:.0f} s old; {len(seen)} of {len(members)} seen, quorum {needed}"
+    head = f"block {view.head} is {view.head_age:.0f} s old" if view.head else "the chain has not begun: block 0"
+    said = f"{head}; {len(seen)} of {len(members)} seen, quorum {needed}"
     advice = _advice(view, members, missing, natural, later, restart)
     return Stall(True, said, members, heard, missing, number, natural, restart, advice)
 

@@ -15,11 +15,14 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import SampleHistory
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample, last_proposed
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import ChainTiming
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 # A process that is younger may still be looking for its peers and its chain, in seconds.
 YOUNG = 60.0
 _PACE_UNKNOWN = 30.0
 _MAX_DEAD = 3
+_SOME_PERIOD = 2.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ class UnitStatus:
 
 @dataclass(frozen=True)
 class Reference:
-    """The head of another node of the same chain, seen at the same time."""
+    """The head of another node of the same chain, seen at the same time.
+
+    ``tip``: a quorum of the validators have no higher head, so that nobody has a block that matters above it.
+    """
 
     name: str
     number: int | None = None
@@ -61,6 +67,7 @@ class Reference:
     timestamp: float | None = None
     genesis: str | None = None
     chain_id: int | None = None
+    tip: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,8 @@ class BesuVerdict:
     """The state, the reasons (the most telling first), the cause where something is wrong, what was measured.
 
     ``wants_log``: the log could tell more. ``settled`` False: another look is wanted before this is told.
-    ``hopeless``: why no wait changes it.
+    ``hopeless``: why no wait changes it. ``resample``: after how many seconds, where not settled.
+    ``lasted``: for how many seconds it has been so at most, by what was seen of the node itself.
     """
 
     state: str
@@ -79,6 +87,8 @@ class BesuVerdict:
     wants_log: bool = False
     settled: bool = True
     hopeless: str = ""
+    resample: float = 1.0
+    lasted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,8 @@ class NodeView:
 
     @property
     def period(self) -> float | None:
-        return self.options.block_period or (self.now.bft.block_period if self.now.bft else None)
+        """The block period: given, told by the node, or measured from the timestamps of its blocks."""
+        return self.options.block_period or self.now.period
 
     @property
     def age_limit(self) -> float:
@@ -165,6 +176,26 @@ class NodeView:
         return max(self.options.lag_blocks, math.ceil(2.0 / self.period) if self.period else 0)
 
     @property
+    def lonely_for(self) -> float:
+        """Seconds for which no peer has stayed, 0 where one does."""
+        return self.now.at - self.track.alone_since if self.track.alone_since is not None else 0.0
+
+    @property
+    def is_lonely(self) -> bool:
+        return self.track.alone_since is not None
+
+    @property
+    def advances(self) -> bool:
+        """Whether its head was seen to advance not longer ago than the chain's longest pace: it is not stalled."""
+        return self.track.advanced_at is not None and self.still_for <= max(self.age_limit, 2 * (self.period or 0.0))
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the head is that of a quorum of the validators, and so of the chain, whatever the clock says."""
+        tips = [one.number for one in self.references if one.tip and one.number is not None]
+        return bool(tips) and (self.now.number or 0) >= max(tips) - self.tolerance
+
+    @property
     def still_for(self) -> float:
         """Seconds since the head last changed, as far as this was watched."""
         return self.now.at - self.track.head_since if self.track.head_since is not None else 0.0
@@ -175,12 +206,22 @@ class NodeView:
         return self.now.wall - self.log.invalid_since if self.log.invalid_since else 0.0
 
 
+def timing(options: NodeOptions, sample: NodeSample | None, age_limit: float | None = None) -> ChainTiming:
+    """The chain's settings: as the options say, as the node tells them, or as its blocks show them."""
+    bft = sample.bft if sample else None
+    period = options.block_period or (sample.period if sample else None) or _SOME_PERIOD
+    timeout = options.request_timeout or (bft.request_timeout if bft else None) or 2 * period
+    quiet = options.empty_block_period or (bft.empty_block_period if bft else None) or 0.0
+    return ChainTiming(period, timeout, float(age_limit or max(period, quiet) + 3 * timeout), quiet)
+
+
 def with_details(v: NodeView, verdict: BesuVerdict) -> BesuVerdict:
     now = v.now
+    age = None if v.head_age is None or now.number == 0 else round(v.head_age, 1)
     shown: dict[str, t.Any] = {
         "head": now.number,
         "head_hash": now.head.hash if now.head else None,
-        "head_age": None if v.head_age is None else round(v.head_age, 1),
+        "head_age": age,
         "head_age_limit": round(v.age_limit, 1),
         "reference": v.reference,
         "lag": v.lag,
@@ -190,18 +231,41 @@ def with_details(v: NodeView, verdict: BesuVerdict) -> BesuVerdict:
         "chain_id": now.chain_id,
         "network_id": now.network_id,
         "genesis": now.genesis,
-        "address": v.own,
-        "validators": None if v.members is None else list(v.members),
-        "validator": None if v.members is None or v.own is None else v.own in v.members,
-        "last_proposed": last_proposed(now, v.own) if v.own else None,
         "rpc": now.rpc,
         "missing": missing(now),
+        **_membership(v),
+        **_log_details(v, verdict),
     }
+    kept = {key: value for key, value in shown.items() if value is not None}
+    return replace(verdict, details=kept, lasted=_lasted(v, verdict))
+
+
+def _membership(v: NodeView) -> dict[str, t.Any]:
+    members, own = v.members, v.own
+    return {
+        "address": own,
+        "validators": None if members is None else list(members),
+        "validator": None if members is None or own is None else own in members,
+        "last_proposed": last_proposed(v.now, own) if own else None,
+    }
+
+
+def _log_details(v: NodeView, verdict: BesuVerdict) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = {}
     if verdict.cause == "stuck_sync" and v.log.invalid_since:
-        shown["refused_block"] = v.log.invalid_block or -1
+        found["refused_block"] = v.log.invalid_block or -1
     if v.log.rounds:
-        shown["rounds"] = {r.address: r.number for r in v.log.rounds}
-    return replace(verdict, details={key: value for key, value in shown.items() if value is not None})
+        found["rounds"] = {one.address: one.number for one in v.log.rounds}
+    return found
+
+
+def _lasted(v: NodeView, verdict: BesuVerdict) -> float | None:
+    """For how long a node has been in trouble or behind: since its last block, or since its RPC fell silent."""
+    if verdict.base_state == m.RUNNING:
+        return None
+    if v.track.silent_since is not None:
+        return v.now.at - v.track.silent_since
+    return v.head_age if v.head_age is not None and v.head_age > 0 and v.now.number != 0 else None
 
 
 # What is lost with an API group.

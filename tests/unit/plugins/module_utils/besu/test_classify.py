@@ -242,9 +242,13 @@ def test_a_chain_that_stands_still():
     assert (verdict.state, verdict.cause, verdict.settled) == ("error", "chain_stalled", True)
 
 
-def test_a_stall_is_told_of_one_look_but_another_is_wanted():
+def test_the_age_of_a_head_alone_is_no_stall():
     verdict = tell(look(age=60.0, peers=(500,)))
-    assert (verdict.state, verdict.cause, verdict.settled) == ("error", "chain_stalled", False)
+    assert (verdict.state, verdict.cause, verdict.settled) == ("unknown", None, False)
+    slow = replace(BFT, block_period=60.0, request_timeout=120.0)
+    seldom = [look(at=1000.0 + 10 * i, age=900.0 + 10 * i, peers=(500,), bft=slow) for i in range(14)]
+    assert tell(*seldom[:5]).cause is None and tell(*seldom[:5]).resample > 5
+    assert told(*seldom) == ("error", "chain_stalled")
 
 
 def test_a_proposer_that_is_down_is_no_stall():
@@ -273,22 +277,79 @@ def test_rounds_of_before_the_last_block_are_no_proof():
     assert not verdict.settled and "round" not in " ".join(verdict.reasons)
 
 
+def lived(age, pace=1.0, seconds=120, period=2.0, ahead=0, **more):
+    """Looks once a second at a node that imports at ``pace``; ``age``: how old its head is by this host's clock."""
+    config = replace(BFT, block_period=period, request_timeout=2 * period)
+    looks = []
+    for second in range(seconds):
+        number = 500 + int(second * pace / period)
+        made = NOW + 1000.0 - age + (number - 500) * period
+        head = Block(number, int(made), f"0x{number:064x}", MEMBERS[1])
+        peers = (number + ahead,)
+        given = {"head": head, "bft": config, "last_proposed": {OWN: number - 2}, **more}
+        looks.append(look(at=1000.0 + second, number=number, peers=peers, **given))
+    return looks
+
+
 def test_a_clock_that_is_ahead_is_no_stall():
     """Old by this clock, and yet new blocks at the chain's pace, here and at the peers."""
-    looks = [look(at=1000.0 + 2 * i, number=500 + i, age=100.0, peers=(499 + i,)) for i in range(5)]
-    verdict = tell(*looks)
-    assert (verdict.state, verdict.cause) == ("consensus", "clock_skew")
+    looks = lived(age=100.0)
+    assert told(*looks[:10]) == ("syncing", None), "it may be behind, and its peers as well"
+    assert told(*looks) == ("consensus", "clock_skew")
+
+
+def test_a_clock_that_is_ahead_shows_at_once_where_a_quorum_is_level():
+    tip = Reference("the validators", 503, tip=True)
+    assert told(*lived(age=100.0)[:6], references=[tip]) == ("consensus", "clock_skew")
+    behind = Reference("the validators", 900, tip=True)
+    assert told(*lived(age=100.0)[:6], references=[behind])[0] == "syncing"
+
+
+@pytest.mark.parametrize("age", [3600.0, 36000.0])
+@pytest.mark.parametrize("pace", [1.2, 2.5, 3.0, 100.0])
+def test_a_node_and_its_only_peer_that_are_behind_together_are_not_level(age, pace):
+    looks = lived(age=age, pace=pace, ahead=1)
+    assert {told(*looks[:count]) for count in range(2, 5)} <= {("syncing", None), ("unknown", None)}
+    assert {told(*looks[:count]) for count in range(5, len(looks))} == {("syncing", None)}
 
 
 def test_catching_up_with_a_chain_that_stands_still_is_no_skew():
     """Old blocks at the pace of a living chain; but the peers have no new ones."""
     looks = [look(at=1000.0 + 2 * i, number=496 + i, age=200.0 - i, peers=(500,)) for i in range(5)]
-    assert told(*looks) == ("error", "chain_stalled")
-    assert told(*looks, unit=UnitStatus(since=990.0)) == ("syncing", None)
+    assert told(*looks) == ("syncing", None)
+    stands = [look(at=1010.0 + 2 * i, number=500, age=198.0 + 2 * i, peers=(500,)) for i in range(8)]
+    assert told(*looks, *stands) == ("error", "chain_stalled")
+    assert told(*looks, *stands, unit=UnitStatus(since=990.0)) == ("syncing", None)
 
 
 def test_a_clock_that_is_behind():
-    assert told(look(age=-40.0), look(at=1004.0, number=502, age=-40.0)) == ("running", "clock_skew")
+    looks = lived(age=-40.0)
+    assert told(*looks[:4]) == ("syncing", None)
+    assert told(*looks) == ("consensus", "clock_skew")
+
+
+def test_a_head_that_passes_through_the_present_is_not_level():
+    """The clock is an hour behind, and so is the node, which catches up: for a while its head looks fresh."""
+    looks = lived(age=40.0, pace=1.3, seconds=180, ahead=1)
+    assert {told(*looks[:count])[0] for count in range(5, len(looks))} == {"syncing"}
+
+
+def test_a_fast_sync_ends_as_soon_as_blocks_come_at_the_chains_pace():
+    fast = lived(age=3000.0, pace=500.0, seconds=7)
+    last = fast[-1].head
+    slow = [
+        look(at=1007.0 + i, number=last.number + i // 2, age=1.0 + i % 2, peers=(last.number + i // 2,))
+        for i in range(8)
+    ]
+    assert told(*fast, *slow[:1])[0] == "syncing"
+    assert told(*fast, *slow)[0] in ("running", "consensus", "synced")
+
+
+def test_a_pause_of_some_seconds_is_no_sync():
+    """The virtual machine stood still for five seconds, and three blocks come at once."""
+    looks = lived(age=1.0, seconds=60)
+    late = [replace(one, head=looks[30].head) if 30 < i < 36 else one for i, one in enumerate(looks)]
+    assert {told(*late[:count])[0] for count in range(3, len(late))} == {"consensus"}
 
 
 def test_consensus_thread_that_died():
@@ -396,3 +457,81 @@ def test_a_track_stays_small_however_long_it_lasts():
         track = fold(track, look(at=1000.0 + i * 0.3, number=500 + i // 10), "i")
     assert len(track.recent) <= 24 and len(track.points) <= 30
     assert track.rate == pytest.approx(1 / 3, rel=0.1)
+
+
+# --- starts, silences, words that last ------------------------------------------------------------------------------
+
+
+def closed(at, p2p=None, metrics=None):
+    return NodeSample(at, NOW + at, "refused", p2p_open=p2p, metrics=metrics)
+
+
+@pytest.mark.parametrize("open_ports", [{"p2p": True}, {"metrics": {m.PEERS: 0.0, m.HEIGHT: 5.0}}])
+def test_ports_that_open_before_rpc_are_no_rpc_that_is_off(open_ports):
+    starting = UnitStatus(since=990.0)
+    looks = [closed(1000.0 + i, **open_ports) for i in range(20)]
+    for count in range(1, 14):
+        assert told(*looks[:count], unit=starting) == ("starting", None)
+    assert told(*looks, unit=starting)[0] == ("unknown" if "p2p" in open_ports else "syncing")
+    assert told(looks[0], unit=OLD)[0] != "starting", "a process that is old is not in a start"
+
+
+SNAP = "x | INFO | FastImportBlocksStep | Block import progress: 1000 of 9000 (11%), Peer count: 2"
+
+
+def test_a_snap_sync_is_stuck_only_after_three_missing_lines():
+    def at(seconds):
+        looks = (look(at=1000.0, number=100, peers=(9000,)), look(at=1000.0 + seconds, number=100, peers=(9000,)))
+        log = read_log([LogLine(NOW + 1000.0 - 75.0 * i, SNAP) for i in (3, 2, 1, 0)])
+        return told(*looks, log=log)
+
+    assert {at(seconds)[0] for seconds in (30, 61, 150, 220)} == {"syncing"}
+    assert at(230) == ("error", "stuck_sync")
+
+
+def test_a_state_keeps_its_word_while_peers_come_and_go():
+    """A peer that turns the node down is connected for a moment, again and again."""
+    looks = [look(at=1000.0 + i, age=60.0 + i, peers=(500,) if i > 25 and i % 35 == 4 else ()) for i in range(120)]
+    states = [told(*looks[:count])[0] for count in range(30, len(looks))]
+    assert set(states) == {"error"}
+    back = [look(at=1120.0 + i, number=501 + i, age=1.0, peers=(501 + i,)) for i in range(3)]
+    assert told(*looks, *back)[1] is None
+
+
+def test_a_lone_validator_that_looks_for_peers_makes_no_blocks():
+    alone = {"validators": (OWN,), "next_validators": (OWN,), "peers": (), "age": 100.0}
+    log = lines(
+        "x | FullSyncTargetManager | Unable to find sync target. Waiting for 1 peers minimum. Currently checking 0"
+    )
+    for since, state in ((975.0, "error"), (995.0, "syncing")):
+        assert told(*still(**alone), unit=UnitStatus(since=since), log=log)[0] == state
+    assert told(*still(**alone), unit=UnitStatus(since=975.0))[0] == "syncing"
+
+
+def test_the_age_of_block_0_is_not_told():
+    began = {"number": 0, "age": 1.7e9, "peers": (0,), "last_proposed": {}}
+    verdict = tell(*still(**began))
+    assert "block 0, the chain has not begun" in verdict.reasons[0] and "head_age" not in verdict.details
+
+
+def test_a_state_lasts_since_the_last_block_and_not_since_the_start():
+    verdict = tell(*still(age=120.0, peers=()))
+    assert verdict.state == "error" and verdict.lasted == 130.0
+    assert tell(*steady()).lasted is None
+
+
+def test_two_networks_with_one_chain_id_are_told_apart_by_block_0():
+    ours = Reference("x2", 501, genesis="0x" + "A" * 64, chain_id=1337)
+    other = Reference("y1", 70, genesis="0x" + "b" * 64, chain_id=1337)
+    assert told(*steady(), references=[other, ours])[1] is None
+    assert told(*steady(), references=[other]) == ("error", "wrong_chain")
+    assert told(*steady(), references=[ours, other], options=NodeOptions(genesis="0x" + "b" * 64)) == (
+        "error",
+        "wrong_chain",
+    )
+
+
+def test_a_period_that_is_not_told_is_measured():
+    slow = {"bft": None, "group": None, "validators": None, "next_validators": None, "peers": (None, None, None)}
+    assert told(*still(age=40.0, **slow))[0] == "syncing"
+    assert told(*still(age=40.0, measured_period=60.0, **slow)) == ("running", None)

@@ -120,6 +120,34 @@ def test_an_idle_chain_whose_period_is_told(clock):
     assert untold["may_stop"] == 0 and "did not advance" in untold["reason"]
 
 
+@pytest.mark.parametrize("ahead", [100.0, 3600.0, -3600.0])
+def test_a_clock_that_is_wrong_is_no_stall(clock, ahead):
+    """A quorum of the validators is level, and so nobody has a newer block."""
+    clock.wall = lambda: WALL + clock.now + ahead
+    seen = look(*four(clock), clock=clock)
+    assert {(node["state"], node["cause"]) for node in seen["nodes"]} == {("consensus", "clock_skew")}
+    (net,) = seen["networks"]
+    assert (net["advances"], net["stalled"], net["may_stop"]) == (True, False, 1)
+
+
+@pytest.mark.parametrize("period", [2, 12])
+def test_a_stall_is_watched_before_it_is_told(clock, period):
+    nodes = four(clock)
+    config = {"qbft": {"blockPeriodSeconds": period, "requestTimeoutSeconds": 2 * period}}
+    height = 1000 + int((clock.now - 1000.0) / 2)
+    for node in nodes:
+        node.height = lambda: height
+        told = node.answer
+        node.answer = lambda method, params, told=told: (
+            {"protocols": {"eth": {"config": config}}} if method == "admin_nodeInfo" else told(method, params)
+        )
+    clock.sleep(200.0)
+    began = clock.now
+    seen = look(*nodes, clock=clock)
+    assert {node["cause"] for node in seen["nodes"]} == {"chain_stalled"}
+    assert seen["networks"][0]["stalled"] and 2 * period <= clock.now - began < 2 * period + 4
+
+
 def test_a_healthy_network(clock):
     nodes = four(clock)
     seen = look(*nodes, clock=clock)

@@ -234,7 +234,7 @@ def test_one_request_for_a_look_and_fewer_calls_for_the_next():
     second = read_sample(client, at=2.0, wall=3.0, before=first)
     assert len(client.asked) == 2
     assert "ibft_getValidatorsByBlockNumber" in client.asked[0] and "eth_chainId" in client.asked[0]
-    assert len(client.asked[1]) == len(LIVE) + 3
+    assert len(client.asked[1]) == len(LIVE) + 4, "and a block to measure the block period from"
     assert (second.version, second.address, second.genesis) == ("26.8.0", OWN, first.genesis)
 
 
@@ -259,3 +259,26 @@ def test_metrics_and_port_are_asked_only_where_rpc_does_not_answer():
 def test_the_longer_list_of_peers_counts():
     seen = NodeSample(0, 0, "ok", peer_count=0, peers=(a.Peer(None, 5, None),))
     assert seen.connected == 1 and seen.best_known == 5
+
+
+def test_the_block_period_is_measured_where_it_is_not_told():
+    def header(number, seconds):
+        return {"number": hex(number), "timestamp": hex(1000 + seconds), "hash": "0x" + "1" * 64, "miner": OWN}
+
+    class Chain(Client):
+        def batch(self, calls):
+            self.asked.append([method for method, _params in calls])
+            blocks = {"latest": header(100, 1200), hex(68): header(68, 816), "0x0": header(0, -1000)}
+            return [
+                Answer("ok", blocks[params[0]]) if method == "eth_getBlockByNumber" else Answer("not_enabled")
+                for method, params in calls
+            ]
+
+    first = read_sample(Chain({}, ""), at=1.0, wall=2.0)
+    second = read_sample(Chain({}, ""), at=2.0, wall=3.0, before=first)
+    third = Chain({}, "")
+    assert (first.period, second.period, read_sample(third, at=3.0, wall=4.0, before=second).period) == (
+        None,
+        12.0,
+        12.0,
+    )

@@ -109,7 +109,8 @@ TARGET = names(4)[0]
         ({"next_validators": names(5)}, "changes with the next block"),
         ({"first_head": 100}, "did not advance"),
         ({"first_head": None}, "did not advance"),
-        ({"head_age": 20.0}, "old"),
+        ({"head_age": 20.0, "followers": {}}, "old"),
+        ({"head_age": 20.0, "first_head": 100}, "old"),
         ({"head_age": None}, "old"),
         ({"disagreement": "there are two blocks 7"}, "two blocks"),
         ({"followers": {}}, "too few"),
@@ -126,6 +127,11 @@ def test_what_cannot_be_proved_is_refused(change, word):
 def test_the_stop_of_one_of_two_is_told_as_a_stop_of_the_chain(n):
     verdict = q.may_stop(view(n), names(n)[0], PACE)
     assert not verdict.safe and f"a network of {n} needs all of its validators" in verdict.reason
+
+
+@pytest.mark.parametrize("age", [30.0, 3600.0, -3600.0])
+def test_a_wrong_clock_refuses_nothing_where_a_quorum_is_level_and_moves(age):
+    assert q.may_stop(view(head_age=age), TARGET, PACE).safe
 
 
 def test_no_address_no_leave():

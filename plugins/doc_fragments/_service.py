@@ -127,6 +127,14 @@ options:
       output_regex:
         description: A regular expression that the output has to contain.
         type: str
+  has_process:
+    description:
+      - Whether the service has a process of its own. Give V(false) for a wrapper that starts something else and ends,
+        such as one of C(docker compose) or of SysV with C(RemainAfterExit=yes). It counts as running while systemd
+        calls it active.
+      - Such a service with probes is judged by these, whatever is given here.
+    type: bool
+    default: true
   start_timeout:
     description: Seconds after which a start that has not ended is an error, whatever the unit allows itself.
     type: float
@@ -172,6 +180,14 @@ options:
       - Whether running units that the service conflicts with, from either side (C(Conflicts=) and C(ConflictedBy=)),
         may be stopped by its start. They are named in RV(ignore:also_stops).
       - Without it such a start is refused by the guard C(conflicts).
+    type: bool
+    default: false
+  daemon_reload:
+    description:
+      - Whether systemd may be made to read its files (C(systemctl daemon-reload)) before a start, if those of this unit
+        were changed since it has read them. As this concerns all units of the host, it has to be asked for, as with
+        M(ansible.builtin.systemd_service).
+      - Without it what is up is not restarted (guard C(unit)), and a correction in the unit's files counts for nothing.
     type: bool
     default: false
   wait_timeout:

@@ -47,10 +47,12 @@ options:
     description:
       - V(running) and V(stopped) are reached from wherever the service is.
       - V(restarted) makes a new start. A oneshot service is run once to its end.
+      - V(succeeded) is for services that run to their end, such as those of timers. It is reached where the last run
+        has not failed and, if the unit has timers, one of them is active. One whose last run failed is run once more.
       - V(reset) takes the service out of V(error) and starts nothing. A failure is cleared, and a service that is up
         although it is in V(error), as an unhealthy one is, is stopped.
     type: str
-    choices: [running, stopped, restarted, reset]
+    choices: [running, stopped, restarted, reset, succeeded]
     default: running
 seealso:
   - module: chainops.lifecycle.service_info
@@ -199,7 +201,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options 
 
 
 def main() -> None:
-    states = {"type": "str", "choices": ["running", "stopped", "restarted", "reset"], "default": "running"}
+    states = {"type": "str", "choices": ["running", "stopped", "restarted", "reset", "succeeded"], "default": "running"}
     argument_spec: dict[str, t.Any] = {"state": states, **WATCH_OPTIONS, **DRIVE_OPTIONS}
     drive(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 

@@ -186,7 +186,7 @@ def differences(step: Step, result: Result) -> list[str]:
         if wanted is None:
             continue
         got = _VIEWS[key](result) if key in _VIEWS else result.get(key)
-        right = bool(re.search(wanted, got)) if key == "says" else got == wanted
+        right = bool(re.search(wanted, got)) if key in ("says", "warned") else got == wanted
         if not right:
             found.append(f"{key}: {got!r} instead of {wanted!r}")
     if step.module == "sh" and result.get("rc") != 0:
@@ -216,5 +216,7 @@ _VIEWS: dict[str, t.Callable[[Result], t.Any]] = {
     "did": lambda r: [s["action"] for s in r.get("transitions", []) if s["applied"] and s["action"] != "none"],
     "plan": lambda r: [s["trigger"] for s in r.get("transitions", []) if not s["applied"] and s["action"] != "wait"],
     "invocation": _invocation,
+    "attempts_used": lambda r: r.get("attempts", {}).get("used"),
+    "warned": lambda r: " ".join(r.get("warnings", [])),
     "why": lambda r: next((cause["id"] for cause in (r.get("diagnosis") or {}).get("causes", [])), None),
 }

@@ -10,7 +10,10 @@ import pytest
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet
 
 from .ansible_steps import Result, Scenario, equip, faults_of, play
-from .neighbours_table import SCENARIOS
+from .neighbours_table import SCENARIOS as NEIGHBOURS
+from .starts_table import SCENARIOS as STARTS
+
+SCENARIOS = (*NEIGHBOURS, *STARTS)
 
 
 @pytest.fixture(scope="module")

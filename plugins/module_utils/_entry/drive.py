@@ -39,7 +39,12 @@ class ServiceRun:
         if unknown:
             raise LifecycleError(f"expected_state: {unknown[0]!r} is not a state; there are {', '.join(states)}")
         self.tools = HostServices(
-            self.host.systemd, self.host.ledger, self.host.clock, run_command, self.host.count_starts
+            self.host.systemd,
+            self.host.ledger,
+            self.host.clock,
+            run_command,
+            count_starts=self.host.count_starts,
+            why_skipped=self.host.why_skipped,
         )
 
     def run(self) -> Outcome:

@@ -8,6 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import replace
 
@@ -24,6 +25,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
     Observer,
 )
 
+# As systemd 239 to 262 say it: "X was skipped because of an unmet condition check (Condition...=...)." (before 250
+# "failed"), "X skipped, unmet condition check Condition...=...", "X: Skipped due to 'exec-condition'."
+SKIPPED = re.compile(
+    r"skipped.*?((?:Condition|Assert)[A-Za-z]+=[^)]*)|Skipped due to '(exec-condition)'|Condition check resulted in"
+)
 _TROUBLED = (m.ERROR, m.RESTARTING)
 # Causes that say nothing against the service itself.
 _HARMLESS = (None, "probe_broken", "cleaning")
@@ -66,6 +72,14 @@ class FullHostContext(HostContext):
         """How often the unit was started since ``since`` (seconds since the epoch), as far as the journal tells."""
         found = self.journal.manager_records([unit], since=since)
         return sum(1 for entry in found.entries if entry.message_id in (UNIT_STARTED, UNIT_JOB_FAILED))
+
+    def why_skipped(self, unit: str, since: float) -> str:
+        """Why systemd skipped a start of the unit since ``since`` (seconds since the epoch); empty where it did not."""
+        for entry in reversed(self.journal.manager_records([unit], since=since).entries):
+            said = SKIPPED.search(entry.message)
+            if said:
+                return said[1] or said[2] or said[0]
+        return ""
 
     def _with_cause(self, watched: MonitoredService, observation: Observation) -> Observation:
         """A crash loop with the cause of its last failed run, which is the same in each phase of the loop."""

@@ -31,10 +31,27 @@ def hold_or_release(module: AnsibleModule) -> None:
     user = module.params["scope"] == "user"
     ledger, systemd = Records.for_scope(clock, user), Systemd(run_command, user=user)
     try:
+        missing = unknown_unit(systemd, module.params)
+        if missing:
+            module.warn(missing)
         result = apply(ledger, systemd, clock, module.params, module.check_mode)
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)
     module.exit_json(**result)
+
+
+def unknown_unit(systemd: Systemd, params: t.Mapping[str, t.Any]) -> str:
+    """What to say where a hold is set on a name that no unit of this host has; empty where one has it."""
+    if params["name"] is None or params["state"] == "absent":
+        return ""
+    unit = unit_name(params["name"])
+    try:
+        (facts,) = systemd.show([unit])
+    except LifecycleError:
+        return ""  # systemd does not say: nothing is known against the name
+    if facts.load != "not-found":
+        return ""
+    return f"name: {unit} does not exist on this host (yet); the hold is set, and protects nothing else"
 
 
 def apply(

@@ -79,7 +79,8 @@ class HostContext:
         unit = unit_name(params["name"])
         environment = Environment(params["name"], self.clock, run_command, self.systemd, lambda: self.journal)
         health = self._health(params["probes"]) if params["probes"] else None
-        return MonitoredService(params["name"], unit, make_kind(environment, params), _args.limits(params), health)
+        kind, limits = make_kind(environment, params), _args.limits(params)
+        return MonitoredService(params["name"], unit, kind, limits, health, params["has_process"])
 
     def _health(self, probes: t.Sequence[t.Mapping[str, t.Any]]) -> HealthCheck:
         raise LifecycleError("probes: not looked at here; use chainops.lifecycle.service_info")

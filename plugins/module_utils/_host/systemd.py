@@ -29,6 +29,7 @@ PROPERTIES = (
     "InactiveExitTimestampMonotonic ConditionResult ConditionTimestampMonotonic AssertResult "
     "AssertTimestampMonotonic FreezerState StatusText ControlGroup Slice User Group SupplementaryGroups "
     "TimeoutStopUSec StartLimitBurst StartLimitIntervalUSec Requires Requisite BindsTo RefuseManualStart "
+    "TriggeredBy "
     "RefuseManualStop LogLevelMax LogNamespace StandardOutput StandardError LimitNOFILE MemoryMax TasksMax "
     "EnvironmentFiles WorkingDirectory StateDirectory LogsDirectory CacheDirectory RuntimeDirectory ReadWritePaths"
 ).split()
@@ -54,6 +55,8 @@ VERB_TIMEOUT = 30.0
 # A unit has some 2 KiB of these properties; lists of paths and dependencies may be long.
 _SHOW_BYTES = 512 * 1024
 _MAX_BYTES = 4 * 1024 * 1024
+RELOAD_TIMEOUT = 90.0
+_UNMET = re.compile(r"^(?:\S+: )?((?:Condition|Assert)[A-Za-z]+=.*) failed\.$", re.MULTILINE)
 
 
 def unit_name(name: str) -> str:
@@ -222,6 +225,22 @@ class Systemd:
 
     def kill(self, unit: str, signal: str) -> Completed:
         return self._call("kill", f"--signal={signal}", "--", unit)
+
+    def daemon_reload(self) -> Completed:
+        return self._call("daemon-reload", timeout=RELOAD_TIMEOUT)
+
+    def triggers(self, units: t.Sequence[str]) -> dict[str, t.Mapping[str, str]]:
+        """Whether each of the sockets, timers and paths ``units`` waits for something, and when a timer elapses."""
+        properties = ("Id", "ActiveState", "NextElapseUSecRealtime")
+        return {unit: facts.properties for unit, facts in zip(units, self.show(units, properties))}
+
+    def unmet_conditions(self, unit: str) -> tuple[str, ...]:
+        """The conditions and assertions for which systemd would skip a start now; none where it cannot tell (< 250)."""
+        argv = ["systemd-analyze", *(["--user"] if self.user else []), "condition", f"--unit={unit}"]
+        done = self._runner(argv, timeout=SHOW_TIMEOUT, env=self._env)
+        if done.rc in (0, None):
+            return ()
+        return tuple(dict.fromkeys(_UNMET.findall(done.out + done.err)))
 
     def jobs(self) -> dict[str, str]:
         """The job of each unit that has one: unit -> job type (start, stop, restart, ...)."""

@@ -82,6 +82,17 @@ class AskNeighbour(t.Protocol):
         """The refusals; none for a unit of which nothing is described."""
 
 
+class WhySkipped(t.Protocol):
+    """Why systemd skipped the start of a unit since a moment (seconds since the epoch); empty where it did not."""
+
+    def __call__(self, unit: str, since: float) -> str:
+        """The manager's own words."""
+
+
+def _not_skipped(unit: str, since: float) -> str:
+    return ""
+
+
 def _no_count(unit: str, since: float) -> int:
     return 0
 
@@ -100,6 +111,7 @@ class HostServices:
     runner: Runner
     count_starts: CountStarts = _no_count
     ask_neighbour: AskNeighbour = _no_objection
+    why_skipped: WhySkipped = _not_skipped
 
 
 class Actions:
@@ -169,6 +181,7 @@ class Actions:
             may_stop_conflicting=request.stop_conflicting,
             recent_starts=0 if cleared else self._recent_starts(surroundings.own),
             forgotten=forgotten(facts),
+            unmet_conditions=systemd.unmet_conditions(self._unit) if start_follows else (),
         )
 
     def surroundings(self, step: m.Step, facts: UnitFacts | None) -> Surroundings:
@@ -276,6 +289,24 @@ class Actions:
         self._ask("start", "ignore-dependencies" if unit.endswith(".target") else "fail", unit)
         return f"start of {unit}"
 
+    def skipped(self, observation: Observation, began: float) -> Refusal | None:
+        """Why systemd has skipped the start that was asked for at ``began`` (CLOCK_MONOTONIC). It was no attempt."""
+        if observation.state != m.STOPPED:
+            return None
+        clock = self._tools.clock
+        why = self._tools.why_skipped(self._unit, clock.wall() - (clock.monotonic() - began))
+        if not why and observation.cause not in ("condition_failed", "assert_failed"):
+            return None
+        self._tools.ledger.finish(self._unit, "refused")
+        return g.skipped((why or observation.reasons[0],))
+
+    def daemon_reload(self) -> str:
+        """Have systemd read the units' files."""
+        done = self._tools.systemd.daemon_reload()
+        if done.rc != 0:
+            raise LifecycleError(f"systemctl daemon-reload failed: {_said(done)}")
+        return "daemon-reload"
+
     def force_stop(self, observation: Observation) -> str:
         """SIGKILL for what does not end."""
         done = self._tools.systemd.kill(self._unit, "SIGKILL")
@@ -360,6 +391,8 @@ class Actions:
             return True
         if cause.severity == "soft" or observation.facts is None:
             return False
+        if observation.facts.flag("NeedDaemonReload"):
+            return False  # what was corrected in its files is nothing that systemd has read
         failed_at = observation.since if observation.since is not None else self._tools.clock.wall()
         properties, room = observation.facts.properties, self._request.min_free_bytes
         return resolution_of(cause, properties, failed_at, disks, room, diagnosis.ports) is not None

@@ -43,6 +43,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timi
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.transitions import TransitionLog
 
 _ACTION_LIMIT = 8
+# Guards that look at what the unit's files say.
+_OF_UNIT_FILES = ("unit", "cause", "condition", "ready", "dependency")
 
 
 class Diagnose(t.Protocol):
@@ -96,6 +98,7 @@ class Engine:
         self._also_starts: dict[str, None] = {}
         self._brought_back: set[str] = set()
         self._displaced: tuple[str, ...] = ()
+        self._reloaded = False
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
         self._before = self._last = observer.observe_settled([watched])[0]
@@ -254,6 +257,9 @@ class Engine:
         if not self._is_allowed(step, observation):
             return
         asked_at = self._clock.monotonic()
+        if self._needs_reload(step, observation):
+            self._reload(observation)
+            return
         wait = self._actor.budget(observation).wait or 0.0
         if wait > 0 and step.action != "stop" and self._request.target not in (m.STOPPED, "reset"):
             self._clock.sleep(min(wait, max(self._wait.ends - self._clock.monotonic(), 0.0)))
@@ -279,6 +285,19 @@ class Engine:
         self._wait.since = began
         self._trace.acted(step, "systemctl " + ", ".join(asked), began)
         self._save()
+
+    def _needs_reload(self, step: m.Step, observation: Observation) -> bool:
+        """Whether systemd has to read the unit's files before the step, and may."""
+        changed = observation.facts is not None and observation.facts.flag("NeedDaemonReload")
+        leads = g.leads_to_start(step, self._request.target)
+        return changed and leads and self._request.daemon_reload and not self._reloaded
+
+    def _reload(self, observation: Observation) -> None:
+        began = self._clock.monotonic()
+        asked = self._actor.daemon_reload()
+        self._reloaded = True
+        self._acts += 1
+        self._trace.acted(m.Step(observation.state, "reset", observation.state), f"systemctl {asked}", began)
 
     def _is_allowed(self, step: m.Step, observation: Observation) -> bool:
         """Whether nothing forbids the step. What only has to end first is waited for."""
@@ -313,12 +332,18 @@ class Engine:
             budget_wait=self._left(),
             cleared=cleared,
         )
+        reloads = self._needs_reload(step, observation)
         self._around = situation.surroundings
         self._also_stops.update(dict.fromkeys(self._around.stops))
         self._also_starts.update(dict.fromkeys(self._around.starts))
         if situation.forgotten and step.source == m.ERROR and situation.leads_to_start:
             self._note(f"{situation.forgotten}; so it is started without that")
-        return (*g.check(situation), *self._kind.guards(step, observation))
+        blocks = [*g.check(situation), *self._kind.guards(step, observation)]
+        if reloads:
+            # What systemd has not read yet says nothing against a start: the guards are asked again afterwards.
+            blocks = [block for block in blocks if block.guard not in _OF_UNIT_FILES]
+            self._note("systemd reads the unit's changed files first (daemon_reload)")
+        return tuple(blocks)
 
     def _note(self, said: str) -> None:
         if said not in self._notes:
@@ -398,6 +423,10 @@ class Engine:
         """End at once on a state from which the target cannot come any more."""
         unit, seen = self._watched.unit, f"{observation.state}: {'; '.join(observation.reasons)}"
         fell = observation.state in (m.ERROR, m.STOPPED) and not _job(observation)
+        skipped = self._actor.skipped(observation, self._wait.since) if self._renewed and fell else None
+        if skipped is not None:
+            self._acts, self._renewed = self._acts - 1, False
+            raise TargetNotReached(f"{unit} was not started: {skipped.reason}", [skipped])
         if self._renewed and fell and self._request.target != m.STOPPED:
             raise TargetNotReached(f"{unit} was started, and is {seen}")
         facts = observation.facts
@@ -447,6 +476,8 @@ class Engine:
 
     def _outcome(self) -> Outcome:
         transitions = self._trace.finished()
+        if self._request.target == m.STOPPED and "triggered" in self._last.flags:
+            self._note(f"it is stopped, but {self._last.reasons[-1]}")
         planned = any(not step.applied and step.action != "wait" for step in transitions)
         budget = self._best_effort(lambda: self._actor.budget(self._last), None)
         return Outcome(

@@ -122,6 +122,9 @@ def unit(s: GuardContext) -> Refusal | None:
     if s.leads_to_start and not s.surroundings.needed:
         said = "the unit has StopWhenUnneeded=yes, and nothing that needs it is running: systemd would stop it at once"
         return Refusal("unit", said, "start what needs it")
+    if facts.flag("NeedDaemonReload") and s.leads_to_start and ends_process(s.step, facts):
+        said = "its files were changed since systemd read them: what is up would be ended for what nobody has seen run"
+        return Refusal("unit", said, "set daemon_reload=true, or systemctl daemon-reload")
     if facts.flag("RefuseManualStart") and s.leads_to_start:
         return Refusal("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
     if facts.flag("RefuseManualStop") and s.step.action in _STOPS and facts.active not in ("inactive", "failed"):
@@ -132,12 +135,19 @@ def unit(s: GuardContext) -> Refusal | None:
 def oneshot(s: GuardContext) -> Refusal | None:
     """A service that runs to its end cannot be kept running."""
     facts = s.observation.facts
-    if facts is None or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit") or not s.leads_to_start:
+    if facts is None or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit"):
         return None
-    if s.target == "restarted":
+    if s.step.action == "reset" and s.target == m.STOPPED:
+        said = "its last run failed, and clearing that would make it look as if it had not"
+        return Refusal("oneshot", said, "use state=succeeded to run it again, or state=reset to clear the failure")
+    if not s.leads_to_start:
+        return None
+    if s.target in ("restarted", m.SUCCEEDED):
         return None
     return Refusal(
-        "oneshot", "Type=oneshot without RemainAfterExit ends by itself", "use state=restarted to run it once"
+        "oneshot",
+        "Type=oneshot without RemainAfterExit ends by itself",
+        "use state=succeeded, or restarted to run it once",
     )
 
 

@@ -59,6 +59,8 @@ class Context:
     process_state: str = ""
     job_type: str = ""
     recent_restarts: int | None = None
+    triggers: t.Mapping[str, t.Mapping[str, str]] = field(default_factory=dict)
+    has_process: bool = True
     health: Health = field(default_factory=Health)
     limits: Limits = field(default_factory=Limits)
 
@@ -158,7 +160,7 @@ def classify(name: str, facts: UnitFacts, context: Context, kind: str = "generic
         kind=kind,
         state=verdict.state,
         base_state=m.GENERIC.base(verdict.state),
-        reasons=verdict.reasons,
+        reasons=(*verdict.reasons, *_remarks(facts, context)),
         cause=verdict.cause,
         since=None if age is None else context.wall - age,
         age=age,
@@ -314,7 +316,10 @@ def _running(facts: UnitFacts, context: Context) -> _Verdict | None:
             return _by_health(facts, context, since, "oneshot with RemainAfterExit: done, and kept active")
         if facts.load != "loaded":  # systemd has forgotten the unit's Type with its file
             return _Verdict(m.RUNNING, (f"done, and kept active; LoadState={facts.load}",), None, since)
-        return _Verdict(m.ERROR, ("its process has ended, only RemainAfterExit keeps it active",), "exited", since)
+        if not context.has_process or context.health.verdict != "none":
+            return _by_health(facts, context, since, "its process has ended, and RemainAfterExit keeps it active")
+        said = "its process has ended, only RemainAfterExit keeps it active; a probe or has_process=false may tell more"
+        return _Verdict(m.ERROR, (said,), "exited", since)
     if facts.text("FreezerState") in ("frozen", "freezing"):
         return _Verdict(m.ERROR, ("the unit is frozen (systemctl freeze)",), "frozen", since)
     if context.process_state == "T":
@@ -347,6 +352,8 @@ def _inactive(facts: UnitFacts, context: Context) -> _Verdict | None:
         return _Verdict(m.STOPPED, ("a Condition of the unit was not met: it was not started",), "condition_failed")
     if facts.moment("Assert") and facts.text("AssertResult") == "no":
         return _Verdict(m.STOPPED, ("an Assert of the unit was not met: it was not started",), "assert_failed")
+    if facts.result == "exec-condition":
+        return _Verdict(m.STOPPED, ("its ExecCondition was not met: it was not started",), "condition_failed")
     reasons = [f"ActiveState=inactive SubState={facts.sub}"]
     if _ended_by_itself(facts):
         said = f"{_exit(facts)}; nobody had asked systemd to stop it"
@@ -373,6 +380,28 @@ def _exit(facts: UnitFacts) -> str:
     return f"its main process {how} with {word} {facts.number('ExecMainStatus')}"
 
 
+def _waiting(context: Context) -> list[str]:
+    return [name for name, shown in context.triggers.items() if shown.get("ActiveState") == "active"]
+
+
+def _remarks(facts: UnitFacts, context: Context) -> list[str]:
+    """What a person has to know besides the state."""
+    remarks = []
+    if facts.flag("NeedDaemonReload"):
+        remarks.append("its files were changed since systemd read them: systemctl daemon-reload")
+    for name in _waiting(context):
+        when = context.triggers[name].get("NextElapseUSecRealtime", "")
+        remarks.append(f"{name} is active and starts it again" + (f" at {when}" if when else ""))
+    if _has_no_next_run(context):
+        remarks.append(f"no next run is planned: {', '.join(context.triggers)} is not active")
+    return remarks
+
+
+def _has_no_next_run(context: Context) -> bool:
+    timers = [name for name in context.triggers if name.endswith(".timer")]
+    return bool(timers) and not _waiting(context)
+
+
 def _flags(facts: UnitFacts, context: Context) -> tuple[str, ...]:
     running = facts.active in ("active", "reloading", "refreshing")
     found = {
@@ -385,6 +414,8 @@ def _flags(facts: UnitFacts, context: Context) -> tuple[str, ...]:
         "job_pending": bool(facts.job),
         "transient": facts.flag("Transient"),
         "not_enabled": facts.text("UnitFileState") == "disabled",
+        "triggered": bool(_waiting(context)),
+        "no_next_run": _has_no_next_run(context),
         "uninterruptible": context.process_state == "D",
         "leftover_result": facts.active == "inactive" and facts.result not in ("success", ""),
     }

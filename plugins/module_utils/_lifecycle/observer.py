@@ -25,6 +25,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
 
+_DOWN = ("inactive", "failed")
 _UP = ("active", "reloading", "refreshing")
 _SHORT_START = 1.0
 _NO_HEALTH = Health()
@@ -56,6 +57,7 @@ class MonitoredService:
     kind: Kind
     limits: Limits = field(default_factory=Limits)
     health: HealthCheck | None = None
+    has_process: bool = True
 
 
 class RestartCounter(t.Protocol):
@@ -92,18 +94,20 @@ class Observer:
         try:
             shown = self._systemd.show([w.unit for w in watched])
             jobs = self._systemd.jobs() if any(facts.job for facts in shown) else {}
+            named = {name for facts in shown if facts.active in _DOWN for name in facts.words("TriggeredBy")}
+            triggers = self._systemd.triggers(sorted(named)) if named else {}
         except LifecycleError as exc:
             return [unobserved(w.name, w.unit, exc.msg, w.kind.name) for w in watched]
         pairs = list(zip(watched, shown))
         for one, facts in pairs:
             one.unit = facts.unit
         if len([w for w in watched if w.health is not None or w.kind.does_network_io]) < 2:
-            return [self._one(w, facts, jobs) for w, facts in pairs]
+            return [self._one(w, facts, jobs, triggers) for w, facts in pairs]
         # Probes and clients wait on the network: side by side, the slowest decides.
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(max_workers=min(len(pairs), 16)) as pool:
-            return list(pool.map(lambda pair: self._one(pair[0], pair[1], jobs), pairs))
+            return list(pool.map(lambda pair: self._one(pair[0], pair[1], jobs, triggers), pairs))
 
     def observe_settled(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
         """Like ``look``, and again for those whose kind or probes need more than one sample."""
@@ -120,12 +124,18 @@ class Observer:
             rounds += 1
         return seen
 
-    def _one(self, watched: MonitoredService, facts: UnitFacts, jobs: t.Mapping[str, str]) -> Observation:
+    def _one(
+        self,
+        watched: MonitoredService,
+        facts: UnitFacts,
+        jobs: t.Mapping[str, str],
+        triggers: t.Mapping[str, t.Mapping[str, str]],
+    ) -> Observation:
         now = self._clock.monotonic()
         health = _NO_HEALTH
         process = process_state(facts.main_pid)
         # What is stopped by a signal answers no probe: it would cost the whole time-out to learn nothing.
-        answers = process != "T" and (facts.sub != "exited" or facts.text("Type") == "oneshot")
+        answers = process != "T"
         if watched.health is not None and facts.active in _UP and answers:
             health = watched.health.check(facts.moment("ActiveEnter"))
         recent = None
@@ -140,6 +150,8 @@ class Observer:
             job_type=jobs.get(facts.unit, ""),
             recent_restarts=recent,
             health=health,
+            triggers={name: triggers[name] for name in facts.words("TriggeredBy") if name in triggers},
+            has_process=watched.has_process,
             limits=watched.limits,
         )
         observation = watched.kind.classify(classify(watched.name, facts, context, watched.kind.name))

@@ -32,6 +32,8 @@ class Planning:
     def plan(self, observation: Observation, renewed: bool) -> m.Plan:
         """The steps of the state machine. ``renewed``: this run has made a start."""
         target = self._request.target
+        if target == m.SUCCEEDED and "no_next_run" in observation.flags:
+            return m.Plan(refusal=observation.reasons[-1], hint="start the timer: systemctl enable --now")
         if target not in (m.STOPPED, "reset") and not renewed and self._kind.restart_is_due(observation, target):
             target = "restarted"
         machine, recovery = self._kind.machine, self._recovery(observation)
@@ -44,6 +46,8 @@ class Planning:
         a unit that systemd would forget is started from its failure.
         """
         recovery, facts = self._request.recovery, observation.facts
+        if recovery == "reset_start" and self._request.target == m.SUCCEEDED:
+            return "restart"
         if recovery != "reset_start" or self._request.target in (m.STOPPED, "reset") or facts is None:
             return recovery
         return "restart" if facts.active not in DOWN or forgotten(facts) else recovery

@@ -28,6 +28,7 @@ class Request:
     recovery: str = "restart"
     force_stop: bool = False
     stop_conflicting: bool = False
+    daemon_reload: bool = False
     wait_timeout: float = 120.0
     wait_interval: float = 1.0
     stable_for: float | None = None

@@ -22,6 +22,9 @@ ERROR = "error"
 RESTARTING = "restarting"
 UNKNOWN = "unknown"
 
+# A target: a service that runs to its end has succeeded, and a next run is planned.
+SUCCEEDED = "succeeded"
+
 # In these there is something to diagnose.
 TROUBLED = (ERROR, RESTARTING, UNKNOWN)
 
@@ -169,7 +172,7 @@ def make_machine(
     )
 
 
-GENERIC = make_machine("generic", (), (), {RUNNING: {RUNNING}})
+GENERIC = make_machine("generic", (), (), {RUNNING: {RUNNING}, SUCCEEDED: {STOPPED, RUNNING}})
 
 # From error: how far each value of the option ``recovery`` may go.
 RECOVERY_TRIGGERS: t.Mapping[str, frozenset[str]] = {
@@ -182,7 +185,7 @@ RECOVERY_TRIGGERS: t.Mapping[str, frozenset[str]] = {
 def make_plan(machine: Machine, state: str, target: str, *, recovery: str = "restart", renewed: bool = False) -> Plan:
     """The shortest allowed way from ``state`` to ``target``.
 
-    For C(restarted) the way has to pass a start; ``renewed`` says that this
+    For C(restarted), and from error for C(succeeded), the way has to pass a start; ``renewed`` says that this
     run has made one already. Raises KeyError for a state or target that the
     machine does not have.
     """
@@ -191,7 +194,8 @@ def make_plan(machine: Machine, state: str, target: str, *, recovery: str = "res
         return Plan(refusal="the state could not be observed", hint="mend the observation first; see reasons")
     if target == "reset" and state != ERROR:
         goal = goal | {state}
-    needs_start = target == "restarted" and not renewed
+    # A failure is not made a success by clearing it: the service has to run once more.
+    needs_start = not renewed and (target == "restarted" or (target == SUCCEEDED and state == ERROR))
     steps = _search(machine, state, goal, needs_start, _allowed(target, recovery))
     if steps is not None:
         return Plan(steps)

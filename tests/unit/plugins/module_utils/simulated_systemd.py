@@ -191,6 +191,8 @@ class World:
     # systemctl
     def __call__(self, argv, *, timeout, max_bytes=0, env=None):
         argv = tuple(argv)
+        if argv[0] == "systemd-analyze":
+            return self.commands.get(argv[0], Completed(0, b"", b""))
         if argv[0] != "systemctl":
             self.calls.append(argv)
             return self.commands.get(argv[0], Completed(None, b"", b"not found", not_found=True))
@@ -237,6 +239,12 @@ class World:
 
     def _do_is_system_running(self, args):
         return Completed(0, self.system_state.encode(), b"")
+
+    def _do_daemon_reload(self, args):
+        self.verbs.append(("daemon-reload", ""))
+        for unit in self.units.values():
+            unit.extra.pop("NeedDaemonReload", None)
+        return Completed(0, b"", b"")
 
     def _enqueue(self, verb, args):
         assert args[0] == "--no-block" and args[1] in ("--job-mode=fail", "--job-mode=replace"), args

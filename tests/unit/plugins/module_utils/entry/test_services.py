@@ -15,8 +15,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import K
 @pytest.mark.parametrize(
     ("kind", "state", "possible"),
     [
-        ("generic", "stoped", "reset, restarted, running, stopped"),
-        ("generic", "synced", "reset, restarted, running, stopped"),
+        ("generic", "stoped", "reset, restarted, running, stopped, succeeded"),
+        ("generic", "synced", "reset, restarted, running, stopped, succeeded"),
         ("besu", "connected", "consensus, reset, restarted, running, stopped, synced"),
         ("cloudflared", "consensus", "connected, reconnected, reset, restarted, running, stopped"),
     ],

@@ -91,13 +91,13 @@ def test_an_alias_is_looked_up_by_the_name_that_systemd_has_for_it():
 
 
 @pytest.mark.parametrize("kind", ["oneshot", "simple"])
-def test_a_oneshot_that_is_kept_active_is_probed(kind):
-    """What it has set up, such as containers, may be asked; of any other type it is the process that has ended."""
+def test_what_is_kept_active_is_probed(kind):
+    """What it has set up, such as containers, may be asked, of whatever type it is."""
     kept = {"ActiveState": "active", "SubState": "exited", "Type": kind, "RemainAfterExit": "yes"}
     health = Unhealthy()
     watched = [MonitoredService("x", "x.service", Kind(), health=health)]
     (seen,) = Observer(Shown(kept), VirtualClock(NOW), lambda unit, window: None).look(watched)
-    assert (seen.cause, health.asked) == (("unhealthy", 1) if kind == "oneshot" else ("exited", 0))
+    assert (seen.cause, health.asked) == ("unhealthy", 1)
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x0b", "\x0c", "\x1d", "\r"])

@@ -264,6 +264,14 @@ options:
     description: Whether to return RV(ignore:diagnosis) on success as well.
     type: bool
     default: false
+  neighbours:
+    description:
+      - The other services of the host, as C(lifecycle_services) describes them. Where the act would stop one of these
+        as well, because it requires this service, the guards of its own kind are asked, such as the quorum of Besu.
+      - The roles of this collection fill this in.
+    type: list
+    elements: raw
+    default: []
   owner:
     description:
       - Who acts, for the lock and the record on the host. By default the user, and where the connection comes from.

@@ -32,6 +32,10 @@ _RELOAD = """clean s-reload; unit s-reload '' 'Type=exec\\nExecReload=/bin/sleep
 systemctl daemon-reload; systemctl start s-reload; systemctl reload --no-block s-reload
 becomes s-reload ActiveState reloading
 """
+_READY = """clean s-ready; cp /bin/sleep /opt/s-ready; echo A=1 >/opt/s-ready.env
+unit s-ready '' 'Type=exec\\nExecStart=/opt/s-ready infinity\\nEnvironmentFile=/opt/s-ready.env'
+systemctl daemon-reload; systemctl start s-ready; rm /opt/s-ready
+"""
 _SOCKET = """clean s-socket; unit s-socket 'Requires=s-socket.socket' 'Type=exec'
 printf '[Socket]\\nListenStream=127.0.0.1:7913\\n' >/etc/systemd/system/s-socket.socket
 systemctl daemon-reload; systemctl start s-socket.socket s-socket
@@ -94,6 +98,16 @@ SCENARIOS: tuple[Scenario, ...] = (
             service(unit, refused("edge", "error", cause="unhealthy"), probes=_NO, recovery="never", has_process=False),
         )),
         words("clean s-wrapper s-sysv"),
+    ),
+    scenario(
+        "what lives is not ended for a start that cannot work",
+        words(_READY),
+        service("s-ready", refused("ready", "running", invocation="same", says="/opt/s-ready is not there"),
+                state="restarted"),
+        service("s-ready", refused("ready", "error", invocation="same"), probes=_NO, recovery="reset_start"),
+        words("touch /opt/s-ready; chmod 755 /opt/s-ready; chmod 700 /opt/s-ready.env; mv /opt/s-ready.env /opt/x.env"),
+        service("s-ready", refused("ready", "running", says="environment file /opt/s-ready.env"), state="restarted"),
+        words("is s-ready; systemctl stop s-ready; clean s-ready", "active"),
     ),
     scenario(
         "a reload that hangs",

@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.neighbours import Neighbours
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
     LifecycleError,
     requester,
@@ -44,6 +45,7 @@ class ServiceRun:
             self.host.clock,
             run_command,
             count_starts=self.host.count_starts,
+            ask_neighbour=Neighbours(self.host, params["scope"], params["neighbours"]).objections,
             why_skipped=self.host.why_skipped,
         )
 

@@ -52,6 +52,7 @@ DRIVE_OPTIONS: Spec = {
     "disk_paths": {"type": "list", "elements": "path", "default": []},
     "min_free_mb": {"type": "int", "default": 10},
     "diagnose": {"type": "bool", "default": False},
+    "neighbours": {"type": "list", "elements": "raw", "default": []},
     "owner": {"type": "str"},
 }
 

@@ -16,7 +16,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import neighbours
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import neighbours, readiness
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, LifecycleError, Runner
 
@@ -226,18 +226,22 @@ class Systemd:
     def kill(self, unit: str, signal: str) -> Completed:
         return self._call("kill", f"--signal={signal}", "--", unit)
 
+    def needs(self, unit: str) -> t.Mapping[str, str]:
+        """What the unit's start needs, as far as systemd prints it. It may hold secrets: the arguments of commands."""
+        return self.show([unit], readiness.PROPERTIES)[0].properties
+
     def daemon_reload(self) -> Completed:
         return self._call("daemon-reload", timeout=RELOAD_TIMEOUT)
 
     def triggers(self, units: t.Sequence[str]) -> dict[str, t.Mapping[str, str]]:
         """Whether each of the sockets, timers and paths ``units`` waits for something, and when a timer elapses."""
-        properties = ("Id", "ActiveState", "NextElapseUSecRealtime")
+        properties = ("Id", "LoadState", "ActiveState", "NextElapseUSecRealtime")
         return {unit: facts.properties for unit, facts in zip(units, self.show(units, properties))}
 
     def unmet_conditions(self, unit: str) -> tuple[str, ...]:
         """The conditions and assertions for which systemd would skip a start now; none where it cannot tell (< 250)."""
         argv = ["systemd-analyze", *(["--user"] if self.user else []), "condition", f"--unit={unit}"]
-        done = self._runner(argv, timeout=SHOW_TIMEOUT, env=self._env)
+        done = self._runner(argv, timeout=SHOW_TIMEOUT, max_bytes=_SHOW_BYTES, env=self._env)
         if done.rc in (0, None):
             return ()
         return tuple(dict.fromkeys(_UNMET.findall(done.out + done.err)))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage, written_paths
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.readiness import unready
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
     Clock,
@@ -181,6 +182,7 @@ class Actions:
             may_stop_conflicting=request.stop_conflicting,
             recent_starts=0 if cleared else self._recent_starts(surroundings.own),
             forgotten=forgotten(facts),
+            unready=self._unready(step, facts) if start_follows else (),
             unmet_conditions=systemd.unmet_conditions(self._unit) if start_follows else (),
         )
 
@@ -196,6 +198,13 @@ class Actions:
             holds={name: hold for name, hold in holds.items() if hold is not None},
             refusals={name: self._tools.ask_neighbour(name) for name in found.stops},
         )
+
+    def _unready(self, step: m.Step, facts: UnitFacts | None) -> tuple[Refusal, ...]:
+        """What the next start lacks, before what is up is ended for it: it is worth more than what cannot start."""
+        if not ends_process(step, facts):
+            return ()
+        missing = unready(self._tools.systemd.needs(self._unit))
+        return tuple(g.not_ready(said) for said in missing)
 
     def _recent_starts(self, own: t.Mapping[str, str]) -> int:
         """Starts that count against systemd's limit, at least; looked for only where the limit harms the host."""

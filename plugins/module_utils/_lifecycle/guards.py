@@ -313,6 +313,13 @@ def skipped(unmet: t.Sequence[str]) -> Refusal:
     return Refusal("condition", said, "bring about what the unit asks for, or change its conditions")
 
 
+def not_ready(missing: str) -> Refusal:
+    """What is to be said of something that the next start needs and that is not there."""
+    return Refusal(
+        "ready", f"the next start would fail: {missing}", "put that right first: the service was left as it is"
+    )
+
+
 def ready(s: GuardContext) -> Refusal | None:
     """What the next start needs is there, before anything that lives is ended for it."""
     return next(iter(s.unready), None) if s.leads_to_start else None

@@ -94,8 +94,9 @@ class Observer:
         try:
             shown = self._systemd.show([w.unit for w in watched])
             jobs = self._systemd.jobs() if any(facts.job for facts in shown) else {}
-            named = {name for facts in shown if facts.active in _DOWN for name in facts.words("TriggeredBy")}
-            triggers = self._systemd.triggers(sorted(named)) if named else {}
+            named = {name for facts in shown for name in _triggers(facts)}
+            asked = self._systemd.triggers(sorted(named)) if named else {}
+            triggers = {name: found for name, found in asked.items() if found.get("LoadState") != "not-found"}
         except LifecycleError as exc:
             return [unobserved(w.name, w.unit, exc.msg, w.kind.name) for w in watched]
         pairs = list(zip(watched, shown))
@@ -150,12 +151,23 @@ class Observer:
             job_type=jobs.get(facts.unit, ""),
             recent_restarts=recent,
             health=health,
-            triggers={name: triggers[name] for name in facts.words("TriggeredBy") if name in triggers},
+            triggers={name: triggers[name] for name in _triggers(facts) if name in triggers},
             has_process=watched.has_process,
             limits=watched.limits,
         )
         observation = watched.kind.classify(classify(watched.name, facts, context, watched.kind.name))
         return self._name_loop(watched, observation) if observation.cause == CRASH_LOOP else observation
+
+
+def _triggers(facts: UnitFacts) -> tuple[str, ...]:
+    """The units that start one that is down.
+
+    systemd does not know of a timer that is neither enabled nor active: of a oneshot it is asked by its usual name.
+    """
+    if facts.active not in _DOWN:
+        return ()
+    usual = facts.unit.rpartition(".service")[0] + ".timer"
+    return facts.words("TriggeredBy") or ((usual,) if facts.text("Type") == "oneshot" else ())
 
 
 def _more(watched: MonitoredService, observation: Observation) -> float:

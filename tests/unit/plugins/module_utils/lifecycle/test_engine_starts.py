@@ -146,14 +146,20 @@ def test_a_run_that_failed_is_not_wiped(backup):
     assert not backup.run("reset").failed and backup.verbs == ["reset-failed"]
 
 
+@pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("active", [True, False])
-def test_a_next_run_has_to_be_planned(bench, active):
+def test_a_next_run_has_to_be_planned(bench, active, known):
     bench.unit.type = "oneshot"
-    bench.unit.extra["TriggeredBy"] = "api.timer"
+    bench.unit.extra["TriggeredBy"] = "api.timer" if known else ""
     bench.world.units["api.timer"] = Unit("api.timer", active="active" if active else "inactive")
     outcome = bench.run("succeeded")
     assert outcome.failed is not active
     assert active or "no next run is planned: api.timer is not active" in outcome.msg
+
+
+def test_a_oneshot_without_a_timer_needs_none(bench):
+    bench.unit.type = "oneshot"
+    assert not bench.run("succeeded").failed
 
 
 def test_what_is_stopped_and_starts_again_is_told(bench):

@@ -41,8 +41,9 @@ RETURN = r"""
 _value:
   description:
     - C(stalled), whether the chain is; C(start), whether the node is started first; C(settled), whether all heads are
-      equal or the chain advances; C(ask), whether this validator is asked; C(vote), its answer; C(drive) and C(step),
-      whether and how the node is driven then; C(reason), why the validators are not restarted.
+      equal or the chain advances; C(ask), whether this validator is asked; C(vote), its answer; C(restart) and C(step),
+      whether and how it is restarted; C(verify), whether it is only seen to be back; C(reason), why the validators are
+      not restarted.
   type: dict
 """
 

@@ -116,7 +116,7 @@ def result_lines(host: str, result: ServiceResult) -> list[str]:
 def _proof(result: ServiceResult) -> list[str]:
     after = result.after or ObservationView(result.name, state=result.state)
     invocation = f", invocation {after.invocation[:8]}" if after.invocation else ""
-    proof = "; ".join((after.state, *after.reasons[:2])) + invocation
+    proof = ", ".join(filter(None, (after.state, "; ".join(after.reasons[:2])))) + invocation
     return [f"  proof  {proof}"] + ([f"         its chain: {result.chain}"] if result.chain else [])
 
 

@@ -40,7 +40,8 @@ class Stage:
     settled: bool
     ask: bool
     vote: t.Mapping[str, t.Any]
-    drive: bool
+    restart: bool
+    verify: bool
     step: t.Mapping[str, t.Any]
     reason: str
 
@@ -73,6 +74,7 @@ def stage(
     agreed, reason = _decision(so_far, network)
     vote = _vote(asked, network, so_far) if has_run(asked) else {}
     own = as_mapping(so_far.get("vote"))
+    acts = not obstacle and came_up and not check_mode
     return Stage(
         # Where nobody answers nothing can be taken offline: the chain counts as stalled.
         stalled=known_stalled if network else not as_mappings(look.get("networks")),
@@ -80,8 +82,9 @@ def stage(
         settled=check_mode or bool(network.get("advances")) or _is_level(look, network),
         ask=not obstacle and came_up and known_stalled and _votes(look, seen, network),
         vote=vote,
-        drive=not obstacle and came_up and not check_mode,
-        step=_restart(own) if own and agreed else {"recovery": "never", "quorum_lost": "refuse"},
+        restart=acts and bool(own) and agreed,
+        verify=acts and not (own and agreed),
+        step=_restart(own),
         reason=reason if own else "",
     ).as_dict()
 

@@ -96,7 +96,7 @@ def test_a_grantor_that_cannot_be_reached_does_not_end_the_recovery(tmp_path: Pa
             },
             "tasks": [
                 {"ansible.builtin.set_fact": {"__service_recovery_grants": {}}},
-                {"ansible.builtin.include_role": role | {"tasks_from": "reserve_round"}},
+                {"ansible.builtin.include_role": role | {"tasks_from": "reserve_ask"}},
                 {"ansible.builtin.debug": {"msg": "held: {{ __service_recovery_round.held }}"}},
                 {
                     "ansible.builtin.set_fact": {

@@ -95,7 +95,7 @@ def test_the_heads_have_to_be_equal(looked, settled):
 def test_who_did_not_come_up_does_not_vote(start, check_mode, ask):
     found = at(look(5, 5), start=start, check_mode=check_mode)
     assert found["ask"] is ask
-    assert found["drive"] is (ask and not check_mode)
+    assert found["verify"] is (ask and not check_mode) and not found["restart"]
 
 
 def test_only_a_validator_of_a_stalled_chain_is_asked():
@@ -129,10 +129,11 @@ def test_as_many_as_the_quorum_have_to_agree_and_nobody_may_be_against_it(others
     mine = vote("n1")
     found = at(look(5, 5), vote=mine, votes=[mine, *others])
     restart = {"state": "restarted", "quorum_guard": "off", "expected_invocation": "n1"}
-    assert found["step"] == (restart if agreed else {"recovery": "never", "quorum_lost": "refuse"})
+    assert (found["restart"], found["verify"]) == (agreed, not agreed)
+    assert not agreed or found["step"] == restart
     assert reason in found["reason"] and bool(found["reason"]) is not agreed
 
 
 def test_a_node_without_a_vote_is_only_seen_to_be_back():
     found = at(look(5, 5), votes=[vote("n2"), vote("n3"), vote("n4")])
-    assert found["step"]["recovery"] == "never" and found["reason"] == ""
+    assert (found["restart"], found["verify"], found["reason"]) == (False, True, "")

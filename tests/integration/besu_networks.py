@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.reservation import TTL
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import TTL
 from ansible_collections.chainops.lifecycle.tests.support.besu_standin import breaks, deploy, network
 from ansible_collections.chainops.lifecycle.tests.support.besu_standin.tests.harness import http_request
 from ansible_collections.chainops.lifecycle.tests.support.lab import Host, until

@@ -12,6 +12,9 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.replicas import TTL
+from ansible_collections.chainops.lifecycle.tests.support.lab import Host, until
+
 from .tunnels import Played, Tunnels, kill
 
 RECOVER = "chainops.lifecycle.recover"
@@ -72,8 +75,16 @@ def test_who_is_on_its_way_is_left_to_itself(replicas: Tunnels) -> None:
 OLD = "/run/old-invocation"
 
 
+def grants_again(host: Host) -> None:
+    """A host that has just booted may have forgotten what it granted, and grants nothing."""
+    age = "import os; s=open('/proc/1/stat').read().rpartition(')')[2].split(); "
+    age += "import time; print(time.clock_gettime(time.CLOCK_BOOTTIME) - int(s[19]) / os.sysconf('SC_CLK_TCK'))"
+    until(lambda: float(host.run("python3", "-c", age).stdout) > TTL, TTL + 30, f"{host.name} grants again", 2)
+
+
 def ill(replicas: Tunnels) -> dict[str, t.Any]:
     """The connector of every host serves, and only a new start mends what its probe looks at."""
+    replicas.fleet.each(grants_again)
     script = f'test "$(systemctl show -P InvocationID cloudflared)" != "$(cat {OLD})"'
     replicas.fleet.each(lambda host: host.sh(f"systemctl show -P InvocationID cloudflared >{OLD}"))
     probe = {"kind": "command", "argv": ["/bin/sh", "-c", script], "start_grace": 0, "failure_threshold": 1}

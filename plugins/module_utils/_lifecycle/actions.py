@@ -391,6 +391,13 @@ class Actions:
         rows = self._tools.ledger.attempts(self._unit)
         return bool(rows) and rows[-1].outcome == "open"
 
+    def is_lasting(self, diagnosis: t.Any, observation: Observation) -> bool:
+        """Whether a service fails for a cause that only a person can end, and nobody has ended yet."""
+        cause = diagnosis.primary if diagnosis is not None else None
+        if cause is None or cause.severity == "soft":
+            return False
+        return not self._accepted(diagnosis, observation, self._disks(observation.facts))
+
     def _accepted(self, diagnosis: t.Any, observation: Observation, disks: tuple[Disk, ...]) -> bool:
         """Whether the cause is no objection any more: a person said so, or the host shows it."""
         cause = diagnosis.primary

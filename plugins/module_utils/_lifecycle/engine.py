@@ -101,6 +101,7 @@ class Engine:
         self._reloaded = False
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
+        self._judged: tuple[str, int] | None = None
         self._before = self._last = observer.observe_settled([watched])[0]
         self._actor = Actions(watched.unit, request, tools)
         self._planning = Planning(watched.kind, request, self._actor)
@@ -236,10 +237,25 @@ class Engine:
         elif plan.steps and plan.steps[0].acts and not self._planning.is_patient(plan.steps[0], observation):
             self._act(plan.steps[0], observation)
         else:
-            hopeless = self._kind.unreachable_reason(observation, self._request.target)
+            hopeless = self._kind.unreachable_reason(observation, self._request.target) or self._lasting(observation)
             if hopeless:
                 raise TargetNotReached(f"{self._watched.unit} is {observation.state}: {hopeless}")
             self._pause(observation)
+
+    def _lasting(self, observation: Observation) -> str:
+        """Why systemd's next try must fail as the last one did; empty where it may work. Each run is judged once."""
+        facts = observation.facts
+        if facts is None or not facts.sub.startswith("auto-restart") or self._request.target in (m.STOPPED, "reset"):
+            return ""
+        run = (facts.invocation, facts.restarts)
+        if run == self._judged:
+            return ""
+        self._judged = run
+        diagnosis = self._diagnose(observation)
+        if not self._actor.is_lasting(diagnosis, observation):
+            return ""
+        self._diagnosis, cause = diagnosis, diagnosis.primary
+        return f"{cause.id}, which no restart corrects: {cause.summary}"
 
     def _no_way(self, plan: m.Plan, observation: Observation) -> TargetNotReached:
         said = plan.refusal or ""

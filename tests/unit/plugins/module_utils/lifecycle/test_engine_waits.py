@@ -12,6 +12,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.lifecycle.test_engine import (
     UNIT,
     Bench,
+    Cause,
     guards,
     started,
     steps,
@@ -132,3 +133,21 @@ def test_a_job_is_waited_for_in_check_mode_as_well(bench, job):
     assert (outcome.failed, outcome.changed, steps(outcome)[0][1]) == (False, True, "restart")
     refused = bench.run("restarted", wait_timeout=5)
     assert guards(refused) == ["busy"] and "job for the unit" in refused.msg and bench.verbs == []
+
+
+@pytest.mark.parametrize("severity", ["hard", "fatal"])
+def test_a_lasting_cause_ends_a_wait_while_systemd_tries_again(tmp_path, severity):
+    """No minutes are waited for what only a person can end, whichever cause and kind it is."""
+    unit = Unit(UNIT, start_fails=True, restart="on-failure", restart_sec=5.0)
+    bench = Bench(tmp_path, unit, cause=Cause("command_missing", severity, "its program is not there"))
+    outcome = bench.run(wait_timeout=600)
+    assert outcome.failed and "command_missing, which no restart corrects" in outcome.msg, outcome.msg
+    assert outcome.duration < 10 and bench.verbs == ["start"]
+
+
+@pytest.mark.parametrize(("severity", "accepted"), [("soft", []), ("hard", ["command_missing"])])
+def test_a_cause_that_may_go_away_is_waited_for(tmp_path, severity, accepted):
+    unit = Unit(UNIT, start_fails=True, restart="on-failure", restart_sec=5.0)
+    bench = Bench(tmp_path, unit, cause=Cause("command_missing", severity, "its program is not there"))
+    outcome = bench.run(wait_timeout=25, accept_causes=tuple(accepted))
+    assert outcome.failed and outcome.duration >= 25

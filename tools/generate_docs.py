@@ -12,38 +12,23 @@ from __future__ import annotations
 import re
 import sys
 import typing as t
+from functools import partial
 from pathlib import Path
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES, TROUBLES, Trouble
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import OBSERVED, RULES
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Rule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import MACHINES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.guards import GUARDS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import (
+    GENERIC,
+    CauseText,
+    ServiceKind,
+)
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._outcomes import MEANING
 
 GUIDES = Path(__file__).parent.parent / "docs" / "docsite" / "rst"
 BLOCK = re.compile(r"(?<=\.\. begin generated: )(\w+)\n.*?(?=\.\. end generated)", re.DOTALL)
-
-# Those outside of GUARDS, with who has them.
-OWN_GUARDS = (
-    ("``config_check``", "The configured check ends with 0."),
-    ("``quorum``", "Besu: the validators that are shown to take part without this one are still the quorum."),
-    ("``reservation``", "Besu, cloudflared: the reservation that is named is in force on this host."),
-    ("``chain_stalled``", "Besu: the chain does not stand still, or ``lifecycle_quorum_lost`` says what to do then."),
-    (
-        "``restart_all``",
-        "Besu: all validators of the chain can be restarted at the same time, where that is asked for.",
-    ),
-    ("``last_replica``", "cloudflared: another connector of the tunnel is known to be healthy."),
-    (
-        "``next_start``",
-        "cloudflared: what the next start needs is there, before a connector that lives is ended.",
-    ),
-    ("``own_tunnel``", "cloudflared: the connector does not carry Ansible's own connection."),
-)
 
 
 def table(header: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> str:
@@ -57,7 +42,7 @@ def table(header: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> str:
 def states() -> str:
     """Every state once, with the machine that has it."""
     rows = []
-    for machine in MACHINES.values():
+    for machine in (kind.machine for kind in KINDS.values()):
         for state in machine.states.values():
             if machine is m.GENERIC or state.name not in m.GENERIC.states:
                 kind = "all" if machine is m.GENERIC else machine.name
@@ -84,10 +69,21 @@ def diagram(machine: m.Machine) -> str:
     return "\n".join(lines) + "\n"
 
 
+def diagrams() -> str:
+    """The machine of every kind, under a heading of its own."""
+    parts = []
+    for kind in KINDS.values():
+        title = "All services" if kind is GENERIC else f"The kind {kind.name}"
+        parts.append(f"{title}\n{'-' * len(title)}\n\n{diagram(kind.machine)}")
+    return "\n".join(parts)
+
+
 def guards() -> str:
     """The guards in their order, in the words of their docstrings."""
     rows = [(f"``{name}``", " ".join((guard.__doc__ or "").split())) for name, guard in GUARDS]
-    return table(("Guard", "Holds when"), [*rows, *OWN_GUARDS])
+    rows.append(("``config_check``", "The configured check ends with 0."))
+    rows += [(f"``{name}``", f"{kind.name}: {text}") for kind in KINDS.values() for name, text in kind.guards.items()]
+    return table(("Guard", "Holds when"), rows)
 
 
 def causes() -> str:
@@ -95,17 +91,12 @@ def causes() -> str:
     return cause_table((rule.cause, rule) for rule in GENERIC_RULES)
 
 
-def besu_causes() -> str:
-    """Those of a Besu node: what it answers, and what the log of a start that failed says."""
-    return cause_table([*TROUBLES.items(), *((rule.cause, rule) for rule in START_RULES)])
+def kind_causes(kind: ServiceKind) -> str:
+    """The causes that a diagnosis of this kind can name besides."""
+    return cause_table(kind.causes())
 
 
-def cloudflared_causes() -> str:
-    """Those of a connector: what it says, how it ended, and what was seen of it."""
-    return cause_table((rule.cause, rule) for rule in (*RULES, *OBSERVED) if not rule.harmless)
-
-
-def cause_table(named: t.Iterable[tuple[str, Rule | Trouble]]) -> str:
+def cause_table(named: t.Iterable[tuple[str, CauseText]]) -> str:
     """Each cause once."""
     seen: dict[str, tuple[str, str, str, str, str]] = {}
     for name, rule in named:
@@ -125,14 +116,11 @@ def options() -> str:
 
 PARTS: dict[str, t.Callable[[], str]] = {
     "states": states,
-    "diagram_generic": lambda: diagram(m.GENERIC),
-    "diagram_besu": lambda: diagram(MACHINES["besu"]),
-    "diagram_cloudflared": lambda: diagram(MACHINES["cloudflared"]),
+    "diagrams": diagrams,
+    **{f"{kind.name}_causes": partial(kind_causes, kind) for kind in KINDS.values() if kind.causes()},
     "outcomes": outcomes,
     "guards": guards,
     "causes": causes,
-    "besu_causes": besu_causes,
-    "cloudflared_causes": cloudflared_causes,
     "options": options,
 }
 

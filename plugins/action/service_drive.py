@@ -10,8 +10,15 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import secrets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import entry_secrets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import HostAction
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import EntryError, module_call
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import (
+    COLLECTION,
+    ITSELF,
+    EntryError,
+    module_call,
+)
 
 
 class ActionModule(HostAction):
@@ -31,11 +38,13 @@ class ActionModule(HostAction):
         try:
             module, options = module_call(given["service"], given["override"], given["defaults"])
         except EntryError as exc:
-            raise AnsibleActionFail(remove_values(str(exc), set(filter(None, secrets(given))))) from None
+            hidden = set(filter(None, secrets(given, entry_secrets(KINDS))))
+            raise AnsibleActionFail(remove_values(str(exc), hidden)) from None
         return {**result, **self._run(module, {**self._module_defaults(module), **options}, task_vars)}
 
     def _run(self, module: str, options: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
-        if not self._shared_loader_obj.action_loader.has_plugin(module):
+        itself = module == f"{COLLECTION}.{ITSELF}"
+        if itself or not self._shared_loader_obj.action_loader.has_plugin(module):
             return dict(self._execute_module(module_name=module, module_args=options, task_vars=task_vars))
         task = self._task.copy()
         task.action, task.args = module, options

@@ -207,27 +207,25 @@ diagnosis:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import make_besu
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import drive
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
 
 
 def main() -> None:
-    states = ["running", "synced", "consensus", "stopped", "restarted", "reset"]
     argument_spec: dict[str, t.Any] = {
-        "state": {"type": "str", "choices": states, "default": "running"},
+        "state": {"type": "str", "choices": list(KIND.machine.targets), "default": "running"},
         **WATCH_OPTIONS,
         **DRIVE_OPTIONS,
-        **NODE_OPTIONS,
+        **KIND.options,
         "stop_timeout": {"type": "float", "default": 300.0},
         "wait_timeout": {"type": "float", "default": 600.0},
         "progress_interval": {"type": "float", "default": 30.0},
         "wait_id": {"type": "str"},
         "peers_timeout": {"type": "float", "default": 60.0},
     }
-    drive(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True), make_besu)
+    drive(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True), KIND.make)
 
 
 if __name__ == "__main__":

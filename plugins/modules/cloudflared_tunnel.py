@@ -193,19 +193,18 @@ diagnosis:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import CONNECTOR_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive_connector import drive_connector
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
 
 
 def main() -> None:
-    states = ["running", "connected", "reconnected", "stopped", "restarted", "reset"]
     argument_spec: dict[str, t.Any] = {
-        "state": {"type": "str", "choices": states, "default": "running"},
+        "state": {"type": "str", "choices": list(KIND.machine.targets), "default": "running"},
         **WATCH_OPTIONS,
         **DRIVE_OPTIONS,
-        **CONNECTOR_OPTIONS,
+        **KIND.options,
         "own_tunnel_action": {"type": "str", "choices": ["hand_over", "refuse"], "default": "hand_over"},
         "wait_timeout": {"type": "float", "default": 600.0},
     }

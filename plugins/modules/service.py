@@ -198,10 +198,11 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import drive
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import GENERIC
 
 
 def main() -> None:
-    states = {"type": "str", "choices": ["running", "stopped", "restarted", "reset", "succeeded"], "default": "running"}
+    states = {"type": "str", "choices": list(GENERIC.machine.targets), "default": "running"}
     argument_spec: dict[str, t.Any] = {"state": states, **WATCH_OPTIONS, **DRIVE_OPTIONS}
     drive(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 

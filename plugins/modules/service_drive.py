@@ -82,3 +82,24 @@ reached:
   returned: always
   type: bool
 """
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import drive_entry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import entry_secrets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
+
+
+def main() -> None:
+    """Drive a service of a kind that has no module of its own; the action plugin runs the module of every other."""
+    argument_spec: dict[str, dict[str, t.Any]] = {
+        "service": {"type": "raw", "required": True},
+        "override": {"type": "dict", "default": {}},
+        "defaults": {"type": "dict", "default": {}},
+    }
+    drive_entry(LifecycleModule(argument_spec, entry_secrets=entry_secrets(KINDS), supports_check_mode=True), KINDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -54,12 +54,16 @@ services:
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import ServiceInfo
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import PLAIN_KINDS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import entry_secrets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import GENERIC
 
 
 def main() -> None:
     services = {"type": "list", "elements": "raw", "required": True}
-    ServiceInfo(PLAIN_KINDS).inform(LifecycleModule(argument_spec={"services": services}, supports_check_mode=True))
+    kinds = {GENERIC.name: GENERIC}
+    secrets = entry_secrets(kinds)
+    module = LifecycleModule({"services": services}, entry_secrets=secrets, supports_check_mode=True)
+    ServiceInfo(kinds).inform(module)
 
 
 if __name__ == "__main__":

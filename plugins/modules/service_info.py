@@ -214,6 +214,8 @@ services:
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_info import FullServiceInfo
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import entry_secrets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 
 
 def main() -> None:
@@ -224,6 +226,7 @@ def main() -> None:
                 "diagnose": {"type": "str", "choices": ["never", "errors", "always"], "default": "never"},
                 "history": {"type": "str", "default": "never"},
             },
+            entry_secrets=entry_secrets(KINDS),
             supports_check_mode=True,
         )
     )

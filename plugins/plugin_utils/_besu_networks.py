@@ -13,6 +13,7 @@ import typing as t
 from collections import Counter
 from urllib.parse import urlsplit
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import ACCESS_OPTIONS, NODE_OPTIONS
 
 Look = t.Mapping[str, t.Any]
@@ -38,10 +39,10 @@ def members(described: Described) -> list[BesuNode]:
     """The Besu services of all hosts, in their order."""
     found: list[BesuNode] = []
     for host, services in described.items():
-        mine = [entry for entry in services or () if isinstance(entry, dict) and entry.get("kind") == "besu"]
+        mine = [entry for entry in services or () if isinstance(entry, dict) and entry.get("kind") == KIND.name]
         for entry in mine:
             name = host if len(mine) == 1 else f"{host}/{entry['name']}"
-            found.append(BesuNode(name, host, entry["name"], entry.get("besu") or {}))
+            found.append(BesuNode(name, host, entry["name"], entry.get(KIND.name) or {}))
     return found
 
 

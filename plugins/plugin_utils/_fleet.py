@@ -11,8 +11,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import MACHINES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import GENERIC, FleetTraits
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ObservationView,
     as_mapping,
@@ -60,6 +61,16 @@ class Row:
     def label(self) -> str:
         """The service as a person tells it from one of the same name in the other scope."""
         return f"{self.service} of the user" if self.scope == "user" else self.service
+
+    @property
+    def in_network(self) -> bool:
+        """Whether it is of a kind whose services form networks, such as the nodes of a chain."""
+        return traits_of(self.kind).network_of is not None
+
+    @property
+    def has_replicas(self) -> bool:
+        """Whether it is of a kind that is run in replicas, such as the connectors of a tunnel."""
+        return traits_of(self.kind).replica_of is not None
 
     @property
     def is_host(self) -> bool:
@@ -128,22 +139,20 @@ def make_row(host: str, seen: ObservationView, entry: t.Mapping[str, t.Any]) -> 
         cause=first.id if first else seen.cause,
         age=seen.age,
         why=why,
-        may_vote=seen.kind == "besu" and _may_vote(seen, entry),
+        may_vote=traits_of(seen.kind).may_vote(seen.details, as_mapping(entry.get(seen.kind))),
         down=seen.process_is_down,
         observation=seen,
         scope=as_text(entry.get("scope")) or "system",
     )
 
 
-def _may_vote(seen: ObservationView, entry: t.Mapping[str, t.Any]) -> bool:
-    """Whether a Besu may be a validator: what is not known counts as one."""
-    told = seen.details.get("validator")
-    return bool(as_mapping(entry.get("besu")).get("validator", True) if told is None else told)
+def traits_of(kind: str) -> FleetTraits:
+    return KINDS.get(kind, GENERIC).traits
 
 
 def _verdict(seen: ObservationView, desired: str) -> str:
     state = seen.state
-    machine = MACHINES.get(seen.kind, m.GENERIC)
+    machine = KINDS.get(seen.kind, GENERIC).machine
     goal = machine.targets.get(desired, machine.targets[m.RUNNING])
     if state == m.UNKNOWN or state not in machine.states:
         return UNKNOWN
@@ -151,7 +160,7 @@ def _verdict(seen: ObservationView, desired: str) -> str:
         return OK
     if seen.hold:
         return HELD
-    if seen.kind == "besu" and seen.cause == "chain_stalled" and desired != m.STOPPED:
+    if seen.cause and seen.cause == traits_of(seen.kind).stall_cause and desired != m.STOPPED:
         return CHAIN_STALLED
     transient = machine.base(state) in (m.STARTING, m.RESTARTING) or (state == m.STOPPING and desired == m.STOPPED)
     if (transient or machine.base(state) == m.RUNNING) and machine.comes_by_itself(state, goal):

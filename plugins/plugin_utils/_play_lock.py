@@ -16,6 +16,8 @@ from pathlib import Path
 from ansible import constants
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.fleet import may_be_validator
+
 _TAKING = ("restarted", "stopped", "reset")
 
 
@@ -25,7 +27,8 @@ def in_turn(arguments: t.Mapping[str, t.Any], batch: t.Sequence[str]) -> bool:
     A reservation, made for one at a time, keeps them apart already; a restart of all is meant to be one together.
     """
     guarded = str(arguments.get("quorum_guard")).lower() not in ("off", "false", "no")
-    validator = arguments.get("validator") is None or boolean(arguments["validator"], strict=False)
+    given = arguments.get("validator")
+    validator = may_be_validator(None if given is None else boolean(given, strict=False))
     together = arguments.get("quorum_lost") == "restart_all"
     takes = arguments.get("state") in _TAKING and len(batch) > 1
     return takes and guarded and validator and not together and not arguments.get("reservation")

@@ -170,9 +170,7 @@ def _stalled_hosts(rows: t.Sequence[Row]) -> list[str]:
     if not chains:
         return []
     needy = [
-        row
-        for row in rows
-        if row.kind == "besu" and row.verdict == NEEDS_RECOVERY and genesis_of(row) in {None, *chains}
+        row for row in rows if row.in_network and row.verdict == NEEDS_RECOVERY and genesis_of(row) in {None, *chains}
     ]
     return list(dict.fromkeys(row.host for row in rows if row.verdict == CHAIN_STALLED or row in needy))
 
@@ -180,7 +178,7 @@ def _stalled_hosts(rows: t.Sequence[Row]) -> list[str]:
 def _stall_refusal(stalled: t.Sequence[Row], rows: t.Sequence[Row]) -> Refusal:
     told = [stall for stall in map(StallView.of, best_informed(rows)) if stall]
     said = "; ".join(f"{stall.why}; {stall.advice}" for stall in told) or stalled[0].why
-    down = [row.host for row in rows if row.kind == "besu" and row.verdict in (NEEDS_RECOVERY, UNKNOWN)]
+    down = [row.host for row in rows if row.in_network and row.verdict in (NEEDS_RECOVERY, UNKNOWN)]
     missing = f" In need or unknown: {', '.join(down)}." if down else ""
     return Refusal(
         "chain_stalled",

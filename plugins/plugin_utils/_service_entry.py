@@ -15,8 +15,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 
-MODULES = {"generic": "service", "besu": "besu_node", "cloudflared": "cloudflared_tunnel"}
-
+COLLECTION = "chainops.lifecycle"
+ITSELF = "service_drive"
 _SHARED = frozenset(("state", *WATCH_OPTIONS, *DRIVE_OPTIONS))
 
 
@@ -40,4 +40,11 @@ def module_call(
     kind = given.get("kind") or "generic"
     own = {option: value for option, value in given.items() if option in _SHARED}
     options = {**defaults, **(given.get(kind) or {}), **own, **override}
-    return f"chainops.lifecycle.{MODULES[kind]}", options
+    module = KINDS[kind].module
+    return f"{COLLECTION}.{module}", {"service": _as_entry(kind, options)} if module == ITSELF else options
+
+
+def _as_entry(kind: str, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """An entry with these options, for the module that knows every kind."""
+    own = {option: value for option, value in options.items() if option not in _SHARED}
+    return {**{option: value for option, value in options.items() if option in _SHARED}, "kind": kind, kind: own}

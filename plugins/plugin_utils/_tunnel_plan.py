@@ -118,7 +118,7 @@ def _replicas(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | No
     asked = {
         host: result for host, result in seen.items() if not (isinstance(result, t.Mapping) and result.get("skipped"))
     }
-    rows = [row for row in read_fleet(asked, described) if row.kind == "cloudflared" or row.is_host]
+    rows = [row for row in read_fleet(asked, described) if row.has_replicas or row.is_host]
     lost = {str(identity) for identity in edge.get("lost") or ()}
     ids = _ids_by_name(rows, edge)
     return [_replica(row, lost, ids) for row in rows]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import fleet
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify, eta_seconds
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import (
     SampleHistory,
@@ -20,6 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history i
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog, LogLine, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU, CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
     YOUNG,
@@ -30,7 +32,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict i
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import CRASH_LOOP, Observation
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment, Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import (
+    CauseText,
+    Environment,
+    Kind,
+    ServiceKind,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import ChainTiming
@@ -54,7 +61,6 @@ References = t.Callable[[], t.Sequence[Reference]]
 class BesuKind(Kind):
     """One Besu. ``read`` looks at the node once; ``references`` looks at others of the same chain."""
 
-    name = "besu"
     machine = BESU
     does_network_io = True
 
@@ -326,7 +332,30 @@ def make_besu(environment: Environment, params: t.Mapping[str, t.Any]) -> BesuKi
             quorum_lost=params["quorum_lost"],
         )
 
-    guarded = params["quorum_guard"] == "enforce" and params["validator"] is not False
+    guarded = params["quorum_guard"] == "enforce" and fleet.may_be_validator(params["validator"])
     references = others if others.clients else None
     restart_all = params["quorum_lost"] == "restart_all"
     return BesuKind(environment, options, reader, references, guard if guarded else None, restart_all)
+
+
+def _causes() -> t.Sequence[tuple[str, CauseText]]:
+    """What the node answers, and what the log of a start that failed says."""
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES, TROUBLES
+
+    return [*TROUBLES.items(), *((rule.cause, rule) for rule in START_RULES)]
+
+
+KIND = ServiceKind(
+    machine=BESU,
+    options=NODE_OPTIONS,
+    make=make_besu,
+    module="besu_node",
+    guards={
+        "quorum": "The validators that are shown to take part without this one are still the quorum.",
+        "reservation": "The reservation that is named is in force on this host.",
+        "chain_stalled": "The chain does not stand still, or ``lifecycle_quorum_lost`` says what to do then.",
+        "restart_all": "All validators of the chain can be restarted at the same time, where that is asked for.",
+    },
+    causes=_causes,
+    traits=fleet.TRAITS,
+)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import classify as c
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import HARD
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import (
+    CONNECTOR_OPTIONS,
     ConnectorMonitor,
     ConnectorSnapshot,
     check_options,
@@ -27,7 +28,14 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.st
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import CRASH_LOOP, Observation
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment, Kind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import (
+    CauseText,
+    Details,
+    Environment,
+    FleetTraits,
+    Kind,
+    ServiceKind,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import ConnectorLog
@@ -51,7 +59,6 @@ _AT_ONCE = 10.0
 class CloudflaredKind(Kind):
     """One connector."""
 
-    name = "cloudflared"
     machine = CLOUDFLARED
     does_network_io = True
 
@@ -468,3 +475,30 @@ def make_cloudflared(environment: Environment, params: t.Mapping[str, t.Any]) ->
     """The kind that options describe. Raises LifecycleError naming the option that is wrong."""
     check_options(params)
     return CloudflaredKind(environment, params, ConnectorMonitor(params, environment.clock))
+
+
+def _causes() -> t.Sequence[tuple[str, CauseText]]:
+    """What the connector says, how it ended, and what was seen of it."""
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import OBSERVED, RULES
+
+    return [(rule.cause, rule) for rule in (*RULES, *OBSERVED) if not rule.harmless]
+
+
+def _tunnel_of(details: Details) -> str | None:
+    return details.get("tunnel_id") or None
+
+
+KIND = ServiceKind(
+    machine=CLOUDFLARED,
+    options=CONNECTOR_OPTIONS,
+    make=make_cloudflared,
+    module="cloudflared_tunnel",
+    guards={
+        "reservation": "The reservation that is named is in force on this host.",
+        "last_replica": "Another connector of the tunnel is known to be healthy.",
+        "next_start": "What the next start needs is there, before a connector that lives is ended.",
+        "own_tunnel": "The connector does not carry Ansible's own connection.",
+    },
+    causes=_causes,
+    traits=FleetTraits(replica_of=_tunnel_of),
+)

@@ -17,11 +17,14 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_all, escape_control
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import (
+    escape_all,
+    escape_control,
+    secret_options,
+)
 
-# The options marked with no_log, wherever they are nested.
-SECRET_OPTIONS = frozenset(("api_token", "headers", "rpc_password", "rpc_token"))
-_AS_TEXT = rf"(?:{'|'.join(sorted(SECRET_OPTIONS))})\W{{0,3}}[:=]"
+Spec = dict[str, dict[str, t.Any]]
+
 _URL = r"\b[a-z][a-z0-9+.-]{1,20}://(?:(?P<userinfo>[^/\s?#]*)@)?[^/\s?#]*(?P<path>/[^\s?#]*)?(?:\?(?P<query>[^\s#]*))?"
 _SECRET_KEY = r"(?i)token|secret|key|auth|pass|pwd|sig|cred|session|code"
 # What a machine has made: a run of letters and digits, or one that is longer than words are.
@@ -32,17 +35,17 @@ _MAX_WARNING = 2000
 _NOT_SHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
-def secrets(value: t.Any, secret: bool = False) -> t.Iterator[str]:
-    """What must not be shown of options, at any depth and however wrong their form is."""
+def secrets(value: t.Any, names: t.Collection[str], secret: bool = False) -> t.Iterator[str]:
+    """What must not be shown of options, at any depth and however wrong their form is. ``names``: the secret ones."""
     if isinstance(value, t.Mapping):
         for name, item in value.items():
-            yield from secrets(item, secret or name in SECRET_OPTIONS)
+            yield from secrets(item, names, secret or name in names)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from secrets(item, secret)
+            yield from secrets(item, names, secret)
     elif value is not None and not isinstance(value, bool):
         text = str(value)
-        if secret or re.search(_AS_TEXT, text):
+        if secret or _names_one(text, names):
             yield text
         elif "://" in text:
             for url in re.finditer(_URL, text, re.IGNORECASE):
@@ -74,8 +77,20 @@ def _may_be_secret(text: str) -> bool:
     return any(re.fullmatch(_RANDOM, piece) for piece in re.split(r"[-_.~:,;@!]", unquote(text)))
 
 
+def _names_one(text: str, names: t.Collection[str]) -> bool:
+    """Whether a text looks like options, with a secret one among them."""
+    return bool(names) and re.search(rf"(?:{'|'.join(map(re.escape, sorted(names)))})\W{{0,3}}[:=]", text) is not None
+
+
 class LifecycleModule(AnsibleModule):
-    """An AnsibleModule that shows options only where it knows what they hold."""
+    """An AnsibleModule that shows options only where it knows what they hold.
+
+    ``entry_secrets``: the secret options that raw entries may hold, beyond those that ``argument_spec`` marks.
+    """
+
+    def __init__(self, argument_spec: Spec, entry_secrets: t.Collection[str] = (), **kwargs: t.Any) -> None:
+        self._secret_options = secret_options(argument_spec).union(entry_secrets)
+        super().__init__(argument_spec=argument_spec, **kwargs)
 
     def log(self, msg: str, log_args: dict[str, t.Any] | None = None) -> None:
         shown = self._shown(log_args or {})
@@ -97,11 +112,11 @@ class LifecycleModule(AnsibleModule):
         return escape_all({"invocation": {"module_args": self._shown(self.params)}, **result})
 
     def _shown(self, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        for text in filter(None, secrets(self.params)):
+        for text in filter(None, secrets(self.params, self._secret_options)):
             self.no_log_values.update((text, repr(text)[1:-1]))
         known = {name: value if self._is_flat(name) else _NOT_SHOWN for name, value in options.items()}
         return dict(remove_values(known, self.no_log_values))
 
     def _is_flat(self, option: str) -> bool:
         spec = self.argument_spec.get(option)
-        return spec is not None and spec.get("elements") not in ("dict", "raw")
+        return spec is not None and not {spec.get("type"), spec.get("elements")} & {"dict", "raw"}

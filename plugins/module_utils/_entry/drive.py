@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.neighbours import Neighbours
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
     LifecycleError,
     requester,
@@ -20,7 +21,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import MakeKind, plain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import (
+    MakeKind,
+    ServiceKind,
+    plain,
+)
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -70,8 +75,21 @@ def end(module: AnsibleModule, unit: str, outcome: Outcome, **more: t.Any) -> No
 
 def drive(module: AnsibleModule, make_kind: MakeKind = plain) -> None:
     """Run the engine as a module's options say, and end the module with the result."""
+    _run(module, module.params, make_kind)
+
+
+def drive_entry(module: AnsibleModule, kinds: t.Mapping[str, ServiceKind]) -> None:
+    """Run the engine as an inventory entry says, whatever its kind, and end the module with the result."""
     try:
-        driven = ServiceRun(module.params, make_kind, module.check_mode)
+        (params,) = describe([module.params["service"]], kinds)
+    except LifecycleError as exc:
+        module.fail_json(msg=exc.msg.replace("services[0]", "service"), **exc.details)
+    _run(module, params, kinds[params["kind"]].make)
+
+
+def _run(module: AnsibleModule, params: t.Mapping[str, t.Any], make_kind: MakeKind) -> None:
+    try:
+        driven = ServiceRun(params, make_kind, module.check_mode)
         outcome = driven.run()
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)

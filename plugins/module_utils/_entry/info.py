@@ -16,7 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import KindEntry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import ServiceKind
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
 class ServiceInfo:
     """A look at systemd alone: services without probes, kinds and diagnosis."""
 
-    def __init__(self, kinds: t.Mapping[str, KindEntry], host: type[HostContext] = HostContext) -> None:
+    def __init__(self, kinds: t.Mapping[str, ServiceKind], host: type[HostContext] = HostContext) -> None:
         self._kinds = kinds
         self._host = host
 

@@ -17,11 +17,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options 
     WATCH_OPTIONS,
     Spec,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import secret_options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import KindEntry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import ServiceKind
 
 
-def _spec(kinds: t.Mapping[str, KindEntry]) -> Spec:
+def _spec(kinds: t.Mapping[str, ServiceKind]) -> Spec:
     return {
         **WATCH_OPTIONS,
         **DRIVE_OPTIONS,
@@ -33,7 +34,12 @@ def _spec(kinds: t.Mapping[str, KindEntry]) -> Spec:
     }
 
 
-def describe(given: t.Sequence[t.Any], kinds: t.Mapping[str, KindEntry]) -> list[dict[str, t.Any]]:
+def entry_secrets(kinds: t.Mapping[str, ServiceKind]) -> frozenset[str]:
+    """The options of an inventory entry that must not be shown, however deep they are nested."""
+    return secret_options(_spec(kinds)).union(*(secret_options(kind.options) for kind in kinds.values()))
+
+
+def describe(given: t.Sequence[t.Any], kinds: t.Mapping[str, ServiceKind]) -> list[dict[str, t.Any]]:
     """The services that a list of names or descriptions means: the options of each, with those of its kind beside them.
 
     ``kinds`` are those that there may be.
@@ -49,7 +55,7 @@ def describe(given: t.Sequence[t.Any], kinds: t.Mapping[str, KindEntry]) -> list
     return found
 
 
-def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, KindEntry]) -> dict[str, t.Any]:
+def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, ServiceKind]) -> dict[str, t.Any]:
     given = {"name": entry} if isinstance(entry, str) else entry
     if not isinstance(given, dict):
         raise LifecycleError(f"{where}: {type(entry).__name__} found; give a name or a dictionary with name, kind, ...")

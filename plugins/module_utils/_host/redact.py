@@ -217,3 +217,9 @@ def _visible(char: str) -> str:
         return " "
     code = ord(char)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def secret_options(spec: t.Mapping[str, t.Mapping[str, t.Any]]) -> frozenset[str]:
+    """The names of the options of an argument_spec that are marked with no_log, however deep they are nested."""
+    found = {name for name, option in spec.items() if option.get("no_log")}
+    return frozenset(found.union(*(secret_options(option.get("options") or {}) for option in spec.values())))

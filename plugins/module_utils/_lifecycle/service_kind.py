@@ -33,17 +33,20 @@ class Environment:
 
 
 class Kind:
-    """One kind, for one service. A new kind is a subclass in a file of its own, and a module.
+    """One kind, for one service. A new kind is a folder with a subclass and a ServiceKind, listed in ``_kinds``.
 
     An instance lives as long as the module's run and may remember earlier
     samples: the engine calls ``classify`` once for each observation, in order.
-    Everything but ``classify`` is free of effects.
+    Everything but ``classify`` and ``restore_state`` is free of effects.
     """
 
-    name: str = "generic"
     machine: m.Machine = m.GENERIC
     # Whether ``classify`` waits on the network, so that several services are looked at side by side.
     does_network_io: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
 
     def classify(self, observation: Observation) -> Observation:
         """The observation with what this kind knows beyond systemd.
@@ -102,18 +105,78 @@ MakeKind = t.Callable[[Environment, t.Mapping[str, t.Any]], Kind]
 
 
 def plain(_environment: Environment, _params: t.Mapping[str, t.Any]) -> Kind:
-    """A service of which nothing is known beyond systemd and its probes."""
+    """The kind of a service that systemd and its probes describe fully."""
     return Kind()
 
 
-@dataclass(frozen=True)
-class KindEntry:
-    """A kind as services name it: its machine, the options of its own, nested under its name, and how it is made."""
+class CauseText(t.Protocol):
+    """A cause as the documentation shows it."""
+
+    @property
+    def category(self) -> str:
+        """The category of causes that it belongs to."""
+
+    @property
+    def severity(self) -> str:
+        """Whether a new start can help."""
+
+    @property
+    def summary(self) -> str:
+        """What it means."""
+
+    @property
+    def next_step(self) -> str:
+        """What to do."""
+
+
+Details = t.Mapping[str, t.Any]
+
+
+def _no_vote(_details: Details, _options: Details) -> bool:
+    return False
+
+
+def _no_causes() -> t.Sequence[tuple[str, CauseText]]:
+    return ()
+
+
+class FleetTraits(t.NamedTuple):
+    """What the controller must know of a kind to recover a fleet of it in a safe order.
+
+    ``details`` are what an observation holds under the name of the kind, ``options`` what the inventory entry does.
+    ``may_vote``: whether a quorum may depend on the service, given its details and options.
+    ``network_of``: the network that a service belongs to, for a kind whose services form networks.
+    ``stall_cause``: the cause that says that the whole network has halted, and not this service alone.
+    ``replica_of``: what other services serve as well, for a kind that is run in replicas.
+    """
+
+    may_vote: t.Callable[[Details, Details], bool] = _no_vote
+    network_of: t.Callable[[Details], str | None] | None = None
+    stall_cause: str | None = None
+    replica_of: t.Callable[[Details], str | None] | None = None
+
+
+class ServiceKind(t.NamedTuple):
+    """One kind of service: everything that the rest of the collection needs to know of it.
+
+    ``options``: its own ones, which an inventory entry nests under the name of the kind.
+    ``make``: the kind of one service, made of its options.
+    ``module``: the module that drives it; service_drive itself drives a kind without one.
+    ``guards``: those of its own, name -> when a step passes it. ``causes``: those that its diagnosis adds, by name.
+    """
 
     machine: m.Machine
     options: dict[str, dict[str, t.Any]]
     make: MakeKind
+    module: str = "service_drive"
+    guards: t.Mapping[str, str] = {}
+    causes: t.Callable[[], t.Sequence[tuple[str, CauseText]]] = _no_causes
+    traits: FleetTraits = FleetTraits()
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
 
 
-# What a look at systemd alone can tell apart.
-PLAIN_KINDS: t.Mapping[str, KindEntry] = {"generic": KindEntry(m.GENERIC, {}, plain)}
+# A service of which nothing is known beyond systemd and its probes.
+GENERIC = ServiceKind(m.GENERIC, {}, plain, module="service")

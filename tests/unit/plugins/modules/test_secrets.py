@@ -18,8 +18,9 @@ import pytest
 from ansible.module_utils import basic
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api_modules import API_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import SECRET_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import entry_secrets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import secret_options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 
 COLLECTION = "ansible_collections.chainops.lifecycle.plugins"
@@ -192,5 +193,7 @@ def marked(spec):
 
 
 def test_every_option_that_is_a_secret_is_known():
-    specs = [WATCH_OPTIONS, DRIVE_OPTIONS, API_OPTIONS, *(kind.options for kind in KINDS.values())]
-    assert {name for spec in specs for name in marked(spec)} == SECRET_OPTIONS
+    specs = [WATCH_OPTIONS, DRIVE_OPTIONS, *(kind.options for kind in KINDS.values())]
+    assert {name for spec in specs for name in marked(spec)} == entry_secrets(KINDS)
+    assert entry_secrets(KINDS) == {"headers", "rpc_password", "rpc_token"}
+    assert secret_options(API_OPTIONS) == {"api_token"}

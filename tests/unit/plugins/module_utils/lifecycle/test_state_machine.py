@@ -8,9 +8,10 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import MACHINES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
+MACHINES = {kind.name: kind.machine for kind in KINDS.values()}
 CELLS = [
     (machine.name, state, target, recovery)
     for machine in MACHINES.values()

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller must know of Besu nodes: which may vote, and which chain each belongs to. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Details, FleetTraits
+
+
+def may_be_validator(told: bool | None, observed: bool | None = None) -> bool:
+    """Whether a node may be a validator: what was observed counts, else what its option says, else it may be one."""
+    known = told if observed is None else observed
+    return True if known is None else bool(known)
+
+
+def _may_vote(details: Details, options: Details) -> bool:
+    return may_be_validator(options.get("validator"), details.get("validator"))
+
+
+def _network_of(details: Details) -> str | None:
+    genesis: t.Any = details.get("genesis")
+    return genesis if isinstance(genesis, str) else None
+
+
+TRAITS = FleetTraits(may_vote=_may_vote, network_of=_network_of, stall_cause="chain_stalled")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service
-short_description: ServiceRun a systemd service from one state to another, guarded and proved
+short_description: Drive a systemd service from one state to another, guarded and proved
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)

@@ -57,13 +57,8 @@ options:
         nobody looked.
     type: str
     default: never
-notes:
-  - Where systemd alone can tell (services of the kind C(generic) without probes), it sends
-    M(chainops.lifecycle.service_glance) to the host first, which is much smaller, and itself only where something is
-    to be diagnosed.
 seealso:
   - module: chainops.lifecycle.service
-  - module: chainops.lifecycle.service_glance
 """
 
 EXAMPLES = r"""
@@ -213,23 +208,24 @@ services:
 """
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_info import FullServiceInfo
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import run_info
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info_details import requested_details
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import entry_secrets
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 
 
 def main() -> None:
-    FullServiceInfo().inform(
-        LifecycleModule(
-            argument_spec={
-                "services": {"type": "list", "elements": "raw", "required": True},
-                "diagnose": {"type": "str", "choices": ["never", "errors", "always"], "default": "never"},
-                "history": {"type": "str", "default": "never"},
-            },
-            entry_secrets=entry_secrets(KINDS),
-            supports_check_mode=True,
-        )
+    module = LifecycleModule(
+        argument_spec={
+            "services": {"type": "list", "elements": "raw", "required": True},
+            "diagnose": {"type": "str", "choices": ["never", "errors", "always"], "default": "never"},
+            "history": {"type": "str", "default": "never"},
+        },
+        entry_secrets=entry_secrets(KINDS),
+        supports_check_mode=True,
     )
+    run_info(module, KINDS, whole_host, requested_details)
 
 
 if __name__ == "__main__":

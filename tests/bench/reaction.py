@@ -9,7 +9,8 @@ import sys
 sys.path.insert(0, "/opt/bench")
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import run_command
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
@@ -20,11 +21,11 @@ defaults = {name: spec.get("default") for name, spec in {**_args.WATCH_OPTIONS, 
 params = {**defaults, "name": unit, "state": "restarted", "stable_for": 0.0}
 delays = []
 for _time in range(times):
-    host = FullHostContext("system")
+    host = whole_host("system")
     watched = host.watched(params, plain)
     tools = HostServices(host.systemd, host.ledger, host.clock, run_command)
     request = _args.request(params, "bench", False)
-    outcome = Engine(watched, request, host.observer, tools, lambda seen, w=watched, h=host: h.diagnose(w, seen)).run()
+    outcome = Engine(watched, request, host.observer, tools, lambda seen, w=watched, h=host: explain(h, w, seen)).run()
     returned = host.clock.monotonic()
     if outcome.failed:
         sys.exit(outcome.msg)

@@ -58,7 +58,7 @@ def test_payload(figures: Figures) -> None:
     sizes = {}
     for module in (
         "ansible.builtin.ping",
-        "chainops.lifecycle.service_glance",
+        "chainops.lifecycle.__service_state",
         "chainops.lifecycle.service_info",
         "chainops.lifecycle.service",
         "ansible.builtin.systemd_service",

@@ -23,7 +23,7 @@ HEADER = (ROOT / "pyproject.toml").read_text().split("\n\n", 1)[0].splitlines()
 def names(folder: str, suffix: str) -> list[str]:
     """The stems of the files with this suffix right in ``folder``."""
     found = (path for path in FILES if path.parent == Path(folder) and path.suffix == suffix)
-    return sorted(path.stem for path in found if path.stem != "__init__")
+    return sorted(path.stem for path in found if not path.stem.startswith("__"))
 
 
 def roles() -> list[str]:

@@ -15,8 +15,9 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import make_cloudflared
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import CONNECTOR_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive_connector import ConnectorRun
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 
 DEFAULTS: dict[str, t.Any] = {
@@ -35,10 +36,10 @@ def main() -> None:
     params = {**DEFAULTS, **options}
     try:
         if params["state"] == "look":
-            host = FullHostContext("system")
+            host = whole_host("system")
             watched = host.watched(params, make_cloudflared)
             seen = host.observer.observe_settled([watched])[0]
-            result = {**seen.as_dict(), "diagnosis": host.diagnose(watched, seen).as_dict()}
+            result = {**seen.as_dict(), "diagnosis": explain(host, watched, seen).as_dict()}
         else:
             outcome, handed = ConnectorRun(params, check).run_and_hand_over()
             result = {**outcome.as_dict(), "failed": outcome.failed, "handover": handed.as_dict() if handed else None}

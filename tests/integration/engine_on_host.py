@@ -17,7 +17,8 @@ import typing as t
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, run_command
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import actions as _actor
@@ -71,7 +72,7 @@ class _FatefulFiles:
 def engine(options: t.Mapping[str, t.Any], fate: Fate | None = None) -> Engine:
     """The engine for these options of the module ``service``; it has made its first observation."""
     params = {**_DEFAULTS, **options}
-    host = FullHostContext(params["scope"])
+    host = whole_host(params["scope"])
     runner: t.Any = run_command
     if fate is not None:
         runner = fate.runner
@@ -81,7 +82,7 @@ def engine(options: t.Mapping[str, t.Any], fate: Fate | None = None) -> Engine:
     watched = host.watched(params, plain)
     request = _args.request(params, params["owner"] or "test", False)
     tools = _actor.HostServices(host.systemd, host.ledger, host.clock, runner)
-    return Engine(watched, request, host.observer, tools, lambda seen: host.diagnose(watched, seen))
+    return Engine(watched, request, host.observer, tools, lambda seen: explain(host, watched, seen))
 
 
 def in_child(work: t.Callable[[], t.Any]) -> tuple[int, t.Any]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import detached_restart, replicas
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import Answer, GrantStore, clock
@@ -93,7 +94,7 @@ def look(params: t.Mapping[str, t.Any]) -> Doubts:
     """What speaks against each connector of this host that might keep the tunnel up. Raises LifecycleError."""
     given = [{**entry, "kind": "cloudflared", "scope": params["scope"]} for entry in params["services"]]
     described = describe(given, KINDS)
-    host = FullHostContext(params["scope"])
+    host = whole_host(params["scope"])
     watched = [
         host.watched({**one, "edge_lost": params["edge_lost"]}, KINDS["cloudflared"].make, f"services[{index}].")
         for index, one in enumerate(described)
@@ -105,7 +106,7 @@ def look(params: t.Mapping[str, t.Any]) -> Doubts:
     }
 
 
-def _worked_on(host: FullHostContext, unit: str, owner: str) -> str:
+def _worked_on(host: HostContext, unit: str, owner: str) -> str:
     """Who works on a unit: a run that has its lock, or the host by a restart that was left to it."""
     if not host.has_records():
         return ""

@@ -11,9 +11,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.neighbours import Neighbours
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
     LifecycleError,
     requester,
@@ -37,7 +38,7 @@ class ServiceRun:
     """One service and what is asked of it, as a module's options say. Raises LifecycleError naming the option."""
 
     def __init__(self, params: t.Mapping[str, t.Any], make_kind: MakeKind, check_mode: bool) -> None:
-        self.host = FullHostContext(params["scope"])
+        self.host = whole_host(params["scope"])
         self.watched = self.host.watched(params, make_kind)
         self.request = _args.request(params, requester(), check_mode)
         states = self.watched.kind.machine.states
@@ -56,8 +57,8 @@ class ServiceRun:
 
     def run(self) -> Outcome:
         """Run the engine."""
-        observer, diagnose = self.host.observer, self.host.diagnose
-        return Engine(self.watched, self.request, observer, self.tools, lambda seen: diagnose(self.watched, seen)).run()
+        host, watched = self.host, self.watched
+        return Engine(watched, self.request, host.observer, self.tools, lambda seen: explain(host, watched, seen)).run()
 
 
 def end(module: AnsibleModule, unit: str, outcome: Outcome, **more: t.Any) -> None:

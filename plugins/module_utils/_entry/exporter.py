@@ -19,8 +19,9 @@ import sys
 import tempfile
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import service_row
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
@@ -103,9 +104,9 @@ def write_whole(path: str, text: str, mode: int) -> None:
 class Exporter:
     """One run for the services of the configuration, each a validated entry of ``lifecycle_services``."""
 
-    def __init__(self, config: t.Mapping[str, t.Any], host: FullHostContext | None = None) -> None:
+    def __init__(self, config: t.Mapping[str, t.Any], host: HostContext | None = None) -> None:
         self._config = config
-        self._host = host or FullHostContext("system")
+        self._host = host or whole_host("system")
         self._store = Store(os.path.join(config["state_directory"], "state.json"))
 
     def run(self) -> int:

@@ -5,15 +5,16 @@
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-Looking at a healthy fleet has to cost little more than a ping. So what only
-some runs need is imported where it is needed, and what is large (probes,
-diagnosis) is in a subclass, so that Ansible need not send it along.
+Observing a healthy fleet must cost little more than a ping. Ansible sends
+whatever a file imports, so this one imports neither probes nor diagnosis: a
+module that needs them asks ``whole_host`` for its host.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
@@ -25,10 +26,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
     state_dir,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, unit_name
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import (
     HealthCheck,
     MonitoredService,
     Observer,
+    unnamed,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment, MakeKind
 
@@ -38,15 +41,33 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import Boot
 
 
+MakeHealth = t.Callable[[t.Sequence[t.Mapping[str, t.Any]], Clock], HealthCheck]
+
+# As systemd 239 to 262 say it: "X was skipped because of an unmet condition check (Condition...=...)." (before 250
+# "failed"), "X skipped, unmet condition check Condition...=...", "X: Skipped due to 'exec-condition'."
+SKIPPED = re.compile(
+    r"skipped.*?((?:Condition|Assert)[A-Za-z]+=[^)]*)|Skipped due to '(exec-condition)'|Condition check resulted in"
+)
+NameLoop = t.Callable[["HostContext", MonitoredService, Observation], Observation]
+
+
 class HostContext:
     """The service manager of one scope on this host, and what is kept beside it."""
 
-    def __init__(self, scope: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        scope: str,
+        clock: Clock | None = None,
+        make_health: MakeHealth | None = None,
+        name_loop: NameLoop | None = None,
+    ) -> None:
         user = scope == "user"
         self.clock: Clock = clock or SystemClock()
         self.systemd = Systemd(run_command, user=user)
         self._user = user
-        self.observer = Observer(self.systemd, self.clock, self._count_restarts)
+        self._make_health = make_health
+        name = functools.partial(name_loop, self) if name_loop else unnamed
+        self.observer = Observer(self.systemd, self.clock, self._count_restarts, name)
 
     @property
     def journal(self) -> Journal:
@@ -78,12 +99,32 @@ class HostContext:
         _args.check_numbers(params, where)
         unit = unit_name(params["name"])
         environment = Environment(params["name"], self.clock, run_command, self.systemd, lambda: self.journal)
-        health = self._health(params["probes"]) if params["probes"] else None
+        health = self._health(params["probes"], where) if params["probes"] else None
         kind, limits = make_kind(environment, params), _args.limits(params)
         return MonitoredService(params["name"], unit, kind, limits, health, params["has_process"])
 
-    def _health(self, probes: t.Sequence[t.Mapping[str, t.Any]]) -> HealthCheck:
-        raise LifecycleError("probes: not looked at here; use chainops.lifecycle.service_info")
+    def _health(self, probes: t.Sequence[t.Mapping[str, t.Any]], where: str) -> HealthCheck:
+        if self._make_health is None:
+            raise LifecycleError(f"{where}probes: {len(probes)} given to a module that runs none; use service_info")
+        return self._make_health(probes, self.clock)
+
+    def count_starts(self, unit: str, since: float) -> int:
+        """How often the unit was started since ``since`` (seconds since the epoch), as far as the journal tells."""
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
+            UNIT_JOB_FAILED,
+            UNIT_STARTED,
+        )
+
+        found = self.journal.manager_records([unit], since=since)
+        return sum(1 for entry in found.entries if entry.message_id in (UNIT_STARTED, UNIT_JOB_FAILED))
+
+    def why_skipped(self, unit: str, since: float) -> str:
+        """Why systemd skipped a start of the unit since ``since`` (seconds since the epoch); empty where it did not."""
+        for entry in reversed(self.journal.manager_records([unit], since=since).entries):
+            said = SKIPPED.search(entry.message)
+            if said:
+                return said[1] or said[2] or said[0]
+        return ""
 
     def _count_restarts(self, unit: str, window: float) -> int | None:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import UNIT_RESTART_SCHEDULED

@@ -22,46 +22,48 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
-class ServiceInfo:
-    """A look at systemd alone: services without probes, kinds and diagnosis."""
+RowDetails = t.Callable[[HostContext, MonitoredService, Observation], t.Mapping[str, t.Any]]
 
-    def __init__(self, kinds: t.Mapping[str, ServiceKind], host: type[HostContext] = HostContext) -> None:
-        self._kinds = kinds
-        self._host = host
 
-    def inform(self, module: AnsibleModule) -> None:
-        """Run a module with its options, and end it with the observations."""
-        try:
-            described = describe(module.params["services"], self._kinds)
-            rows = self._observe(described, module.params)
-        except LifecycleError as exc:
-            module.fail_json(msg=exc.msg, **exc.details)
-        module.exit_json(changed=False, services=rows)
+def no_details(_options: t.Mapping[str, t.Any]) -> RowDetails:
+    """Nothing beyond the observation and the records."""
+    return lambda _host, _watched, _seen: {}
 
-    def _observe(
-        self, described: t.Sequence[dict[str, t.Any]], options: t.Mapping[str, t.Any]
-    ) -> list[dict[str, t.Any]]:
-        rows: dict[int, dict[str, t.Any]] = {}
-        for scope in sorted({service["scope"] for service in described}):
-            host = self._host(scope)
-            indexes = [i for i, service in enumerate(described) if service["scope"] == scope]
-            watched = [self._watched(host, described[i], f"services[{i}].") for i in indexes]
-            for i, one, seen in zip(indexes, watched, host.observer.observe_settled(watched)):
-                rows[i] = self._row(host, one, seen, described[i], options)
-        return [rows[i] for i in sorted(rows)]
 
-    def _watched(self, host: HostContext, params: t.Mapping[str, t.Any], where: str) -> MonitoredService:
-        return host.watched(params, self._kinds[params["kind"]].make, where)
+def run_info(
+    module: AnsibleModule,
+    kinds: t.Mapping[str, ServiceKind],
+    open_host: t.Callable[[str], HostContext] = HostContext,
+    make_details: t.Callable[[t.Mapping[str, t.Any]], RowDetails] = no_details,
+) -> None:
+    """Run a module with its options, and end it with the observations.
 
-    def _row(
-        self,
-        host: HostContext,
-        watched: MonitoredService,
-        seen: Observation,
-        params: t.Mapping[str, t.Any],
-        options: t.Mapping[str, t.Any],
-    ) -> dict[str, t.Any]:
-        return service_row(host, watched, seen, params)
+    ``open_host``: the host of a scope. ``make_details``: what the options of
+    the module ask for besides; it may raise LifecycleError naming the option.
+    """
+    try:
+        described = describe(module.params["services"], kinds)
+        details = make_details(module.params)
+        rows = _observe(described, kinds, open_host, details)
+    except LifecycleError as exc:
+        module.fail_json(msg=exc.msg, **exc.details)
+    module.exit_json(changed=False, services=rows)
+
+
+def _observe(
+    described: t.Sequence[dict[str, t.Any]],
+    kinds: t.Mapping[str, ServiceKind],
+    open_host: t.Callable[[str], HostContext],
+    details: RowDetails,
+) -> list[dict[str, t.Any]]:
+    rows: dict[int, dict[str, t.Any]] = {}
+    for scope in sorted({service["scope"] for service in described}):
+        host = open_host(scope)
+        indexes = [i for i, service in enumerate(described) if service["scope"] == scope]
+        watched = [host.watched(described[i], kinds[described[i]["kind"]].make, f"services[{i}].") for i in indexes]
+        for i, one, seen in zip(indexes, watched, host.observer.observe_settled(watched)):
+            rows[i] = {**service_row(host, one, seen, described[i]), **details(host, one, seen)}
+    return [rows[i] for i in sorted(rows)]
 
 
 def service_row(

@@ -22,7 +22,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import ServiceKind
 
 
-def _spec(kinds: t.Mapping[str, ServiceKind]) -> Spec:
+def entry_options(kinds: t.Mapping[str, ServiceKind]) -> Spec:
+    """The options of an inventory entry, those of each kind nested under its name."""
     return {
         **WATCH_OPTIONS,
         **DRIVE_OPTIONS,
@@ -36,7 +37,7 @@ def _spec(kinds: t.Mapping[str, ServiceKind]) -> Spec:
 
 def entry_secrets(kinds: t.Mapping[str, ServiceKind]) -> frozenset[str]:
     """The options of an inventory entry that must not be shown, however deep they are nested."""
-    return secret_options(_spec(kinds)).union(*(secret_options(kind.options) for kind in kinds.values()))
+    return secret_options(entry_options(kinds)).union(*(secret_options(kind.options) for kind in kinds.values()))
 
 
 def describe(given: t.Sequence[t.Any], kinds: t.Mapping[str, ServiceKind]) -> list[dict[str, t.Any]]:
@@ -46,7 +47,7 @@ def describe(given: t.Sequence[t.Any], kinds: t.Mapping[str, ServiceKind]) -> li
 
     Raises LifecycleError naming the entry and the option.
     """
-    spec = _spec(kinds)
+    spec = entry_options(kinds)
     found = [_one(f"services[{index}]", entry, spec, kinds) for index, entry in enumerate(given)]
     names = [(service["scope"], service["name"]) for service in found]
     for index, name in enumerate(names):

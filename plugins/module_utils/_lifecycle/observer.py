@@ -74,7 +74,7 @@ class NameLoop(t.Protocol):
         """The observation, with that cause where it is known."""
 
 
-def _unnamed(watched: MonitoredService, observation: Observation) -> Observation:
+def unnamed(watched: MonitoredService, observation: Observation) -> Observation:
     return observation
 
 
@@ -82,7 +82,7 @@ class Observer:
     """Looks at any number of services of one service manager."""
 
     def __init__(
-        self, systemd: Systemd, clock: Clock, count_restarts: RestartCounter, name_loop: NameLoop = _unnamed
+        self, systemd: Systemd, clock: Clock, count_restarts: RestartCounter, name_loop: NameLoop = unnamed
     ) -> None:
         self._systemd = systemd
         self._clock = clock

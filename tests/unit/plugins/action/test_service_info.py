@@ -14,25 +14,27 @@ from ansible_collections.chainops.lifecycle.plugins.action import service_info
 
 WELL = {"services": [{"state": "running"}]}
 ILL = {"services": [{"state": "error"}]}
-REFUSED = {"failed": True, "msg": "services[0]: Unsupported parameters: besu"}
+REFUSED = {"failed": True, "msg": "services[0].start_timeout: no float"}
 FULL = {"services": ["all that there is"]}
 BESU = {"name": "besu", "besu": {"rpc_url": "http://127.0.0.1:8545"}}
 
 
 @pytest.mark.parametrize(
-    "args, glance, expected",
+    "args, small, expected",
     [
-        ({"services": ["a"]}, WELL, ["glance"]),
-        ({"services": ["a"]}, ILL, ["glance"]),
-        ({"services": ["a"], "diagnose": "errors"}, WELL, ["glance"]),
-        ({"services": ["a"], "diagnose": "errors"}, ILL, ["glance", "full"]),
+        ({"services": ["a"]}, WELL, ["small"]),
+        ({"services": ["a"]}, ILL, ["small"]),
+        ({"services": ["a"], "diagnose": "errors"}, WELL, ["small"]),
+        ({"services": ["a"], "diagnose": "errors"}, ILL, ["small", "full"]),
         ({"services": ["a"], "diagnose": "always"}, WELL, ["full"]),
         ({"services": [{**BESU, "kind": "besu"}]}, WELL, ["full"]),
-        ({"services": [BESU]}, REFUSED, ["glance", "full"]),
-        ({"services": [BESU], "diagnose": "errors"}, REFUSED, ["glance", "full"]),
+        ({"services": [BESU]}, WELL, ["full"]),
+        ({"services": [{"name": "a", "probes": [{"kind": "tcp", "port": 1}]}]}, WELL, ["full"]),
+        ({"services": [{"name": "a", "start_timeout": "long"}]}, REFUSED, ["small", "full"]),
+        ({"services": [{"name": "a"}], "history": "1h"}, WELL, ["full"]),
     ],
 )
-def test_what_is_sent(monkeypatch, args, glance, expected):
+def test_what_is_sent(monkeypatch, args, small, expected):
     plugin = service_info.ActionModule(
         task=MagicMock(args=args, async_val=0),
         connection=MagicMock(),
@@ -44,10 +46,10 @@ def test_what_is_sent(monkeypatch, args, glance, expected):
     ran = []
 
     def execute(module_name=None, _module_args=None, **_options):
-        ran.append("full" if module_name is None else "glance")
-        return FULL if module_name is None else glance
+        ran.append("full" if module_name is None else "small")
+        return FULL if module_name is None else small
 
     monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
     monkeypatch.setattr(plugin, "_execute_module", execute)
     result = plugin.run(None, {})
-    assert (ran, result) == (expected, FULL if expected[-1] == "full" else glance)
+    assert (ran, result) == (expected, FULL if expected[-1] == "full" else small)

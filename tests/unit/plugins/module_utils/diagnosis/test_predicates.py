@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import diagnose
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
     UNIT_OUT_OF_MEMORY,
     UNIT_PROCESS_EXIT,
@@ -77,7 +78,7 @@ def test_a_crash_loop_that_is_seen_up_is_diagnosed_by_the_run_that_failed() -> N
 
 @pytest.mark.parametrize(("cause", "causes"), [("probe_broken", []), ("unhealthy", ["unknown"])])
 def test_a_broken_probe_is_no_reason_to_diagnose(cause: str, causes: list[str]) -> None:
-    class Blank(FullHostContext):
+    class Blank(HostContext):
         """A host without a journal and without a service manager."""
 
         journal = Journal(lambda argv, **_options: Completed(0, b"", b""))
@@ -87,7 +88,7 @@ def test_a_broken_probe_is_no_reason_to_diagnose(cause: str, causes: list[str]) 
             self.systemd = Systemd(lambda argv, **_options: Completed(0, b"", b""))
 
     seen = Observation("x", "x.service", "generic", "unknown", "unknown", cause=cause, facts=UnitFacts("x", RUNS))
-    diagnosis = Blank().diagnose(MonitoredService("x", "x.service", Kind()), seen)
+    diagnosis = explain(Blank(), MonitoredService("x", "x.service", Kind()), seen)
     assert [each.id for each in diagnosis.causes] == causes
 
 

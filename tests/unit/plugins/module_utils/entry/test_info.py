@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_info import FullServiceInfo
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import info_details
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import run_info
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import Observer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Records
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import (
@@ -48,7 +50,7 @@ def rows(tmp_path, monkeypatch):
     records.mkdir(parents=True)
     (records / "a.service.json").write_text("{")
 
-    class Host(FullHostContext):
+    class Host(HostContext):
         def __init__(self, scope):
             super().__init__(scope, clock)
             self.systemd = Systemd(world)
@@ -59,13 +61,13 @@ def rows(tmp_path, monkeypatch):
         def has_records(self):
             return True
 
-        def diagnose(self, watched, observation):
-            raise LifecycleError("systemctl did not answer within 20 s")
+    def explain(host, watched, observation):
+        raise LifecycleError("systemctl did not answer within 20 s")
 
-    look, module = FullServiceInfo(), Module("a", "b")
-    monkeypatch.setattr(look, "_host", Host)
+    module = Module("a", "b")
+    monkeypatch.setattr(info_details, "explain", explain)
     with pytest.raises(Ended):
-        look.inform(module)
+        run_info(module, KINDS, Host, info_details.requested_details)
     return module.result["services"]
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils import _kinds
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import FullHostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.neighbours import Neighbours
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import Observer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
@@ -33,7 +33,7 @@ class Validator(Kind):
 @pytest.fixture
 def host(monkeypatch):
     clock = VirtualClock()
-    found = FullHostContext("system", clock)
+    found = whole_host("system", clock)
     found.systemd = Systemd(World(clock, Unit("besu.service", active="active", sub="running", aliases=("n1.service",))))
     found.observer = Observer(found.systemd, clock, lambda unit, window: None)
     own = _kinds.KINDS["besu"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.full_host_context import SKIPPED
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import SKIPPED
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (

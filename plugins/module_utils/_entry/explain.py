@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a service is as it is: diagnoses an observation with what the host knows.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import examine, last_failed_run
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import CRASH_LOOP, Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
+
+_TROUBLED = (m.ERROR, m.RESTARTING)
+# Causes that say nothing against the service itself.
+_HARMLESS = (None, "probe_broken", "cleaning")
+# What a diagnosis may come to that says no more of a loop than that it is one.
+_SAYS_NO_MORE = ("unknown", "crash_loop", "start_limit")
+
+
+def explain(host: HostContext, watched: MonitoredService, observation: Observation) -> Diagnosis:
+    """Why the service is as it is."""
+    if observation.facts is None:
+        return Diagnosis(notes=observation.reasons)
+    troubled = observation.state in _TROUBLED or observation.cause not in _HARMLESS
+    properties = observation.facts.properties
+    if observation.loops:
+        since = host.clock.wall() - watched.limits.thrash_window
+        properties = {**properties, **last_failed_run(host.journal, watched.unit, since)}
+    return examine(
+        properties,
+        host.journal,
+        show=host.systemd.properties,
+        rules=watched.kind.causes(),
+        failing=troubled or None,
+        probed=watched.health.ports if watched.health is not None else (),
+    )
+
+
+def name_loop(host: HostContext, watched: MonitoredService, observation: Observation) -> Observation:
+    """A crash loop with the cause of its last failed run, which is the same in each phase of the loop."""
+    try:
+        cause = explain(host, watched, observation).primary
+    except LifecycleError as exc:
+        return replace(observation, reasons=(*observation.reasons, exc.msg))
+    if cause is None or cause.id in _SAYS_NO_MORE:
+        return observation
+    said = f"{cause.summary}: {cause.evidence[0]}" if cause.evidence else cause.summary
+    reasons = (said, *(reason for reason in observation.reasons if reason != said))
+    return replace(observation, cause=cause.id, reasons=reasons, flags=(*observation.flags, CRASH_LOOP))

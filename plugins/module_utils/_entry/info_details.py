@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What service_info returns beyond an observation: the history of a service, and why it is in trouble.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import parse_window, read_history
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import RowDetails
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import History, unreadable_history
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
+
+
+def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
+    """What the options ask for. Raises LifecycleError for a window that is no duration."""
+    window, diagnose = parse_window(options["history"]), options["diagnose"]
+
+    def details(host: HostContext, watched: MonitoredService, seen: Observation) -> dict[str, t.Any]:
+        found: dict[str, t.Any] = {}
+        if window:
+            found["history"] = _history(host, seen, window).as_dict()
+        if diagnose == "always" or (diagnose == "errors" and (seen.failed or seen.state in m.TROUBLED)):
+            found["diagnosis"] = _diagnosis(host, watched, seen).as_dict()
+        return found
+
+    return details
+
+
+def _history(host: HostContext, seen: Observation, window: float) -> History:
+    now = host.clock.wall()
+    try:
+        attempts = host.ledger.attempts(seen.unit) if host.has_records() else ()
+        return read_history(host.journal, seen, host.boots, window, attempts, now)
+    except LifecycleError as exc:
+        return unreadable_history(now - window, now, exc.msg)
+
+
+def _diagnosis(host: HostContext, watched: MonitoredService, seen: Observation) -> Diagnosis:
+    try:
+        return explain(host, watched, seen)
+    except LifecycleError as exc:  # what is known of it and of the others is worth more than nothing
+        return Diagnosis(notes=(exc.msg,))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import no_process_is_there
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 # Steps of the transition list in which nothing is done to the service.
@@ -163,7 +164,7 @@ class ObservationView:
         """Whether no process is there, so that a start takes nothing offline."""
         if self.active is None:
             return self.state in (m.STOPPED, m.ERROR, m.RESTARTING)
-        return self.sub.startswith("auto-restart") or self.active in ("inactive", "failed", "")
+        return no_process_is_there(self.active or "inactive", self.sub)
 
 
 @dataclass(frozen=True)

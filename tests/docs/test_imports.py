@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,13 @@ import pytest
 from .common import FILES, ROOT
 
 PREFIX = "ansible_collections.chainops.lifecycle.plugins.module_utils."
-# From the bottom up; the folders of one row never import each other.
-LAYERS = (
-    {"_host"},
-    {"_diagnosis"},
-    {"_lifecycle"},
-    {"_probes", "_monitoring"},
-    {"_besu", "_cloudflared"},
-    {"_kinds"},
-    {"_entry"},
-)
+# As import-linter reads them: from the top down; the folders of one row never import each other.
+CONTRACTS = configparser.ConfigParser()
+CONTRACTS.read(ROOT / ".importlinter")
+LAYERS = [
+    {folder.strip() for folder in row.split("|")}
+    for row in reversed(CONTRACTS["importlinter:contract:layers"]["layers"].strip().splitlines())
+]
 LEVEL = {folder: level for level, row in enumerate(LAYERS) for folder in row}
 SOURCES = [path for path in FILES if path.parts[:2] == ("plugins", "module_utils") and path.suffix == ".py"]
 
@@ -42,6 +40,10 @@ def test_a_file_imports_only_from_its_own_folder_and_those_below(path: Path) -> 
     own = path.parts[2].removesuffix(".py")
     allowed = {own, *(folder for folder, level in LEVEL.items() if level < LEVEL[own])}
     assert imported_folders((ROOT / path).read_text()) <= allowed
+
+
+def test_every_folder_has_its_place() -> None:
+    assert {path.parts[2].removesuffix(".py") for path in SOURCES} == set(LEVEL)
 
 
 def test_the_rule_finds_an_import_that_climbs() -> None:

@@ -48,7 +48,6 @@ if t.TYPE_CHECKING:
 _RESTART_WINDOW = 600.0
 _LOG_EVERY = 3.0
 _JOURNAL_LAG = 5.0
-_UP = ("active", "reloading", "refreshing")
 _TAKING = ("stop", "restart", "reset")
 _FAILED = (m.ERROR, m.RESTARTING)
 # What systemd's own view already explains better than any line of a log.
@@ -94,7 +93,7 @@ class BesuKind(Kind):
             return observation
         if observation.state == m.RUNNING:
             return self._running(observation)
-        if facts.active not in _UP:
+        if not facts.is_up:
             self._track = None
         return self._failed(observation) if observation.failed or observation.state in _FAILED else observation
 
@@ -234,8 +233,7 @@ class BesuKind(Kind):
     def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
         """The quorum, before a validator whose process is there is taken away."""
         facts = observation.facts
-        gone = facts is None or facts.active in ("inactive", "failed") or facts.sub.startswith("auto-restart")
-        if gone or step.action not in _TAKING or self._quorum_guard is None:
+        if facts is None or facts.is_down or step.action not in _TAKING or self._quorum_guard is None:
             return ()
         sample = self._track.last if self._track else None
         given = self._options.address

@@ -1,11 +1,34 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The quorum guard at work on a host: looks until the head moves, then asks ``quorum`` and the reservation.
+"""The rule that protects the quorum, and the guard that applies it on a host.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-It changes nothing, and so it runs in check mode as well.
+A validator may be stopped or restarted if either nothing is taken offline:
+
+1. No process of the node is there: ``systemd.no_process_is_there``.
+2. The node is known to be no validator: ``fleet.may_be_validator``.
+
+or the chain can do without the node for a while:
+
+3. The options ``address`` and ``genesis_hash`` are the node's own: ``BesuKind.guards``, ``QuorumGuard.check``.
+4. All samples count for the chain that the node is on, by its block 0: ``judge``, ``of_chain``.
+5. The chain advances, and its set of validators is known and stable: ``QuorumGuard._look``, ``quorum.may_stop``.
+6. The validators that are shown to take part without it are the quorum: ``quorum.may_stop``, ``active_validators``.
+7. If a reservation is named, it is in force on this host: ``reservation.usable``.
+
+or the chain has lost its quorum, and a person asked for ``quorum_lost=restart_all``:
+
+8. The stall is proved, and the node is a member of the set: ``stall.stall_report``, ``QuorumGuard._stalled``.
+
+On the controller, two more keep hosts from acting on the same samples:
+
+9. Hosts of one play act one after another: ``_play_lock.in_turn``.
+10. A recovery takes hosts that may have a validator one at a time, and last: ``_recovery_plan.batches``.
+
+The guards of every service (hold, attempts, cause, ...) come before: ``_lifecycle/guards.py``.
+The guard changes nothing, so it runs in check mode as well.
 """
 
 from __future__ import annotations

@@ -51,7 +51,6 @@ class Syncing:
 
     current: int
     highest: int
-    pulled_states: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def syncing_of(value: t.Any) -> Syncing | None:
     current, highest = hex_number(get(value, "currentBlock")), hex_number(get(value, "highestBlock"))
     if current is None or highest is None:
         return None
-    return Syncing(current, highest, hex_number(get(value, "pulledStates")))
+    return Syncing(current, highest)
 
 
 def version_of(name: t.Any) -> str | None:

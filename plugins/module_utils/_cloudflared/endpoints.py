@@ -167,15 +167,6 @@ class Connector:
         version = data.get("version") if isinstance(data, dict) else None
         return version if isinstance(version, int) and not isinstance(version, bool) else None
 
-    def flags(self) -> dict[str, str]:
-        """``/diag/configuration``: flags in force. It writes two lines to the log, so it is not for polling."""
-        try:
-            answer = self._get("/diag/configuration", _METRICS_BYTES)
-            data = answer.json() if answer.status == 200 else {}
-        except HttpError:
-            return {}
-        return {k: v for k, v in data.items() if isinstance(v, str)} if isinstance(data, dict) else {}
-
     def close(self) -> None:
         self._connection.close()
 

@@ -64,7 +64,6 @@ class HostFacts:
     listeners: t.Mapping[int, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
     kernel: tuple[Entry, ...] = ()
-    memory_available: int | None = None
     notes: tuple[str, ...] = ()
 
 

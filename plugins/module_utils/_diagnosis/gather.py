@@ -36,17 +36,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal i
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import read_settings
 
-# What a diagnosis reads of the unit; a property that is not given is taken as not set.
-DIAGNOSIS_PROPERTIES = (
-    "Id LoadState LoadError UnitFileState FragmentPath ActiveState SubState Result InvocationID Restart NRestarts "
-    "ExecMainPID ExecMainCode ExecMainStatus StartLimitBurst StartLimitIntervalUSec InactiveExitTimestampMonotonic "
-    "ActiveEnterTimestampMonotonic ConditionResult ConditionTimestampMonotonic AssertResult "
-    "AssertTimestampMonotonic StatusText User Group SupplementaryGroups LogLevelMax LogNamespace StandardOutput "
-    "StandardError LimitNOFILE MemoryMax TasksMax Requires Requisite BindsTo WorkingDirectory StateDirectory "
-    "LogsDirectory CacheDirectory RuntimeDirectory ReadWritePaths EnvironmentFiles"
-).split()
-
-
 # What a unit is between two runs of a loop; how the process ended is told by the manager's records of that run.
 _BETWEEN_RUNS = {"ActiveState": "activating", "SubState": "auto-restart", "ExecMainCode": "0", "ExecMainPID": "0"}
 
@@ -64,8 +53,8 @@ def examine(
 ) -> Diagnosis:
     """Gather the evidence and diagnose. One call of journalctl, at most two, and at most one of ``show``.
 
-    ``properties``: those named in DIAGNOSIS_PROPERTIES. ``show`` gives the
-    properties (at least ActiveState) of other units. ``rules`` are those of
+    ``properties``: those of ``systemctl show``; one that is not given is taken
+    as not set. ``show`` gives the properties (at least ActiveState) of other units. ``rules`` are those of
     the kind. ``paths``: what else the service writes to. ``failing``: see ``diagnose``.
     ``probed``: the ports of its probes.
     """

@@ -146,10 +146,6 @@ class Journal:
         matches += ["+", f"_PID={main_pid}"] if main_pid > 1 else []
         return self._query(matches, limit=limit)
 
-    def unit_since(self, unit: str, since: float, *, limit: int = 1000) -> Records:
-        """The last records of ``unit`` and of the manager about it, from ``since`` (seconds since the epoch) on."""
-        return self._query([self._own(unit), "+", *self._by_manager([unit])], limit=limit, since=since)
-
     def manager_records(
         self, units: t.Sequence[str], *, since: float | None = None, after_cursor: str = "", limit: int = 2000
     ) -> Records:

@@ -80,6 +80,11 @@ def parse_span(text: str) -> float | None:
     return sum(float(number) * _SPAN_SECONDS[unit] for number, unit in parts) if parts else None
 
 
+def no_process_is_there(active: str, sub: str) -> bool:
+    """Whether a unit has no process that a step would end: it is down, or waits for its automatic restart."""
+    return active in ("inactive", "failed") or sub.startswith("auto-restart")
+
+
 @dataclass(frozen=True)
 class UnitFacts:
     """What ``systemctl show`` said of one unit. Times are CLOCK_MONOTONIC in seconds, 0.0 where there is none.
@@ -113,6 +118,15 @@ class UnitFacts:
     @property
     def sub(self) -> str:
         return self.text("SubState")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether systemd calls the unit active, also while it reloads."""
+        return self.active in ("active", "reloading", "refreshing")
+
+    @property
+    def is_down(self) -> bool:
+        return no_process_is_there(self.active, self.sub)
 
     @property
     def load(self) -> str:

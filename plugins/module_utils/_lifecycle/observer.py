@@ -26,7 +26,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
 
 _DOWN = ("inactive", "failed")
-_UP = ("active", "reloading", "refreshing")
 _SHORT_START = 1.0
 _NO_HEALTH = Health()
 
@@ -137,7 +136,7 @@ class Observer:
         process = process_state(facts.main_pid)
         # What is stopped by a signal answers no probe: it would cost the whole time-out to learn nothing.
         answers = process != "T"
-        if watched.health is not None and facts.active in _UP and answers:
+        if watched.health is not None and facts.is_up and answers:
             health = watched.health.check(facts.moment("ActiveEnter"))
         recent = None
         if facts.restarts >= watched.limits.thrash_restarts:
@@ -172,7 +171,7 @@ def _triggers(facts: UnitFacts) -> tuple[str, ...]:
 
 def _more(watched: MonitoredService, observation: Observation) -> float:
     """Seconds after which another look is wanted, 0 where this one is enough."""
-    up = observation.facts is not None and observation.facts.active in _UP
+    up = observation.facts is not None and observation.facts.is_up
     pending = watched.health.pending_time() if watched.health is not None and up else 0.0
     return max(pending, watched.kind.resample_after(), _young_restart(observation))
 

@@ -76,10 +76,6 @@ class Plan:
     refusal: str | None = None
     hint: str | None = None
 
-    @property
-    def next_action(self) -> Step | None:
-        return next((step for step in self.steps if step.acts), None)
-
 
 @dataclass(frozen=True)
 class Machine:

@@ -144,18 +144,13 @@ def test_old_versions_degrade_with_a_word():
         assert asked.ready().problem == "unsupported"
         assert asked.metrics().problem == "unsupported"
         assert asked.config_version() is None
-        assert asked.flags() == {}
 
 
-def test_configuration_version_and_flags():
+def test_configuration_version():
     with servers() as start:
         assert connector(start(reply('{"version":-1,"config":{}}'))).config_version() == -1
         assert connector(start(reply('{"version":true}'))).config_version() is None
         assert connector(start(reply("ERR: no", 500))).config_version() is None
-        assert connector(start(reply('{"uid":"0","protocol":"http2","n":1}'))).flags() == {
-            "uid": "0",
-            "protocol": "http2",
-        }
 
 
 class Listening:

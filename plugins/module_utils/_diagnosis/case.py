@@ -67,8 +67,7 @@ class HostFacts:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Exit:
+class Exit(t.NamedTuple):
     """How a process of the unit ended: ``exited`` with a status, or ``killed``/``dumped`` by a signal's number."""
 
     how: str
@@ -179,8 +178,7 @@ class Rule:
     detail: t.Callable[[FailureCase, t.Sequence[str]], str] | None = None
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(t.NamedTuple):
     """One cause. ``severity``: soft (a retry may help), hard (a person or a fix first), fatal (never retry).
 
     ``category``: configuration, dependency, resource, network, crash,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import argument_paths, read_settings
@@ -24,8 +23,7 @@ _DIRECTORIES = {
 _MAX_PATHS = 16
 
 
-@dataclass(frozen=True)
-class Disk:
+class Disk(t.NamedTuple):
     """The space left for one path. ``free`` in bytes, ``inodes`` free."""
 
     path: str

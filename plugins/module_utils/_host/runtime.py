@@ -17,7 +17,6 @@ import signal
 import subprocess
 import time
 import typing as t
-from dataclasses import dataclass
 
 _CHUNK = 65536
 _KILLED_WITHIN = 2.0
@@ -36,8 +35,7 @@ class LifecycleError(Exception):
         self.details = details
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(t.NamedTuple):
     """The end of a command. ``rc`` is None where it was not started or did not end in time."""
 
     rc: int | None

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import neighbours, readiness
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
@@ -85,8 +84,7 @@ def no_process_is_there(active: str, sub: str) -> bool:
     return active in ("inactive", "failed") or sub.startswith("auto-restart")
 
 
-@dataclass(frozen=True)
-class UnitFacts:
+class UnitFacts(t.NamedTuple):
     """What ``systemctl show`` said of one unit. Times are CLOCK_MONOTONIC in seconds, 0.0 where there is none.
 
     ``unit`` is the unit's own name, also where an alias was asked for.

@@ -32,8 +32,7 @@ CRASH_LOOP = "crash_loop"
 _CLD = {1: "exited", 2: "killed", 3: "dumped core"}
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(t.NamedTuple):
     """When a state has lasted too long, in seconds; and the thrash budget: restarts of systemd's within a window."""
 
     start: float = 600.0
@@ -42,8 +41,7 @@ class Limits:
     thrash_window: float = 600.0
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(t.NamedTuple):
     """What the probes say: ``healthy``, ``unhealthy``, ``pending`` (in grace), ``unobservable`` or ``none``."""
 
     verdict: str = "none"
@@ -137,8 +135,7 @@ def _unit_facts(facts: UnitFacts | None) -> dict[str, t.Any]:
     }
 
 
-@dataclass(frozen=True)
-class _Verdict:
+class _Verdict(t.NamedTuple):
     state: str
     reasons: tuple[str, ...]
     cause: str | None = None

@@ -8,11 +8,10 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import typing as t
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(t.NamedTuple):
     """A refusal: which guard, what it saw, and the next safe step."""
 
     guard: str

@@ -9,7 +9,6 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
@@ -21,8 +20,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(t.NamedTuple):
     """What a kind may use of the host it looks at. An HTTP client is the kind's own."""
 
     name: str

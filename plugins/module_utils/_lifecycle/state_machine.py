@@ -44,8 +44,7 @@ class State:
     verified_by: str
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(t.NamedTuple):
     """A transition. ``who`` may trigger it; ``progress`` marks an edge of the service's own that leads onwards."""
 
     source: str
@@ -55,8 +54,7 @@ class Edge:
     progress: bool = False
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(t.NamedTuple):
     """One thing to do: an operator's trigger, or ``wait`` for an edge of the service's own."""
 
     source: str
@@ -68,8 +66,7 @@ class Step:
         return self.action != "wait"
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(t.NamedTuple):
     """The steps from a state to a target. No steps: already there. ``refusal`` set: there is no allowed way."""
 
     steps: tuple[Step, ...] = ()
@@ -77,8 +74,7 @@ class Plan:
     hint: str | None = None
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(t.NamedTuple):
     """The states and edges of one kind of service, and what each target asks for."""
 
     name: str

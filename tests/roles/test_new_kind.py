@@ -112,7 +112,7 @@ with open(path, "w") as stream:
 FAILED = {
     "Id": "toy.service", "Names": "toy.service", "LoadState": "loaded", "ActiveState": "failed", "SubState": "failed",
     "Result": "exit-code", "Type": "simple", "NRestarts": "0", "InvocationID": "a" * 32, "MainPID": "0",
-    "ExecMainCode": "1", "ExecMainStatus": "1", "UnitFileState": "enabled", "FragmentPath": "/etc/systemd/toy.service",
+    "ExecMainCode": "1", "ExecMainStatus": "1", "UnitFileState": "enabled",
     "StateChangeTimestampMonotonic": "5", "InactiveEnterTimestampMonotonic": "5", "Restart": "no",
 }  # fmt: skip
 ENTRY = {
@@ -141,6 +141,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table, imported = re.subn(r"\nimport typing as t\n", f"\nimport typing as t\n{line} as TOY\n", table)
     assert (listed, imported) == (1, 1)
     (utils / "_kinds.py").write_text(table)
+    # The records of the user's services would be kept in the home of the user who runs this test.
+    runtime = (utils / "_host/runtime.py").read_text()
+    runtime, moved = re.subn(r'f"\{home\(\)\}/.local/state/chainops-lifecycle"', repr(str(folder / "state")), runtime)
+    assert moved == 1
+    (utils / "_host/runtime.py").write_text(runtime)
+    (folder / "toy.service").write_text("[Service]\nExecStart=/bin/toy\n")
     for name, text in (("systemctl", SYSTEMCTL), ("journalctl", "")):
         (folder / name).write_text(f"#!{sys.executable}\n{text}")
         (folder / name).chmod(0o755)
@@ -149,14 +155,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fail(folder: Path) -> None:
-    (folder / "unit.json").write_text(json.dumps(FAILED))
+    (folder / "unit.json").write_text(json.dumps({**FAILED, "FragmentPath": str(folder / "toy.service")}))
 
 
 def play(folder: Path, book: str, code: int = 0) -> str:
     environment = {
         "ANSIBLE_COLLECTIONS_PATH": str(folder),
         "ANSIBLE_LOCAL_TEMP": str(folder / "temporary"),
-        "XDG_STATE_HOME": str(folder / "state"),
         "PATH": f"{folder}:{os.environ['PATH']}",
     }
     done = common.play(folder, book, {"here": {**HERE, "lifecycle_services": [ENTRY]}}, **environment)

@@ -13,7 +13,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_ho
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import Observer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind, KindEntry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import (
     Unit,
     VirtualClock,
@@ -24,7 +24,7 @@ from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simu
 class Validator(Kind):
     """A kind that is asked whether it may be stopped."""
 
-    name = "besu"
+    machine = _kinds.KINDS["besu"].machine
 
     def guards(self, step, observation):
         return (Refusal("quorum", f"{step.action} of {observation.unit} from {observation.state}", "wait"),)
@@ -37,7 +37,7 @@ def host(monkeypatch):
     found.systemd = Systemd(World(clock, Unit("besu.service", active="active", sub="running", aliases=("n1.service",))))
     found.observer = Observer(found.systemd, clock, lambda unit, window: None)
     own = _kinds.KINDS["besu"]
-    made = KindEntry(own.machine, own.options, lambda environment, params: Validator())
+    made = own._replace(make=lambda environment, params: Validator())
     monkeypatch.setattr(_kinds, "KINDS", {**_kinds.KINDS, "besu": made})
     return found
 

@@ -26,10 +26,13 @@ from ansible_collections.chainops.lifecycle.tests.support.cloudflare_edge.connec
     TunnelIdentity,
     install_connector,
 )
-from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host, LabError, until
+from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, LabError, until
 
 HISTORY = 2500  # blocks that the node has to catch up with
-NOISE = re.compile(r"\s*$|(PLAY|TASK|changed:|included:|ok:|skipping:|PLAY RECAP|\w+ +: ok=)")
+# Ansible's own lines about plays and tasks; what the collection reports has none of these forms.
+NOISE = re.compile(
+    r"\s*$|(PLAY|TASK|changed:|included:|ok:|skipping:|fatal:|Origin: |Pausing|PLAY RECAP|\w+ +: ok=)|\[|\d+ |\s+\^"
+)
 PORTS = tuple(range(7844, 7851))
 
 
@@ -42,6 +45,7 @@ class Stage:
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
         self.fleet, self.folder = fleet, folder
+        folder.mkdir()
         (folder / "ansible.cfg").write_text(
             "[defaults]\nlocalhost_warning = false\n[inventory]\ninventory_unparsed_warning = false\n"
             "[ssh_connection]\npipelining = true\n"
@@ -74,10 +78,14 @@ def act_chain(stage: Stage) -> None:
     """A chain of four validators: one is killed and recovered, a second one is refused."""
     fleet = stage.fleet
     hosts = list(fleet.hosts.values())
-    chain = BesuNetwork(hosts, 4, fleet.inventory, stage.folder)
+    (stage.folder.parent / "chain").mkdir()
+    chain = BesuNetwork(hosts, 4, fleet.inventory, stage.folder.parent / "chain")
     first, second, *_others = chain.validators
     node = hosts[-1].name
     chain.each(lambda host: chain.install(host.name, 0 if host.name == node else HISTORY))
+    # systemd is told not to restart it, so that there is something to recover.
+    chain.hosts[first].push_text("/etc/systemd/system/besu.service.d/demo.conf", "[Service]\nRestart=no\n")
+    chain.hosts[first].run("systemctl", "daemon-reload")
     for name in chain.validators:
         chain.hosts[name].run("systemctl", "start", "besu.service")
     moving = chain.validators
@@ -93,7 +101,7 @@ def act_chain(stage: Stage) -> None:
     print(f"   The longest time between two blocks meanwhile: {longest} s. The other three kept the quorum.")
 
     say(f"A node that syncs: {node} is {HISTORY} blocks behind")
-    chain.fault(node, sync_rate=250)
+    chain.fault(node, sync_rate=120)
     chain.hosts[node].run("systemctl", "start", "besu.service")
     stage.play(
         "chainops.lifecycle.besu_sync_wait",
@@ -132,18 +140,13 @@ def act_tunnel(stage: Stage) -> None:
             install_connector(host, tunnel, edge.addresses, edge.ca)
         edge.wait_live(tunnel.id, 8, 90)
         services = {host.name: [{"name": "cloudflared", "kind": "cloudflared"}] for host in hosts}
-        say(f"A tunnel of two connectors: that of {hosts[0].name} is killed and its start is blocked by a bad token")
-        break_token(hosts[0])
-        stage.play("chainops.lifecycle.tunnel_reconnect", services, expect=2)
-        say("The token is put back, and the connector reconnected")
-        hosts[0].push_text("/etc/cloudflared/token", tunnel.token + "\n", 0o600)
+        say(
+            f"A tunnel of two connectors: that of {hosts[0].name} is stopped by a signal, which systemd does not notice"
+        )
+        hosts[0].sh("systemctl kill --signal=SIGSTOP cloudflared")
+        edge.wait_live(tunnel.id, 4, 90)
         stage.play("chainops.lifecycle.tunnel_reconnect", services)
         edge.wait_live(tunnel.id, 8, 90)
-
-
-def break_token(host: Host) -> None:
-    host.push_text("/etc/cloudflared/token", "not a token\n", 0o600)
-    host.sh("systemctl kill --signal=SIGKILL cloudflared; sleep 2")
 
 
 def main() -> int:
@@ -153,7 +156,7 @@ def main() -> int:
         say("Booting five hosts: four validators of a chain, and a node")
         try:
             fleet.up()
-            stage = Stage(fleet, Path(folder))
+            stage = Stage(fleet, Path(folder) / "play")
             act_chain(stage)
             act_tunnel(stage)
         except LabError as exc:
@@ -161,7 +164,7 @@ def main() -> int:
             return 1
         finally:
             fleet.down()
-    print(f"\n   This part took {time.monotonic() - began:.0f} s.")
+    print(f"\n   This part took {time.monotonic() - began:.0f} s.", flush=True)
     return 0
 
 

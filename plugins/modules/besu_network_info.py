@@ -39,11 +39,13 @@ options:
     type: float
     default: 1.0
   rpc_timeout:
-    description: Seconds for one whole answer. All endpoints that hang cost it once.
-    default: 1.5
+    description:
+      - Seconds for one whole answer. All endpoints that hang cost it once.
+      - A node on a busy host may take five seconds for its first answer.
+    default: 6.0
   rpc_connect_timeout:
     description: Seconds for the connection, within O(rpc_timeout).
-    default: 1.0
+    default: 2.0
 seealso:
   - module: chainops.lifecycle.besu_node
 """
@@ -213,8 +215,8 @@ def main() -> None:
                 "interval": {"type": "float", "default": 1.0},
                 **ACCESS_OPTIONS,
                 **JUDGE_OPTIONS,
-                "rpc_timeout": {"type": "float", "default": 1.5},
-                "rpc_connect_timeout": {"type": "float", "default": 1.0},
+                "rpc_timeout": {"type": "float", "default": 6.0},
+                "rpc_connect_timeout": {"type": "float", "default": 2.0},
             },
             supports_check_mode=True,
         )

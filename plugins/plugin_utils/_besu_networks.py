@@ -57,24 +57,63 @@ def endpoints(
     """Endpoints as besu_network_info takes them: those that other hosts can reach, of one chain.
 
     With ``host`` and ``service`` that node comes first, by its own URL, and
-    only nodes follow that may be of its chain: by the chain id that options
-    give, or that ``seen`` (host -> what service_info returned) or ``look``
-    (what besu_network_info returned) has. ``certain``: none follow where its
-    own is not known and those of the others differ.
+    only nodes follow that may be of its chain: by the genesis hash, or else by
+    the chain id, that options give, or that ``seen`` (host -> what
+    service_info returned) or ``look`` (what besu_network_info returned) has.
+    ``certain``: none follow where its own chain is not known and those of the
+    others differ, and none whose block 0 is not known where chains share an id.
     """
     everyone = members(described)
     own = next((one for one in everyone if (one.host, one.service) == (host, service)), None)
+    chains = {one.name: _chain(one, seen or {}, look or {}) for one in everyone}
+    mine = chains[own.name] if own else _Chain()
     found = [_endpoint(own, own.url)] if own else []
-    ids = {one.name: _chain_id(one, seen or {}, look or {}) for one in everyone}
-    mine = ids[own.name] if own else None
-    doubtful = certain and mine is None and len(set(ids.values()) - {None}) > 1
-    for one in everyone:
-        shares = mine is None or ids[one.name] in (mine, None)
-        if one is not own and reachable(one.url) and shares and not doubtful:
-            found.append(_endpoint(one, one.url))
-    given = own.options.get("reference_urls") or () if own else ()
-    known = {entry["url"] for entry in found}
-    return found + [_endpoint(own._replace(name=url), url) for url in given if own and url not in known]
+    if not (certain and _is_doubtful(mine, list(chains.values()))):
+        shared = certain and _share_an_id(list(chains.values()))
+        others = [one for one in everyone if one is not own and reachable(one.url)]
+        found += [_endpoint(one, one.url) for one in others if _may_share(mine, chains[one.name], shared)]
+    return found + _given(own, {entry["url"] for entry in found})
+
+
+class _Chain(t.NamedTuple):
+    """What is known of a node's chain. Chain ids are not unique: block 0 decides where both are known."""
+
+    genesis: str | None = None
+    chain_id: int | None = None
+
+
+def _is_doubtful(mine: _Chain, chains: t.Sequence[_Chain]) -> bool:
+    """Whether nothing tells to which of several chains the node belongs."""
+    if mine.genesis is not None:
+        return False
+    of_id = [one for one in chains if mine.chain_id is None or one.chain_id in (mine.chain_id, None)]
+    several = len({one.genesis for one in of_id if one.genesis}) > 1
+    return several or (mine.chain_id is None and len({one.chain_id for one in of_id if one.chain_id is not None}) > 1)
+
+
+def _share_an_id(chains: t.Sequence[_Chain]) -> bool:
+    found: dict[int, set[str]] = {}
+    for one in chains:
+        if one.chain_id is not None and one.genesis:
+            found.setdefault(one.chain_id, set()).add(one.genesis)
+    return any(len(known) > 1 for known in found.values())
+
+
+def _may_share(mine: _Chain, other: _Chain, certain: bool) -> bool:
+    """Whether another node may be of the same chain. ``certain``: only where block 0 says so."""
+    if mine.genesis and other.genesis:
+        return mine.genesis == other.genesis
+    if certain:
+        return False
+    return mine.chain_id is None or other.chain_id in (mine.chain_id, None)
+
+
+def _given(own: BesuNode | None, known: t.Collection[str]) -> list[dict[str, t.Any]]:
+    """The node's own reference_urls, with its own log-in."""
+    if own is None:
+        return []
+    urls = own.options.get("reference_urls") or ()
+    return [_endpoint(own._replace(name=url), url) for url in urls if url not in known]
 
 
 def _endpoint(one: BesuNode, url: str) -> dict[str, t.Any]:
@@ -82,15 +121,18 @@ def _endpoint(one: BesuNode, url: str) -> dict[str, t.Any]:
     return {"url": url, "name": one.name, **access}
 
 
-def _chain_id(one: BesuNode, seen: t.Mapping[str, t.Any], look: Look) -> int | None:
-    if one.options.get("chain_id") is not None:
-        return int(one.options["chain_id"])
+def _chain(one: BesuNode, seen: t.Mapping[str, t.Any], look: Look) -> _Chain:
+    """By the options, by what the host itself saw, or by the look at the network."""
     result = seen.get(one.host)
     rows = (result.get("services") if isinstance(result, dict) else None) or ()
-    told = next((row.get("besu", {}).get("chain_id") for row in rows if row["name"] == one.service), None)
-    if told is None:
-        told = next((node.get("chain_id") for node in look.get("nodes") or () if node["name"] == one.name), None)
-    return None if told is None else int(told)
+    told = [row.get("besu") or {} for row in rows if row["name"] == one.service]
+    told += [node for node in look.get("nodes") or () if node["name"] == one.name]
+    genesis = [one.options.get("genesis_hash"), *(node.get("genesis") for node in told)]
+    ids = [one.options.get("chain_id"), *(node.get("chain_id") for node in told)]
+    return _Chain(
+        next((str(value).lower() for value in genesis if value), None),
+        next((int(value) for value in ids if value is not None), None),
+    )
 
 
 def reachable(url: str) -> bool:
@@ -112,22 +154,26 @@ def reservation(look: Look, host: str, genesis: str | None, address: str | None)
     """
     network = find_network(look, genesis) or {}
     inside = list(network.get("validators") or ())
-    told = {node.get("address") for node in look.get("nodes", ())}
-    left = [one for one in inside if one not in told]
-    # One that does not tell its address is the only one left, if all others do.
-    target = (address or (left[0] if len(left) == 1 else "")).lower()
+    target = (address or _only_one_left(look, inside)).lower()
     if not network.get("genesis") or target not in inside:
         return {"network": None, "address": target or None, "holders": [], "needed": 0}
     hosts = {node["address"]: node["name"].partition("/")[0] for node in look.get("nodes", ()) if _on_a_host(node)}
     hosts[target] = host
-    counts = Counter(hosts[one] for one in inside if one in hosts)
-    order = dict.fromkeys([host, *(hosts[one] for one in inside if one in hosts)])
+    known = [hosts[one] for one in inside if one in hosts]
+    counts = Counter(known)
     return {
         "network": network["genesis"],
         "address": target,
-        "holders": [{"host": name, "validators": counts[name]} for name in order],
+        "holders": [{"host": name, "validators": counts[name]} for name in dict.fromkeys([host, *known])],
         "needed": len(inside) // 2 + 1,
     }
+
+
+def _only_one_left(look: Look, inside: t.Sequence[str]) -> str:
+    """The validator that does not tell its address, if all others do."""
+    told = {node.get("address") for node in look.get("nodes", ())}
+    left = [one for one in inside if one not in told]
+    return left[0] if len(left) == 1 else ""
 
 
 def _on_a_host(node: t.Mapping[str, t.Any]) -> bool:

@@ -48,10 +48,10 @@ def _forks(needed: int, forks: int) -> tuple[str, str] | None:
 
 def _names(votes: t.Sequence[tuple[str, Entry]]) -> tuple[str, str] | None:
     """A chain whose validators have more than one name, on hosts that have more than one service."""
-    found: dict[int, list[tuple[str, str]]] = {}
+    found: dict[str, list[tuple[str, str]]] = {}
     for host, entry in votes:
-        chain = _chain_id(entry)
-        if chain is not None:
+        chain = _chain(entry)
+        if chain:
             found.setdefault(chain, []).append((host, entry["label"]))
     for chain, places in found.items():
         host, count = Counter(host for host, _label in places).most_common(1)[0]
@@ -72,6 +72,11 @@ def _names(votes: t.Sequence[tuple[str, Entry]]) -> tuple[str, str] | None:
     return None
 
 
-def _chain_id(entry: Entry) -> int | None:
-    told = (entry.get("besu") or {}).get("chain_id") or (entry["seen"].get("besu") or {}).get("chain_id")
-    return None if told is None else int(told)
+def _chain(entry: Entry) -> str:
+    """How the chain of an entry is called: two chains with one id are two."""
+    given, seen = entry.get("besu") or {}, entry["seen"].get("besu") or {}
+    number = given.get("chain_id") or seen.get("chain_id")
+    genesis = given.get("genesis_hash") or seen.get("genesis")
+    if number is None:
+        return ""
+    return f"{number} (block 0 {str(genesis).lower()[:10]})" if genesis else str(number)

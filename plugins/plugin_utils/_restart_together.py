@@ -79,7 +79,7 @@ def stage(
         # Where nobody answers nothing can be taken offline: the chain counts as stalled.
         stalled=known_stalled if network else not as_mappings(look.get("networks")),
         start=not obstacle and seen.cause not in _OF_THE_CHAIN and (known_stalled or seen.process_is_down),
-        settled=check_mode or bool(network.get("advances")) or _is_level(look, network),
+        settled=check_mode or bool(network.get("advances")) or (_is_level(look, network) and _answers(look, start)),
         ask=not obstacle and came_up and known_stalled and _votes(look, seen, network),
         vote=vote,
         restart=acts and bool(own) and agreed,
@@ -105,6 +105,14 @@ def _is_level(look: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any]) -> bo
     names = as_texts(network.get("nodes"))
     heads = {as_number(node.get("head")) for node in as_mappings(look.get("nodes")) if node.get("name") in names}
     return bool(network) and not network.get("forks") and len(heads) == 1
+
+
+def _answers(look: t.Mapping[str, t.Any], start: t.Mapping[str, t.Any]) -> bool:
+    """Whether the node that this run started tells its head: a new JVM listens long before it answers."""
+    if not (has_run(start) and start.get("reached")):
+        return True
+    nodes = as_mappings(look.get("nodes"))
+    return bool(nodes) and as_number(nodes[0].get("head")) is not None
 
 
 def _vote(

@@ -55,7 +55,7 @@ _STACK = 256 * 1024
 _NEAR = 64
 _LIGHT = ("head", "eth_syncing", "net_peerCount")
 # Seconds for which a head that is too old is watched at most: it stands, or the clock is wrong.
-_LONGEST_WATCH = 30.0
+_LONGEST_WATCH = 120.0
 
 
 @dataclass
@@ -128,7 +128,7 @@ def _watch_old_heads(
             if _is_old(members, pace)
             for one in members
         ]
-        needed = max((STALL_PERIODS * pace.period for _one, pace in old), default=0.0)
+        needed = max((_stall_watch(pace) for _one, pace in old), default=0.0)
         watched = min((_watched(one) for one, _pace_ in old), default=0.0)
         left = min(needed - watched, began + _LONGEST_WATCH - clock.monotonic())
         if not old or left <= 0:
@@ -136,6 +136,11 @@ def _watch_old_heads(
         clock.sleep(min(left, max(needed / 4, APART)))
         for future in [pool.submit(_look_again, one, None, clock) for one, _pace_ in old]:
             future.result()
+
+
+def _stall_watch(pace: q.ChainTiming) -> float:
+    """For how many seconds a head that is too old has to stay before the chain is called stalled."""
+    return min(STALL_PERIODS * pace.period, _LONGEST_WATCH)
 
 
 def _watched(one: Endpoint) -> float:
@@ -266,13 +271,13 @@ def _network(
 
 
 def _progress(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTiming) -> dict[str, t.Any]:
-    """Where the chain is, and whether it advances."""
+    """Where the chain is, whether it advances, and whether it was watched for long enough to call it stalled."""
     return {
         "chain_id": view.chain_id,
         "head": view.head,
         "head_age": None if view.head_age is None else round(view.head_age, 1),
         "advances": view.moved,
-        "stalled": _is_old(members, pace) and min(map(_watched, members)) >= STALL_PERIODS * pace.period,
+        "stalled": _is_old(members, pace) and min(map(_watched, members)) >= _stall_watch(pace),
         "last_proposed": dict(view.last_proposed),
     }
 

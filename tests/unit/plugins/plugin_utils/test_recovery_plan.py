@@ -209,6 +209,25 @@ def test_the_options_tell_the_chain_whoever_answers():
     assert [one["name"] for one in found] == ["a1"], "a chain whose nodes nobody else can reach is one as well"
 
 
+def test_two_networks_with_one_chain_id_are_kept_apart_by_block_0():
+    """Whatever tells it: the hosts, the look at the network, or the options."""
+
+    def told(**genesis):
+        return {
+            host: {"services": [{"name": "besu", "besu": {"chain_id": 1337, **({"genesis": hash_} if hash_ else {})}}]}
+            for host, hash_ in genesis.items()
+        }
+
+    everyone = {"a1": "0xaa", "a2": "0xAA", "b1": "0xbb", "b2": "0xbb"}
+    for certain in (False, True):
+        found = _besu_networks.endpoints(TWO, told(**everyone), "a1", "besu", {}, certain)
+        assert [one["name"] for one in found] == ["a1", "a2"]
+    one_is_down = _besu_networks.endpoints(TWO, told(**{**everyone, "b2": None}), "a1", "besu", {}, True)
+    assert [one["name"] for one in one_is_down] == ["a1", "a2"], "it may be of either"
+    own_is_not_known = _besu_networks.endpoints(TWO, told(**{**everyone, "a1": None}), "a1", "besu", {}, True)
+    assert [one["name"] for one in own_is_not_known] == ["a1"]
+
+
 @pytest.mark.parametrize(
     ("url", "can"),
     [

@@ -81,6 +81,17 @@ def test_the_heads_have_to_be_equal(looked, settled):
     assert at(looked, check_mode=True)["settled"], "a dry run waits for nothing"
 
 
+def test_the_node_that_this_run_started_has_to_answer_first():
+    """Its port is open, its RPC hangs for the first seconds of a new JVM, and the heads of the others are equal."""
+    silent = look(None, 5, 5)
+    silent["nodes"][0].pop("head")
+    silent["networks"][0]["nodes"] = ["n2", "n3"]
+    started = {"reached": True, "transitions": []}
+    assert at(silent)["settled"] and not at(silent, start=started)["settled"]
+    assert at(look(5, 5, 5), start=started)["settled"]
+    assert at(silent, start={"reached": False, "transitions": []})["settled"], "it did not come up: nobody waits for it"
+
+
 @pytest.mark.parametrize(
     ("start", "check_mode", "ask"),
     [

@@ -38,6 +38,7 @@ _ADVICE = {
     errno.ELOOP: f"it is a symbolic link: {_LOOK}",
     errno.ENXIO: f"it is no regular file: {_LOOK}",
     errno.EISDIR: f"it is a directory: {_LOOK}",
+    errno.EEXIST: f"something else has its name: {_LOOK}",
     errno.ENOTDIR: f"a part of its path is no directory: {_LOOK}",
 }
 

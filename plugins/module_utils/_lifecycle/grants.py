@@ -13,19 +13,20 @@ are needed is the business of each kind.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
 import typing as t
 from dataclasses import asdict, dataclass
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import private_files as files
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import SystemClock
 
 TTL = 180.0
 # The step is not made with less than this left of the target's own grant.
 LEFT = 60.0
 FOLDER = "/run/chainops-lifecycle"
+_PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -100,44 +101,36 @@ class GrantStore:
 
     def held(self) -> Grant | None:
         """The grant that was given last, which may have ended. Touches nothing."""
-        try:
-            with open(self._path, encoding="utf-8") as file:
-                fcntl.flock(file, fcntl.LOCK_SH)
-                return _parse(file.read())
-        except FileNotFoundError:
+        return self._read()
+
+    def _read(self) -> Grant | None:
+        row = files.read_json(self._path)
+        if row is None:
             return None
-        except OSError as exc:
-            raise LifecycleError(f"cannot read {self._path}: {exc.strerror}; run with become: true") from exc
+        try:
+            return Grant(str(row["owner"]), str(row["target"]), float(row["until"]))
+        except (KeyError, TypeError, ValueError) as exc:
+            raise files.misshapen(self._path, repr(exc)) from exc
 
     def _decide(self, held: Grant | None, owner: str, target: str, now: float) -> Answer:
         return decide(held, owner, target, now=now, alive_for=host_age(), ttl=self._ttl)
 
     def _change(self, rule: t.Callable[[Grant | None, float], Answer]) -> Answer:
+        files.make_folder(os.path.dirname(self._path))
+        # Not the file itself, which is replaced whole: a full /run must not lose the grant that is in force.
+        lock = f"{self._path}.lock"
+        handle = files.open_lock(lock)
         try:
-            os.makedirs(os.path.dirname(self._path), mode=0o755, exist_ok=True)
-            with open(
-                os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+", encoding="utf-8"
-            ) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                before = _parse(file.read())
-                answer = rule(before, clock())
-                if answer.grant != before:
-                    file.seek(0)
-                    file.truncate()
-                    file.write(json.dumps(asdict(answer.grant)) if answer.grant else "")
-                return answer
-        except OSError as exc:
-            raise LifecycleError(
-                f"cannot keep a reservation in {self._path}: {exc.strerror}; run with become: true"
-            ) from exc
-
-
-def _parse(text: str) -> Grant | None:
-    try:
-        row = json.loads(text)
-        return Grant(str(row["owner"]), str(row["target"]), float(row["until"]))
-    except (ValueError, KeyError, TypeError):
-        return None  # empty, or cut by a crash: a host that crashed has been booted since
+            files.wait_for_lock(handle, lock, SystemClock(), _PATIENCE)
+            before = self._read()
+            answer = rule(before, clock())
+            if answer.grant is None:
+                files.remove(self._path)
+            elif answer.grant != before:
+                files.replace(self._path, json.dumps(asdict(answer.grant)))
+            return answer
+        finally:
+            os.close(handle)
 
 
 def clock() -> float:

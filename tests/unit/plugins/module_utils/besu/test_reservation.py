@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 
 import pytest
@@ -14,6 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import grants
 
 OLD_HOST = 10_000.0
+CLOCK = grants.clock
 
 
 def grant(until=280.0, owner="a", target="v1"):
@@ -104,12 +107,36 @@ def test_looking_touches_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_was_cut_is_no_grant(store):
+@pytest.mark.parametrize("text", ['{"owner": "a"', "", "[]", "5", '{"owner": "a", "target": "b", "until": "x"}'])
+def test_a_file_that_is_no_grant_grants_nothing(store, text):
+    """It is replaced whole, so that this is no crash of a writer: another grant may be in force."""
     store.request("a", "v1")
     with open(store._path, "w", encoding="utf-8") as file:
-        file.write('{"owner": "a"')
-    assert store.held() is None
-    assert store.request("b", "v2").refused == ""
+        file.write(text)
+    for ask in (store.held, lambda: store.request("b", "v2")):
+        with pytest.raises(LifecycleError, match=f"{store._path}.*move it away"):
+            ask()
+
+
+def test_a_full_run_loses_no_grant(store, monkeypatch):
+    store.request("a", "v1")
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(grants, "clock", lambda: CLOCK() + grants.TTL + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(LifecycleError, match="free some space"):
+            store.request("b", "v2")
+    assert store.held().owner == "a"
+
+
+def test_nobody_else_opens_the_files(store, tmp_path):
+    store.request("a", "v1")
+    folder = os.path.dirname(store._path)
+    modes = {oct(os.stat(os.path.join(folder, name)).st_mode & 0o777) for name in os.listdir(folder)}
+    assert (modes, oct(os.stat(folder).st_mode & 0o777)) == ({"0o600"}, "0o700")
 
 
 def test_of_many_at_once_one_gets_it(store):
@@ -136,7 +163,7 @@ def test_what_is_no_network(network):
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(LifecycleError, match="become"):
+    with pytest.raises(LifecycleError, match=r"cannot make the folder .*/file/x"):
         r.Store(NETWORK, str(tmp_path / "file" / "x")).request("a", "v1")
 
 

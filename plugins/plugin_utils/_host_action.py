@@ -58,10 +58,9 @@ class HostAction(ActionBase):
         with self._limited(None if kwargs.get("wrap_async") else time_limit(given)):
             return harmless(super()._execute_module(*args, **kwargs))
 
-    def _low_level_execute_command(self, *args: t.Any, **kwargs: t.Any) -> dict[str, t.Any]:
+    def _low_level_execute_command(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
         with self._limited(LIMIT):
-            result: dict[str, t.Any] = super()._low_level_execute_command(*args, **kwargs)
-        return result
+            return super()._low_level_execute_command(*args, **kwargs)
 
     @contextlib.contextmanager
     def _limited(self, limit: float | None) -> t.Iterator[None]:

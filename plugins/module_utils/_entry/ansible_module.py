@@ -109,7 +109,7 @@ class LifecycleModule(AnsibleModule):
 
     def _with_invocation(self, result: dict[str, t.Any]) -> dict[str, t.Any]:
         """The result as it leaves the host: whatever the host has written into it is text, and no more."""
-        return escape_all({"invocation": {"module_args": self._shown(self.params)}, **result})
+        return dict(escape_all({"invocation": {"module_args": self._shown(self.params)}, **result}))
 
     def _shown(self, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         for text in filter(None, secrets(self.params, self._secret_options)):

@@ -239,15 +239,15 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     """
     import os
 
-    ssl = import_ssl()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    tls = import_ssl()
+    context: ssl.SSLContext = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = tls.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if settings.fingerprint_sha256:
         _fingerprint(settings.fingerprint_sha256)
     if not settings.verify or (settings.fingerprint_sha256 and not settings.ca_path):
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        context.verify_mode = tls.CERT_NONE
     elif settings.ca_path is None:
         context.load_default_certs()
     else:

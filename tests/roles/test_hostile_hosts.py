@@ -32,9 +32,35 @@ GIVEN = {
     "service_recovery_fixes": ["start_dependency", "restore_config", "clear_start_limit", "free_journal_space"],
     "besu_sync_wait_timeout": 1,
     "tunnel_reconnect_back_timeout": 1,
+    "tunnel_reconnect_reserve_tries": 1,
+    "service_recovery_reserve_tries": 1,
 }
 # What each playbook shows of its hosts, so that a run in which nothing was said proves nothing.
-BOOKS = {"status": "STATUS", "recover": "RECOVERY", "besu_sync_wait": "SYNC WAIT", "tunnel_reconnect": "TUNNELS"}
+# A play of one's own, in which the role fails with what the hosts said.
+ROLE = """
+- hosts: all
+  gather_facts: false
+  roles:
+    - role: chainops.lifecycle.service_recovery
+      vars:
+        service_recovery_services: "{{ lifecycle_services }}"
+  tasks: []
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug:
+        msg: "{{ service_recovery_result | default([]) }}"
+    - ansible.builtin.debug:
+        msg: "{{ ansible_play_hosts_all | map('extract', hostvars) | map(attribute='service_recovery_result', default=[]) }}"
+      run_once: true
+"""
+BOOKS = {
+    "role.yml": "TASK [chainops.lifecycle.service_recovery : ",
+    "status": "STATUS",
+    "recover": "RECOVERY",
+    "besu_sync_wait": "SYNC WAIT",
+    "tunnel_reconnect": "TUNNELS",
+}
 
 
 def hostile_hosts(folder: Path, ways: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
@@ -63,9 +89,11 @@ def hostile_hosts(folder: Path, ways: t.Iterable[str]) -> dict[str, dict[str, t.
 @pytest.mark.parametrize("book", BOOKS)
 def test_no_string_of_a_host_is_executed_on_the_controller(book: str, ways: tuple[str, ...], tmp_path: Path) -> None:
     hosts = hostile_hosts(tmp_path, ways)
-    done = play(tmp_path, f"chainops.lifecycle.{book}", hosts, "--forks", "5", ANSIBLE_SHOW_CUSTOM_STATS="1")
+    (tmp_path / "role.yml").write_text(ROLE)
+    name = book if book.endswith(".yml") else f"chainops.lifecycle.{book}"
+    done = play(tmp_path, name, hosts, "--forks", "5", ANSIBLE_SHOW_CUSTOM_STATS="1")
     said = done.stdout + done.stderr
     assert sorted(path.name for path in tmp_path.glob("proof-*")) == [], said
-    assert f"\n{BOOKS[book]}\n" in done.stdout, said
+    assert f"\n{BOOKS[book]}" in done.stdout, said
     assert "stolen" not in said, "a host sets no statistics of the job"
     assert "lookup('ansible.builtin.pipe'" in said, "the hostile text came as far as the screen"

@@ -46,8 +46,8 @@ def test_a_process_that_no_signal_ends_is_left_behind(monkeypatch: pytest.Monkey
 
 def test_the_home_is_that_of_the_passwd_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     """sudo keeps HOME where it is told to: root would write through a path that the user owns."""
-    monkeypatch.setenv("HOME", "/home/somebody")
-    monkeypatch.setenv("XDG_STATE_HOME", "/home/somebody/state")
+    monkeypatch.setenv("HOME", "/srv/elsewhere")
+    monkeypatch.setenv("XDG_STATE_HOME", "/srv/elsewhere/state")
     home = pwd.getpwuid(os.geteuid()).pw_dir
     assert runtime.state_dir(True) == f"{home}/.local/state/chainops-lifecycle"
     assert runtime.state_dir(False) == "/var/lib/chainops-lifecycle"

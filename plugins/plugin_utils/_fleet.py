@@ -156,7 +156,7 @@ def _verdict(seen: ObservationView, desired: str) -> str:
     goal = machine.targets.get(desired, machine.targets[m.RUNNING])
     if state == m.UNKNOWN or state not in machine.states:
         return UNKNOWN
-    if state in goal:
+    if state in goal and not (desired == m.SUCCEEDED and "no_next_run" in seen.flags):
         return OK
     if seen.hold:
         return HELD

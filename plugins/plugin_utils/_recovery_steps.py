@@ -100,7 +100,7 @@ def drive_options(
 ) -> dict[str, t.Any]:
     """``service``, ``override`` and ``defaults`` for service_drive.
 
-    ``settings``: depth, accept_causes, owner and, for the kinds that have
+    ``settings``: depth, accept_causes, owner, neighbours and, for the kinds that have
     these, own_tunnel, quorum_lost, reference_urls and reservation. ``done``:
     the results of fixes. ``step``: options of the module that go before all
     others; a step that is ``plain`` is one of a service of no kind.
@@ -116,7 +116,7 @@ def drive_options(
         **({"recovery": "reset_start"} if planned and planned["clear_start_limit"] else {}),
         **({"owner": settings["owner"]} if settings.get("owner") else {}),
     }
-    defaults: dict[str, t.Any] = {"state": "running", "recovery": settings["depth"]}
+    defaults: dict[str, t.Any] = {"state": "running", "recovery": settings["depth"], **_given(settings, "neighbours")}
     if kind == "cloudflared":
         # One that carries Ansible's own connection is left to the role tunnel_reconnect, which waits for its host.
         override["own_tunnel_action"] = "refuse"

@@ -138,6 +138,7 @@ class ObservationView:
     active: str | None = None
     sub: str = ""
     invocation: str = ""
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, data: t.Any) -> ObservationView:
@@ -157,6 +158,7 @@ class ObservationView:
             active=as_text(facts.get("active_state")) if facts else None,
             sub=as_text(facts.get("sub_state")),
             invocation=as_text(facts.get("invocation_id")),
+            flags=as_texts(given.get("flags")),
         )
 
     @property

@@ -252,7 +252,7 @@ class Actions:
                 before=facts.invocation if facts else "",
                 cause=cause,
                 owner=self._request.owner,
-                took_along=[*self.owed(), *(one.unit for one in surroundings.also_stops)],
+                took_along=[*self.owed(), *surroundings.to_return],
             )
             self._tools.ledger.begin(self._unit, attempt)
         try:

@@ -28,11 +28,14 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refu
 class Surroundings:
     """The neighbours of a step. ``own``: the unit's properties that name them and say what it does to the host.
 
+    ``also_stops`` has the units that stop with it, and with what is in conflict; only the first, ``to_return``, have to
+    run again afterwards, as the others would bring back the conflict.
     ``refusals``: what the guards of a neighbour's own kind say to its stop, by unit.
     """
 
     own: t.Mapping[str, str] = field(default_factory=dict)
     also_stops: tuple[n.Neighbour, ...] = ()
+    to_return: tuple[str, ...] = ()
     also_starts: tuple[n.Neighbour, ...] = ()
     conflicting: tuple[n.Neighbour, ...] = ()
     missing: t.Mapping[str, str] = field(default_factory=dict)
@@ -62,13 +65,15 @@ def around(step: m.Step, facts: UnitFacts, *, starts: bool, show: ShowUnits) -> 
     own = show([unit])[unit]
     also_starts = n.started_with(unit, show) if starts else ()
     conflicting = n.in_conflict([unit, *(one.unit for one in also_starts)], show) if starts else ()
-    stopped = list(n.stopped_with(unit, show, restart=step.action == "restart")) if ends else []
-    for other in conflicting:
-        stopped += n.stopped_with(other.unit, show, restart=False)
-    also_stops = {one.unit: one for one in stopped if one.unit not in [unit, *(other.unit for other in conflicting)]}
+    dependants = n.stopped_with(unit, show, restart=step.action == "restart") if ends else ()
+    displaced = [unit, *(other.unit for other in conflicting)]
+    with_these = [one for other in conflicting for one in n.stopped_with(other.unit, show, restart=False)]
+    also_stops = {one.unit: one for one in (*dependants, *with_these) if one.unit not in displaced}
+    gone = {*displaced, *(one.unit for one in with_these)}
     return Surroundings(
         own=own,
         also_stops=tuple(also_stops.values()),
+        to_return=tuple(one.unit for one in dependants if one.unit not in gone),
         also_starts=also_starts,
         conflicting=conflicting,
         missing=_missing(facts, own, also_starts, show) if starts else {},

@@ -245,3 +245,21 @@ def test_a_host_that_was_lost_has_a_summary():
 )
 def test_a_length_of_time(age, text):
     assert _tables.duration(age) == text
+
+
+@pytest.mark.parametrize(
+    ("state", "flags", "verdict"),
+    [
+        ("stopped", [], "ok"),
+        ("stopped", ["no_next_run"], "needs_recovery"),
+        ("starting", [], "transitioning"),
+        ("error", [], "needs_recovery"),
+    ],
+)
+def test_a_service_that_runs_to_its_end(state, flags, verdict):
+    seen = {"name": "backup", "kind": "generic", "state": state, "flags": flags}
+    (row,) = _fleet.read_fleet({"h1": {"services": [seen]}}, {"h1": [{"name": "backup", "state": "succeeded"}]})
+    assert (
+        row.verdict
+        == {"ok": _fleet.OK, "needs_recovery": _fleet.NEEDS_RECOVERY, "transitioning": _fleet.TRANSITIONING}[verdict]
+    )

@@ -116,6 +116,11 @@ def test_a_start_limit_that_may_be_cleared_is_cleared_by_the_recovery_itself():
     assert steps.recovery_result(need, reset)["fixes"] == ["start limit cleared"]
 
 
+def test_the_neighbours_are_passed_on():
+    found = steps.drive_options(service({}), {**SETTINGS, "neighbours": ["api", {"name": "n1", "kind": "besu"}]})
+    assert found["defaults"]["neighbours"] == ["api", {"name": "n1", "kind": "besu"}]
+
+
 def test_a_step_goes_before_all_others():
     found = steps.drive_options(service({"kind": "besu"}), SETTINGS, step={"state": "restarted", "recovery": "never"})
     assert (found["override"]["state"], found["override"]["recovery"]) == ("restarted", "never")

@@ -112,5 +112,9 @@ def test_a_running_unit_in_conflict_refuses_unless_it_may_be_stopped(bench):
     bench.unit.extra["ConflictedBy"] = "old.service"
     bench.world.units["old.service"] = Unit("old.service", active="active", sub="running")
     assert guards(bench.run()) == ["conflicts"] and not bench.world.verbs
+    bench.world.units["cron.service"] = Unit("cron.service", active="active", sub="running", requires=("old.service",))
+    outcome = bench.run(stop_conflicting=True, check_mode=True)
+    assert outcome.also_stops == ("cron.service", "old.service")
     outcome = bench.run(stop_conflicting=True)
-    assert outcome.also_stops == ("old.service",)
+    assert outcome.failed and "and so is old.service, which it cannot run beside" in outcome.msg
+    assert bench.ledger.attempts(UNIT)[-1].took_along == [], "these would bring back the conflict"

@@ -19,10 +19,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import private_files as _files
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, run_command
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import actions as _actor
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import records as _ledger
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import Observer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import plain
@@ -57,7 +57,7 @@ class Fate:
 
 
 class _FatefulFiles:
-    """The module ``os`` as the ledger and the actor use it."""
+    """The module ``os`` as the files of the records and the actor use it."""
 
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
@@ -66,7 +66,7 @@ class _FatefulFiles:
         real = getattr(os, name)
         if name not in ("replace", "unlink", "kill"):
             return real
-        return lambda *words: self._fate.around(f"os.{name}", lambda: real(*words))
+        return lambda *words, **options: self._fate.around(f"os.{name}", lambda: real(*words, **options))
 
 
 def engine(options: t.Mapping[str, t.Any], fate: Fate | None = None) -> Engine:
@@ -78,7 +78,7 @@ def engine(options: t.Mapping[str, t.Any], fate: Fate | None = None) -> Engine:
         runner = fate.runner
         host.systemd = Systemd(runner, user=params["scope"] == "user")
         host.observer = Observer(host.systemd, host.clock, host._count_restarts)
-        _ledger.os = _actor.os = _FatefulFiles(fate)
+        _files.os = _actor.os = _FatefulFiles(fate)
     watched = host.watched(params, plain)
     request = _args.request(params, params["owner"] or "test", False)
     tools = _actor.HostServices(host.systemd, host.ledger, host.clock, runner)

@@ -61,7 +61,8 @@ class ActionModule(HostAction):
 
     def _module_defaults(self, module: str) -> dict[str, t.Any]:
         """The ``module_defaults`` of the module and its groups, which Ansible applies to the name in the task only."""
-        groups = self._task._parent._play._action_groups.get(module, ())  # as ansible.builtin.package finds them
+        parent: t.Any = self._task._parent
+        groups = parent._play._action_groups.get(module, ())  # as ansible.builtin.package finds them
         names = [*(f"group/{group}" for group in groups), module]
         layers = [layer for layer in self._task.module_defaults or () if layer]
         found: dict[str, t.Any] = {}

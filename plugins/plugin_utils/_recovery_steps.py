@@ -184,7 +184,13 @@ def recovery_result(
     seen = as_mapping(service.get("seen"))
     planned = service["fixes"]
     made = fixed(planned, given)["made"]
-    found = {"state": seen.get("state"), "before": seen, "after": seen, "transitions": [], "blocked_by": []}
+    found: dict[str, t.Any] = {
+        "state": seen.get("state"),
+        "before": seen,
+        "after": seen,
+        "transitions": [],
+        "blocked_by": [],
+    }
     found |= {"reached": False, "changed": False}
     failure = failed_fix(as_mapping(given.get("failure")))
     if failure:

@@ -42,7 +42,7 @@ def status_lines(
         return [NO_SERVICES]
     worst = list(SHOWN)
     rows.sort(key=lambda row: worst.index(row.verdict))
-    table = [("HOST", "SERVICE", "KIND", "STATE", "FOR", "WHY")]
+    table: list[tuple[str, ...]] = [("HOST", "SERVICE", "KIND", "STATE", "FOR", "WHY")]
     table += [
         (r.host, r.label, r.kind, r.state, duration(r.age), "" if r.verdict == OK else r.explanation) for r in rows
     ]

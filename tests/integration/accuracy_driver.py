@@ -171,7 +171,7 @@ def main() -> None:
         poller.join()
     # journald takes a moment to store what was logged last.
     subprocess.run(["journalctl", "--sync"], check=True)
-    told = decode(units, float(ours[0][0]), ours)  # type: ignore[arg-type]
+    told = decode(units, float(ours[0][0]), ours)
     print(
         json.dumps(
             {"units": units, "ours": ours, "theirs": theirs, "operations": done, "history": told, "resets": resets}

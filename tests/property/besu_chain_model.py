@@ -251,7 +251,11 @@ class World:
             one.side = self._sequence if kind == "cut" else one.side
         self.tally.counts[f"fault: {kind}"] += 1
         longest = max(150.0, 8 * self.period)
-        self.at(self.rng.uniform(10, longest), lambda: [self.heal(one, kind) for one in hit] and None)
+        self.at(self.rng.uniform(10, longest), lambda: self._heal_all(hit, kind))
+
+    def _heal_all(self, nodes: list[Node], kind: str) -> None:
+        for node in nodes:
+            self.heal(node, kind)
 
     def heal(self, node: Node, kind: str) -> None:
         since = node.faults.pop(kind, self.now)

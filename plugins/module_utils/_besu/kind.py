@@ -126,7 +126,7 @@ class BesuKind(Kind):
         )
         return self._failed(seen) if verdict.cause == CRASH_LOOP else seen
 
-    def _since(self, observation: Observation, verdict: BesuVerdict) -> dict[str, float]:
+    def _since(self, observation: Observation, verdict: BesuVerdict) -> dict[str, t.Any]:
         """Since when the state lasts, where it is younger than the process."""
         if verdict.lasted is None or (observation.age is not None and observation.age <= verdict.lasted):
             return {}

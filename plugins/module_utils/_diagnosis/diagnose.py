@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import (
     ERROR,
+    SOFT,
     UNLEVELLED,
     WARNING,
     Cause,
@@ -27,7 +28,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case
     last_words,
     read_lines,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES, SOFT
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize

@@ -201,14 +201,14 @@ def build_history(
         first = present.state
         decoder.settle(first)
     transitions = _credit(transitions, attempts)
-    transitions, gap = reconcile(transitions, decoder.state, present, begin)
+    transitions, unrecorded = reconcile(transitions, decoder.state, present, begin)
     dropped = [entry for entry in entries if entry.message_id in (j.JOURNAL_DROPPED, j.JOURNAL_MISSED)]
     return History(
         begin,
         present.at,
         None if first == m.UNKNOWN else first,
         tuple(transitions),
-        (*gaps, gap) if gap else tuple(gaps),
+        (*gaps, unrecorded) if unrecorded else tuple(gaps),
         boots=sum(1 for boot in boots if boot.last >= begin) or 1,
         clock_steps=sum(1 for entry in entries if entry.message_id == j.TIME_CHANGE and entry.from_manager),
         notes=(*notes, *(["the journal lost messages in this window"] if dropped else [])),

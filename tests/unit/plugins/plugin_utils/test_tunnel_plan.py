@@ -201,7 +201,7 @@ def result(number, **more):
 
 def outcomes(found):
     """Outcome -> the connectors that had it, but for the healthy ones."""
-    by_word = {}
+    by_word: dict[str, list[str]] = {}
     for entry in found["outcome"]["entries"]:
         by_word.setdefault(entry["outcome"], []).append(f"{entry['host']}/{entry['service']}")
     return by_word

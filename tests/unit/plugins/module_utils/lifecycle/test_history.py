@@ -119,7 +119,7 @@ def test_a_run_of_this_collection_is_named_as_the_trigger() -> None:
 
 
 def test_a_step_of_the_clock_shifts_no_duration() -> None:
-    step = (500, j.TIME_CHANGE, {})
+    step: tuple[float, str, dict[str, str]] = (500, j.TIME_CHANGE, {})
     found = build_history(
         entries(started(150), step, crashed(600), steps=3600.0),
         (),

@@ -171,6 +171,11 @@ TROUBLES: dict[str, Trouble] = {
         DEPENDENCY, CHAIN, "the whole chain stands still: too few validators take part",
         "start the missing validators; see besu_network_info; a restart of this node mends nothing",
     ),
+    "consensus_client_unreachable": Trouble(
+        DEPENDENCY, HARD, "its consensus client sends no blocks",
+        "start or repair the consensus client (Teku, Lighthouse, ...) and its engine API: address, port 8551, and "
+        "the JWT secret that both share; a restart of this node does not help",
+    ),
     "not_proposing": Trouble(
         CRASH, SOFT, "it is a validator and proposes no blocks",
         "check its peers, its key and its clock; a restart often helps",

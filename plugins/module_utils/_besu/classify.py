@@ -54,7 +54,8 @@ def classify(
 ) -> BesuVerdict:
     """The state of a node whose unit is up. First rule that says something wins, in the order below."""
     view = NodeView(unit, track, options or NodeOptions(), tuple(references), log or BesuLog())
-    rules = (_crash_loop, _wedged, _closed, _unobservable, _not_ready, _wrong_chain, _halted, _behind, _lonely, _stale)
+    alive = (_crash_loop, _wedged, _closed, _unobservable, _not_ready)
+    rules = (*alive, _wrong_chain, _halted, _undriven, _behind, _lonely, _stale)
     found = next((verdict for rule in rules for verdict in (rule(view),) if verdict is not None), None)
     return with_details(view, found or _at_head(view))
 
@@ -89,6 +90,9 @@ def _wedged(v: NodeView) -> BesuVerdict | None:
 def _closed(v: NodeView) -> BesuVerdict | None:
     if v.now.rpc not in ("refused", "reset"):
         return None
+    if v.log.shutting_down:
+        full = "disk_full" if "Disk full" in v.log.shutting_down else None
+        return _say(m.STOPPING, "it is shutting down", v.log.shutting_down, cause=full)
     if _rpc_is_off(v):
         if v.now.metrics:
             return None  # judged by the metrics alone
@@ -180,6 +184,20 @@ def _refused_block(v: NodeView) -> BesuVerdict | None:
     block = f"block {v.log.invalid_block}" if v.log.invalid_block is not None else "a block"
     said = f"it holds {block} of its peers' chain invalid and stays at {v.now.number}, for {lasted:.0f} s now"
     return _say(m.ERROR, said, *v.log.invalid_lines, cause="stuck_sync", wants_log=True)
+
+
+def _undriven(v: NodeView) -> BesuVerdict | None:
+    """An execution client to which its consensus client does not talk: no block comes, and no restart here helps."""
+    if _moves(v) or v.advances or not (v.now.is_execution_client or v.log.engine_silent):
+        return None
+    at = f"the head is {_head_text(v)}"
+    needed = STALL_PERIODS * (v.period or _SOME_PERIOD)
+    if v.log.engine_silent or v.still_for >= needed:
+        said = "its consensus client sends no blocks: it is stopped, not connected (engine API, JWT), or not in sync"
+        return _say(m.ERROR, at, said, v.log.engine_silent, cause="consensus_client_unreachable", wants_log=True)
+    said = f"watched for {v.still_for:.0f} s: a silent consensus client differs from a wrong clock after {needed:.0f} s"
+    left = min(max((needed - v.still_for) / 4, 1.0), _RPC_OFF)
+    return _say(m.UNKNOWN, at, said, wants_log=True, settled=False, resample=left)
 
 
 def _behind(v: NodeView) -> BesuVerdict | None:
@@ -417,6 +435,8 @@ def _since_start(v: NodeView, last: int) -> bool:
 
 
 def _cannot_know_role(v: NodeView) -> str:
+    if v.now.is_execution_client:
+        return "an execution client: its consensus client decides on blocks, and no quorum guard applies"
     groups = [g for g in ("qbft", "ibft") if v.now.outcomes.get(f"{g}:latest") in ("not_enabled", "unauthorized")]
     if v.now.rpc != "ok":
         return "by the metrics alone: whether it is a validator cannot be known"

@@ -27,6 +27,9 @@ _PROGRESS = re.compile(
     r"Healed|accounts? downloaded|Synced to"
 )
 _LOOKING = re.compile(r"Unable to find sync target\. Waiting for \d+ peers")
+_ENGINE_SILENT = re.compile(r"Execution engine not called in [\d.,]+ seconds")
+_ENGINE_CALLED = re.compile(r"fork-choice-update|Imported #[\d,]+")
+_SHUTDOWN = re.compile(r"Disk full detected|\bStopping (?:synchronizer|Network)\b|BesuCommand-Shutdown-Hook")
 _HALTED = re.compile(r"BFT Mining thread has suffered a fatal error|mining has been halted")
 _MEMORY = re.compile(r"java\.lang\.OutOfMemoryError")
 _WORLD_STATE = re.compile(
@@ -73,6 +76,8 @@ class BesuLog:
     progress_lines: int = 0
     progress_every: float = 0.0
     looking_for_peers: str = ""
+    engine_silent: str = ""
+    shutting_down: str = ""
     halted: str = ""
     out_of_memory: str = ""
     world_state: str = ""
@@ -101,24 +106,40 @@ def read_log(lines: t.Iterable[LogLine]) -> BesuLog:
             evidence.clear()
         elif _INVALID_RULE.search(text) or _INVALID.search(text):
             _invalid(text, line.at, found)
-        elif _HALTED.search(text):
-            found["halted"] = sanitize(text, 300)
-        elif _MEMORY.search(text):
-            found["out_of_memory"] = sanitize(text, 300)
-        elif _WORLD_STATE.search(text):
-            found["world_state"] = sanitize(text, 300)
-        elif _NODE_ADDRESS.search(text):
-            found["node_address"] = text.rpartition("0x")[1] + text.rpartition("0x")[2][:40].lower()
-        elif _RPC_OFF.search(text):
-            found["rpc_off"] = True
-        elif _LOOKING.search(text):
-            found["looking_for_peers"] = sanitize(text, 200)
-        elif _PROGRESS.search(text) and "ERROR" not in text:
+        elif not _told_in_a_word(text, found) and _PROGRESS.search(text) and "ERROR" not in text:
             _progress(line.at, "Import reached block" not in text, found)
     del found["before"]
     found["invalid_lines"] = tuple(sanitize(text.rpartition(" | ")[2], 200) for text in found["invalid_lines"])
     shown = tuple(sanitize(text, 200) for text in evidence[-8:])
     return BesuLog(rounds=tuple(rounds.values()), evidence=shown, **found)
+
+
+# What one line tells by itself: the field that keeps the line.
+_WORDS = (
+    ("halted", _HALTED),
+    ("out_of_memory", _MEMORY),
+    ("world_state", _WORLD_STATE),
+    ("looking_for_peers", _LOOKING),
+    ("engine_silent", _ENGINE_SILENT),
+    ("shutting_down", _SHUTDOWN),
+)
+
+
+def _told_in_a_word(text: str, found: dict[str, t.Any]) -> bool:
+    for name, pattern in _WORDS:
+        if pattern.search(text):
+            # Of a shutdown the first line is the reason.
+            found[name] = found.get(name) if name == "shutting_down" and found.get(name) else sanitize(text, 300)
+            return True
+    if _ENGINE_CALLED.search(text):
+        found["engine_silent"] = ""
+    elif _NODE_ADDRESS.search(text):
+        found["node_address"] = text.rpartition("0x")[1] + text.rpartition("0x")[2][:40].lower()
+    elif _RPC_OFF.search(text):
+        found["rpc_off"] = True
+    else:
+        return False
+    return True
 
 
 def _rounds(text: str, at: float, found: dict[str, t.Any], rounds: dict[str, Round]) -> bool:

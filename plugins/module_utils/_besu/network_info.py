@@ -56,6 +56,7 @@ _NEAR = 64
 _LIGHT = ("head", "eth_syncing", "net_peerCount")
 # Seconds for which a head that is too old is watched at most: it stands, or the clock is wrong.
 _LONGEST_WATCH = 120.0
+_NO_QUORUM = "execution clients: their consensus clients decide on blocks, and no quorum guard applies"
 
 
 @dataclass
@@ -284,7 +285,7 @@ def _progress(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTi
 
 def _quorum(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTiming) -> dict[str, t.Any]:
     """Which validators take part, and how many more may stop."""
-    verdict = q.spare_validators(view, pace)
+    verdict, best = q.spare_validators(view, pace), _best(members)
     names = {one.first.address: one.name for one in members if one.first and one.first.address}
     return {
         "validators": list(view.next_validators or ()),
@@ -295,7 +296,7 @@ def _quorum(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTimi
         "may_stop": verdict.may_stop,
         "which": [names.get(a, a) for a in verdict.which],
         "arithmetic": verdict.arithmetic,
-        "reason": verdict.reason,
+        "reason": _NO_QUORUM if best is not None and best.is_execution_client else verdict.reason,
     }
 
 

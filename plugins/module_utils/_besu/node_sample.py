@@ -40,6 +40,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc impor
 _NOBODY = "0x" + "00" * 20
 # Over how many blocks the period is measured, and the fewest that tell it. Block 0 has any timestamp.
 _MEASURED_BLOCKS, _LEAST_BLOCKS = 32, 4
+# Seconds of a slot of mainnet and its test networks.
+_SLOT = 12.0
 
 # Label -> call. The labels of calls with one form are their methods.
 LIVE: dict[str, Call] = {
@@ -120,7 +122,13 @@ class NodeSample:
     @property
     def period(self) -> float | None:
         """The block period as the node tells it, or else as its blocks show it."""
-        return (self.bft.block_period if self.bft else None) or self.measured_period
+        told = (self.bft.block_period if self.bft else None) or self.measured_period
+        return told or (_SLOT if self.is_execution_client else None)
+
+    @property
+    def is_execution_client(self) -> bool:
+        """Whether a consensus client drives it: blocks since the merge have no difficulty, others have one."""
+        return self.head is not None and self.head.number > 0 and self.head.difficulty == 0 and self.group is None
 
     @property
     def connected(self) -> int | None:
@@ -201,7 +209,9 @@ def _calls(before: NodeSample | None) -> dict[str, Call]:
 
 def past_block(before: NodeSample | None) -> int | None:
     """The block to measure the block period from, for a node that does not tell it."""
-    if before is None or before.period is not None or before.number is None or before.number < _LEAST_BLOCKS:
+    if before is None or before.measured_period or (before.bft and before.bft.block_period):
+        return None
+    if before.number is None or before.number < _LEAST_BLOCKS:
         return None
     return max(before.number - _MEASURED_BLOCKS, 1)
 

@@ -22,6 +22,8 @@ _HEX = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _VERSION = re.compile(r"/v(\d{1,4}\.\d{1,4}[\w.+-]{0,40})(?:/|$)")
+# "practical byzantine fault tolerance", as every block of QBFT and IBFT has it (EIP-650).
+_BFT_MIX = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365"
 _MAX_PEERS = 2000
 _LEAST_SECONDS = 0.001
 
@@ -34,6 +36,7 @@ class Block:
     timestamp: int
     hash: str = ""
     miner: str = ""
+    difficulty: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,9 @@ def block(value: t.Any) -> Block | None:
         return None
     miner = get(value, "miner")
     miner = miner.lower() if isinstance(miner, str) and _ADDRESS.fullmatch(miner) else ""
-    return Block(number, timestamp, hash_of(get(value, "hash")) or "", miner)
+    # A block of BFT is one whatever its difficulty is.
+    difficulty = None if hash_of(get(value, "mixHash")) == _BFT_MIX else hex_number(get(value, "difficulty"))
+    return Block(number, timestamp, hash_of(get(value, "hash")) or "", miner, difficulty)
 
 
 def peers(value: t.Any, bft: bool) -> tuple[Peer, ...] | None:

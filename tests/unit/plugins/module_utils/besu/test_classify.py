@@ -535,3 +535,53 @@ def test_a_period_that_is_not_told_is_measured():
     slow = {"bft": None, "group": None, "validators": None, "next_validators": None, "peers": (None, None, None)}
     assert told(*still(age=40.0, **slow))[0] == "syncing"
     assert told(*still(age=40.0, measured_period=60.0, **slow)) == ("running", None)
+
+
+# --- an execution client --------------------------------------------------------------------------------------------
+
+ENGINE = {"bft": None, "group": None, "validators": None, "next_validators": None, "peers": (None, None)}
+
+
+def slots(*ages, seconds=12):
+    """Looks at an execution client: one each ``seconds``, ``ages``: how old its head is."""
+    looks = []
+    for index, age in enumerate(ages):
+        at = 1000.0 + seconds * index
+        head = Block(500 + int((at - age) // 12), int(NOW + at - age), f"0x{int(at - age):064x}", "", 0)
+        looks.append(look(at=at, **{**ENGINE, "head": head, "outcomes": {"qbft:latest": "not_enabled"}}))
+    return looks
+
+
+def test_missed_slots_of_an_execution_client_are_no_stall():
+    verdict = tell(*slots(4, 16, 28, 40))
+    assert (verdict.state, verdict.cause) == ("running", None)
+    assert "no quorum guard applies" in verdict.reasons[1] and verdict.details["missing"] == []
+
+
+def test_an_execution_client_without_its_consensus_client():
+    looks = slots(40, 52, 64, 76, 88)
+    assert told(*looks[:2]) in (("unknown", None), ("running", None))
+    verdict = tell(*looks)
+    assert (verdict.state, verdict.cause) == ("error", "consensus_client_unreachable")
+    log = lines(
+        "x | WARN | EngineQosTimer | Execution engine not called in 120 seconds, consensus client may not be connected"
+    )
+    assert told(*slots(100, 112), log=log) == ("error", "consensus_client_unreachable")
+    began = replace(look(**ENGINE), head=Block(0, 5, "0x" + "0" * 64, "", 17))
+    assert told(began, replace(began, at=1010.0), log=log) == ("error", "consensus_client_unreachable")
+    again = lines(
+        "x | WARN | EngineQosTimer | Execution engine not called in 120 seconds, consensus client may not be connected",
+        "x | INFO | AbstractEngineNewPayload | Imported #500 / 12 tx / 1 blobs",
+    )
+    assert again.engine_silent == ""
+
+
+def test_a_chain_with_difficulty_is_no_execution_client():
+    clique = [replace(one, head=replace(one.head, difficulty=2)) for one in slots(4, 4)]
+    assert not clique[0].is_execution_client and "QBFT" in " ".join(tell(*clique).reasons)
+
+
+def test_a_shutdown_under_way_is_no_start():
+    log = lines("x | ERROR | RocksDBTransaction | Disk full detected: No space left on device", "x | Stopping Network.")
+    verdict = tell(closed(1000.0), closed(1002.0), unit=UnitStatus(since=691.0), log=log)
+    assert (verdict.state, verdict.cause) == ("stopping", "disk_full")

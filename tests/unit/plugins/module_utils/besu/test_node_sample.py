@@ -282,3 +282,10 @@ def test_the_block_period_is_measured_where_it_is_not_told():
         12.0,
         12.0,
     )
+
+
+def test_a_block_of_bft_is_never_one_of_an_execution_client():
+    plain = {"number": "0x5", "timestamp": "0x5", "difficulty": "0x0"}
+    assert a.block({**plain, "mixHash": "0x" + "3" * 64}).difficulty == 0
+    mix = "0x" + b"ctical byzantine fault tolerance".hex()
+    assert a.block({**plain, "mixHash": mix}).difficulty is None

@@ -28,6 +28,9 @@ options:
   step:
     description: Options of the module that go before all others.
     type: dict
+  foresee:
+    description: Whether the fixes are still to be made.
+    type: bool
 """
 
 EXAMPLES = r"""

@@ -23,6 +23,10 @@ options:
   look:
     description: What M(chainops.lifecycle.besu_network_info) returned for the Besu nodes of the fleet.
     type: dict
+  width:
+    description: How many characters a line may have.
+    type: int
+    default: 100
 seealso:
   - plugin: chainops.lifecycle.recovery_plan
     plugin_type: filter
@@ -49,11 +53,12 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._chain_report i
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import read_fleet
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reports import status_lines
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH
 
 
-def _status(seen: t.Any, described: t.Any = None, look: t.Any = None) -> list[str]:
+def _status(seen: t.Any, described: t.Any = None, look: t.Any = None, width: int = WIDTH) -> list[str]:
     chain = chain_lines(read_fleet(seen, described), look or {})
-    return status_lines(seen, described) + (["", *chain] if chain else [])
+    return status_lines(seen, described, width) + (["", *chain] if chain else [])
 
 
 class FilterModule:

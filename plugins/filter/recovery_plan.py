@@ -42,6 +42,13 @@ options:
     description: How many hosts at a time, as in a play. One that may have a validator in need is always alone.
     type: raw
     default: 1
+  foreseen:
+    description: A dictionary from host to the results of dry runs of M(chainops.lifecycle.service_drive) there.
+    type: dict
+  width:
+    description: How many characters a line may have.
+    type: int
+    default: 100
 """
 
 EXAMPLES = r"""
@@ -72,6 +79,13 @@ _value:
       description: The hosts in need, in the same order.
       type: list
       elements: str
+    stalled:
+      description: The hosts of chains that are stalled.
+      type: list
+      elements: str
+    guard:
+      description: What refused the plan, empty otherwise.
+      type: str
     unknown:
       description: The hosts of which something could not be observed.
       type: list
@@ -98,14 +112,19 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text impo
 
 
 def _make_plan(
-    seen: t.Any, described: t.Any, max_unhealthy: t.Any = "50%", look: t.Any = None, **more: t.Any
+    seen: t.Any,
+    described: t.Any,
+    max_unhealthy: t.Any = "50%",
+    look: t.Any = None,
+    foreseen: t.Any = None,
+    **more: t.Any,
 ) -> dict[str, t.Any]:
     try:
-        return _recovery_plan.recovery_plan(seen, described, max_unhealthy, look, **more)
+        return _recovery_plan.recovery_plan(seen, described, max_unhealthy, look, foreseen=foreseen, **more)
     except _fleet.FleetError as exc:
         raise AnsibleFilterError(str(exc)) from exc
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_plan": from_hosts(_make_plan, "seen", "look")}
+        return {"recovery_plan": from_hosts(_make_plan, "seen", "look", "foreseen")}

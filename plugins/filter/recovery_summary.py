@@ -24,6 +24,10 @@ options:
     description: Whether this was a dry run.
     type: bool
     default: false
+  width:
+    description: How many characters a line may have.
+    type: int
+    default: 100
 """
 
 EXAMPLES = r"""
@@ -47,6 +51,9 @@ _value:
         - How each service ended, in the shape of the variable C(lifecycle_outcome) that all playbooks leave, small
           enough for an artifact of AWX.
       type: dict
+    bad:
+      description: A dictionary from host to C(reason) and C(unreachable), for those that do not end well.
+      type: dict
     failure:
       description: Why services were not recovered, in one sentence. Empty where all were.
       type: str
@@ -60,14 +67,16 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes, _reports
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH
 
 
-def _summary(results: t.Any, plan: t.Any = None, check_mode: bool = False) -> dict[str, t.Any]:
+def _summary(results: t.Any, plan: t.Any = None, check_mode: bool = False, width: int = WIDTH) -> dict[str, t.Any]:
     plan = plan or {"in_need": [host for host, done in results.items() if done], "rows": []}
     entries = _reports.recovery_entries(results, plan)
     return {
-        "lines": _reports.summary_lines(results, plan),
+        "lines": _reports.summary_lines(results, plan, width),
         "outcome": _outcomes.artifact("recover", entries, check_mode),
+        "bad": _reports.bad_hosts(entries, plan),
         "failure": _reports.failure(results),
         "failed": [entry.key for entry in entries if entry.outcome in (_outcomes.REFUSED, _outcomes.FAILED)],
     }

@@ -22,6 +22,9 @@ options:
     description: The name of the host.
     type: str
     required: true
+  described:
+    description: Its C(lifecycle_services). Entries that are wrong could not be observed either.
+    type: raw
 """
 
 EXAMPLES = r"""

@@ -30,13 +30,11 @@ options:
     type: bool
     default: false
   fixes:
-    description: The fixes that the role may make.
-    type: list
-    elements: str
+    description: The fixes that the role may make, as a list or as text with commas.
+    type: raw
   hooks:
-    description: The causes for which there are hooks.
-    type: list
-    elements: str
+    description: A dictionary from a cause to its hook.
+    type: raw
 """
 
 EXAMPLES = r"""
@@ -63,17 +61,25 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_steps
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import is_given, read_one
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ObservationView
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 
 
 def _needs(
-    seen: t.Any, described: t.Any, stalled: bool = False, fixes: t.Sequence[str] = (), hooks: t.Sequence[str] = ()
+    seen: t.Any, described: t.Any, stalled: bool = False, fixes: t.Any = None, hooks: t.Any = None
 ) -> list[dict[str, t.Any]]:
     if isinstance(seen, t.Mapping):
         if "services" not in seen:
             return []
         seen = seen["services"]
-    entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in described]
+    usable, _refused = split_entries(described)
+    entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in usable]
+    try:
+        may_fix = read_one("service_recovery_fixes", fixes) if is_given(fixes) else []
+        hooked = read_one("service_recovery_hooks", hooks) if is_given(hooks) else {}
+    except _fleet.FleetError as exc:
+        raise AnsibleFilterError(str(exc)) from None
     if [entry["name"] for entry in entries] != [one["name"] for one in seen]:
         raise AnsibleFilterError("the services that are described are not those that were observed; observe the same")
     verdicts = (_fleet.CHAIN_STALLED, _fleet.NEEDS_RECOVERY) if stalled else (_fleet.NEEDS_RECOVERY,)
@@ -94,7 +100,7 @@ def _needs(
             "may_vote": row.may_vote,
         }
         offline = _recovery_steps.takes_offline(need)
-        found.append({**need, "fixes": _recovery_steps.fixes(need, fixes, hooks), "takes_offline": offline})
+        found.append({**need, "fixes": _recovery_steps.fixes(need, may_fix, hooked), "takes_offline": offline})
     return found
 
 

@@ -8,6 +8,7 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_mapping,
     as_text,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 
 OK = "ok"
 TRANSITIONING = "transitioning"
@@ -36,6 +38,7 @@ SHOWN = {
     TRANSITIONING: "in transition",
     OK: "ok",
 }
+UNREACHABLE = "unreachable: "
 NO_SERVICES = "No host has services: describe them in the inventory variable lifecycle_services."
 
 
@@ -100,8 +103,10 @@ def read_fleet(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | N
             rows.append(Row(host, "-", why=_no_answer(result)))
             continue
         observations = [ObservationView.from_dict(one) for one in found]
-        entries = _entries(observations, (described or {}).get(host) or [])
+        usable, refused = split_entries((described or {}).get(host) or [])
+        entries = _entries(observations, usable)
         rows += [make_row(host, observation, entry) for observation, entry in zip(observations, entries, strict=True)]
+        rows += [Row(host, name, why=why) for name, why in refused]
     return rows
 
 
@@ -119,7 +124,12 @@ def _no_answer(result: t.Any) -> str:
     if not isinstance(result, t.Mapping):
         return "was not observed"
     reason = as_text(result.get("msg")) or "no answer"
-    return f"unreachable: {reason}" if result.get("unreachable") else reason
+    return f"{UNREACHABLE}{_without_ssh(reason)}" if result.get("unreachable") else reason
+
+
+def _without_ssh(reason: str) -> str:
+    """What the way to a host failed of, without the words that every such failure begins with."""
+    return re.sub(r"^(?:Task failed: )?(?:Failed to connect to the host via ssh: )?(?:ssh: )?", "", reason)
 
 
 def make_row(host: str, seen: ObservationView, entry: t.Mapping[str, t.Any]) -> Row:

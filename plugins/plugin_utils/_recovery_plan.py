@@ -23,17 +23,16 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._chain_report i
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     CHAIN_STALLED,
-    HELD,
     NEEDS_RECOVERY,
     NO_SERVICES,
-    OK,
-    TRANSITIONING,
     UNKNOWN,
     FleetError,
     Row,
     read_fleet,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count, render
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import PlannedRow, plan_lines, planned_row
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult, as_mappings
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count
 
 # Among units that are down: to bring one back costs the fleet nothing, so these come first.
 _RANK = {m.STOPPED: 0, m.ERROR: 1, m.RESTARTING: 2}
@@ -64,6 +63,8 @@ def recovery_plan(
     look: t.Mapping[str, t.Any] | None = None,
     quorum_lost: str = "refuse",
     serial: t.Any = 1,
+    foreseen: t.Mapping[str, t.Any] | None = None,
+    width: int = WIDTH,
 ) -> dict[str, t.Any]:
     """Whom to recover, in which order and how many at a time, or why nobody.
 
@@ -72,6 +73,7 @@ def recovery_plan(
     ``look``: what besu_network_info returned. ``serial``: how many at a time of
     those that are no validators. ``quorum_lost``: restart_all where a person
     asked for that; the hosts of stalled chains are then in ``restart_all``.
+    ``foreseen``: host -> the results of dry runs there.
     """
     if quorum_lost not in ("refuse", "restart_all"):
         raise FleetError(f"quorum_lost: {quorum_lost!r} is unknown; give refuse or restart_all")
@@ -88,18 +90,34 @@ def recovery_plan(
     if stalled and not together:
         refusal = _stall_refusal(stalled, rows)
     chain = chain_lines(rows, look or {})
-    lines = _plan_lines(rows, needy, blind, hosts, refusal.reason if refusal else "", together)
+    planned = _planned(rows, foreseen or {}, together)
+    order = [*together, *needy]
+    lines = plan_lines(planned, order, hosts, refusal.reason if refusal else "", width)
+    lines = lines if rows else [*lines, NO_SERVICES]
     return {
         "hosts": [] if refusal else needy,
         "batches": [] if refusal else batches([_votes(host, rows) for host in needy], serial),
         "restart_all": [] if refusal else together,
-        "in_need": [*together, *needy],
+        "in_need": order,
         "unknown": blind,
+        "stalled": list(dict.fromkeys(row.host for row in stalled)),
         "refusal": refusal.reason if refusal else "",
         "guard": refusal.guard if refusal else "",
-        "rows": [_shown(row) for row in rows],
+        "rows": [_shown(one) for one in planned],
         "lines": lines + (["", *chain] if chain else []),
     }
+
+
+def _planned(rows: t.Sequence[Row], foreseen: t.Mapping[str, t.Any], together: t.Container[str]) -> list[PlannedRow]:
+    left = {host: [ServiceResult.from_dict(one) for one in as_mappings(some)] for host, some in foreseen.items()}
+    found: list[PlannedRow] = []
+    for row in rows:
+        mine = left.get(row.host, [])
+        result = next((one for one in mine if one.name == row.service), None)
+        if result is not None and row.verdict == NEEDS_RECOVERY:
+            mine.remove(result)  # one of the same name in the other scope has a result of its own
+        found.append(planned_row(row, result, row.host in together))
+    return found
 
 
 def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> Refusal | None:
@@ -187,7 +205,8 @@ def _stall_refusal(stalled: t.Sequence[Row], rows: t.Sequence[Row]) -> Refusal:
     )
 
 
-def _shown(row: Row) -> dict[str, t.Any]:
+def _shown(planned: PlannedRow) -> dict[str, t.Any]:
+    row = planned.row
     return {
         "host": row.host,
         "service": row.service,
@@ -196,41 +215,7 @@ def _shown(row: Row) -> dict[str, t.Any]:
         "desired": row.desired,
         "verdict": row.verdict,
         "cause": row.cause,
-        "why": row.why,
+        "plan": planned.verb,
+        "guard": planned.guard,
+        "why": planned.why,
     }
-
-
-def _plan_lines(
-    rows: t.Sequence[Row],
-    needy: t.Sequence[str],
-    blind: t.Sequence[str],
-    hosts: t.Sequence[str],
-    refusal: str,
-    together: t.Sequence[str],
-) -> list[str]:
-    lines = [
-        f"{len(needy)} of {count(len(hosts), 'host')} need recovery" + (f", {len(blind)} unknown" if blind else "")
-    ]
-    if not rows:
-        lines.append(NO_SERVICES)
-    shown = [row for row in rows if row.verdict != OK]
-    table = [("HOST", "SERVICE", "STATE", "PLAN", "WHY")]
-    first = [*together, *needy]
-    for host in [*first, *(h for h in hosts if h not in first)]:
-        for row in shown:
-            if row.host == host:
-                intent = "restart all" if host in together else _intent(row, refusal)
-                table.append((row.host, row.label, row.state, intent, row.explanation))
-    if shown:
-        lines += render(table)
-    if refusal:
-        lines += ["", f"REFUSED: {refusal}."]
-    elif needy:
-        lines += ["", f"Order: {', '.join(needy)}"]
-    return lines
-
-
-def _intent(row: Row, refusal: str) -> str:
-    if row.verdict == NEEDS_RECOVERY:
-        return "-" if refusal else f"-> {row.desired}"
-    return {TRANSITIONING: "wait", HELD: "leave (held)", UNKNOWN: "leave", CHAIN_STALLED: "leave"}.get(row.verdict, "-")

@@ -12,6 +12,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import UNKNOWN
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import listed
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import has_run
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ObservationView,
@@ -20,6 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_text,
     as_texts,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 
 # What a restored file of the configuration can have caused.
 CONFIG_CAUSES = ("config_parse_error", "file_missing", "bad_option", "permission_denied", "environment_file_missing")
@@ -82,6 +84,12 @@ def fixed(plan: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) -> dict[str,
     }
 
 
+def _fixable(plan: t.Mapping[str, t.Any]) -> list[str]:
+    """The causes that the fixes of a plan are made for."""
+    disk = ["disk_full"] if plan["free_journal_space"] else []
+    return [*plan["hooks"], *disk, *(CONFIG_CAUSES if plan["restore_config"] else ())]
+
+
 def failed_fix(failure: t.Mapping[str, t.Any]) -> str:
     """Why a fix failed, in one sentence. ``failure``: the ``task`` and its ``result``; empty where none failed."""
     if not failure:
@@ -97,6 +105,7 @@ def drive_options(
     settings: t.Mapping[str, t.Any],
     done: t.Mapping[str, t.Any] | None = None,
     step: t.Mapping[str, t.Any] | None = None,
+    foresee: bool = False,
 ) -> dict[str, t.Any]:
     """``service``, ``override`` and ``defaults`` for service_drive.
 
@@ -104,15 +113,16 @@ def drive_options(
     these, own_tunnel, quorum_lost, reference_urls and reservation. ``done``:
     the results of fixes. ``step``: options of the module that go before all
     others; a step that is ``plain`` is one of a service of no kind.
+    ``foresee``: the fixes are still to be made, and count as done.
     """
     if step and step.get("plain"):
         return _plain_start(service, settings)
     entry = service["entry"]
     kind = as_text(service.get("kind")) or "generic"
     planned = service.get("fixes")
-    causes = fixed(planned, done or {})["causes"] if planned else []
+    causes = _fixable(planned) if planned and foresee else fixed(planned, done or {})["causes"] if planned else []
     override: dict[str, t.Any] = {
-        "accept_causes": [*settings["accept_causes"], *causes, *(entry.get("accept_causes") or ())],
+        "accept_causes": [*listed(settings["accept_causes"]), *causes, *(entry.get("accept_causes") or ())],
         **({"recovery": "reset_start"} if planned and planned["clear_start_limit"] else {}),
         **({"owner": settings["owner"]} if settings.get("owner") else {}),
     }
@@ -262,7 +272,7 @@ def _with_chain(result: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any]) -
     }
 
 
-def not_observed(seen: t.Any, host: str) -> list[dict[str, t.Any]]:
+def not_observed(seen: t.Any, host: str, described: t.Any = None) -> list[dict[str, t.Any]]:
     """The entries of service_recovery_result for what could not be observed on a host."""
     given = as_mapping(seen)
     bare = {"observed": False, "reached": False, "failed": True, "changed": False}
@@ -270,4 +280,6 @@ def not_observed(seen: t.Any, host: str) -> list[dict[str, t.Any]]:
         msg = f"{host} cannot be reached: {as_text(given.get('msg')) or 'no answer'}"
         return [{"name": "-", "kind": "generic", "msg": msg, **bare}]
     unknown = [one for one in as_mappings(given["services"]) if one.get("state") == UNKNOWN]
-    return [{**one, "msg": "it could not be observed, so that nothing was done to it", **bare} for one in unknown]
+    wrong = [{"name": name, "kind": "generic", "msg": why, **bare} for name, why in split_entries(described)[1]]
+    blind = "it could not be observed, so that nothing was done to it"
+    return [*({**one, "msg": blind, **bare} for one in unknown), *wrong]

@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     SHOWN,
     TRANSITIONING,
     UNKNOWN,
+    UNREACHABLE,
     read_fleet,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
@@ -28,7 +29,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     ServiceResult,
     as_mappings,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render, shorten
 
 _OUTCOMES = {OK: o.HEALTHY, HELD: o.SKIPPED, TRANSITIONING: o.TRANSITIONING, UNKNOWN: o.UNKNOWN}
 
@@ -85,7 +86,7 @@ def _entry(
     return o.Entry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before its turn")
 
 
-def summary_lines(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> list[str]:
+def summary_lines(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], width: int = WIDTH) -> list[str]:
     """What came of the recovery, a block for each service: what was seen, what was done, what proves it."""
     lines: list[str] = []
     for host in plan["in_need"]:
@@ -94,7 +95,11 @@ def summary_lines(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -
         else:
             lines.append(f"{host}: {o.shown(o.NOT_ATTEMPTED)}")
     acted = [entry for entry in recovery_entries(results, plan) if entry.outcome != o.HEALTHY]
-    return [*lines, "", f"Summary: {o.counted(acted) or 'no service needed recovery'}"]
+    return [
+        *(shorten(line, width) for line in lines),
+        "",
+        f"Summary: {o.counted(acted) or 'no service needed recovery'}",
+    ]
 
 
 def result_lines(host: str, result: ServiceResult) -> list[str]:
@@ -132,3 +137,39 @@ def failure(results: t.Mapping[str, t.Any]) -> str:
     done = [ServiceResult.from_dict(one) for some in results.values() for one in as_mappings(some)]
     bad = [one.msg or "no reason given" for one in done if o.outcome_of(one) in o.BAD]
     return f"not recovered: {'; '.join(bad)}" if bad else ""
+
+
+def harm(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], max_failed: t.Any = 0) -> dict[str, t.Any]:
+    """Whether services of more hosts than ``max_failed`` were harmed. A refusal harms nobody."""
+    done = {host: [ServiceResult.from_dict(one) for one in as_mappings(some)] for host, some in results.items()}
+    harmed = {host: [one.name for one in some if one.harms] for host, some in done.items()}
+    named = [f"{host}/{name}" for host, names in harmed.items() for name in names]
+    hosts = [host for host, names in harmed.items() if names]
+    stops = len(hosts) > _allowed(max_failed, len(plan["in_need"]))
+    reason = f"not recovered: {', '.join(named)}; the run stops here (lifecycle_max_failed={max_failed})"
+    return {"stops": stops, "hosts": hosts, "reason": reason if stops else ""}
+
+
+def _allowed(limit: t.Any, hosts: int) -> int:
+    text = str(limit)
+    return hosts * int(text[:-1]) // 100 if text.endswith("%") else int(text)
+
+
+def bad_hosts(entries: t.Sequence[o.Entry], plan: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+    """host -> why it does not end well, and whether that is since it was not reached."""
+    found: dict[str, dict[str, t.Any]] = {}
+    lost = {row["host"] for row in as_mappings(plan.get("rows")) if row["service"] == "-" and _is_lost(row)}
+    for host in dict.fromkeys(entry.host for entry in entries if entry.outcome in o.BAD):
+        mine = [entry for entry in entries if entry.host == host and entry.outcome in o.BAD]
+        said = "; ".join(f"{entry.service or host}: {o.shown(entry.outcome)}{_why(entry)}" for entry in mine)
+        found[host] = {"reason": said, "unreachable": host in lost}
+    return found
+
+
+def _why(entry: o.Entry) -> str:
+    guard = f" ({entry.guard})" if entry.guard else ""
+    return f"{guard}: {entry.reason}" if entry.reason else guard
+
+
+def _is_lost(row: t.Mapping[str, t.Any]) -> bool:
+    return str(row.get("why", "")).startswith(UNREACHABLE)

@@ -234,6 +234,11 @@ class ServiceResult:
         return self.changed or self.unreachable or any(step.acts and step.applied for step in self.steps)
 
     @property
+    def harms(self) -> bool:
+        """Whether it was acted on, and is not in its desired state afterwards."""
+        return self.observed and not self.reached and self.acted
+
+    @property
     def is_refused(self) -> bool:
         """Whether a guard refused before anything was done."""
         return not self.reached and bool(self.refusals) and not self.acted

@@ -8,11 +8,17 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import difflib
+import re
 import typing as t
 
+from ansible.module_utils.common.parameters import remove_values
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import secrets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import unit_name
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 
 COLLECTION = "chainops.lifecycle"
@@ -48,3 +54,45 @@ def _as_entry(kind: str, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """An entry with these options, for the module that knows every kind."""
     own = {option: value for option, value in options.items() if option not in _SHARED}
     return {**{option: value for option, value in options.items() if option in _SHARED}, "kind": kind, kind: own}
+
+
+def split_entries(described: t.Any) -> tuple[list[t.Any], list[tuple[str, str]]]:
+    """The entries of a host that can be used, and the others with the reason: a wrong one costs itself only."""
+    given = described if isinstance(described, (list, tuple)) else [described] if described else []
+    usable: list[t.Any] = []
+    refused: list[tuple[str, str]] = []
+    taken: set[tuple[str, str]] = set()
+    for number, entry in enumerate(given):
+        name, problem = _problem(number, entry, taken)
+        if problem:
+            refused.append((name, problem))
+        else:
+            usable.append(entry)
+    return usable, refused
+
+
+def _plain(problem: str) -> str:
+    """What Ansible says of an entry, with the nearest right name in place of all of them."""
+    said = re.sub(r"^services\[0\][:.] ?", "", problem)
+    wrong, _cut, known = said.partition(". Supported parameters include: ")
+    if not known:
+        return said
+    where, _colon, names = wrong.rpartition(": ")
+    near = difflib.get_close_matches(names.split(", ")[0], re.findall(r"\w+", known), 1)
+    return f"{where + ': ' if where else ''}{names} is no option{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _problem(number: int, entry: t.Any, taken: set[tuple[str, str]]) -> tuple[str, str]:
+    """The name of an entry, and what is wrong with it."""
+    name = str(entry.get("name") or f"entry {number}") if isinstance(entry, t.Mapping) else str(entry)
+    try:
+        (params,) = describe([entry], KINDS)
+        unit = unit_name(params["name"])
+    except LifecycleError as exc:
+        shown = remove_values(exc.msg, set(filter(None, secrets(entry))))
+        return name, f"lifecycle_services[{number}]: {_plain(shown)}"
+    key = (params["scope"], unit)
+    if key in taken:
+        return name, f"lifecycle_services[{number}].name: {name} is described twice; give each service once"
+    taken.add(key)
+    return name, ""

@@ -66,3 +66,13 @@ def render(table: t.Sequence[t.Sequence[str]], width: int = WIDTH, indent: str =
         ).rstrip()
         for row in rows
     ]
+
+
+def line_width(columns: int, colored: bool) -> int:
+    """The width of the terminal, or WIDTH where there is none, by what Ansible knows of it.
+
+    Ansible calls a line without a terminal 79 columns, as it does one of 80.
+    """
+    if columns > 79:
+        return columns + 1
+    return 80 if colored else WIDTH

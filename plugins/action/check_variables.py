@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils import color
+from ansible.utils.display import Display
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NO_SERVICES, FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import line_width
+
+
+class ActionModule(ActionBase):
+    """Checks the variables of a playbook on the controller, before any host is touched."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        _checked, given = self.validate_argument_spec(
+            argument_spec={
+                "target": {"type": "str", "default": "all"},
+                "kind": {"type": "str"},
+            }
+        )
+        known = task_vars or {}
+        try:
+            settings = self._settings(known)
+            self._check_services(given["target"], given["kind"], known)
+        except FleetError as exc:
+            raise AnsibleActionFail(str(exc)) from None
+        width = line_width(Display().columns, bool(color.ANSIBLE_COLOR))
+        return {**result, "changed": False, "settings": settings, "width": width}
+
+    def _settings(self, known: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        every = known.get("hostvars") or {}
+        used = {name for host in known.get("ansible_play_hosts_all") or () for name in every[host]}
+        wrong = _playbook_vars.misspelt(used | set(known))
+        if wrong:
+            said = [f"{name} is no variable of this collection; did you mean {near}?" for name, near in wrong.items()]
+            raise FleetError("; ".join(said))
+        names = [name for name in _playbook_vars.VARIABLES if name in known]
+        return _playbook_vars.read({name: self._templar.template(known[name]) for name in names})
+
+    def _check_services(self, target: str, kind: str | None, known: t.Mapping[str, t.Any]) -> None:
+        within = known.get("ansible_play_hosts_all") or ()
+        hosts = _playbook_vars.matching(target, within, known.get("groups") or {})
+        problem = _playbook_vars.unmatched(
+            target, hosts, known.get("groups") or {}, str(known.get("ansible_limit") or "")
+        )
+        if problem:
+            raise FleetError(problem)
+        every = known.get("hostvars") or {}
+        described = [_playbook_vars.services_of(every[host].get("lifecycle_services"), kind) for host in hosts]
+        if not any(described):
+            raise FleetError(NO_SERVICES)

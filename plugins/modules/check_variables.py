@@ -1,0 +1,55 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: check_variables
+short_description: Check the variables of the playbooks before any host is touched
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Reads the C(lifecycle_*) variables as inventories, C(-e) and surveys of AWX give them. Refuses misspelt names,
+    values that mean nothing, a target that matches no host, and a fleet without services.
+  - It is made for the playbooks of this collection.
+extends_documentation_fragment:
+  - chainops.lifecycle._attributes
+  - chainops.lifecycle._attributes.info_module
+  - chainops.lifecycle._attributes.actiongroup_lifecycle
+attributes:
+  action:
+    description: Runs on the controller.
+    support: full
+  platform:
+    platforms: posix
+options:
+  target:
+    description: The pattern of hosts.
+    type: str
+    default: all
+  kind:
+    description: The kind of services that the playbook is about.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Check the variables
+  chainops.lifecycle.check_variables:
+    target: "{{ lifecycle_target | default('all', true) }}"
+  run_once: true
+  register: lifecycle_settings
+"""
+
+RETURN = r"""
+settings:
+  description: The variables with their types, by their names.
+  returned: success
+  type: dict
+width:
+  description: How many characters a line of the terminal has.
+  returned: success
+  type: int
+"""

@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan as a person reads it: the counts, one verb a row with its evidence, and one next step for each refusal. Pure.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
+    CHAIN_STALLED,
+    HELD,
+    NEEDS_RECOVERY,
+    OK,
+    TRANSITIONING,
+    UNKNOWN,
+    Row,
+)
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, render
+
+RESTART_ALL = "restart all"
+# What is planned where no dry run says more.
+_BY_STATE = {m.STOPPED: "start", m.ERROR: "recover", m.RESTARTING: "recover"}
+_LEFT = {
+    TRANSITIONING: "wait",
+    HELD: "leave (held)",
+    UNKNOWN: "leave (unknown)",
+    CHAIN_STALLED: "refuse (chain_stalled)",
+}
+_PLAYBOOK = "ansible-playbook chainops.lifecycle.recover"
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """One service of the plan: what is going to be done to it, and why."""
+
+    row: Row
+    verb: str
+    why: str
+    guard: str = ""
+    next_step: str = ""
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.guard)
+
+
+def planned_row(row: Row, foreseen: ServiceResult | None, together: bool = False) -> PlannedRow:
+    """The plan for a service; ``foreseen``: the result of a dry run of its recovery."""
+    if together and row.verdict in (NEEDS_RECOVERY, CHAIN_STALLED):
+        return PlannedRow(row, RESTART_ALL, row.explanation)
+    if row.verdict != NEEDS_RECOVERY:
+        return PlannedRow(row, _LEFT.get(row.verdict, "-"), row.explanation)
+    if foreseen is None:
+        verb = "stop" if row.desired == m.STOPPED else _BY_STATE.get(row.state, "recover")
+        return PlannedRow(row, verb, _evidence(row))
+    if not foreseen.reached:
+        refusal = next(iter(foreseen.refusals), None)
+        guard = refusal.guard if refusal and refusal.guard else "error"
+        why = _evidence(row) if guard == "cause" else refusal.reason if refusal else foreseen.msg or "no reason given"
+        return PlannedRow(row, f"refuse ({guard})", why, guard, _next_step(row, foreseen, guard))
+    acts = list(dict.fromkeys(step.trigger or step.action for step in foreseen.steps if step.acts))
+    return PlannedRow(row, " and ".join(acts) or "wait", _evidence(row))
+
+
+def _evidence(row: Row) -> str:
+    """What was found, rather than the sentence of its category."""
+    first = row.observation.diagnosis.first
+    if first and first.evidence:
+        return f"{first.id}: {first.evidence[0]}"
+    return row.explanation
+
+
+def _next_step(row: Row, foreseen: ServiceResult, guard: str) -> str:
+    """What can be copied into a shell, for this run only, or else what the guard advises."""
+    cause = row.observation.diagnosis.first or foreseen.diagnosis.first
+    if guard == "cause" and cause and cause.severity != "fatal":
+        accepted = json.dumps({"service_recovery_accept_causes": [cause.id]})
+        fix = f"{cause.next_step}; then: " if cause.next_step else ""
+        return f"{fix}{_PLAYBOOK} --limit {shlex.quote(row.host)} -e {shlex.quote(accepted)}"
+    return next(iter(foreseen.hints), "")
+
+
+def plan_lines(
+    planned: t.Sequence[PlannedRow], order: t.Sequence[str], hosts: t.Sequence[str], refusal: str, width: int = WIDTH
+) -> list[str]:
+    """The plan; ``order``: the hosts that are acted on, first to last. ``refusal``: why nobody is."""
+    first = {host: number for number, host in enumerate(order)}
+    shown = sorted(
+        (one for one in planned if one.row.verdict != OK), key=lambda one: first.get(one.row.host, len(first))
+    )
+    lines = [_counts(planned, hosts)]
+    table = [("HOST", "SERVICE", "STATE", "PLAN", "WHY")]
+    for one in shown:
+        verb = "-" if refusal and one.row.verdict == NEEDS_RECOVERY and not one.is_refused else one.verb
+        table.append((one.row.host, one.row.label, one.row.state, verb, one.why))
+    lines += render(table, width) if shown else []
+    for one in shown:
+        if one.is_refused and one.next_step:
+            lines.append(f"next for {one.row.host} {one.row.label}: {one.next_step}")
+    if refusal:
+        lines += ["", f"REFUSED: {refusal}."]
+    elif len(order) > 1:
+        lines += ["", f"Order: {', '.join(order)}"]
+    return lines
+
+
+def _counts(planned: t.Sequence[PlannedRow], hosts: t.Sequence[str]) -> str:
+    needs = [one for one in planned if one.row.verdict in (NEEDS_RECOVERY, CHAIN_STALLED)]
+    refused = sum(one.is_refused or one.verb.startswith("refuse") for one in needs)
+    blind = len({one.row.host for one in planned if one.row.verdict == UNKNOWN})
+    parts = [f"{len(needs) - refused} to recover"] if needs else []
+    parts += [f"{refused} refused"] if refused else []
+    parts += [f"{count(blind, 'host')} unknown"] if blind else []
+    services = sum(not one.row.is_host for one in planned)
+    need = "needs" if len(needs) == 1 else "need"
+    total = f"{len(needs)} of {count(services, 'service')} on {count(len(hosts), 'host')} {need} recovery"
+    return f"{total}: {', '.join(parts)}" if parts else total

@@ -1,0 +1,245 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The variables of the playbooks, as inventories, ``-e`` and surveys of AWX give them, read and checked. Pure.
+
+Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+A survey gives text or, with ansible-core 2.19 and newer, typed values; an
+optional question that is left empty gives a blank or null. Blank and null are
+"not given", lists may be text with commas, and lists and dictionaries JSON.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import json
+import re
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+
+# What the playbooks themselves keep under these names, or leave for the next node of a workflow.
+KEPT = frozenset(f"lifecycle_{one}" for one in ("networks", "outcome", "plan", "seen", "settings", "summary"))
+_PREFIXES = ("lifecycle_", "service_recovery_")
+# How alike a name has to be to count as a misspelling.
+_ALIKE = 0.8
+
+
+def is_given(value: t.Any) -> bool:
+    return value is not None and not (isinstance(value, str) and not value.strip())
+
+
+def choice(*words: str) -> t.Callable[[t.Any], str]:
+    """A reader of one of these words."""
+
+    def read(value: t.Any) -> str:
+        text = str(value).strip()
+        if text not in words:
+            near = difflib.get_close_matches(text, words, 1)
+            raise ValueError(f"is unknown{f', did you mean {near[0]}' if near else ''}; give {' or '.join(words)}")
+        return text
+
+    return read
+
+
+def boolean(value: t.Any) -> bool:
+    text = str(value).strip().lower()
+    if text in ("yes", "true", "on", "1", "1.0"):
+        return True
+    if text in ("no", "false", "off", "0", "0.0"):
+        return False
+    raise ValueError("is neither yes nor no; give true or false")
+
+
+def share(value: t.Any) -> t.Any:
+    """A number of hosts, or a share such as ``50%``."""
+    text = _number(value)
+    found = re.fullmatch(r"(\d{1,9})(%?)", text)
+    if isinstance(value, bool) or found is None or (found[2] and int(found[1]) > 100):
+        raise ValueError("is neither a number of hosts nor a share; give 3 or 50%")
+    return text if found[2] else int(text)
+
+
+def waves(value: t.Any) -> list[t.Any]:
+    """How many hosts at a time: a number, a share, or a list of these of which the last goes on."""
+    return [share(one) for one in listed(value)]
+
+
+def seconds(value: t.Any) -> float:
+    try:
+        number = float(str(value).strip())
+    except ValueError:
+        number = -1.0
+    if isinstance(value, bool) or not 0 < number < 86400:
+        raise ValueError("is no length of time; give seconds, such as 3")
+    return number
+
+
+def whole(value: t.Any) -> int:
+    text = _number(value)
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", text):
+        raise ValueError("is no whole number; give 3")
+    return int(text)
+
+
+def text(value: t.Any) -> str:
+    if isinstance(value, (list, tuple, dict)):
+        raise ValueError("is a list or a dictionary; give text")
+    return str(value).strip()
+
+
+def listed(value: t.Any) -> list[t.Any]:
+    """A list; text may be JSON, or have commas."""
+    if isinstance(value, str):
+        given = value.strip()
+        value = _json(given) if given[:1] in ("[", "{") else [one.strip() for one in given.split(",") if one.strip()]
+    if isinstance(value, t.Mapping):
+        raise ValueError('is a dictionary; give a list such as ["a", "b"], or a, b')
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def words(*known: str) -> t.Callable[[t.Any], list[str]]:
+    """A reader of a list of these words; any where none are named."""
+
+    def read(value: t.Any) -> list[str]:
+        return [choice(*known)(one) if known else text(one) for one in listed(value)]
+
+    return read
+
+
+def mapping(value: t.Any) -> dict[str, t.Any]:
+    if isinstance(value, str):
+        value = _json(value.strip())
+    if not isinstance(value, t.Mapping):
+        raise ValueError('is no dictionary; give {"key": "value"}')
+    return dict(value)
+
+
+def _json(given: str) -> t.Any:
+    try:
+        return json.loads(given)
+    except (ValueError, RecursionError):
+        raise ValueError('is no JSON; a list looks like ["a", "b"], a dictionary like {"a": "b"}') from None
+
+
+def _number(value: t.Any) -> str:
+    given = str(value).strip()
+    return given[:-2] if re.fullmatch(r"\d+\.0", given) else given
+
+
+class Variable(t.NamedTuple):
+    """A variable of the playbooks: how its value is read, and what holds where it is not given."""
+
+    read: t.Callable[[t.Any], t.Any]
+    default: t.Any = None
+
+
+DEPTHS = ("never", "restart", "reset_start")
+FIXES = ("start_dependency", "free_journal_space", "clear_start_limit", "restore_config")
+
+VARIABLES: t.Mapping[str, Variable] = {
+    "lifecycle_target": Variable(text, "all"),
+    "lifecycle_serial": Variable(waves, [1]),
+    "lifecycle_max_unhealthy": Variable(share, "50%"),
+    "lifecycle_max_failed": Variable(share, 0),
+    "lifecycle_recovery": Variable(choice(*DEPTHS), "reset_start"),
+    "lifecycle_quorum_lost": Variable(choice("refuse", "restart_all"), "refuse"),
+    "lifecycle_diagnose": Variable(choice("never", "errors", "always"), "errors"),
+    "lifecycle_network_host": Variable(text),
+    "lifecycle_network_interval": Variable(seconds, 3.0),
+    "lifecycle_own_tunnel": Variable(boolean),
+    "service_recovery_depth": Variable(choice(*DEPTHS), "reset_start"),
+    "service_recovery_fixes": Variable(words(*FIXES), []),
+    "service_recovery_accept_causes": Variable(words(), []),
+    "service_recovery_hooks": Variable(mapping, {}),
+    "service_recovery_journal_size": Variable(text, "100M"),
+    "service_recovery_reserve": Variable(boolean, True),
+    "service_recovery_reserve_tries": Variable(whole, 3),
+    "service_recovery_report": Variable(boolean, True),
+    "service_recovery_fail": Variable(boolean, True),
+    "service_recovery_owner": Variable(text),
+    "service_recovery_quorum_lost": Variable(choice("refuse", "restart_all"), "refuse"),
+}
+# Read per service by other means, so that a wrong entry costs itself only.
+_SERVICES = frozenset(
+    ("lifecycle_services", "service_recovery_services", "service_recovery_service", "service_recovery_result")
+)
+
+
+def read(given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Every variable, as ``given`` or by its default. Raises FleetError naming the first that means nothing."""
+    found = {name: variable.default for name, variable in VARIABLES.items()}
+    for name in VARIABLES:
+        if is_given(given.get(name)):
+            found[name] = read_one(name, given[name])
+    return found
+
+
+def read_one(name: str, value: t.Any) -> t.Any:
+    """One variable that is given. Raises FleetError naming it."""
+    try:
+        return VARIABLES[name].read(value)
+    except ValueError as exc:
+        raise FleetError(f"{name}: {value!r} {exc}") from None
+
+
+def misspelt(names: t.Iterable[str]) -> dict[str, str]:
+    """Names that look like variables of the collection and are none: name -> the nearest right one."""
+    known = {*VARIABLES, *KEPT, *_SERVICES}
+    found: dict[str, str] = {}
+    for name in sorted(set(names) - known):
+        # Lists that an inventory adds up have names such as lifecycle_services_web.
+        if not name.startswith(_PREFIXES) or any(name.startswith(f"{one}_") for one in known):
+            continue
+        near = difflib.get_close_matches(name, sorted(known - KEPT), 1, _ALIKE)
+        if near:
+            found[name] = near[0]
+    return found
+
+
+def unmatched(target: str, hosts: t.Iterable[str], groups: t.Mapping[str, t.Sequence[str]], limit: str = "") -> str:
+    """Why a target matches no host, in one sentence; empty where it matches."""
+    names = {*groups, *(host for members in groups.values() for host in members), "localhost"}
+    for term in filter(None, (one.strip() for one in re.split(r"[,;]|(?<!:):(?!:)", target))):
+        plain = term.lstrip("&!")
+        if plain.startswith("~") or "[" in plain or plain in names or plain in ("all", "*"):
+            continue
+        if not any(fnmatch.fnmatchcase(name, plain) for name in names):
+            near = difflib.get_close_matches(plain, sorted(names), 1)
+            return f"lifecycle_target: {plain!r} is neither a host nor a group" + (
+                f"; did you mean {near[0]}" if near else ""
+            )
+    if any(True for _host in hosts):
+        return ""
+    within = f" within --limit {limit}" if limit else ""
+    return f"lifecycle_target: {target!r} matches no host{within}; ansible-inventory --graph shows hosts and groups"
+
+
+def matching(target: str, hosts: t.Iterable[str], groups: t.Mapping[str, t.Sequence[str]]) -> list[str]:
+    """The hosts of the run that a pattern names, as Ansible reads it; a regular expression counts as matching all."""
+    chosen: dict[str, None] = {}
+    everyone = list(hosts)
+    for term in filter(None, (one.strip() for one in re.split(r"[,;]|(?<!:):(?!:)", target))):
+        plain = term.lstrip("&!")
+        found = [host for host in everyone if _names(plain, host, groups)]
+        if term.startswith("!"):
+            chosen = {host: None for host in chosen if host not in found}
+        elif term.startswith("&"):
+            chosen = {host: None for host in chosen if host in found}
+        else:
+            chosen |= dict.fromkeys(found)
+    return list(chosen)
+
+
+def _names(term: str, host: str, groups: t.Mapping[str, t.Sequence[str]]) -> bool:
+    if term.startswith("~") or "[" in term or fnmatch.fnmatchcase(host, "*" if term == "all" else term):
+        return True
+    return any(host in members for group, members in groups.items() if fnmatch.fnmatchcase(group, term))
+
+
+def services_of(described: t.Any, kind: str | None = None) -> list[t.Any]:
+    """The entries of one host, of one kind."""
+    entries = described if isinstance(described, (list, tuple)) else [described] if is_given(described) else []
+    return [one for one in entries if not kind or (isinstance(one, t.Mapping) and one.get("kind") == kind)]

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The variables of the playbooks, as inventories, -e and surveys of AWX give them."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars as v
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from tests.docs.common import ROOT
+
+
+@pytest.mark.parametrize("name", list(v.VARIABLES))
+@pytest.mark.parametrize("blank", [None, "", "  "])
+def test_blank_and_null_are_not_given(name, blank):
+    assert v.read({name: blank})[name] == v.VARIABLES[name].default
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("lifecycle_serial", 2, [2]),
+        ("lifecycle_serial", "2", [2]),
+        ("lifecycle_serial", 2.0, [2]),
+        ("lifecycle_serial", "30%", ["30%"]),
+        ("lifecycle_serial", "1, 2, 50%", [1, 2, "50%"]),
+        ("lifecycle_serial", '[1, "50%"]', [1, "50%"]),
+        ("lifecycle_max_unhealthy", 50, 50),
+        ("lifecycle_max_unhealthy", " 50% ", "50%"),
+        ("lifecycle_max_failed", "1", 1),
+        ("lifecycle_quorum_lost", "restart_all", "restart_all"),
+        ("lifecycle_own_tunnel", "no", False),
+        ("lifecycle_own_tunnel", "True", True),
+        ("lifecycle_own_tunnel", True, True),
+        ("lifecycle_network_interval", "1.5", 1.5),
+        ("service_recovery_accept_causes", "address_in_use", ["address_in_use"]),
+        ("service_recovery_accept_causes", "address_in_use, disk_full", ["address_in_use", "disk_full"]),
+        ("service_recovery_accept_causes", '["address_in_use"]', ["address_in_use"]),
+        ("service_recovery_fixes", ["restore_config"], ["restore_config"]),
+        ("service_recovery_hooks", '{"disk_full": "/x.yml"}', {"disk_full": "/x.yml"}),
+        ("service_recovery_reserve_tries", "5", 5),
+        ("service_recovery_reserve", "false", False),
+    ],
+)
+def test_text_typed_values_and_json_mean_the_same(name, given, value):
+    assert v.read({name: given})[name] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("lifecycle_serial", "many", "neither a number of hosts nor a share"),
+        ("lifecycle_serial", True, "neither a number"),
+        ("lifecycle_max_unhealthy", "101%", "neither a number"),
+        ("lifecycle_max_unhealthy", -1, "neither a number"),
+        ("lifecycle_quorum_lost", "restart", "did you mean restart_all"),
+        ("lifecycle_recovery", "reset", "give never or restart or reset_start"),
+        ("lifecycle_diagnose", True, "is unknown"),
+        ("lifecycle_own_tunnel", "perhaps", "neither yes nor no"),
+        ("lifecycle_network_interval", "soon", "no length of time"),
+        ("service_recovery_fixes", "restore_confg", "did you mean restore_config"),
+        ("service_recovery_hooks", "[1]", "no dictionary"),
+        ("service_recovery_hooks", "{", "no JSON"),
+        ("service_recovery_reserve_tries", "1.5", "no whole number"),
+        ("service_recovery_accept_causes", {"a": 1}, "give a list"),
+    ],
+)
+def test_a_value_that_means_nothing_names_the_variable(name, given, said):
+    with pytest.raises(FleetError) as caught:
+        v.read({name: given})
+    assert str(caught.value).startswith(f"{name}: {given!r} ") and said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("lifecycle_max_unhealty", "lifecycle_max_unhealthy"),
+        ("lifecycle_service", "lifecycle_services"),
+        ("lifecycle_targets", "lifecycle_target"),
+        ("service_recovery_accept_cause", "service_recovery_accept_causes"),
+        ("lifecycle_services_web", None),
+        ("lifecycle_services", None),
+        ("lifecycle_plan", None),
+        ("lifecycle_of_our_own_things", None),
+        ("ansible_host", None),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_the_right_one(name, near):
+    assert v.misspelt([name, "ansible_user"]) == ({name: near} if near else {})
+
+
+def test_every_option_of_the_role_is_known():
+    spec = yaml.safe_load((ROOT / "roles/service_recovery/meta/argument_specs.yml").read_text())
+    options = spec["argument_specs"]["main"]["options"]
+    assert set(options) <= {*v.VARIABLES, "service_recovery_services"}
+    defaults = {
+        name: option["default"] for name, option in options.items() if name in v.VARIABLES and "default" in option
+    }
+    assert {name: v.VARIABLES[name].default for name in defaults} == defaults
+
+
+GROUPS = {"all": ["a1", "a2", "b1"], "web": ["a1", "a2"], "db": ["b1"], "ungrouped": []}
+
+
+@pytest.mark.parametrize(
+    ("target", "within", "hosts"),
+    [
+        ("all", ["a1", "b1"], ["a1", "b1"]),
+        ("web", ["a1", "a2", "b1"], ["a1", "a2"]),
+        ("web:db", ["a1", "a2", "b1"], ["a1", "a2", "b1"]),
+        ("all,!db", ["a1", "b1"], ["a1"]),
+        ("web:&db", ["a1", "b1"], []),
+        ("a?", ["a1", "b1"], ["a1"]),
+        ("w*", ["a1", "b1"], ["a1"]),
+        ("db", ["a1"], []),
+        ("~b.*", ["a1", "b1"], ["a1", "b1"]),
+    ],
+)
+def test_the_hosts_of_a_pattern(target, within, hosts):
+    assert v.matching(target, within, GROUPS) == hosts
+
+
+@pytest.mark.parametrize(
+    ("target", "within", "said"),
+    [
+        ("web", ["a1"], ""),
+        ("wbe", ["a1"], "'wbe' is neither a host nor a group; did you mean web"),
+        ("nothing-like-it", ["a1"], "'nothing-like-it' is neither a host nor a group"),
+        ("db", ["a1"], "'db' matches no host within --limit a1"),
+        ("all,!web", ["a1"], "matches no host"),
+        ("None", ["a1"], "'None' is neither"),
+    ],
+)
+def test_a_target_that_matches_nobody_is_named(target, within, said):
+    problem = v.unmatched(target, v.matching(target, within, GROUPS), GROUPS, "a1")
+    assert said in problem and bool(problem) is bool(said)

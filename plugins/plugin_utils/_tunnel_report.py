@@ -57,21 +57,7 @@ class ConnectorView:
 
     @classmethod
     def from_dict(cls, data: t.Mapping[str, t.Any]) -> ConnectorView:
-        words = {
-            name: as_text(data.get(name))
-            for name in (
-                "key",
-                "host",
-                "service",
-                "state",
-                "verdict",
-                "cause",
-                "why",
-                "connector_id",
-                "tunnel",
-                "not_asked",
-            )
-        }
+        words = {name: as_text(data.get(name)) for name in _WORDS}
         return cls(**words, connections=data.get("connections"), expected=data.get("expected_connections"))
 
     @property

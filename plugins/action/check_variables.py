@@ -36,7 +36,8 @@ class ActionModule(ActionBase):
             self._check_services(given["target"], given["kind"], known)
         except FleetError as exc:
             raise AnsibleActionFail(str(exc)) from None
-        width = line_width(Display().columns, bool(color.ANSIBLE_COLOR))
+        columns: t.Any = Display().columns
+        width = line_width(int(columns or 0), bool(color.ANSIBLE_COLOR))
         return {**result, "changed": False, "settings": settings, "width": width}
 
     def _settings(self, known: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

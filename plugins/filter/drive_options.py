@@ -36,7 +36,8 @@ options:
 EXAMPLES = r"""
 - name: Show how a service would be driven
   ansible.builtin.debug:
-    msg: "{{ (service | chainops.lifecycle.drive_options({'depth': 'restart', 'accept_causes': []})).override }}"
+    msg: "{{ {'kind': 'generic', 'entry': {'name': 'api'}}
+      | chainops.lifecycle.drive_options({'depth': 'restart', 'accept_causes': []}) }}"
 """
 
 RETURN = r"""

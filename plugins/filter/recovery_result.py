@@ -33,9 +33,12 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Keep the result
-  ansible.builtin.set_fact:
-    kept: "{{ service | chainops.lifecycle.recovery_result(run) }}"
+- name: Make the result of a service that was not acted on
+  ansible.builtin.debug:
+    msg: "{{ {'name': 'api', 'kind': 'generic', 'seen': {'state': 'error'}, 'fixes': no_fixes}
+      | chainops.lifecycle.recovery_result({'reached': true, 'changed': false}) }}"
+  vars:
+    no_fixes: {any: false, hooks: [], free_journal_space: false, clear_start_limit: false, restore_config: false}
 """
 
 RETURN = r"""

@@ -36,7 +36,9 @@ options:
 EXAMPLES = r"""
 - name: Say whether the validator may go offline
   ansible.builtin.debug:
-    msg: "{{ (asked.results | chainops.lifecycle.reservation_round(inventory_hostname)).held }}"
+    msg: "{{ (answers | chainops.lifecycle.reservation_round(inventory_hostname)).held }}"
+  vars:
+    answers: [] # the results of the loop over the hosts that were asked
 """
 
 RETURN = r"""

@@ -34,7 +34,7 @@ options:
 EXAMPLES = r"""
 - name: Say whether the chain is stalled
   ansible.builtin.debug:
-    msg: "{{ (looked | chainops.lifecycle.restart_all_stage(service, {})).stalled }}"
+    msg: "{{ ({'networks': []} | chainops.lifecycle.restart_all_stage({'seen': {'kind': 'besu'}}, {})).stalled }}"
 """
 
 RETURN = r"""

@@ -39,6 +39,7 @@ EXAMPLES = r"""
 - name: Fail where a service was not recovered
   chainops.lifecycle.host_outcome:
     msg: api was not recovered
+  when: service_recovery_result | default([]) | selectattr('failed') | list | length > 0
 """
 
 RETURN = r"""

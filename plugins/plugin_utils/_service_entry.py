@@ -16,7 +16,7 @@ from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import secrets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe, entry_secrets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import unit_name
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
@@ -89,7 +89,7 @@ def _problem(number: int, entry: t.Any, taken: set[tuple[str, str]]) -> tuple[st
         (params,) = describe([entry], KINDS)
         unit = unit_name(params["name"])
     except LifecycleError as exc:
-        shown = remove_values(exc.msg, set(filter(None, secrets(entry))))
+        shown = remove_values(exc.msg, set(filter(None, secrets(entry, entry_secrets(KINDS)))))
         return name, f"lifecycle_services[{number}]: {_plain(shown)}"
     key = (params["scope"], unit)
     if key in taken:

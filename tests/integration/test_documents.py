@@ -90,7 +90,7 @@ def test_the_first_recovery_of_the_readme(pair: Fleet, tmp_path: Path) -> None:
         done = play(pair, tmp_path, name, *options.split(), inventory=inventory)
         assert done.returncode == 0, done.stdout + done.stderr
         said.append(done.stdout)
-    assert re.search(r"^host1 +api +generic +error ", said[0], re.MULTILINE)
+    assert re.search(r"^host1 +api +error ", said[0], re.MULTILINE)
     assert "host1 api: PLANNED" in said[1]
     assert "host1 api: RECOVERED" in said[2]
     assert pair["host1"].sh("systemctl is-active api").stdout.strip() == "active"

@@ -496,3 +496,77 @@ def test_no_stall_where_the_head_moves_or_is_young():
     assert not stalled({0: 4}, age=5.0).proved
     assert not stall.stall_report(view(), BesuLog(), PACE, wall=1.0).proved
     assert not stall.stall_report(cv.ChainView(), BesuLog(), PACE, wall=1.0).proved
+
+
+# --- limits, of which each decides something ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("period", "safe"), [(19.9, False), (20.0, True), (30.0, True)])
+def test_from_which_period_on_no_new_block_is_waited_for(period, safe):
+    assert q.may_stop(view(first_head=100), TARGET, q.ChainTiming(period, 4.0, 400.0)).safe is safe
+
+
+@pytest.mark.parametrize(("age", "safe"), [(23.0, True), (23.1, False)])
+def test_from_which_age_on_a_block_is_overdue(age, safe):
+    assert q.may_stop(view(first_head=100, head_age=age), TARGET, q.ChainTiming(20.0, 4.0, 400.0)).safe is safe
+
+
+@pytest.mark.parametrize(("age", "safe"), [(9.0, True), (9.1, False)])
+def test_from_which_age_on_a_head_is_old(age, safe):
+    members = names(4)
+    base = view(head_age=age, followers={TARGET: True}, witnessed=(frozenset(members),))
+    assert q.may_stop(base, TARGET, PACE).safe is safe
+
+
+@pytest.mark.parametrize(("level", "safe"), [(2, False), (3, True)])
+def test_how_many_level_validators_outweigh_the_clock(level, safe):
+    members = names(4)
+    followers = dict.fromkeys(members[:level], True)
+    base = view(head_age=3600.0, followers=followers, witnessed=(frozenset(members),))
+    assert q.may_stop(base, TARGET, PACE).safe is safe
+
+
+@pytest.mark.parametrize(("new", "safe"), [("26.1.0", False), ("26.0.9", True)])
+def test_from_which_version_on_the_encoding_is_the_new_one(new, safe):
+    versions = {**dict.fromkeys(names(4), "25.12.0"), names(4)[3]: new}
+    assert q.may_stop(view(versions=versions), TARGET, PACE).safe is safe
+
+
+def test_the_tip_needs_a_quorum_of_the_set_on_one_chain():
+    looks = [node(i, height=100 + i) for i in range(4)]
+    assert q.tip_of(looks[:3]).number == 102
+    assert q.tip_of(looks[:2]) is None and q.tip_of([]) is None
+    assert q.tip_of([looks[0], looks[1], looks[1]]) is None, "one that is asked twice is one"
+    assert q.tip_of([*looks[:2], replace(looks[2], rpc="hang")]) is None
+    assert q.tip_of([*looks[:2], replace(looks[2], head=None)]) is None
+    assert q.tip_of([*looks[:2], replace(looks[2], address=OBSERVER)]) is None
+    assert q.tip_of([replace(looks[0], genesis="0x" + "b" * 64), *looks[1:3]]) is None
+    assert q.tip_of([*looks[:3], node(0, height=500, address=OBSERVER)]).number == 102
+
+
+@pytest.mark.parametrize(
+    ("more", "cut_off"),
+    [
+        ({}, True),
+        ({"witnessed": ()}, False),
+        ({"witnessed": (frozenset(names(4)),)}, False),
+        ({"followers": {TARGET: True}}, False),
+    ],
+)
+def test_who_is_cut_off(more, cut_off):
+    base = {"followers": {TARGET: False}, "witnessed": (frozenset(names(4)[1:]),)}
+    assert q.is_cut_off(view(**{**base, **more}), TARGET) is cut_off
+
+
+def test_words_for_what_is_missing():
+    lost = q.spare_validators(without(view(), *names(4)[2:]), PACE)
+    just = q.spare_validators(without(view(), names(4)[3]), PACE)
+    assert (lost.reason, just.reason) == ("quorum is lost", "no more take part than are needed")
+    assert set(just.missing) == {names(4)[3]} and just.safe is False and just.which == ()
+    assert q.spare_validators(view(), PACE).missing == {}
+
+
+def test_two_without_lists_of_peers_are_not_joined_with_one_that_a_witness_has():
+    members = names(4)
+    base = view(followers=dict.fromkeys(members, True), links={}, witnessed=(frozenset(members[:2]),))
+    assert set(q.active_validators(base)) in ({*members[:2]}, {*members[2:]})

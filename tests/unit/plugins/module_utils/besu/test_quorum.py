@@ -162,6 +162,8 @@ def test_who_is_left_when_all_but_one_were_asked():
 
 def test_a_validator_voted_out_with_the_next_block_is_still_one():
     assert not q.may_stop(view(next_validators=names(4)[1:]), TARGET, PACE).safe
+    assert not q.may_stop(view(next_validators=names(4)[1:]), TARGET, PACE, same_chain=True).safe
+    assert not q.may_stop(view(validators=names(4)[1:]), TARGET, PACE, same_chain=True).safe
 
 
 def test_peers_count_only_where_they_cannot_be_asked_and_everybody_answers():

@@ -50,7 +50,7 @@ options:
     type: raw
     required: true
   override:
-    description: Options of the module that go before those of the entry, such as V({state: restarted}).
+    description: Options of the module that go before those of the entry, such as C(state=restarted).
     type: dict
     default: {}
   defaults:

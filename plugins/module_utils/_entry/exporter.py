@@ -83,7 +83,7 @@ class Store:
     def failed(self, step: str, message: str) -> None:
         """Count what could not be done, and report it in the journal of the program."""
         self.errors[step] = self.errors.get(step, 0) + 1
-        print(f"{step}: {message}", file=sys.stderr)
+        sys.stderr.write(f"{step}: {message}\n")
 
 
 def write_whole(path: str, text: str, mode: int) -> None:
@@ -201,14 +201,14 @@ def boot_id() -> str:
 def main(argv: t.Sequence[str]) -> int:
     """``exporter CONFIG``: one run. Exit codes: 0 done, 1 done in part, 2 not done."""
     if len(argv) != 2:
-        print("usage: chainops-exporter CONFIG", file=sys.stderr)
+        sys.stderr.write("usage: chainops-exporter CONFIG\n")
         return 2
     try:
         with open(argv[1], encoding="utf-8") as stream:
             config = json.load(stream)
         return Exporter(config).run()
     except LifecycleError as exc:
-        print(exc.msg, file=sys.stderr)
+        sys.stderr.write(f"{exc.msg}\n")
     except (OSError, ValueError, KeyError) as exc:
-        print(f"{argv[1]}: {type(exc).__name__}: {exc}; no metrics were written", file=sys.stderr)
+        sys.stderr.write(f"{argv[1]}: {type(exc).__name__}: {exc}; no metrics were written\n")
     return 2

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import jsonschema
 from hypothesis import given, settings
@@ -16,9 +17,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _recover
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sync_report import sync_summary
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_report import tunnel_summary
-from tests.docs.common import ROOT
 
-SCHEMA = json.loads((ROOT / "docs/schemas/lifecycle_outcome.json").read_text())
+SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs/schemas/lifecycle_outcome.json").read_text())
 RESULT_KEYS = (
     "name", "kind", "state", "reached", "changed", "failed", "unreachable", "msg", "seen", "before", "after", "hold",
     "transitions", "blocked_by", "diagnosis", "fixes", "duration", "chain", "progress", "handover", "cause", "reasons",

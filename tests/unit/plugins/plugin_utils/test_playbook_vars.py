@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars as v
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
-from tests.docs.common import ROOT
 
 
 @pytest.mark.parametrize("name", list(v.VARIABLES))
@@ -93,7 +94,9 @@ def test_a_misspelt_variable_is_named_with_the_right_one(name, near):
 
 
 def test_every_option_of_the_role_is_known():
-    spec = yaml.safe_load((ROOT / "roles/service_recovery/meta/argument_specs.yml").read_text())
+    spec = yaml.safe_load(
+        (Path(__file__).resolve().parents[4] / "roles/service_recovery/meta/argument_specs.yml").read_text()
+    )
     options = spec["argument_specs"]["main"]["options"]
     assert set(options) <= {*v.VARIABLES, "service_recovery_services"}
     defaults = {

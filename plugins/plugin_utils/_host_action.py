@@ -30,6 +30,7 @@ GRACE = 120.0
 LIMIT = 900.0
 # What ansible-core obeys in any result: they make facts, hosts, groups, and the job's statistics (artifacts in AWX).
 _STEERING = ("ansible_facts", "ansible_stats", "add_host", "add_group")
+_SUMMARIES = ("warnings", "deprecations")
 _INTERPRETER = re.compile(r"/[\w./+-]{1,255}")
 
 
@@ -108,7 +109,12 @@ def time_limit(arguments: t.Mapping[str, t.Any]) -> float:
 
 def harmless(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The result of a module without what would steer the controller or be templated there."""
-    found = {key: value for key, value in neutralise(result).items() if key not in _STEERING}
+    kept = {key: value for key, value in result.items() if key not in (*_STEERING, *_SUMMARIES)}
+    found = {str(key): value for key, value in neutralise(kept).items()}
+    # ansible-core 2.19 and newer has objects here, and takes texts as warnings only.
+    said = [_message(item) for key in _SUMMARIES for item in result.get(key) or ()]
+    if said:
+        found["warnings"] = said
     facts = result.get("ansible_facts")
     # Ansible itself puts these there, so that the next task need not look for Python again.
     interpreters = {
@@ -117,3 +123,11 @@ def harmless(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         if str(key).startswith("discovered_interpreter_") and _INTERPRETER.fullmatch(str(value))
     }
     return {**found, "ansible_facts": interpreters} if interpreters else found
+
+
+def _message(summary: t.Any) -> str:
+    """The words of a warning or deprecation: a text, a dictionary, or an object of ansible-core's own."""
+    said = (
+        summary.get("msg") if isinstance(summary, t.Mapping) else getattr(getattr(summary, "event", None), "msg", None)
+    )
+    return str(neutralise(said if isinstance(said, str) else str(summary)))

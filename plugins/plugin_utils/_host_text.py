@@ -22,6 +22,8 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control
 
 MAX_DEPTH = 64
+# What ansible-core 2.19 and newer puts into results and has deprecated; ``skip_reason`` has the same.
+_DEPRECATED = ("skipped_reason",)
 MAX_TEXT = 1_000_000
 # Most strings are plain words, which cost no more than this search.
 _SUSPECT = re.compile(r"[^ -~]|[{}<]|#jinja2", re.IGNORECASE)
@@ -38,7 +40,9 @@ def neutralise(value: t.Any, _depth: int = 0) -> t.Any:
     if _depth >= MAX_DEPTH:
         return "[nested too deep]"
     if isinstance(value, t.Mapping):
-        return {neutralise(key, _depth + 1): neutralise(item, _depth + 1) for key, item in value.items()}
+        # ansible-core warns about each read of a value that it has deprecated.
+        names = [key for key in value if key not in _DEPRECATED]
+        return {neutralise(key, _depth + 1): neutralise(value[key], _depth + 1) for key in names}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [neutralise(item, _depth + 1) for item in value]
     return _text(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))

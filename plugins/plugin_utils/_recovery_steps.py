@@ -55,9 +55,10 @@ def fixes(service: t.Mapping[str, t.Any], allowed: t.Sequence[str], hooks: t.Ite
     }
 
 
-def fixed(plan: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def fixed(plan: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any], check_mode: bool = False) -> dict[str, t.Any]:
     """What the fixes of ``plan`` came to, by the results in ``done``: what was done, and the causes that it deals with.
 
+    Ansible skips commands in check mode: there the journal counts as shrunk.
     A task that was never reached has no result: an earlier fix failed.
     """
     dependencies, vacuum, copied = (as_mapping(done.get(key)) for key in ("dependencies", "vacuum", "copied"))
@@ -67,7 +68,7 @@ def fixed(plan: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) -> dict[str,
         for item in as_mappings(dependencies.get("results"))
         if item.get("reached") and item.get("changed")
     ]
-    shrunk = plan["free_journal_space"] and bool(vacuum.get("changed"))
+    shrunk = plan["free_journal_space"] and (check_mode or bool(vacuum.get("changed")))
     restored = [
         as_text(as_mapping(item.get(_FILE)).get("used"))
         for item in as_mappings(copied.get("results"))
@@ -193,7 +194,7 @@ def recovery_result(
     given = as_mapping(done)
     seen = as_mapping(service.get("seen"))
     planned = service["fixes"]
-    made = fixed(planned, given)["made"]
+    made = fixed(planned, given, check_mode)["made"]
     found: dict[str, t.Any] = {
         "state": seen.get("state"),
         "before": seen,

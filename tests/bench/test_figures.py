@@ -58,7 +58,6 @@ def test_payload(figures: Figures) -> None:
     sizes = {}
     for module in (
         "ansible.builtin.ping",
-        "chainops.lifecycle.__service_state",
         "chainops.lifecycle.service_info",
         "chainops.lifecycle.service",
         "ansible.builtin.systemd_service",

@@ -122,7 +122,7 @@ def answer() -> dict[str, t.Any]:
             "ansible_stats": {"data": {"stolen": evil("stats")}, "per_host": False, "aggregate": False},
             "add_host": {"host_name": evil("host"), "groups": [evil("group")], "host_vars": {"x": evil("var")}},
         }
-    if MODULE in ("service_info", "__service_state"):
+    if MODULE == "service_info":
         keep = {*KEPT} - ({"state", "id"} if WAY == "all" else set())
         return {"changed": False, "services": [poisoned(observation(*one, "error"), keep) for one in SERVICES]}
     if MODULE in KINDS:

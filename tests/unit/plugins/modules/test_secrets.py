@@ -98,7 +98,6 @@ ENDPOINTS = [
 ]
 CASES = [
     *(("service_info", {"services": services}) for services in SERVICES),
-    *(("__service_state", {"services": services}) for services in SERVICES[::5]),
     ("service_info", {"services": [BESU], "diagnose": "perhaps"}),
     ("service_info", {"service": [BESU]}),
     *(("besu_network_info", {"endpoints": endpoints, "interval": 0}) for endpoints in ENDPOINTS),
@@ -169,7 +168,6 @@ def test_a_secret_stays_where_it_is(run, module, options):
     ("module", "options", "shown"),
     [
         ("service_info", {"services": [BESU], "diagnose": "errors"}, "diagnose=errors"),
-        ("__service_state", {"services": ["besu"]}, "services=VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"),
         ("besu_network_info", {"endpoints": [URL], "interval": 0, "chain_id": 7}, "chain_id=7"),
         ("besu_node", {"name": "no/unit", "reference_urls": [CLOSED]}, CLOSED),
     ],

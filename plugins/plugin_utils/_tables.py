@@ -12,8 +12,10 @@ import typing as t
 
 WIDTH = 100
 
-# No column but the last is cut below this.
+# No column but the last is cut below this; the names of hosts and services, which come first, not below the second.
 _LEAST = 12
+_LEAST_NAME = 32
+_NAMES = 2
 
 
 def duration(seconds: float | None) -> str:
@@ -53,8 +55,9 @@ def render(table: t.Sequence[t.Sequence[str]], width: int = WIDTH, indent: str =
     last = max(len(row[-1]) for row in rows)
     over = sum(widths) + min(last, room // 3) - room
     while over > 0:
-        longest = max(range(len(widths)), key=lambda i: widths[i], default=-1)
-        if longest < 0 or widths[longest] <= _LEAST:
+        spare = {i: size - (_LEAST_NAME if i < _NAMES else _LEAST) for i, size in enumerate(widths)}
+        longest = max((i for i in spare if spare[i] > 0), key=lambda i: widths[i], default=-1)
+        if longest < 0:
             break
         widths[longest] -= 1
         over -= 1

@@ -63,8 +63,8 @@ def test_what_can_be_brought_back_is_and_what_cannot_is_not_touched(replicas: Tu
     assert played.code == 2, played.output
     refused = played.line(first.name, "cloudflared")
     assert refused.startswith(("REFUSED", "FAILED")) and "token_malformed" in refused
-    assert played.line(second.name, "cloudflared").startswith("RECONNECTED")
-    assert played.line(third.name, "cloudflared-api").startswith("RECONNECTED")
+    assert played.line(second.name, "cloudflared").startswith("RECOVERED")
+    assert played.line(third.name, "cloudflared-api").startswith("RECOVERED")
     assert played.line(third.name, "cloudflared") == "HEALTHY"
     assert all(count >= 4 for count in played.least.values()), played.least
     assert replicas.connector(second, "cloudflared") in replicas.connectors("cloudflared")
@@ -139,7 +139,7 @@ def test_a_replica_lost_by_the_edge_one_killed_and_one_refused_at_once(replicas:
     played = replicas.play(lifecycle_services=services, tunnel_reconnect_forget_ghosts=True)
     assert played.code == 2, played.output
     for host, name in ((first, "cloudflared"), (third, "cloudflared"), (first, "cloudflared-api")):
-        assert played.line(host.name, name).startswith("RECONNECTED"), played.output
+        assert played.line(host.name, name).startswith("RECOVERED"), played.output
         assert replicas.connector(host, name) in replicas.connectors(name) - {old}
     assert played.line(second.name, "cloudflared-api").startswith("FAILED")
     assert played.line(second.name, "cloudflared") == played.line(third.name, "cloudflared-api") == "HEALTHY"
@@ -181,7 +181,7 @@ def test_the_tunnel_that_carries_this_connection_is_restarted_by_its_host(replic
     ]
     played = replicas.play("-i", "through.yml", "--limit", first.name, lifecycle_services=services)
     assert played.code == 0, played.output
-    assert played.line(first.name, "cloudflared").startswith("RECONNECTED"), played.output
+    assert played.line(first.name, "cloudflared").startswith("RECOVERED"), played.output
     mender.join()
     new = replicas.connector(first, "cloudflared")
     assert new != old and replicas.connectors("cloudflared") == {new}

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import (
     DRIVE_OPTIONS,
     WATCH_OPTIONS,
@@ -80,6 +78,9 @@ def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, ServiceKind
 
 
 def _validated(where: str, spec: Spec, given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    # Only what reads descriptions needs Ansible: the rest also runs in programs of its own on a host.
+    from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
     result = ArgumentSpecValidator(spec).validate(dict(given))
     if result.error_messages:
         raise LifecycleError(f"{where}: {'; '.join(result.error_messages)}")

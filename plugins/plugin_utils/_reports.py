@@ -29,7 +29,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     ServiceResult,
     as_mappings,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render, shorten
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render
 
 _OUTCOMES = {OK: o.HEALTHY, HELD: o.SKIPPED, TRANSITIONING: o.TRANSITIONING, UNKNOWN: o.UNKNOWN}
 
@@ -96,7 +96,7 @@ def summary_lines(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], w
             lines.append(f"{host}: {o.shown(o.NOT_ATTEMPTED)}")
     acted = [entry for entry in recovery_entries(results, plan) if entry.outcome != o.HEALTHY]
     return [
-        *(shorten(line, width) for line in lines),
+        *lines,  # a reason is never cut: the next step depends on it
         "",
         f"Summary: {o.counted(acted) or 'no service needed recovery'}",
     ]

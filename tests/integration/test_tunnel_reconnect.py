@@ -102,7 +102,7 @@ def test_nobody_is_restarted_while_the_edge_cannot_be_reached(replicas: Tunnels,
     assert played.code == 0, played.output
     assert during == [before]
     assert (replicas.invocations() != before) == restarted
-    assert ("RECONNECTED" in played.output.partition("TUNNEL RECONNECT")[2]) == restarted
+    assert ("RECOVERED" in played.output.partition("TUNNEL RECONNECT")[2]) == restarted
     assert all(len(replicas.connectors(name)) == 3 for name in SERVICES)
 
 

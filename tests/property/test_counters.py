@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
+import random
 import typing as t
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import Boot, Record
@@ -52,6 +53,7 @@ def test_what_happened_between_two_runs_is_counted() -> None:
     assert counters.seconds == pytest.approx({"running": 58.0, "restarting": 2.0})
 
 
+@example(pauses=[1.0, 1.0, 1.0, 1.0, 1.0, 11.0], runs={1, 35}, chance=random.Random(1))
 @given(st.lists(st.floats(0.1, 50), min_size=1, max_size=8), st.sets(st.integers(1, 399), max_size=12), st.randoms())
 def test_it_does_not_matter_when_the_program_runs(pauses: list[float], runs: set[int], chance: t.Any) -> None:
     """A unit that crashes now and then; the program runs at other moments, and is killed before some of its saves."""

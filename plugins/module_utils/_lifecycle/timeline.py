@@ -156,10 +156,10 @@ class Decoder:
                 self._apply(record)
         return self._found
 
-    def flush(self) -> list[Transition]:
-        """Decide about the end of a run that no record follows."""
+    def flush(self, restarting: bool = False) -> list[Transition]:
+        """Decide about the end of a run that no record follows yet; ``restarting``: systemd is known to restart it."""
         self._found = []
-        self._decide(None)
+        self._end(restarting)
         return self._found
 
     def dump(self) -> dict[str, t.Any]:
@@ -209,11 +209,13 @@ class Decoder:
 
     def _decide(self, following: Record | None) -> None:
         """Apply the end of a run, now that the record after it is known (None: there is none)."""
+        logged_as_stop = self._restarts and not self._stopping and following is not None and following.kind == "stopped"
+        self._end(following is not None and (following.kind == "restart_scheduled" or logged_as_stop))
+
+    def _end(self, automatic: bool) -> None:
         record, self._pending = self._pending, None
         if record is None:
             return
-        logged_as_stop = self._restarts and not self._stopping and following is not None and following.kind == "stopped"
-        automatic = following is not None and (following.kind == "restart_scheduled" or logged_as_stop)
         self._close(record.invocation)
         if record.kind == "failure":
             self._failed_in_stop = self._failed_in_stop or self._stopping

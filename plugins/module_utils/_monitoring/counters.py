@@ -76,8 +76,8 @@ class ServiceCounters:
         fresh = [record._replace(at=now.wall_of(record)) for record in fresh]
         self._decoder.use_boots(boots)
         changes = self._decoder.feed(fresh)
-        if seen.base_state not in (m.RESTARTING, m.UNKNOWN):
-            changes += self._decoder.flush()  # the run that ended last was not followed by a restart
+        if seen.base_state != m.UNKNOWN:  # it shows whether systemd restarts what ended last
+            changes += self._decoder.flush(restarting=seen.base_state == m.RESTARTING)
         if self._until is None:
             self._begin(seen, now)
             return

@@ -75,8 +75,7 @@ def reserve(module: AnsibleModule) -> None:
     owner = module.params["owner"]
     try:
         store = Store(module.params["network"])
-        held = store.held()
-        mine = held is not None and held.owner == owner and held.left(clock()) > 0
+        mine = store.is_held_by(owner)
         if module.params["state"] == "absent":
             if mine and not module.check_mode:
                 store.release(owner)
@@ -91,5 +90,5 @@ def reserve(module: AnsibleModule) -> None:
     grant = answer.grant
     result: dict[str, t.Any] = {"granted": not answer.refused, "reason": answer.refused}
     if grant is not None:
-        result["holder"] = {"owner": grant.owner, "target": grant.target, "left": round(grant.left(clock()), 1)}
+        result["holder"] = grant.as_dict()
     module.exit_json(changed=not answer.refused and not mine, **result)

@@ -16,7 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import Answer, GrantStore, clock
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import Answer, GrantStore
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -40,8 +40,7 @@ def reserve_replica(module: AnsibleModule) -> None:
 
 def release(store: GrantStore, owner: str, check_mode: bool) -> dict[str, t.Any]:
     """Give the grant back; the module's result. Raises LifecycleError."""
-    held = store.held()
-    mine = held is not None and held.owner == owner and held.left(clock()) > 0
+    mine = store.is_held_by(owner)
     if mine and not check_mode:
         store.release(owner)
     return {"changed": mine, "granted": False, "healthy": [], "reason": ""}
@@ -85,8 +84,7 @@ def _give_back(store: GrantStore, owner: str, check_mode: bool) -> None:
 def _result(changed: bool, answer: Answer, healthy: list[str], refused: str) -> dict[str, t.Any]:
     result: dict[str, t.Any] = {"changed": changed, "granted": not refused, "healthy": healthy, "reason": refused}
     if answer.grant is not None:
-        left = round(answer.grant.left(clock()), 1)
-        result["holder"] = {"owner": answer.grant.owner, "target": answer.grant.target, "left": left}
+        result["holder"] = answer.grant.as_dict()
     return result
 
 

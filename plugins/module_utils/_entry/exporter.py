@@ -134,7 +134,7 @@ class Exporter:
         kept: dict[str, t.Any] = {}
         for one, observation, params in zip(watched, seen, self._config["services"]):
             facts = observation.facts
-            restarts = facts is None or facts.text("Restart") not in ("no", "")
+            restarts = facts is None or facts.restarts_by_itself
             counters = self._restored(one.name, restarts)
             records = read_records(by_unit.get(one.unit, ()))
             shown = Seen(observation.state, observation.base_state, observation.since, observation.cause)

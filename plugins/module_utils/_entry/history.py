@@ -62,7 +62,7 @@ def read_history(
         begin=begin,
         present=Present(seen.base_state, seen.since, now),
         boots=boots,
-        restarts=facts is None or facts.text("Restart") not in ("no", ""),
+        restarts=facts is None or facts.restarts_by_itself,
         silent=level.isdigit() and int(level) < _INFO,
         notes=recent.notes,
         attempts=attempts,

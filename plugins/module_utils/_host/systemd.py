@@ -143,6 +143,11 @@ class UnitFacts(t.NamedTuple):
         return self.text("InvocationID")
 
     @property
+    def restarts_by_itself(self) -> bool:
+        """Whether systemd starts the unit again after it has ended (``Restart=``)."""
+        return self.text("Restart") not in ("no", "")
+
+    @property
     def restarts(self) -> int:
         return self.number("NRestarts")
 

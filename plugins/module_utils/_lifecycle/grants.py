@@ -40,6 +40,10 @@ class Grant:
     def left(self, now: float) -> float:
         return max(self.until - now, 0.0)
 
+    def as_dict(self) -> dict[str, t.Any]:
+        """As the modules return it, with the seconds that are left of it."""
+        return {"owner": self.owner, "target": self.target, "left": round(self.left(clock()), 1)}
+
 
 class Answer(t.NamedTuple):
     """The grant in force after a request, and why it is not the requester's own (empty: it is)."""
@@ -98,6 +102,11 @@ class GrantStore:
     def release(self, owner: str) -> None:
         """Give back one's own grant; that of another stays."""
         self._change(lambda held, now: Answer(None if held is None or held.owner == owner else held, ""))
+
+    def is_held_by(self, owner: str) -> bool:
+        """Whether the grant in force is the owner's. Touches nothing."""
+        held = self.held()
+        return held is not None and held.owner == owner and held.left(clock()) > 0
 
     def held(self) -> Grant | None:
         """The grant that was given last, which may have ended. Touches nothing."""

@@ -20,10 +20,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.time
     COLLECTION,
     OPERATOR,
     UNRECORDED,
+    WELL,
     Boot,
     Decoder,
     Record,
     Transition,
+    is_failure,
     read_records,
 )
 
@@ -31,8 +33,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.time
 _ACT_BEFORE, _ACT_AFTER = 1.0, 10.0
 # systemd stamps a unit's timestamps a little before journald stamps the record about it, in seconds.
 _RECORD_LAG = 0.5
-# A run that lasts this long, in seconds, ends a crash loop.
-_WELL = 60.0
 
 
 class Gap(t.NamedTuple):
@@ -89,9 +89,7 @@ class History(t.NamedTuple):
         """How often the service failed, by cause. In a crash loop each failed run counts."""
         found: dict[str, int] = {}
         for change in self.transitions:
-            if change.trigger != UNRECORDED and (
-                change.after == m.ERROR or (change.after == m.RESTARTING and change.cause)
-            ):
+            if change.trigger != UNRECORDED and is_failure(change.after, change.cause):
                 cause = change.cause or "unknown"
                 found[cause] = found.get(cause, 0) + 1
         return dict(sorted(found.items()))
@@ -113,7 +111,7 @@ class History(t.NamedTuple):
         """
         since: float | None = None
         for begin, end, state in self.spans():
-            if state == m.STOPPED or (state == m.RUNNING and end - begin >= _WELL):
+            if state == m.STOPPED or (state == m.RUNNING and end - begin >= WELL):
                 since = None
             elif state in (m.ERROR, m.RESTARTING) and since is None:
                 since = begin

@@ -250,9 +250,7 @@ def _stop_needed_kill(facts: UnitFacts) -> bool:
 def _failure_cause(facts: UnitFacts) -> str:
     burst = facts.number("StartLimitBurst")
     # Before systemd 260 the limit hides behind the result of the last run.
-    if facts.result == "start-limit-hit" or (
-        facts.text("Restart") not in ("no", "") and burst and facts.restarts >= burst
-    ):
+    if facts.result == "start-limit-hit" or (facts.restarts_by_itself and burst and facts.restarts >= burst):
         return "start_limit"
     return {
         "exit-code": "exit_code",

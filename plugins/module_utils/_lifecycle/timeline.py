@@ -39,6 +39,8 @@ _KINDS = {
 # The end of a run: whether systemd restarts it is known by the record that follows.
 _ENDS = frozenset({"failure", "success", "skipped"})
 _MAX_CLOSED = 64
+# A run that lasts this long, in seconds, ends a crash loop.
+WELL = 60.0
 _RESULT_CAUSES = {
     "exit-code": "exit_code",
     "signal": "signal",
@@ -89,6 +91,11 @@ class Boot(t.NamedTuple):
     boot_id: str
     first: float
     last: float
+
+
+def is_failure(state: str, cause: str | None) -> bool:
+    """Whether a run failed where ``state`` is entered for ``cause``: in a crash loop each failed run counts."""
+    return state == m.ERROR or (state == m.RESTARTING and bool(cause))
 
 
 def read_records(entries: t.Iterable[j.Entry]) -> list[Record]:

@@ -19,14 +19,14 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import (
     SERVICE,
     UNRECORDED,
+    WELL,
     Boot,
     Decoder,
     Record,
     Transition,
+    is_failure,
 )
 
-# A run of the service that lasts this long, in seconds, ends a crash loop.
-WELL = 60.0
 _BAD = (m.ERROR, m.RESTARTING)
 
 
@@ -65,7 +65,6 @@ class ServiceCounters:
         self.base_state = ""
         self.since = 0.0
         self.trouble_since = 0.0
-        self._restarts = restarts
         self._decoder = Decoder(restarts)
         self._until: Moment | None = None
         self._last: list[t.Any] = ["", 0.0]
@@ -151,7 +150,7 @@ class ServiceCounters:
             return
         key = (self.state, state, trigger)
         self.transitions[key] = self.transitions.get(key, 0) + 1
-        if state == m.ERROR or (state == m.RESTARTING and cause):
+        if is_failure(state, cause):
             self.errors[cause or "unknown"] = self.errors.get(cause or "unknown", 0) + 1
         ran = at - self.since if self.base_state == m.RUNNING else 0.0
         if state in _BAD:

@@ -160,7 +160,7 @@ def test_harm_stops_the_run_unless_that_is_allowed(folder: Path, allowed: int, e
 def test_a_plan_that_is_refused_leaves_its_outcome(folder: Path) -> None:
     run = recover(folder, {"a": service(ok, "a"), "b": service(ok, "b")}, lifecycle_max_unhealthy="1")
     assert [(one["outcome"], one["guard"]) for one in run.outcome["entries"]] == [("refused", "max_unhealthy")] * 2
-    assert run.code == 2 and run.driven == ["a", "b"], "the dry runs only"
+    assert run.code == 2 and sorted(run.driven) == ["a", "b"], "the dry runs only"
 
 
 @pytest.mark.parametrize(

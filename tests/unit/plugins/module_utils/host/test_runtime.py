@@ -76,7 +76,10 @@ for probe in parse_probes(given):
 
 
 def test_a_python_without_tls_costs_the_probe_that_needs_it_and_no_other() -> None:
-    done = subprocess.run([sys.executable, "-c", NO_SSL], capture_output=True, text=True, check=False, timeout=60)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", NO_SSL], env=env, capture_output=True, text=True, check=False, timeout=60
+    )
     first, second = done.stdout.splitlines() or [done.stderr, ""]
     assert "unobservable" in first and "the Python of this host cannot do TLS" in first, done.stdout + done.stderr
     assert "'healthy'" in second

@@ -8,7 +8,6 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
-import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     ObservationView,
     as_mapping,
     as_text,
+    message_of,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 
@@ -38,7 +38,6 @@ SHOWN = {
     TRANSITIONING: "in transition",
     OK: "ok",
 }
-UNREACHABLE = "unreachable: "
 NO_SERVICES = "No host has services: describe them in the inventory variable lifecycle_services."
 
 
@@ -123,13 +122,7 @@ def _entries(observations: t.Sequence[ObservationView], described: t.Sequence[t.
 def _no_answer(result: t.Any) -> str:
     if not isinstance(result, t.Mapping):
         return "was not observed"
-    reason = as_text(result.get("msg")) or "no answer"
-    return f"{UNREACHABLE}{_without_ssh(reason)}" if result.get("unreachable") else reason
-
-
-def _without_ssh(reason: str) -> str:
-    """What the way to a host failed of, without the words that every such failure begins with."""
-    return re.sub(r"^(?:Task failed: )?(?:Failed to connect to the host via ssh: )?(?:ssh: )?", "", reason)
+    return message_of(result) or "no answer"
 
 
 def make_row(host: str, seen: ObservationView, entry: t.Mapping[str, t.Any]) -> Row:

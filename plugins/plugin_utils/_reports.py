@@ -20,10 +20,10 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     SHOWN,
     TRANSITIONING,
     UNKNOWN,
-    UNREACHABLE,
     read_fleet,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
+    UNREACHABLE,
     CauseView,
     ObservationView,
     ServiceResult,

@@ -11,6 +11,7 @@ not given, so that one bad host costs its own row and not the report.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -19,6 +20,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 
 # Steps of the transition list in which nothing is done to the service.
 _PASSIVE = ("none", "wait")
+
+UNREACHABLE = "unreachable: "
+_SSH_FAILED = re.compile(r"^(?:Task failed: )?(?:Failed to connect to the host via ssh: )?(?:ssh: )?")
 
 
 def as_mapping(value: t.Any) -> t.Mapping[str, t.Any]:
@@ -35,6 +39,12 @@ def as_texts(value: t.Any) -> tuple[str, ...]:
 
 def as_text(value: t.Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def message_of(result: t.Mapping[str, t.Any]) -> str:
+    """What a task said, without the words that every failure to reach a host begins with."""
+    said = as_text(result.get("msg"))
+    return f"{UNREACHABLE}{_SSH_FAILED.sub('', said)}" if said and result.get("unreachable") else said
 
 
 def as_number(value: t.Any) -> float | None:
@@ -208,7 +218,7 @@ class ServiceResult:
             reached=bool(given.get("reached", "failed" in given and not given["failed"])),
             changed=bool(given.get("changed")),
             unreachable=bool(given.get("unreachable")),
-            msg=as_text(given.get("msg")),
+            msg=message_of(given),
             state=as_text(given.get("state")) or m.UNKNOWN,
             seen=views.get("seen"),
             before=views.get("before"),

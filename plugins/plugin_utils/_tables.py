@@ -16,6 +16,9 @@ WIDTH = 100
 _LEAST = 12
 _LEAST_NAME = 32
 _NAMES = 2
+# A last column that would keep less than this of a longer text leaves that text to a line of its own.
+_LEAST_LAST = 40
+_ON_ITS_OWN = 4
 
 
 def duration(seconds: float | None) -> str:
@@ -46,7 +49,10 @@ def shorten(text: str, width: int) -> str:
 
 
 def render(table: t.Sequence[t.Sequence[str]], width: int = WIDTH, indent: str = "") -> list[str]:
-    """Rows as aligned columns that fit ``width``; the last column gets what the others leave, and at least a third."""
+    """Rows as aligned columns that fit ``width``; the last column gets what the others leave, and at least a third.
+
+    What the last column has no room for follows on a line of its own, further in.
+    """
     rows = [[*row] for row in table]
     if not rows:
         return []
@@ -62,13 +68,15 @@ def render(table: t.Sequence[t.Sequence[str]], width: int = WIDTH, indent: str =
         widths[longest] -= 1
         over -= 1
     free = max(room - sum(widths), _LEAST)
-    return [
-        indent
-        + "  ".join(
-            [*(shorten(row[i], size).ljust(size) for i, size in enumerate(widths)), shorten(row[-1], free)]
-        ).rstrip()
-        for row in rows
-    ]
+    lines: list[str] = []
+    for row in rows:
+        cells = [shorten(row[i], size).ljust(size) for i, size in enumerate(widths)]
+        below = free < _LEAST_LAST and len(row[-1]) > free
+        lines.append((indent + "  ".join([*cells, "" if below else shorten(row[-1], free)])).rstrip())
+        if below:
+            further = indent + " " * _ON_ITS_OWN
+            lines.append(further + shorten(row[-1], width - len(further)))
+    return lines
 
 
 def line_width(columns: int, colored: bool) -> int:

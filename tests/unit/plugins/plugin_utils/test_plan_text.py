@@ -96,9 +96,11 @@ def test_a_wrong_entry_costs_itself_only():
 def test_the_table_fits_the_width_and_keeps_both_ends(width):
     long = {**CAUSE, "evidence": ["x" * 150 + " THE END"]}
     made = plan({"a": [service(cause=long)]}, {"a": [would("start")]}, width=width)
-    table = [line for line in made["lines"] if line.startswith(("HOST", "a "))]
-    assert all(len(line) <= width for line in table)
-    assert table[1].endswith("THE END") and "address_in_use" in table[1]
+    head = next(i for i, line in enumerate(made["lines"]) if line.startswith("HOST"))
+    assert all(len(line) <= width for line in made["lines"][head : head + 3])
+    # A narrow table leaves the reason to a line of its own.
+    why = next(line for line in made["lines"][head:] if "THE END" in line)
+    assert why.endswith("THE END") and "address_in_use" in why and why.startswith(("a ", "    "))
 
 
 @pytest.mark.parametrize(
@@ -116,3 +118,12 @@ def test_what_is_shortened_fits(width):
 @pytest.mark.parametrize(("number", "said"), [(0, "0 hosts"), (1, "1 host"), (2, "2 hosts")])
 def test_singular_and_plural(number, said):
     assert _tables.count(number, "host") == said
+
+
+def test_a_reason_without_room_has_a_line_of_its_own():
+    rows = [("HOST", "STATE", "WHY"), ("a" * 30, "error", "no_peers: no peers for 8 s"), ("b", "running", "-")]
+    assert _tables.render(rows, 60)[1:] == [
+        f"{'a' * 30}  error",
+        "    no_peers: no peers for 8 s",
+        f"b{' ' * 29}  running  -",
+    ]

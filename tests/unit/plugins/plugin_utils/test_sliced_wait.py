@@ -160,7 +160,7 @@ def test_summary():
     }
     assert found["failed"] == {
         "b": ["besu: stuck_sync: it is error; really"],
-        "c": ["besu: no route"],
+        "c": ["besu: unreachable: no route"],
         "f": ["besu: ann works on it"],
     }
     text = "\n".join(found["lines"])

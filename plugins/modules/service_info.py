@@ -57,6 +57,15 @@ options:
         nobody looked.
     type: str
     default: never
+  staleness:
+    description:
+      - Whether to look for what is newer on disk than the process of each service. These are its unit and drop-ins, its
+        C(EnvironmentFile), the program and the libraries that it runs with, the files that its command line or
+        C(known_good) names, and the links that lead to them.
+      - What lies in folders of state, such as C(/var/lib) and C(/run), is left out unless C(known_good) names it. So is
+        what the process has open to write.
+    type: bool
+    default: false
 seealso:
   - module: chainops.lifecycle.service
 """
@@ -77,6 +86,12 @@ EXAMPLES = r"""
     services: [besu]
     history: 24h
   register: past
+
+- name: Ask whether a service runs with what is on disk
+  chainops.lifecycle.service_info:
+    services: [besu]
+    staleness: true
+  register: upgraded
 
 - name: Look at a service with a probe
   chainops.lifecycle.service_info:
@@ -183,6 +198,37 @@ services:
     attempts:
       description: The attempt budget, as M(chainops.lifecycle.service) returns it. Empty if its record cannot be read.
       type: dict
+    stale:
+      description: What is newer on disk than the main process of the service.
+      returned: when O(staleness) asks for it
+      type: dict
+      contains:
+        is_stale:
+          description: Whether anything is. Null where there is no process, or where something could not be looked at.
+          type: bool
+        started:
+          description: When the process was started, in seconds since the epoch.
+          type: float
+        age:
+          description: For how many seconds it has been there.
+          type: float
+        evidence:
+          description:
+            - What is newer. Each has C(kind) (V(unit), V(environment_file), V(executable), V(library), V(config),
+              V(link) or V(version)), C(path), C(reason), and C(changed), in seconds since the epoch. This is null
+              where the file itself tells and not its time.
+          type: list
+          elements: dict
+        unknown:
+          description: What could not be looked at.
+          type: list
+          elements: str
+    last_start:
+      description:
+        - The last start or restart that was made through this collection, with C(at) in seconds since the epoch,
+          C(age) in seconds, C(owner) and C(outcome). Null where there is none.
+      returned: when O(staleness) asks for it
+      type: dict
     diagnosis:
       description: Why the service is in trouble.
       returned: when O(diagnose) asks for it
@@ -221,6 +267,7 @@ def main() -> None:
             "services": {"type": "list", "elements": "raw", "required": True},
             "diagnose": {"type": "str", "choices": ["never", "errors", "always"], "default": "never"},
             "history": {"type": "str", "default": "never"},
+            "staleness": {"type": "bool", "default": False},
         },
         entry_secrets=entry_secrets(KINDS),
         supports_check_mode=True,

@@ -101,7 +101,8 @@ class HostContext:
         environment = Environment(params["name"], self.clock, run_command, self.systemd, lambda: self.journal)
         health = self._health(params["probes"], where) if params["probes"] else None
         kind, limits = make_kind(environment, params), _args.limits(params)
-        return MonitoredService(params["name"], unit, kind, limits, health, params["has_process"])
+        config = tuple(path for path in params.get("known_good") or () if str(path).startswith("/"))
+        return MonitoredService(params["name"], unit, kind, limits, health, params["has_process"], config)
 
     def _health(self, probes: t.Sequence[t.Mapping[str, t.Any]], where: str) -> HealthCheck:
         if self._make_health is None:

@@ -16,6 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import RowDetails
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.staleness import staleness
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import History, unreadable_history
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
@@ -32,6 +33,9 @@ def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
             found["history"] = _history(host, seen, window).as_dict()
         if diagnose == "always" or (diagnose == "errors" and (seen.failed or seen.state in m.TROUBLED)):
             found["diagnosis"] = _diagnosis(host, watched, seen).as_dict()
+        if options.get("staleness"):
+            found["stale"] = _stale(host, watched, seen)
+            found["last_start"] = _last_start(host, seen)
         return found
 
     return details
@@ -51,3 +55,22 @@ def _diagnosis(host: HostContext, watched: MonitoredService, seen: Observation) 
         return explain(host, watched, seen)
     except LifecycleError as exc:  # what is known of it and of the others is worth more than nothing
         return Diagnosis(notes=(exc.msg,))
+
+
+def _stale(host: HostContext, watched: MonitoredService, seen: Observation) -> dict[str, t.Any]:
+    version = seen.details.get("version")
+    known = version if isinstance(version, str) else ""
+    return staleness(seen.facts, host.clock.wall(), config=watched.config, version=known).as_dict()
+
+
+def _last_start(host: HostContext, seen: Observation) -> dict[str, t.Any] | None:
+    """The last start that was made through this collection."""
+    try:
+        made = [one for one in host.ledger.attempts(seen.unit) if one.action != "reset"] if host.has_records() else []
+    except LifecycleError:
+        return None  # the row has the reason already
+    if not made:
+        return None
+    last = made[-1]
+    age = max(host.clock.wall() - last.at, 0.0)
+    return {"at": round(last.at, 3), "age": round(age, 3), "owner": last.owner, "outcome": last.outcome}

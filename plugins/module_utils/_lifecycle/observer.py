@@ -48,6 +48,7 @@ class HealthCheck(t.Protocol):
 class MonitoredService:
     """A service to look at: its unit, its kind (which may remember samples), its probes.
 
+    ``config``: files of its configuration that are known beside those of its command line.
     From the first look on, ``unit`` is the unit's own name, also where an alias was asked for.
     """
 
@@ -57,6 +58,7 @@ class MonitoredService:
     limits: Limits = field(default_factory=Limits)
     health: HealthCheck | None = None
     has_process: bool = True
+    config: tuple[str, ...] = ()
 
 
 class RestartCounter(t.Protocol):

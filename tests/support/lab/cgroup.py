@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def mount_point() -> Path | None:
 
 def can_kill(root: Path) -> bool:
     """Whether the kernel has cgroup.kill; the root itself never has it, so a child is asked."""
-    probe = root / f"{_PARENT}-check"
+    # Of its own: another run may be at the same question.
+    probe = root / f"{_PARENT}-check-{os.getpid()}"
     probe.mkdir(exist_ok=True)
     try:
         return (probe / "cgroup.kill").exists()

@@ -135,7 +135,8 @@ before:
     - The observation at the beginning, as M(chainops.lifecycle.service_info) returns it. Under C(besu) it has C(head),
       C(head_age), C(reference), C(lag), C(peers), C(version), C(chain_id), C(genesis), C(address), C(validators),
       C(validator), C(last_proposed), C(rounds) and C(missing), which says what could not be known and which API group
-      would tell.
+      would tell. C(taking_part) and C(may_stop) count the validators that proposed one of the last blocks, and how many
+      of them may stop before the chain does, as the blocks of this node alone show it.
   returned: always
   type: dict
 after:

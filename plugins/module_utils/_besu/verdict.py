@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import SampleHistory
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample, last_proposed
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import ChainTiming
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import ChainTiming, quorum
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 # A process that is younger may still be looking for its peers and its chain, in seconds.
@@ -247,7 +247,23 @@ def _membership(v: NodeView) -> dict[str, t.Any]:
         "validators": None if members is None else list(members),
         "validator": None if members is None or own is None else own in members,
         "last_proposed": last_proposed(v.now, own) if own else None,
+        **_margin(v, members),
     }
+
+
+def _margin(v: NodeView, members: tuple[str, ...] | None) -> dict[str, t.Any]:
+    """How many validators take part, and how many more may stop, as the blocks of this node alone show it.
+
+    Each member proposes once in as many blocks as there are members: what has
+    just ended still counts that long. The quorum guard asks the others, too.
+    """
+    sample, age, last = v.now, v.head_age, v.now.proposed_to
+    if not members or last is None:
+        return {}
+    made = [last_proposed(sample, member) for member in members]
+    living = age is not None and age <= v.age_limit
+    part = sum(1 for block in made if block is not None and last - block < len(members)) if living else 0
+    return {"taking_part": part, "may_stop": max(part - quorum(len(members)), 0)}
 
 
 def _log_details(v: NodeView, verdict: BesuVerdict) -> dict[str, t.Any]:

@@ -6,8 +6,9 @@
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
 It runs once for each call of a systemd timer. What it has counted and up to
-which journal record are saved in one file that is replaced as a whole: killed
-at any moment, it neither misses a transition nor counts one twice.
+which journal record are saved in one file that is replaced as a whole before
+the metrics are written: killed at any moment, it neither misses a transition
+nor counts one twice, and no counter that was shown goes back.
 """
 
 from __future__ import annotations
@@ -16,20 +17,23 @@ import json
 import os
 import resource
 import sys
-import tempfile
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import service_row
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import private_files as files
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import AUTO_RESTART, Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import read_records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import Boot, Record, read_records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring import families as f
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import (
+    Batch,
     Moment,
     Seen,
     ServiceCounters,
@@ -38,138 +42,232 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.fam
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSeen, service_samples
 
 # One journalctl returns this many records, and one run asks that often: a flood is caught up with by the next runs.
-_BATCH, _BATCHES = 5000, 8
+_BATCH, _BATCHES = 1000, 8
+# Without a cursor the journal is read from so many seconds before the last run: what was counted is known.
+_OVERLAP = 60.0
+# Another run, which somebody started by hand, is waited for so long.
+_PATIENCE = 10.0
 _STATE_VERSION = 1
+_UNIT_STATES = {
+    "active": m.RUNNING,
+    "reloading": m.RUNNING,
+    "refreshing": m.RUNNING,
+    "activating": m.STARTING,
+    "deactivating": m.STOPPING,
+    "failed": m.ERROR,
+    "inactive": m.STOPPED,
+}
 
 
 class Store:
-    """What is kept from run to run: the journal's cursor, the counters of each service, those of the program."""
+    """What is kept from run to run: the journal's cursor, the counters of each service, those of the program.
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    ``read_at``: when the journal was last read (seconds since the epoch).
+    ``build``: the program that wrote it; what its kinds remember is of use to this program only.
+    ``failures``: how often something failed in this run.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._path = os.path.join(folder, "state.json")
         self.cursor = ""
-        self.began = 0.0
-        self.services: dict[str, t.Any] = {}
+        self.read_at = 0.0
+        self.build = ""
+        self.services: dict[str, dict[str, t.Any]] = {}
         self.runs = 0
         self.errors: dict[str, int] = {}
+        self.failures = 0
 
     def load(self) -> None:
-        """Read the file. A damaged one is kept under another name and counted as an error: counters begin anew."""
+        """Read the file. A damaged one is kept under another name and counted as an error: counters begin anew.
+
+        Raises LifecycleError where it is there and cannot be read.
+        """
+        text = files.read_text(self._path)
+        if text is None:
+            return
         try:
-            with open(self._path, encoding="utf-8") as stream:
-                saved = json.load(stream)
+            saved = json.loads(text)
             if saved["version"] != _STATE_VERSION:
                 raise ValueError(f"version {saved['version']}")
-            self.cursor, self.began = str(saved["cursor"]), float(saved["began"])
-            self.services = dict(saved["services"])
+            self.cursor, self.read_at, self.build = str(saved["cursor"]), float(saved["read_at"]), str(saved["build"])
+            self.services = {str(name): dict(kept) for name, kept in saved["services"].items()}
             self.runs, self.errors = int(saved["runs"]), {str(k): int(v) for k, v in saved["errors"].items()}
-        except FileNotFoundError:
-            return
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             os.replace(self._path, f"{self._path}.damaged")
+            self.cursor, self.read_at, self.services = "", 0.0, {}
+            self.runs, self.errors = 0, {}
             self.failed("state", f"{self._path} is damaged ({exc}); kept as {self._path}.damaged, counters begin anew")
 
     def save(self) -> None:
+        """Replace the file. Raises LifecycleError where that is not possible; then the old one is still there."""
         data = {
             "version": _STATE_VERSION,
             "cursor": self.cursor,
-            "began": self.began,
+            "read_at": self.read_at,
+            "build": self.build,
             "services": self.services,
             "runs": self.runs,
             "errors": self.errors,
         }
-        write_whole(self._path, json.dumps(data), 0o600)
+        files.replace(self._path, json.dumps(data))
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        """After a loss of power the metrics must not be newer than what they follow from."""
+        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
     def failed(self, step: str, message: str) -> None:
         """Count what could not be done, and report it in the journal of the program."""
+        self.failures += 1
         self.errors[step] = self.errors.get(step, 0) + 1
         sys.stderr.write(f"{step}: {message}\n")
 
 
-def write_whole(path: str, text: str, mode: int) -> None:
-    """Replace a file as a whole: a reader sees the old text or the new one. Raises OSError."""
-    handle, fresh = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        os.replace(fresh, path)
-    except BaseException:
-        os.unlink(fresh)
-        raise
+class _Watched(t.NamedTuple):
+    """A service of the configuration, and what was kept of it."""
+
+    params: t.Mapping[str, t.Any]
+    service: MonitoredService
+    kept: t.Mapping[str, t.Any]
 
 
 class Exporter:
     """One run for the services of the configuration, each a validated entry of ``lifecycle_services``."""
 
-    def __init__(self, config: t.Mapping[str, t.Any], host: HostContext | None = None) -> None:
+    def __init__(
+        self,
+        config: t.Mapping[str, t.Any],
+        host: HostContext | None = None,
+        boot_id: t.Callable[[], str] | None = None,
+    ) -> None:
         self._config = config
         self._host = host or whole_host("system")
-        self._store = Store(os.path.join(config["state_directory"], "state.json"))
+        self._boot_id = boot_id or this_boot
+        self._folder = config["state_directory"]
+        self._store = Store(self._folder)
 
     def run(self) -> int:
-        """Observe, count, save, write. The exit code: 0, or 1 where something could not be done."""
-        clock = self._host.clock
+        """Observe, count, save, write. The exit code: 0, or 1 where something could not be done.
+
+        Raises LifecycleError where nothing could be saved: then the next run does it all.
+        """
+        lock = files.open_lock(os.path.join(self._folder, "lock"))
+        try:
+            files.wait_for_lock(lock, os.path.join(self._folder, "lock"), self._host.clock, _PATIENCE)
+            return self._locked_run()
+        finally:
+            os.close(lock)
+
+    def _locked_run(self) -> int:
+        store, clock = self._store, self._host.clock
         began = clock.monotonic()
-        self._store.load()
-        errors = dict(self._store.errors)
-        watched = [self._host.watched(params, KINDS[params["kind"]].make) for params in self._config["services"]]
-        seen = self._host.observer.observe_settled(watched)
-        # The journal is read after the observation: what it does not tell yet comes with the next run.
-        moment = Moment(clock.wall(), clock.monotonic(), boot_id())
-        samples = self._count(watched, seen, moment)
-        self._store.runs += 1
-        self._store.save()
-        text = render([*samples, *self._own(clock.monotonic() - began, clock.wall())])
-        write_whole(self._config["output"], text + "# EOF\n" if self._config.get("openmetrics") else text, 0o644)
-        return int(self._store.errors != errors)
-
-    def _count(self, watched: t.Sequence[MonitoredService], seen: t.Sequence[Observation], now: Moment) -> list[Sample]:
-        journal = self._host.journal
-        by_unit = self._new_records(journal, [one.unit for one in watched])
-        boots = self._host.boots
+        store.load()
+        if not store.cursor and not store.read_at:
+            # By the first observation: what was before is not counted, and of what comes after nothing is missed.
+            store.cursor = self._host.journal.newest_cursor()
+            store.read_at = clock.wall()
+        watched = self._watched()
+        observed_from = clock.monotonic()
+        seen = self._host.observer.observe_settled([one.service for one in watched])
+        records, complete = self._new_records([one.service.unit for one in watched])
+        now = Moment(clock.wall(), clock.monotonic(), self._boot_id())
         samples: list[Sample] = []
-        kept: dict[str, t.Any] = {}
-        for one, observation, params in zip(watched, seen, self._config["services"]):
-            facts = observation.facts
-            restarts = facts is None or facts.restarts_by_itself
-            counters = self._restored(one.name, restarts)
-            records = read_records(by_unit.get(one.unit, ()))
-            shown = Seen(observation.state, observation.base_state, observation.since, observation.cause)
-            counters.advance(records, shown, now, boots)
-            kept[one.name] = counters.dump()
-            row = service_row(self._host, one, observation, params)
-            samples += service_samples(row, one.kind.machine, counters, now.wall, probes_of(one))
-        self._store.services = kept
-        return samples
+        for one, observation in zip(watched, seen):
+            batch = Batch(records.get(one.service.unit, ()), complete, observed_from)
+            samples += self._count(one, observation, batch, now)
+        described = {params["name"] for params in self._config["services"]}
+        store.services = {name: kept for name, kept in store.services.items() if name in described}
+        store.build = self._config["build"]
+        store.runs += 1
+        store.save()
+        self._write([*samples, *self._own(clock.monotonic() - began, clock.wall())])
+        return int(store.failures > 0)
 
-    def _restored(self, name: str, restarts: bool) -> ServiceCounters:
-        saved = self._store.services.get(name)
-        if saved is None:
+    def _watched(self) -> list[_Watched]:
+        """The services; one that cannot be looked at costs itself only, and keeps what was counted."""
+        found = []
+        for params in self._config["services"]:
+            try:
+                service = self._host.watched(params, KINDS[params["kind"]].make)
+            except LifecycleError as exc:
+                self._store.failed("service", f"{params['name']}: {exc.msg}")
+                continue
+            kept = self._store.services.get(params["name"], {})
+            if self._store.build == self._config["build"]:
+                service.kind.restore_state(kept.get("kind") or {})
+            found.append(_Watched(params, service, kept))
+        return found
+
+    def _count(self, one: _Watched, observation: Observation, batch: Batch, now: Moment) -> list[Sample]:
+        service, facts = one.service, observation.facts
+        counters = self._restored(service.name, one.kept, facts is None or facts.restarts_by_itself)
+        attempts = self._attempts(service.unit)
+        counters.advance(batch, seen_of(observation), now, self._boots(batch, now), attempts)
+        observed_at = now.wall if facts is not None else float(one.kept.get("observed_at", 0.0))
+        self._store.services[service.name] = {
+            "counters": counters.dump(),
+            "kind": dict(service.kind.save_state()),
+            "observed_at": observed_at,
+        }
+        row = service_row(self._host, service, observation, one.params)
+        last = max((attempt.at for attempt in attempts), default=None)
+        return service_samples(row, service.kind.machine, counters, observed_at, probes_of(service), last)
+
+    def _boots(self, batch: Batch, now: Moment) -> t.Sequence[Boot]:
+        """The boots of the host; the journal is asked only after a reboot, because that takes its time."""
+        return self._host.boots if any(record.boot_id != now.boot_id for record in batch.records) else ()
+
+    def _attempts(self, unit: str) -> t.Sequence[Attempt]:
+        try:
+            return self._host.ledger.attempts(unit) if self._host.has_records() else ()
+        except LifecycleError as exc:
+            self._store.failed("records", exc.msg)
+            return ()
+
+    def _restored(self, name: str, kept: t.Mapping[str, t.Any], restarts: bool) -> ServiceCounters:
+        if not kept:
             return ServiceCounters(restarts)
         try:
-            return ServiceCounters.load(saved, restarts)
-        except (KeyError, TypeError, ValueError) as exc:
-            self._store.failed("state", f"the counters of {name} are damaged ({exc}) and begin anew")
+            return ServiceCounters.load(kept["counters"], restarts)
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            self._store.failed("state", f"the counters of {name} are damaged ({exc!r}) and begin anew")
             return ServiceCounters(restarts)
 
-    def _new_records(self, journal: Journal, units: t.Sequence[str]) -> dict[str, list[t.Any]]:
-        """The manager's records since the last run, by unit; the cursor moves past them."""
-        found: dict[str, list[t.Any]] = {}
-        self._store.began = self._store.began or self._host.clock.wall()
-        for _batch in range(_BATCHES):
-            # Until the first record there is no cursor.
-            since = None if self._store.cursor else self._store.began
-            records = journal.manager_records(units, since=since, after_cursor=self._store.cursor, limit=_BATCH)
-            for entry in records.entries:
-                found.setdefault(entry.unit, []).append(entry)
-            if records.entries:
-                self._store.cursor = records.entries[-1].cursor
-            if len(records.entries) < _BATCH:
+    def _new_records(self, units: t.Sequence[str]) -> tuple[dict[str, list[Record]], bool]:
+        """The manager's records since the last run, by unit, and whether these are all; the cursor moves past them."""
+        store, journal = self._store, self._host.journal
+        by_unit: dict[str, list[Record]] = {}
+        complete = not units
+        read_at = self._host.clock.wall()
+        for _batch in range(_BATCHES if units else 0):
+            since = None if store.cursor else store.read_at - _OVERLAP
+            found = journal.manager_records(units, since=since, after_cursor=store.cursor, limit=_BATCH)
+            if found.failed:
+                store.failed("journal", "; ".join(found.notes))
+                store.cursor = ""  # if it is the cursor that journalctl cannot use
+                return by_unit, False
+            for entry in found.entries:
+                by_unit.setdefault(entry.unit, []).extend(read_records([entry]))
+            if found.entries:
+                store.cursor = found.entries[-1].cursor
+            complete = not found.cut
+            if complete or not found.entries:
                 break
-        return found
+        store.read_at = read_at
+        return by_unit, complete
+
+    def _write(self, samples: t.Sequence[Sample]) -> None:
+        text = render(samples, openmetrics=self._config["format"] == "openmetrics")
+        try:
+            files.replace(self._config["output"], text, 0o644)
+        except LifecycleError as exc:
+            self._store.failed("output", exc.msg)
+            self._store.save()
 
     def _own(self, seconds: float, now: float) -> list[Sample]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -182,8 +280,29 @@ class Exporter:
             Sample(f.EXPORTER_RUNS, (), self._store.runs),
             Sample(f.EXPORTER_TIME, (), now),
             Sample(f.EXPORTER_INTERVAL, (), float(self._config["interval"])),
-            *(Sample(f.EXPORTER_ERRORS, (step,), count) for step, count in sorted(self._store.errors.items())),
+            *(Sample(f.EXPORTER_ERRORS, (step,), self._store.errors.get(step, 0)) for step in f.STEPS),
         ]
+
+
+def seen_of(observation: Observation) -> Seen:
+    """What counts of an observation."""
+    details = observation.details if observation.kind == "cloudflared" else {}
+    return Seen(
+        observation.state,
+        observation.base_state,
+        observation.since,
+        observation.cause,
+        unit_state(observation.facts),
+        looping=observation.base_state == m.ERROR and observation.loops,
+        connections=details.get("connections"),
+    )
+
+
+def unit_state(facts: UnitFacts | None) -> str:
+    """The state by systemd's word alone."""
+    if facts is None:
+        return m.UNKNOWN
+    return m.RESTARTING if facts.sub in AUTO_RESTART else _UNIT_STATES.get(facts.active, m.UNKNOWN)
 
 
 def probes_of(watched: MonitoredService) -> list[ProbeSeen]:
@@ -192,7 +311,7 @@ def probes_of(watched: MonitoredService) -> list[ProbeSeen]:
     return [ProbeSeen(r.name, r.ok, r.elapsed) for r in (tracker.last for tracker in trackers) if r is not None]
 
 
-def boot_id() -> str:
+def this_boot() -> str:
     """The id of this boot as the journal has it: 32 hexadecimal digits."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
         return stream.read().strip().replace("-", "")
@@ -201,7 +320,7 @@ def boot_id() -> str:
 def main(argv: t.Sequence[str]) -> int:
     """``exporter CONFIG``: one run. Exit codes: 0 done, 1 done in part, 2 not done."""
     if len(argv) != 2:
-        sys.stderr.write("usage: chainops-exporter CONFIG\n")
+        sys.stderr.write("usage: chainops-state-monitoring CONFIG\n")
         return 2
     try:
         with open(argv[1], encoding="utf-8") as stream:

@@ -115,10 +115,15 @@ class Entry:
 
 
 class Records(t.NamedTuple):
-    """Entries, oldest first, and what the journal could not tell."""
+    """Entries, oldest first, and what the journal could not tell.
+
+    ``cut``: there were more. ``failed``: journalctl did not answer.
+    """
 
     entries: tuple[Entry, ...]
     notes: tuple[str, ...] = ()
+    cut: bool = False
+    failed: bool = False
 
 
 class Journal:
@@ -151,7 +156,11 @@ class Journal:
     ) -> Records:
         """The last records of the service manager about any of ``units``; the first ones after ``after_cursor``."""
         found = self._query(self._by_manager(units), limit=limit, since=since, after_cursor=after_cursor)
-        return Records(tuple(entry for entry in found.entries if entry.from_manager), found.notes)
+        return found._replace(entries=tuple(entry for entry in found.entries if entry.from_manager))
+
+    def newest_cursor(self) -> str:
+        """The cursor of the newest record of all; empty where there is none."""
+        return next((entry.cursor for entry in self._query([], limit=1).entries), "")
 
     def history_records(
         self, unit: str, *, since: float | None = None, until: float | None = None, limit: int = 20000
@@ -200,7 +209,8 @@ class Journal:
         if until is not None:
             argv.append(f"--until=@{max(math.floor(until), 0)}")
         # Newest first, so that where the size is cut the oldest are lost; with a cursor that would run backwards.
-        argv.append(f"--after-cursor={after_cursor}" if after_cursor else "--reverse")
+        # And --after-cursor leaves out one record more where that of the cursor is gone, or does not match.
+        argv.append(f"--cursor={after_cursor}" if after_cursor else "--reverse")
         done = self._runner([*argv, *matches], timeout=TIMEOUT, max_bytes=MAX_BYTES)
         entries, unreadable = read(done.out, self._uid if self._user else None)
         if not after_cursor:
@@ -211,7 +221,11 @@ class Journal:
         notes = self._notes(done, entries, limit, end)
         if unreadable:
             notes += (f"records of the journal that are nested too deep were left out: {unreadable}",)
-        return Records(entries, notes)
+        cut = done.truncated or len(entries) >= limit
+        if after_cursor and entries and entries[0].cursor == after_cursor:
+            entries = entries[1:]
+        failed = done.not_found or done.timed_out or (done.rc != 0 and not done.truncated)
+        return Records(entries, notes, cut, failed)
 
     def _notes(self, done: Completed, entries: t.Sequence[Entry], limit: int, end: str) -> tuple[str, ...]:
         notes: dict[str, None] = {}

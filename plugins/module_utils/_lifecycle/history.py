@@ -198,7 +198,7 @@ def build_history(
     if first == m.UNKNOWN and not transitions and present.since is not None and present.since <= begin:
         first = present.state
         decoder.settle(first)
-    transitions = _credit(transitions, attempts)
+    transitions = credit(transitions, attempts)
     transitions, unrecorded = reconcile(transitions, decoder.state, present, begin)
     dropped = [entry for entry in entries if entry.message_id in (j.JOURNAL_DROPPED, j.JOURNAL_MISSED)]
     return History(
@@ -238,7 +238,7 @@ def reconcile(
     return [*transitions, Transition(present.at, decoded, present.state, UNRECORDED)], gap
 
 
-def _credit(transitions: t.Sequence[Transition], attempts: t.Sequence[Attempt]) -> list[Transition]:
+def credit(transitions: t.Sequence[Transition], attempts: t.Sequence[Attempt]) -> list[Transition]:
     """Name the runs of this collection as the trigger of what they did."""
     found: list[Transition] = []
     for change in transitions:

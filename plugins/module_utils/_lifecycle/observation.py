@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
-_AUTO_RESTART = frozenset(
+AUTO_RESTART = frozenset(
     {"auto-restart", "auto-restart-queued", "dead-before-auto-restart", "failed-before-auto-restart"}
 )
 _START_PHASES = frozenset({"condition", "start-pre", "start", "start-post"})
@@ -194,7 +194,7 @@ def _load_problem(facts: UnitFacts, context: Context) -> _Verdict | None:
 
 
 def _automatic_restart(facts: UnitFacts, context: Context) -> _Verdict | None:
-    if facts.sub not in _AUTO_RESTART:
+    if facts.sub not in AUTO_RESTART:
         return None
     loop = _crash_loop(facts, context)
     if loop:

@@ -195,10 +195,23 @@ class Decoder:
         self._closed = [str(invocation) for invocation in saved["closed"]]
         self._pending = Record(*saved["pending"]) if saved["pending"] else None
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a run has ended, and the record after it decides what that was."""
+        return self._pending is not None
+
     def settle(self, state: str) -> None:
         """Go on from a state that an observation showed and no record told of."""
         self.state = state
         self._stopping = self._failed_in_stop = self._looping = False
+
+    def enter_boot(self, boot_id: str, at: float) -> list[Transition]:
+        """What it means that the host runs in this boot, which began at ``at`` (seconds since the epoch)."""
+        self._found = []
+        if boot_id != self._boot_id:
+            self._decide(None)
+            self._reboot(Record("boot", at, 0.0, boot_id))
+        return self._found
 
     def _go(self, at: float, state: str, trigger: str, cause: str | None = None) -> None:
         if state != self.state:

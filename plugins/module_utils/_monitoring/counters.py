@@ -7,15 +7,20 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 Between two observations the journal tells what happened; the observation adds
 what systemd does not log (``reset-failed``, the health of probes, the states
-of a kind). All of it is plain JSON, saved together with the journal's cursor:
-what was counted and up to where are never apart.
+of a kind). It is compared with the records only where both tell of one moment:
+a record that came while the services were looked at may be newer than what was
+seen, and one that tells of a change just seen may still be on its way. Then
+the next run compares. All of it is plain JSON, saved together with the
+journal's cursor: what was counted and up to where are never apart.
 """
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import credit
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import (
     SERVICE,
     UNRECORDED,
@@ -27,7 +32,15 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.time
     is_failure,
 )
 
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt
+
 _BAD = (m.ERROR, m.RESTARTING)
+_ENDED = (m.ERROR, m.RESTARTING, m.STOPPED)
+# Within so many seconds journald has written what systemd told it of a change.
+_JOURNAL_LAG = 2.0
+# The boots of which the last record that was counted is remembered.
+_MAX_BOOTS = 8
 
 
 class Moment(t.NamedTuple):
@@ -45,12 +58,37 @@ class Moment(t.NamedTuple):
 
 
 class Seen(t.NamedTuple):
-    """What the observation showed. ``since``: seconds since the epoch, None where it is not known."""
+    """What the observation showed. ``since``: seconds since the epoch, None where it is not known.
+
+    ``unit_state``: the state by systemd's word alone, as its records have it.
+    ``looping``: a crash loop, which is an error whatever state systemd shows.
+    ``connections``: of a connector to the edge, None where there are none to count.
+    """
 
     state: str
     base_state: str
     since: float | None
     cause: str | None
+    unit_state: str
+    looping: bool = False
+    connections: int | None = None
+
+    @property
+    def counted(self) -> str:
+        """The state that is counted: in a loop what systemd shows, so that it does not matter when it was seen."""
+        return self.unit_state if self.looping else self.state
+
+
+class Batch(t.NamedTuple):
+    """The manager's records since the last run, oldest first.
+
+    ``complete``: there were no more of them. ``observed_from``: the service
+    was looked at from then on (CLOCK_MONOTONIC).
+    """
+
+    records: t.Sequence[Record]
+    complete: bool = True
+    observed_from: float = math.inf
 
 
 class ServiceCounters:
@@ -65,80 +103,118 @@ class ServiceCounters:
         self.base_state = ""
         self.since = 0.0
         self.trouble_since = 0.0
+        self.disconnected_since = 0.0
         self._decoder = Decoder(restarts)
         self._until: Moment | None = None
-        self._last: list[t.Any] = ["", 0.0]
+        # The last record of each boot, by its CLOCK_MONOTONIC: a journal that was rotated may show some of them again.
+        self._last: dict[str, float] = {}
 
-    def advance(self, records: t.Iterable[Record], seen: Seen, now: Moment, boots: t.Sequence[Boot] = ()) -> None:
-        """Count what the records since the last call tell, and what the observation adds."""
-        fresh = self._unread(records)
-        fresh = [record._replace(at=now.wall_of(record)) for record in fresh]
-        self._decoder.use_boots(boots)
-        changes = self._decoder.feed(fresh)
-        if seen.base_state != m.UNKNOWN:  # it shows whether systemd restarts what ended last
-            changes += self._decoder.flush(restarting=seen.base_state == m.RESTARTING)
+    def advance(
+        self,
+        batch: Batch,
+        seen: Seen,
+        now: Moment,
+        boots: t.Sequence[Boot] = (),
+        attempts: t.Sequence[Attempt] = (),
+    ) -> None:
+        """Count what the records since the last call tell, and what the observation adds.
+
+        ``now``: after both were read. ``attempts``: what this collection did to the service.
+        """
+        fresh = self._unread(batch.records)
         if self._until is None:
-            self._begin(seen, now)
+            self._begin(fresh, batch.observed_from, seen, now)
             return
+        newest = max((record.monotonic for record in fresh if record.boot_id == now.boot_id), default=-math.inf)
+        changes = self._decoded(fresh, now, boots)
+        of_one_moment = batch.complete and newest < batch.observed_from and self._is_recorded(seen, now)
+        if of_one_moment and seen.unit_state != m.UNKNOWN:  # it shows whether systemd restarts what ended last
+            changes += self._decoder.flush(restarting=seen.unit_state == m.RESTARTING)
         self.automatic_restarts += sum(
             1 for change in changes if change.after == m.RESTARTING and change.trigger == SERVICE
         )
         position = self._position(now)
         self._shift(position - self._until.wall)
-        for change in changes:
-            position = self._pass(position, change)
-        position = self._observe(position, seen, now)
+        for change in credit(changes, attempts):
+            position = self._pass(position, change, now)
+        if of_one_moment:
+            position = self._observe(position, seen, now)
         self._spend(position, now.wall)
         self._until = now
         if self.base_state == m.RUNNING and now.wall - self.since >= WELL:
             self.trouble_since = 0.0
+        self._count_connections(seen, now)
 
-    def _begin(self, seen: Seen, now: Moment) -> None:
+    def _decoded(self, fresh: t.Sequence[Record], now: Moment, boots: t.Sequence[Boot]) -> list[Transition]:
+        self._decoder.use_boots(boots)
+        changes = list(self._decoder.feed([record._replace(at=now.wall_of(record)) for record in fresh]))
+        # Nothing that ran before a reboot does now, also where no record of the new boot tells of the service.
+        return [*changes, *self._decoder.enter_boot(now.boot_id, now.wall - now.monotonic)]
+
+    def _is_recorded(self, seen: Seen, now: Moment) -> bool:
+        """Whether a record of what was seen would be here already, if there is any."""
+        undecided = self._decoder.is_undecided
+        agrees = seen.unit_state in (_ENDED if undecided else (self._decoder.state, m.UNKNOWN))
+        return agrees or seen.since is None or now.wall - seen.since > _JOURNAL_LAG
+
+    def _count_connections(self, seen: Seen, now: Moment) -> None:
+        if seen.connections is not None:
+            first = self.disconnected_since or min(seen.since or now.wall, now.wall)
+            self.disconnected_since = 0.0 if seen.connections else first
+
+    def _begin(self, fresh: t.Sequence[Record], observed_from: float, seen: Seen, now: Moment) -> None:
         """The first observation: what was before it is not counted."""
-        self._decoder.settle(seen.base_state)
-        self.state, self.base_state = seen.state, seen.base_state
-        self.since, self._until = seen.since or now.wall, now
+        if m.UNKNOWN in (seen.state, seen.unit_state):
+            return
+        self._decoder.enter_boot(now.boot_id, now.wall - now.monotonic)
+        self._decoder.settle(seen.unit_state)
+        self.state, self.base_state = seen.counted, seen.base_state
+        self.since, self._until = min(seen.since or now.wall, now.wall), now
         self.trouble_since = self.since if seen.base_state in _BAD else 0.0
+        later = [record for record in fresh if record.boot_id == now.boot_id and record.monotonic > observed_from]
+        for change in self._decoded(later, now, ()):
+            self._pass(now.wall, change, now)
+        self._count_connections(seen, now)
 
     def _position(self, now: Moment) -> float:
         """The instant up to which time has been spent, on the present clock."""
         until = self._until
         if until is None or until.boot_id != now.boot_id:
-            return until.wall if until else now.wall
+            return min(until.wall, now.wall) if until else now.wall
         return now.wall - max(now.monotonic - until.monotonic, 0.0)
 
     def _shift(self, step: float) -> None:
         """Bring what was noted before a step of the clock onto the present clock."""
         self.since += step
         self.trouble_since += step if self.trouble_since else 0.0
+        self.disconnected_since += step if self.disconnected_since else 0.0
 
     def _unread(self, records: t.Iterable[Record]) -> list[Record]:
-        """Those after the last one that was counted: a journal that was rotated may show some of them again."""
+        """Those that were not counted yet."""
         found: list[Record] = []
         for record in records:
-            if record.boot_id == self._last[0] and record.monotonic <= self._last[1]:
-                continue
-            self._last = [record.boot_id, record.monotonic]
-            found.append(record)
+            if record.monotonic > self._last.get(record.boot_id, -math.inf):
+                self._last[record.boot_id] = record.monotonic
+                found.append(record)
+        self._last = dict(list(self._last.items())[-_MAX_BOOTS:])
         return found
 
-    def _pass(self, position: float, change: Transition) -> float:
-        at = max(change.at, position)
+    def _pass(self, position: float, change: Transition, now: Moment) -> float:
+        at = min(max(change.at, position), now.wall)
         self._spend(position, at)
         self._enter(change.after, change.after, at, change.trigger, change.cause)
         return at
 
     def _observe(self, position: float, seen: Seen, now: Moment) -> float:
         """Bring the state to what was observed, where no record told of it."""
-        if seen.state in (self.state, m.UNKNOWN):
+        recorded = seen.unit_state in (self._decoder.state, m.UNKNOWN)
+        if not recorded:
+            self._decoder.settle(seen.unit_state)  # reset-failed, or a unit whose transitions are not logged
+        if m.UNKNOWN in (seen.counted, seen.state) or seen.counted == self.state:
             return position
-        decoded = self._decoder.state
-        if decoded == m.ERROR and seen.base_state == m.STOPPED:
-            self._decoder.settle(m.STOPPED)  # reset-failed
         at = min(max(seen.since or now.wall, position), now.wall)
         self._spend(position, at)
-        of_kind = seen.base_state == decoded or seen.base_state in (m.RUNNING, m.STARTING)
-        self._enter(seen.state, seen.base_state, at, SERVICE if of_kind else UNRECORDED, seen.cause)
+        self._enter(seen.counted, seen.base_state, at, SERVICE if recorded else UNRECORDED, seen.cause)
         return at
 
     def _spend(self, begin: float, end: float) -> None:
@@ -170,9 +246,10 @@ class ServiceCounters:
             "base_state": self.base_state,
             "since": self.since,
             "trouble_since": self.trouble_since,
+            "disconnected_since": self.disconnected_since,
             "decoder": self._decoder.dump(),
             "until": list(self._until) if self._until else None,
-            "last": list(self._last),
+            "last": dict(self._last),
         }
 
     @classmethod
@@ -186,7 +263,8 @@ class ServiceCounters:
         self.state, self.base_state = str(saved["state"]), str(saved["base_state"])
         self.since = float(saved["since"])
         self.trouble_since = float(saved["trouble_since"])
+        self.disconnected_since = float(saved["disconnected_since"])
         self._decoder.load(saved["decoder"])
         self._until = Moment(*saved["until"]) if saved["until"] else None
-        self._last = [str(saved["last"][0]), float(saved["last"][1])]
+        self._last = {str(boot_id): float(moment) for boot_id, moment in saved["last"].items()}
         return self

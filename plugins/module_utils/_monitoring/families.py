@@ -1,13 +1,13 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The metrics that there are, and how they are written as OpenMetrics text. Pure.
+"""The metrics that there are, and how they are written. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
 The metric reference of the documentation is generated from ``FAMILIES``.
-Format: OpenMetrics 1.0 (https://github.com/prometheus/OpenMetrics), which the
-textfile collector of node_exporter reads as the Prometheus text format.
+Two formats: the Prometheus text format, which the textfile collector of
+node_exporter reads, and OpenMetrics 1.0 (https://openmetrics.io) for others.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ ATTEMPTS_LEFT = Family(
     "chainops_service_attempts_left", GAUGE, "Recovery attempts that the budget still allows.", _SERVICE
 )
 HOLD = Family("chainops_service_hold", GAUGE, "Whether a hold forbids to act on the service.", _SERVICE)
+HOLD_START = Family("chainops_service_hold_start_time_seconds", GAUGE, "When the hold began.", _SERVICE)
 HOLD_END = Family(
     "chainops_service_hold_expiry_time_seconds", GAUGE, "When the hold ends; absent where it has no end.", _SERVICE
 )
@@ -84,6 +85,18 @@ BESU_PEERS = Family("chainops_besu_peers", GAUGE, "Peers of the node.", _CHAIN)
 BESU_HEAD_AGE = Family("chainops_besu_head_age_seconds", GAUGE, "Age of the node's newest block.", _CHAIN)
 BESU_VALIDATOR = Family("chainops_besu_validator", GAUGE, "Whether the node is in the validator set.", _CHAIN)
 BESU_VALIDATORS = Family("chainops_besu_validators", GAUGE, "Validators in the set, as the node sees it.", _CHAIN)
+BESU_TAKING_PART = Family(
+    "chainops_besu_validators_taking_part",
+    GAUGE,
+    "Validators that proposed one of the last blocks, as many as the set has members; 0 while the chain stands still.",
+    _CHAIN,
+)
+BESU_MAY_STOP = Family(
+    "chainops_besu_validators_may_stop",
+    GAUGE,
+    "How many more validators may stop before the chain does, as the node's blocks show it.",
+    _CHAIN,
+)
 BESU_TAKES_PART = Family(
     "chainops_besu_takes_part", GAUGE, "Whether the node, as a validator, takes part in the consensus.", _CHAIN
 )
@@ -107,16 +120,22 @@ EXPORTER_ERRORS = Family("chainops_exporter_errors", COUNTER, "What a run could 
 EXPORTER_TIME = Family("chainops_exporter_last_run_time_seconds", GAUGE, "When the last run ended.")
 EXPORTER_INTERVAL = Family("chainops_exporter_interval_seconds", GAUGE, "Seconds between two runs.")
 
+# What a run may fail to do.
+STEPS = ("journal", "output", "records", "service", "state")
+
 FAMILIES: tuple[Family, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Family))
 
 # A label longer than this is cut: systemd allows unit names of 255 characters.
 _MAX_LABEL = 255
 
 
-def render(samples: t.Iterable[Sample]) -> str:
-    """The samples as OpenMetrics text, each family with its metadata, in the order of FAMILIES.
+def render(samples: t.Iterable[Sample], openmetrics: bool = False) -> str:
+    """The samples, each family with its metadata, in the order of FAMILIES.
 
-    Raises ValueError for a sample that its family does not describe.
+    In the Prometheus text format, or as OpenMetrics, which has types that the
+    former has not: there a stateset names its state in a label that is called
+    as the metric, as OpenMetrics demands. Raises ValueError for a sample that
+    its family does not describe.
     """
     grouped: dict[str, list[Sample]] = {}
     for sample in samples:
@@ -128,26 +147,35 @@ def render(samples: t.Iterable[Sample]) -> str:
         found = grouped.get(family.name)
         if not found:
             continue
-        lines.append(f"# HELP {family.sample_name} {_escape(family.help)}")
-        lines.append(f"# TYPE {family.sample_name} {_PLAIN_TYPES.get(family.type, family.type)}")
-        lines += [_line(sample) for sample in found]
-    return "\n".join([*lines, ""])
+        name = family.name if openmetrics else family.sample_name
+        shown = family.type if openmetrics else _PLAIN_TYPES.get(family.type, family.type)
+        lines += [f"# HELP {name} {_escape(family.help, quotes=openmetrics)}", f"# TYPE {name} {shown}"]
+        names = _label_names(family, openmetrics)
+        # Of two with the same labels, which were cut, one: node_exporter would refuse the whole file.
+        unlike = {_series(sample, names): sample.value for sample in reversed(found)}
+        lines += [f"{series} {_number(value)}" for series, value in reversed(unlike.items())]
+    return "\n".join([*lines, *(["# EOF"] if openmetrics else []), ""])
 
 
 # The Prometheus text format, which node_exporter reads, has no types of these names.
 _PLAIN_TYPES = {INFO: "gauge", STATESET: "gauge"}
 
 
-def _line(sample: Sample) -> str:
-    pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(sample.family.labels, sample.labels))
-    labels = f"{{{pairs}}}" if pairs else ""
-    return f"{sample.family.sample_name}{labels} {_number(sample.value)}"
+def _label_names(family: Family, openmetrics: bool) -> tuple[str, ...]:
+    return (*family.labels[:-1], family.name) if openmetrics and family.type == STATESET else family.labels
 
 
-def _escape(text: str) -> str:
-    """A label value or help text: backslash, quote and line feed are escaped, what does not print is left out."""
-    shown = "".join(char for char in text[:_MAX_LABEL] if char.isprintable() or char == "\n")
-    return shown.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+def _series(sample: Sample, names: t.Sequence[str]) -> str:
+    pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, sample.labels))
+    return f"{sample.family.sample_name}{{{pairs}}}" if pairs else sample.family.sample_name
+
+
+def _escape(text: str, quotes: bool = True) -> str:
+    """A label value or help text on one line, what does not print shown as its number."""
+    printing = (char if char.isprintable() or char == "\n" else f"U+{ord(char):04X}" for char in text)
+    shown = "".join(printing)[:_MAX_LABEL]
+    shown = shown.replace("\\", "\\\\").replace("\n", "\\n")
+    return shown.replace('"', '\\"') if quotes else shown
 
 
 def _number(value: float) -> str:

@@ -5,15 +5,16 @@
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-No log text and no option of a service becomes a label: states, causes and
-triggers are words of this collection, so that their number is bounded.
+No log text becomes a label, and of the options of a service only its name, its
+unit and the names of its probes: states, causes and triggers are words of this
+collection or of systemd's, so that their number is bounded.
 """
 
 from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import Machine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import ERROR, Machine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring import families as f
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import ServiceCounters
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import Sample
@@ -33,10 +34,12 @@ def service_samples(
     counters: ServiceCounters,
     observed_at: float,
     probes: t.Sequence[ProbeSeen] = (),
+    last_attempt: float | None = None,
 ) -> list[Sample]:
     """The samples of one service.
 
-    ``row``: an observation as service_info returns it; ``observed_at``: seconds since the epoch.
+    ``row``: an observation as service_info returns it; ``observed_at`` and
+    ``last_attempt``: seconds since the epoch.
     """
     name, kind, state = str(row["name"]), str(row["kind"]), str(row["state"])
     own = (name, kind)
@@ -44,11 +47,12 @@ def service_samples(
     found += [
         Sample(f.STATE_INDEX, own, machine.states[state].index),
         Sample(f.SERVICE_INFO, (*own, str(row["unit"])), 1),
-        Sample(f.STATE_START, own, counters.since),
-        Sample(f.TROUBLE_START, own, counters.trouble_since),
         Sample(f.OBSERVED_AT, own, observed_at),
         Sample(f.RESTARTS, own, counters.automatic_restarts),
     ]
+    if counters.state:
+        found.append(Sample(f.STATE_START, own, _start(row, counters)))
+        found.append(Sample(f.TROUBLE_START, own, counters.trouble_since))
     found += [Sample(f.STATE_SECONDS, (*own, one), seconds) for one, seconds in sorted(counters.seconds.items())]
     found += [Sample(f.TRANSITIONS, (*own, *key), count) for key, count in sorted(counters.transitions.items())]
     found += [Sample(f.ERRORS, (*own, cause), count) for cause, count in sorted(counters.errors.items())]
@@ -56,18 +60,28 @@ def service_samples(
         Sample(f.PROBE, (*own, probe.name), float(probe.ok)),
         Sample(f.PROBE_DURATION, (*own, probe.name), probe.seconds),
     )]  # fmt: skip
+    if last_attempt is not None:
+        found.append(Sample(f.LAST_ATTEMPT, own, last_attempt))
     return [*found, *_records(row, own), *_besu(row, own), *_tunnel(row, own, counters)]
+
+
+def _start(row: t.Mapping[str, t.Any], counters: ServiceCounters) -> float:
+    """Since when the state lasts that is shown. A crash loop has lasted since its first failure."""
+    if row["state"] == counters.state:
+        return counters.since
+    looping = row["base_state"] == ERROR and counters.trouble_since
+    return counters.trouble_since if looping else row.get("since") or counters.since
 
 
 def _records(row: t.Mapping[str, t.Any], own: tuple[str, str]) -> list[Sample]:
     attempts, hold = row.get("attempts") or {}, row.get("hold") or {}
     found = [Sample(f.HOLD, own, float(bool(hold)))]
+    if hold.get("since") is not None:
+        found.append(Sample(f.HOLD_START, own, hold["since"]))
     if hold.get("expires") is not None:
         found.append(Sample(f.HOLD_END, own, hold["expires"]))
     if attempts:
         found.append(Sample(f.ATTEMPTS_LEFT, own, max(attempts["allowed"] - attempts["used"], 0)))
-    if attempts.get("last") is not None:
-        found.append(Sample(f.LAST_ATTEMPT, own, attempts["last"]))
     return found
 
 
@@ -76,6 +90,8 @@ _BESU_GAUGES = (
     (f.BESU_PEERS, "peers"),
     (f.BESU_HEAD_AGE, "head_age"),
     (f.BESU_VALIDATOR, "validator"),
+    (f.BESU_TAKING_PART, "taking_part"),
+    (f.BESU_MAY_STOP, "may_stop"),
 )
 
 
@@ -104,7 +120,7 @@ def _tunnel(row: t.Mapping[str, t.Any], own: tuple[str, str], counters: ServiceC
     found = []
     if connections is not None:
         found.append(Sample(f.TUNNEL_CONNECTIONS, labels, connections))
-        found.append(Sample(f.TUNNEL_DOWN_SINCE, labels, 0.0 if connections else counters.since))
+        found.append(Sample(f.TUNNEL_DOWN_SINCE, labels, counters.disconnected_since))
     if details.get("expected_connections") is not None:
         found.append(Sample(f.TUNNEL_EXPECTED, labels, details["expected_connections"]))
     return found

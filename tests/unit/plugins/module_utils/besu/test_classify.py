@@ -585,3 +585,30 @@ def test_a_shutdown_under_way_is_no_start():
     log = lines("x | ERROR | RocksDBTransaction | Disk full detected: No space left on device", "x | Stopping Network.")
     verdict = tell(closed(1000.0), closed(1002.0), unit=UnitStatus(since=691.0), log=log)
     assert (verdict.state, verdict.cause) == ("stopping", "disk_full")
+
+
+# --- how many take part -----------------------------------------------------------------------------------------------
+
+
+def margin(**more):
+    made = {member: 500 - i for i, member in enumerate(MEMBERS)}
+    found = tell(*steady(**{"last_proposed": made, "proposed_to": 500, **more})).details
+    return found.get("taking_part"), found.get("may_stop")
+
+
+def test_every_member_that_proposed_lately_takes_part():
+    assert margin() == (len(MEMBERS), len(MEMBERS) - -(-2 * len(MEMBERS) // 3))
+
+
+def test_one_that_proposed_none_of_as_many_blocks_as_there_are_members_does_not():
+    made = {member: 500 - i for i, member in enumerate(MEMBERS)}
+    gone = {**made, MEMBERS[0]: 500 - len(MEMBERS)}
+    assert margin(last_proposed=gone)[0] == len(MEMBERS) - 1
+
+
+def test_nobody_takes_part_in_a_chain_that_stands_still():
+    assert margin(age=3600.0) == (0, 0)
+
+
+def test_a_node_that_does_not_tell_who_proposed_has_no_margin():
+    assert margin(last_proposed=None, proposed_to=None) == (None, None)

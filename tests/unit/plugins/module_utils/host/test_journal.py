@@ -140,7 +140,7 @@ def test_several_units_since_a_moment(tmp_path: t.Any) -> None:
 def test_after_a_cursor_it_reads_forward(tmp_path: t.Any) -> None:
     runner = FakeRunner(RECORD, {**RECORD, "__CURSOR": "s=1;i=3"})
     found = j.Journal(runner, root=persistent(tmp_path)).manager_records(["x.service"], after_cursor="s=1;i=1", limit=2)
-    assert "--after-cursor=s=1;i=1" in runner.argv
+    assert "--cursor=s=1;i=1" in runner.argv
     assert "--reverse" not in runner.argv
     assert [entry.cursor for entry in found.entries] == ["s=1;i=2", "s=1;i=3"]
     assert found.notes == ("only the first 2 records were read",)

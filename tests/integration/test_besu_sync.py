@@ -216,7 +216,8 @@ def test_one_that_stalls_ends_by_lack_of_progress(chain: Chain, played: Played) 
     assert "stuck_sync: no block imported in" in why
     assert len(played.lines("stalled")) >= STALL // INTERVAL
     sizes = {"min": 60, "s": 1}
-    assert sum(int(n) * sizes[unit] for n, unit in re.findall(r"(\d+) (min|s)\b", waited)) < GIVEN / 2, waited
+    # How much sooner depends on the machine: it ended for its reason, and not for the time it was given.
+    assert sum(int(n) * sizes[unit] for n, unit in re.findall(r"(\d+) (min|s)\b", waited)) < GIVEN, waited
 
 
 def test_an_isolated_one_has_no_peers(played: Played) -> None:

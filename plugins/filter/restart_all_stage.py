@@ -40,10 +40,11 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(stalled), whether the chain is; C(start), whether the node is started first; C(settled), whether all heads are
-      equal or the chain advances; C(ask), whether this validator is asked; C(vote), its answer; C(restart) and C(step),
-      whether and how it is restarted; C(verify), whether it is only seen to be back; C(reason), why the validators are
-      not restarted.
+    - C(stalled), whether the chain is; C(start), whether the node is started first; C(observe), whether it is observed
+      in the next round of votes, which looks for C(interval) seconds; C(ask), whether this validator is asked;
+      C(vote), what the other hosts are told; C(waits), whether another round follows; C(restart) and C(step), whether
+      and how it is restarted; C(verify), whether it is only seen to be back; C(reason) and C(hint), why the validators
+      are not restarted, and what to run next.
   type: dict
 """
 

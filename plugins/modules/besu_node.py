@@ -137,6 +137,9 @@ before:
       C(validator), C(last_proposed), C(rounds) and C(missing), which says what could not be known and which API group
       would tell. C(taking_part) and C(may_stop) count the validators that proposed one of the last blocks, and how many
       of them may stop before the chain does, as the blocks of this node alone show it.
+      C(voted) says whether this process has proposed a block or sent a round of its own, C(process_age)
+      how many seconds ago it was started, and C(heard) how many seconds ago another validator was first heard of in
+      its round.
   returned: always
   type: dict
 after:

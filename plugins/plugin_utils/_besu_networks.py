@@ -66,13 +66,22 @@ def endpoints(
     everyone = members(described)
     own = next((one for one in everyone if (one.host, one.service) == (host, service)), None)
     chains = {one.name: _chain(one, seen or {}, look or {}) for one in everyone}
-    mine = chains[own.name] if own else _Chain()
     found = [_endpoint(own, own.url)] if own else []
-    if not (certain and _is_doubtful(mine, list(chains.values()))):
-        shared = certain and _share_an_id(list(chains.values()))
-        others = [one for one in everyone if one is not own and reachable(one.url)]
-        found += [_endpoint(one, one.url) for one in others if _may_share(mine, chains[one.name], shared)]
+    found += [_endpoint(one, one.url) for one in _others(everyone, own, chains, certain)]
     return found + _given(own, {entry["url"] for entry in found})
+
+
+def _others(
+    everyone: t.Sequence[BesuNode], own: BesuNode | None, chains: t.Mapping[str, _Chain], certain: bool
+) -> list[BesuNode]:
+    """The nodes that other hosts can reach and that may be of the chain of ``own``."""
+    mine = chains[own.name] if own else _Chain()
+    known = list(chains.values())
+    if certain and _is_doubtful(mine, known):
+        return []
+    shared = certain and _share_an_id(known)
+    others = [one for one in everyone if one is not own and reachable(one.url)]
+    return [one for one in others if _may_share(mine, chains[one.name], shared)]
 
 
 class _Chain(t.NamedTuple):

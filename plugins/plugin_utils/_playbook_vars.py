@@ -146,6 +146,7 @@ VARIABLES: t.Mapping[str, Variable] = {
     "lifecycle_max_failed": Variable(share, 0),
     "lifecycle_recovery": Variable(choice(*DEPTHS), "reset_start"),
     "lifecycle_quorum_lost": Variable(choice("refuse", "restart_all"), "refuse"),
+    "lifecycle_quorum_lost_timeout": Variable(seconds, 300.0),
     "lifecycle_diagnose": Variable(choice("never", "errors", "always"), "errors"),
     "lifecycle_network_host": Variable(text),
     "lifecycle_network_interval": Variable(seconds, 3.0),
@@ -161,6 +162,7 @@ VARIABLES: t.Mapping[str, Variable] = {
     "service_recovery_fail": Variable(boolean, True),
     "service_recovery_owner": Variable(text),
     "service_recovery_quorum_lost": Variable(choice("refuse", "restart_all"), "refuse"),
+    "service_recovery_quorum_lost_timeout": Variable(seconds, 300.0),
 }
 # Read per service by other means, so that a wrong entry costs itself only.
 _SERVICES = frozenset(

@@ -31,6 +31,8 @@ DEPENDENCY_CAUSES = ("dependency_failed", "peer_refused")
 _FILE = "__service_recovery_file"
 _DEPENDENCY = "__service_recovery_dependency"
 _RPC_URL = "http://127.0.0.1:8545"
+# A person asked for the restart of all: a run of it that failed does not use up the attempts of the next.
+_WITHOUT_BUDGET = {"max_attempts": 1000, "attempt_backoff": 0}
 
 
 def fixes(service: t.Mapping[str, t.Any], allowed: t.Sequence[str], hooks: t.Iterable[str]) -> dict[str, t.Any]:
@@ -113,7 +115,8 @@ def drive_options(
     ``settings``: depth, accept_causes, owner, neighbours and, for the kinds that have
     these, own_tunnel, quorum_lost, reference_urls and reservation. ``done``:
     the results of fixes. ``step``: options of the module that go before all
-    others; a step that is ``plain`` is one of a service of no kind.
+    others; a step that is ``plain`` is one of a service of no kind, one that is
+    ``together`` belongs to a restart of all, which is not held up by earlier attempts.
     ``foresee``: the fixes are still to be made, and count as done.
     """
     if step and step.get("plain"):
@@ -136,6 +139,8 @@ def drive_options(
         own = as_mapping(entry.get("besu")).get("reference_urls")
         override |= {"reference_urls": own} if own else _given(settings, "reference_urls")
         defaults |= _given(settings, "quorum_lost", "reservation")
+    if step and step.get("together"):
+        step = {**{name: value for name, value in step.items() if name != "together"}, **_WITHOUT_BUDGET}
     return {"service": entry, "override": {**override, **(step or {})}, "defaults": defaults}
 
 
@@ -156,6 +161,7 @@ def _plain_start(service: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]
         "state": "running" if ObservationView.from_dict(service.get("seen")).process_is_down else "restarted",
         "recovery": "reset_start",
         "probes": [{"kind": "tcp", "host": url.hostname or "127.0.0.1", "port": url.port or 8545}],
+        **_WITHOUT_BUDGET,
     }
     defaults = {**options["defaults"], "stop_timeout": 300, "wait_timeout": 600}
     return {**options, "override": {**options["override"], **step}, "defaults": defaults}
@@ -246,12 +252,15 @@ def _was_reset(result: t.Mapping[str, t.Any]) -> bool:
 
 
 def _with_refusal(result: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The reason why there was no reservation, or no restart of all."""
+    """The reason why there was no restart of all, or no reservation."""
+    together = as_mapping(done.get("stage"))
+    against = as_text(together.get("reason"))
+    if against:
+        # Also for a node that was started: its chain stands still.
+        block = {"guard": "restart_all", "reason": against, "hint": as_text(together.get("hint"))}
+        return {"reached": False, "msg": against, "blocked_by": [block]}
     if result["reached"]:
         return {}
-    against = as_text(as_mapping(done.get("stage")).get("reason"))
-    if against:
-        return {"msg": against}
     refusal = as_text(as_mapping(done.get("round")).get("refusal"))
     guards = [block.get("guard") for block in as_mappings(result.get("blocked_by"))]
     if not refusal or "reservation" not in guards:

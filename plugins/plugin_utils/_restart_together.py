@@ -1,18 +1,22 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The restart of all validators of a stalled chain at the same time: the stages, and the vote on it. Pure.
+"""The restart of all validators of a stalled chain at the same time: the rounds of votes, and what they decide. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-Start the missing nodes, wait until all heads are equal, ask every validator,
-restart those that agreed, see that each node is back. Invariant: the validators
-are restarted only if as many agree as the quorum has, and nobody is against it.
-Otherwise a chain that has just begun to advance would be stopped again.
+Start the missing nodes. Then, in rounds that all hosts make together: look at
+the node and at the chain, and tell the other hosts what was seen (the vote).
+Once enough are seen to take part, ask each validator what forbids its restart,
+look once more, and restart those that agreed. Invariant: the validators are
+restarted only if as many as the quorum agree and are shown to vote, the chain
+still stands still after they agreed, and nobody is against it.
 """
 
 from __future__ import annotations
 
+import json
+import shlex
 import typing as t
 from dataclasses import dataclass
 
@@ -27,23 +31,32 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_texts,
 )
 
+Vote = t.Mapping[str, t.Any]
+
 # A node with one of these runs, and a start of it alone helps nobody.
 _OF_THE_CHAIN = ("chain_stalled", "no_peers")
+# Objections that no second question changes.
+_LASTING = ("hold", "cause", "precondition", "config_check")
+_PLAYBOOK = "ansible-playbook chainops.lifecycle.recover -e lifecycle_quorum_lost=restart_all"
+_LONGEST_LOOK, _LOOK = 10, 2
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the restart of a chain has come to on one host, and what follows."""
+    """Where the restart of a chain has come to on one host, and what follows. ``interval``: seconds between looks."""
 
     stalled: bool
     start: bool
-    settled: bool
+    observe: bool
     ask: bool
-    vote: t.Mapping[str, t.Any]
+    vote: Vote
+    waits: bool
+    interval: int
     restart: bool
     verify: bool
     step: t.Mapping[str, t.Any]
     reason: str
+    hint: str
 
     def as_dict(self) -> dict[str, t.Any]:
         return {**vars(self)}
@@ -60,85 +73,316 @@ def stage(
 ) -> dict[str, t.Any]:
     """The stage after ``look``, the newest one that besu_network_info returned; its first node is the host's own.
 
-    ``so_far``: the registered results ``start`` and ``asked``, the ``votes``
-    of all hosts, and the ``turn``, the ``host`` and the ``obstacle`` that
-    restart_all_check found, if any.
+    ``so_far``: the registered results ``start``, ``observed`` (of service_info)
+    and ``asked`` (of a dry run of the restart), the ``votes`` of all hosts and
+    the ``vote`` of this one, the ``turn``, the ``round``, the ``host`` and the
+    ``obstacle`` that restart_all_check found; the seconds that have ``elapsed``
+    since the starts, and the ``limit``.
     """
-    seen = ObservationView.from_dict(service.get("seen"))
-    network = find_network(look, as_text(seen.details.get("genesis")) or None) or {}
-    obstacle = as_text(so_far.get("obstacle"))
-    start, asked = as_mapping(so_far.get("start")), as_mapping(so_far.get("asked"))
-    # In check mode nothing has been started, so that nothing follows.
-    came_up = not has_run(start) or (bool(start.get("reached")) and not check_mode)
-    known_stalled = bool(network.get("stalled"))
-    agreed, reason = _decision(so_far, network)
-    vote = _vote(asked, network, so_far) if has_run(asked) else {}
+    here = _Here(look, service, so_far, check_mode)
     own = as_mapping(so_far.get("vote"))
-    acts = not obstacle and came_up and not check_mode
+    poll = _poll(own, as_mappings(so_far.get("votes")))
+    restart = here.acts and poll.restart and bool(own.get("agrees"))
+    refused = here.acts_on_chain and bool(poll.reason) and not poll.waits
     return Stage(
-        # Where nobody answers nothing can be taken offline: the chain counts as stalled.
-        stalled=known_stalled if network else not as_mappings(look.get("networks")),
-        start=not obstacle and seen.cause not in _OF_THE_CHAIN and (known_stalled or seen.process_is_down),
-        settled=check_mode or bool(network.get("advances")) or (_is_level(look, network) and _answers(look, start)),
-        ask=not obstacle and came_up and known_stalled and _votes(look, seen, network),
-        vote=vote,
-        restart=acts and bool(own) and agreed,
-        verify=acts and not (own and agreed),
+        stalled=here.counts_as_stalled,
+        start=here.is_to_be_started,
+        observe=here.acts and here.answers,
+        ask=here.may_be_asked and (check_mode or poll.ready),
+        vote=here.vote(),
+        waits=here.acts_on_chain and poll.waits,
+        interval=int(min(_LOOK + (as_number(so_far.get("round")) or 0), _LONGEST_LOOK)),
+        restart=restart,
+        verify=here.acts and not restart and not refused,
         step=_restart(own),
-        reason=reason if own else "",
+        reason=poll.reason if refused else "",
+        hint=poll.hint if refused else "",
     ).as_dict()
 
 
-def _restart(vote: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    return {"state": "restarted", "quorum_guard": "off", "expected_invocation": as_text(vote.get("invocation"))}
+def _restart(vote: Vote) -> dict[str, t.Any]:
+    known = as_text(vote.get("invocation"))
+    return {"state": "restarted", "quorum_guard": "off", "together": True, "expected_invocation": known}
 
 
-def _votes(look: t.Mapping[str, t.Any], seen: ObservationView, network: t.Mapping[str, t.Any]) -> bool:
-    """Whether this node is one of the validators."""
-    nodes = as_mappings(look.get("nodes"))
-    address = (as_text(nodes[0].get("address")) if nodes else "") or as_text(seen.details.get("address"))
-    return address in as_texts(network.get("validators"))
+class _Here:
+    """What is known on one host."""
+
+    def __init__(
+        self, look: t.Mapping[str, t.Any], service: t.Mapping[str, t.Any], so_far: t.Mapping[str, t.Any], check: bool
+    ) -> None:
+        self._look, self._so_far, self._check = look, so_far, check
+        self._service = service
+        self._seen = ObservationView.from_dict(service.get("seen"))
+        self._network = find_network(look, as_text(self._seen.details.get("genesis")) or None) or {}
+        self._start = as_mapping(so_far.get("start"))
+        self._obstacle = bool(as_text(so_far.get("obstacle")))
+
+    @property
+    def counts_as_stalled(self) -> bool:
+        """Where nobody answers nothing can be taken offline: the chain counts as stalled."""
+        return self._is_stalled if self._network else not as_mappings(self._look.get("networks"))
+
+    @property
+    def _is_stalled(self) -> bool:
+        return bool(self._network.get("stalled"))
+
+    @property
+    def is_to_be_started(self) -> bool:
+        down = self._is_stalled or self._seen.process_is_down
+        return not self._obstacle and self._seen.cause not in _OF_THE_CHAIN and down
+
+    @property
+    def _was_started(self) -> bool:
+        return has_run(self._start) and bool(self._start.get("reached"))
+
+    @property
+    def came_up(self) -> bool:
+        """In check mode nothing has been started, so that nothing follows."""
+        return not has_run(self._start) or (self._was_started and not self._check)
+
+    @property
+    def acts_on_chain(self) -> bool:
+        return not self._obstacle and not self._check
+
+    @property
+    def acts(self) -> bool:
+        return self.acts_on_chain and self.came_up
+
+    @property
+    def may_be_asked(self) -> bool:
+        return not self._obstacle and self.came_up and self._is_stalled and self._is_validator and self.answers
+
+    @property
+    def _own_node(self) -> t.Mapping[str, t.Any]:
+        return next(iter(as_mappings(self._look.get("nodes"))), {})
+
+    @property
+    def _head(self) -> float | None:
+        return as_number(self._own_node.get("head"))
+
+    @property
+    def answers(self) -> bool:
+        """Whether both looks were answered: a new JVM listens long before it answers."""
+        return self._head is not None
+
+    @property
+    def _address(self) -> str:
+        return as_text(self._own_node.get("address")) or as_text(self._seen.details.get("address"))
+
+    @property
+    def _is_validator(self) -> bool:
+        return self._address in as_texts(self._network.get("validators"))
+
+    def vote(self) -> dict[str, t.Any]:
+        """What this host tells the others in this round."""
+        rows = as_mappings(as_mapping(self._so_far.get("observed")).get("services"))
+        newest = ObservationView.from_dict(rows[0]).details if rows else {}
+        limit = as_number(self._so_far.get("limit"))
+        return {
+            "host": self._so_far.get("host"),
+            "unit": as_text(self._service.get("name")),
+            "turn": self._so_far.get("turn"),
+            "round": self._so_far.get("round"),
+            "genesis": as_text(self._network.get("genesis")),
+            "quorum": as_number(self._network.get("quorum")) or 0,
+            "members": len(as_texts(self._network.get("validators"))),
+            "address": self._address,
+            "validator": self._is_validator,
+            "may_vote": self._service.get("may_vote") is not False,
+            "head": self._head,
+            "forks": bool(self._network.get("forks")),
+            "stalled": self._is_stalled,
+            "advances": bool(self._network.get("advances")),
+            "starting": self.came_up and not self.answers,
+            "failed": "" if self.came_up else as_text(self._start.get("msg")) or "it did not start",
+            "voted": newest.get("voted") is True,
+            "age": as_number(newest.get("process_age")),
+            "heard": dict(as_mapping(newest.get("heard"))),
+            "limit": limit,
+            "late": limit is not None and (as_number(self._so_far.get("elapsed")) or 0.0) >= limit,
+            **_answer(as_mapping(self._so_far.get("asked"))),
+        }
 
 
-def _is_level(look: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any]) -> bool:
-    """Whether all nodes of the network that answer have the same head."""
-    names = as_texts(network.get("nodes"))
-    heads = {as_number(node.get("head")) for node in as_mappings(look.get("nodes")) if node.get("name") in names}
-    return bool(network) and not network.get("forks") and len(heads) == 1
-
-
-def _answers(look: t.Mapping[str, t.Any], start: t.Mapping[str, t.Any]) -> bool:
-    """Whether the node that this run started tells its head: a new JVM listens long before it answers."""
-    if not (has_run(start) and start.get("reached")):
-        return True
-    nodes = as_mappings(look.get("nodes"))
-    return bool(nodes) and as_number(nodes[0].get("head")) is not None
-
-
-def _vote(
-    asked: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any], so_far: t.Mapping[str, t.Any]
-) -> dict[str, t.Any]:
+def _answer(asked: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """What the dry run of this validator's restart says."""
+    if not has_run(asked):
+        return {"asked": False, "agrees": False}
     run = ServiceResult.from_dict(asked)
+    refusal = next(iter(run.refusals), None)
     return {
-        "host": so_far.get("host"),
-        "turn": so_far.get("turn"),
-        "genesis": as_text(network.get("genesis")),
+        "asked": True,
         "agrees": run.reached,
         "msg": run.msg or "no answer",
+        "guard": refusal.guard if refusal else "",
+        "hint": refusal.hint if refusal else "",
         "invocation": run.after.invocation if run.after else "",
     }
 
 
-def _decision(so_far: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any]) -> tuple[bool, str]:
-    """Whether the validators are restarted, and why not. Votes of other chains and of earlier turns do not count."""
-    genesis, quorum = as_text(network.get("genesis")), as_number(network.get("quorum")) or 0
-    key = (genesis, so_far.get("turn"))
-    cast = [one for one in as_mappings(so_far.get("votes")) if genesis and (one.get("genesis"), one.get("turn")) == key]
-    yes = sum(one.get("agrees") is True for one in cast)
-    against = [f"{one.get('host')}: {one.get('msg')}" for one in cast if one.get("agrees") is not True]
-    if 0 < quorum <= yes and not against:
-        return True, ""
-    total = len(as_texts(network.get("validators")))
-    counted = f"not restarted at the same time: {yes} of {total} validators can take part in it, quorum {quorum:.0f}"
-    return False, "; ".join([counted, *against])
+class Poll(t.NamedTuple):
+    """What the votes of one round come to. ``ready``: enough take part, so that they are asked."""
+
+    ready: bool = False
+    waits: bool = False
+    restart: bool = False
+    reason: str = ""
+    hint: str = ""
+
+
+def _poll(own: Vote, votes: t.Sequence[Vote]) -> Poll:
+    """What the round of this host's vote decides. Votes of earlier rounds, other turns and other chains do not count.
+
+    Hosts go on in step, also where another chain of the same turn is the one that waits: each round looks again.
+    """
+    if not own:
+        return Poll()
+    now = [one for one in votes if (one.get("turn"), one.get("round")) == (own.get("turn"), own.get("round"))]
+    lost = [one for one in now if not one.get("genesis")]
+    ours: dict[str, list[Vote]] = {as_text(own.get("genesis")): []}
+    for one in now:
+        if one.get("genesis"):
+            ours.setdefault(as_text(one.get("genesis")), []).append(one)
+    chains = {genesis: _Chain(cast, lost) for genesis, cast in ours.items()}
+    mine = chains[as_text(own.get("genesis"))]
+    waits = any(one.waits for genesis, one in chains.items() if genesis or len(chains) == 1)
+    return Poll(mine.ready, waits, mine.agreed and not waits, "" if mine.agreed else mine.reason, mine.hint)
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """The votes of one chain, and of nodes that do not answer yet, which may be of this chain as well."""
+
+    votes: list[Vote]
+    lost: t.Sequence[Vote]
+
+    @property
+    def _all(self) -> list[Vote]:
+        return [*self.votes, *self.lost]
+
+    @property
+    def _quorum(self) -> float:
+        return max((as_number(one.get("quorum")) or 0 for one in self.votes), default=0)
+
+    @property
+    def _late(self) -> bool:
+        return any(one.get("late") for one in self._all)
+
+    @property
+    def _advances(self) -> bool:
+        return any(one.get("advances") for one in self.votes)
+
+    @property
+    def _starting(self) -> list[Vote]:
+        return [one for one in self._all if one.get("starting") and one.get("may_vote")]
+
+    @property
+    def _top(self) -> float:
+        return max((as_number(one.get("head")) or 0 for one in self.votes), default=0)
+
+    def _is_level(self, one: Vote) -> bool:
+        return as_number(one.get("head")) == self._top and not one.get("forks")
+
+    def _is_shown_to_vote(self, one: Vote) -> bool:
+        """By its own log and blocks, or by what another validator has heard since it was started."""
+        age = as_number(one.get("age"))
+        heard = [as_number(as_mapping(other.get("heard")).get(as_text(one.get("address")))) for other in self.votes]
+        since = age is not None and any(ago is not None and ago <= age for ago in heard)
+        return bool(one.get("voted")) or since
+
+    def _why_not(self, one: Vote) -> str:
+        """Why a vote does not count; empty where it does."""
+        if one.get("failed"):
+            return as_text(one.get("failed"))
+        if one.get("starting"):
+            return "its RPC does not answer"
+        if not one.get("validator"):
+            return "no validator"
+        if not self._is_level(one):
+            return f"at block {as_number(one.get('head')) or 0:.0f}, while others have block {self._top:.0f}"
+        if not one.get("stalled"):
+            return "the chain was not seen to stand still from here"
+        return "" if self._is_shown_to_vote(one) else "it answers, and has sent no round since it was started"
+
+    @property
+    def _voting(self) -> list[Vote]:
+        """One for each address, whoever tells it."""
+        return list({as_text(one.get("address")): one for one in self.votes if not self._why_not(one)}.values())
+
+    @property
+    def _against(self) -> list[Vote]:
+        return [one for one in self.votes if one.get("asked") and not one.get("agrees")]
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether every validator that runs answers and has the newest block, which one of them may have alone."""
+        ours = [one for one in self.votes if one.get("validator") and not one.get("failed")]
+        return not self._starting and all(self._is_level(one) for one in ours)
+
+    @property
+    def _can_be_enough(self) -> bool:
+        if not self._quorum:
+            return bool(self._starting)  # the validators are not known yet
+        able = [one for one in self._all if one.get("validator") or one.get("starting")]
+        return sum(1 for one in able if not one.get("failed")) >= self._quorum
+
+    @property
+    def ready(self) -> bool:
+        """Whether those who are shown to vote are the quorum, with nobody left to wait for."""
+        enough = 0 < self._quorum <= len(self._voting)
+        return not self._advances and enough and (self._is_complete or self._late)
+
+    @property
+    def agreed(self) -> bool:
+        yes = [one for one in self._voting if one.get("agrees")]
+        return self.ready and not self._against and 0 < self._quorum <= len(yes)
+
+    @property
+    def waits(self) -> bool:
+        """Whether another round may change something."""
+        lasting = any(one.get("guard") in _LASTING for one in self._against)
+        over = self._advances or self.agreed or lasting or not self._can_be_enough
+        # Those who are ready late are asked in one more round.
+        return not over and (not self._late or (self.ready and not any(one.get("asked") for one in self.votes)))
+
+    @property
+    def reason(self) -> str:
+        """Why they are not restarted; empty where the chain advances by itself."""
+        if self._advances:
+            return ""
+        total = max((as_number(one.get("members")) or 0 for one in self.votes), default=0)
+        said = f"{len(self._voting)} of {total:.0f} validators are shown to vote, quorum {self._quorum:.0f}"
+        against = [f"{one.get('host')}: {one.get('msg')}" for one in self._against]
+        why = [(one, self._why_not(one)) for one in self._all]
+        missing = [f"{one.get('host')}: {said}" for one, said in why if said and said != "no validator"]
+        return "; ".join([f"not restarted at the same time: {said}", *against, *missing])
+
+    @property
+    def hint(self) -> str:
+        """What to run next, as it can be copied into a shell."""
+        if self._against:
+            hints = [as_text(one.get("hint")) for one in self._against]
+            return "; then: ".join([*dict.fromkeys(filter(None, hints)), _PLAYBOOK])
+        down = [as_text(one.get("host")) for one in self._all if one.get("failed")]
+        if down:
+            return f"repair {', '.join(down)}; then: {_PLAYBOOK}"
+        if not self._can_be_enough:
+            return f"bring back the hosts of the other validators; then: {_PLAYBOOK}"
+        limit = max((as_number(one.get("limit")) or 0 for one in self._all), default=0)
+        longer = f"give them more time: {_PLAYBOOK} -e lifecycle_quorum_lost_timeout={2 * limit:.0f}"
+        by_hand = self._by_hand()
+        return f"{longer}; or restart them by hand: {by_hand}" if by_hand else longer
+
+    def _by_hand(self) -> str:
+        """An ad-hoc command that restarts all validators, where they are all in this run and have one name."""
+        ours = [one for one in self.votes if one.get("validator")]
+        units = {as_text(one.get("unit")) for one in ours}
+        if len(units) != 1 or len(ours) < self._quorum:
+            return ""
+        hosts = ",".join(as_text(one.get("host")) for one in ours)
+        arguments = json.dumps({"name": units.pop(), "state": "restarted"})
+        return (
+            f"ansible {shlex.quote(hosts)} --become --forks {len(ours)} -m ansible.builtin.systemd_service "
+            f"-a {shlex.quote(arguments)}"
+        )

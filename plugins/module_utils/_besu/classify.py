@@ -31,6 +31,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict i
     NodeView,
     Reference,
     UnitStatus,
+    since_start,
     with_details,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
@@ -337,7 +338,7 @@ def _stands(v: NodeView, at: str) -> BesuVerdict:
     rounds = f"consensus is in round {proof}, which lasts {v.log.round_seconds:.0f} s" if proof is not None else ""
     if v.young:
         # A network that is started as a whole goes through rounds as well, until enough have come.
-        return _say(SYNCING, at, "no peer has a newer block; the process is young", rounds)
+        return _say(SYNCING, at, "no peer has a newer block; the process is young", rounds, wants_log=True)
     level = "nobody that it knows has a newer block" if v.lag is not None else ""
     needed = STALL_PERIODS * (v.period or _SOME_PERIOD)
     watched = v.still_for >= needed
@@ -419,19 +420,7 @@ def _takes_part(v: NodeView) -> bool:
         return False
     last = last_proposed(v.now, v.own)
     recent = last is not None and (v.now.number or 0) - last < 2 * len(v.members)
-    return recent and last is not None and _since_start(v, last)
-
-
-def _since_start(v: NodeView, last: int) -> bool:
-    """Whether a block was proposed by this process and not by one before it."""
-    if math.isinf(v.age):
-        return True
-    began = v.now.wall - v.age
-    for made in (v.now.head, v.now.made):
-        if made is not None and made.miner == v.own and (made.number == last or began <= made.timestamp):
-            return made.timestamp >= began
-    # No later before the head than the chain's longest pace allows.
-    return (v.now.head_time or 0.0) - ((v.now.number or 0) - last) * v.age_limit >= began
+    return recent and last is not None and since_start(v, last)
 
 
 def _cannot_know_role(v: NodeView) -> str:

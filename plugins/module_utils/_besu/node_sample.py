@@ -231,18 +231,10 @@ def sample_from(
     answers: t.Mapping[str, Answer], *, at: float, wall: float, before: NodeSample | None = None, **values: t.Any
 ) -> NodeSample:
     """The sample that a set of answers makes. Pure."""
-
-    def ok(label: str) -> t.Any:
-        answer = answers.get(label)
-        return answer.result if answer is not None and answer.outcome == "ok" else None
-
+    results = {label: answer.result for label, answer in answers.items() if answer.outcome == "ok"}
     whole, message = _whole_outcome(answers)
-    node_info = ok("admin_nodeInfo")
-    bft = bft_config(node_info) or (before.bft if before else None)
-    group = _group(answers, bft) or (before.group if before else None)
-    syncing = ok("eth_syncing")
-    head, made = block(ok("head")), signers(ok(f"{group}:signers"))
-    enode = ok("net_enode") or get(node_info, "enode") or get(node_info, "id")
+    head = block(results.get("head"))
+    bft = bft_config(results.get("admin_nodeInfo")) or _kept(before, "bft")
     return NodeSample(
         at=at,
         wall=wall,
@@ -250,27 +242,53 @@ def sample_from(
         rpc_message=message,
         outcomes={label: answer.outcome for label, answer in answers.items() if answer.outcome != "ok"},
         head=head,
-        genesis=_genesis(node_info, block(ok("genesis")), head) or _kept(before, "genesis"),
-        chain_id=_first(hex_number(ok("eth_chainId")), _kept(before, "chain_id")),
-        network_id=_first(decimal(ok("net_version")), _kept(before, "network_id")),
-        peer_count=hex_number(ok("net_peerCount")),
-        peers=peers(ok("admin_peers"), bft is not None or group is not None),
-        said_in_sync=None if syncing is None else syncing is False,
-        syncing=syncing_of(syncing),
-        version=version_of(ok("web3_clientVersion")) or version_of(get(node_info, "name")) or _kept(before, "version"),
-        address=address_of(enode) if isinstance(enode, str) else _kept(before, "address"),
-        p2p=_p2p(answers),
         bft=bft,
-        group=group,
-        validators=addresses(ok(f"{group}:latest")),
-        next_validators=addresses(ok(f"{group}:pending")),
-        last_proposed=made,
-        proposed_to=head.number if head is not None and made is not None else None,
-        made=block(ok("made")),
-        measured_period=measured_period(head, block(ok("past"))) or _kept(before, "measured_period"),
+        made=block(results.get("made")),
+        measured_period=measured_period(head, block(results.get("past"))) or _kept(before, "measured_period"),
         state_available=_state(answers.get("state")),
+        p2p=_p2p(answers),
+        **_identity(results, head, before),
+        **_company(results),
+        **_consensus(results, head, _group(answers, bft) or _kept(before, "group"), bft is not None),
         **values,
     )
+
+
+def _identity(results: t.Mapping[str, t.Any], head: Block | None, before: NodeSample | None) -> dict[str, t.Any]:
+    """Who the node is, and on which chain: what was told once is kept."""
+    node_info = results.get("admin_nodeInfo")
+    enode = results.get("net_enode") or get(node_info, "enode") or get(node_info, "id")
+    version = version_of(results.get("web3_clientVersion")) or version_of(get(node_info, "name"))
+    return {
+        "genesis": _genesis(node_info, block(results.get("genesis")), head) or _kept(before, "genesis"),
+        "chain_id": _first(hex_number(results.get("eth_chainId")), _kept(before, "chain_id")),
+        "network_id": _first(decimal(results.get("net_version")), _kept(before, "network_id")),
+        "version": version or _kept(before, "version"),
+        "address": address_of(enode) if isinstance(enode, str) else _kept(before, "address"),
+    }
+
+
+def _company(results: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """How many others it knows, and whether it says that it is behind them."""
+    syncing = results.get("eth_syncing")
+    return {
+        "peer_count": hex_number(results.get("net_peerCount")),
+        "said_in_sync": None if syncing is None else syncing is False,
+        "syncing": syncing_of(syncing),
+    }
+
+
+def _consensus(results: t.Mapping[str, t.Any], head: Block | None, group: str | None, bft: bool) -> dict[str, t.Any]:
+    """The validators, and who of them proposed what. Heights of peers can be told from difficulties on such chains."""
+    made = signers(results.get(f"{group}:signers"))
+    return {
+        "group": group,
+        "peers": peers(results.get("admin_peers"), bft or group is not None),
+        "validators": addresses(results.get(f"{group}:latest")),
+        "next_validators": addresses(results.get(f"{group}:pending")),
+        "last_proposed": made,
+        "proposed_to": head.number if head is not None and made is not None else None,
+    }
 
 
 def _genesis(node_info: t.Any, genesis: Block | None, head: Block | None) -> str | None:

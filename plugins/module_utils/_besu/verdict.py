@@ -248,6 +248,8 @@ def _membership(v: NodeView) -> dict[str, t.Any]:
         "validator": None if members is None or own is None else own in members,
         "last_proposed": last_proposed(v.now, own) if own else None,
         **_margin(v, members),
+        "process_age": None if math.isinf(v.age) else round(v.age, 1),
+        "voted": _voted(v),
     }
 
 
@@ -266,12 +268,39 @@ def _margin(v: NodeView, members: tuple[str, ...] | None) -> dict[str, t.Any]:
     return {"taking_part": part, "may_stop": max(part - quorum(len(members)), 0)}
 
 
+def _voted(v: NodeView) -> bool | None:
+    """Whether this process is shown to vote: it proposed a block, or sent a round of its own. None: it cannot be told.
+
+    A validator that comes back with an empty data directory answers and is level after its sync, and may not vote.
+    """
+    if v.own is None or v.members is None or v.own not in v.members:
+        return None
+    last = last_proposed(v.now, v.own)
+    if (last is not None and since_start(v, last)) or v.log.round is not None or any(r.local for r in v.log.rounds):
+        return True
+    return False if v.log.lines else None
+
+
+def since_start(v: NodeView, last: int) -> bool:
+    """Whether its block ``last`` was proposed by this process and not by one before it."""
+    if math.isinf(v.age):
+        return True
+    began = v.now.wall - v.age
+    for made in (v.now.head, v.now.made):
+        if made is not None and made.miner == v.own and (made.number == last or began <= made.timestamp):
+            return made.timestamp >= began
+    # No later before the head than the chain's longest pace allows.
+    return (v.now.head_time or 0.0) - ((v.now.number or 0) - last) * v.age_limit >= began
+
+
 def _log_details(v: NodeView, verdict: BesuVerdict) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {}
     if verdict.cause == "stuck_sync" and v.log.invalid_since:
         found["refused_block"] = v.log.invalid_block or -1
     if v.log.rounds:
         found["rounds"] = {one.address: one.number for one in v.log.rounds}
+        others = [one for one in v.log.rounds if not one.local]
+        found["heard"] = {one.address: round(v.now.wall - (one.since or v.log.rounds_at), 1) for one in others}
     return found
 
 

@@ -76,6 +76,8 @@ class Consensus:
 
     def start(self) -> None:
         """Begin with the next block, at round 0."""
+        if self._faults.current.no_consensus:
+            return
         self.active = True
         self._begin_height()
 

@@ -28,7 +28,8 @@ class Faults:
     node addresses or IP addresses alone. stall_import: no block is imported. clock_skew: added to this node's clock.
     disk_full: the next write finds no space. exit_with: the process ends at once with this code; signal: by this
     signal (both as often as the process starts, so clear them). slow_stop: added to a stop. rpc_delay: before each
-    answer. rpc_status: every RPC request is answered with this HTTP status. start_delay: before the ports open;
+    answer. silent_start: RPC accepts at once and answers only so many seconds after it opened. no_consensus: a
+    validator that is in sync and answers takes no part, and says nothing of it. rpc_status: every RPC request is answered with this HTTP status. start_delay: before the ports open;
     p2p_delay: between RPC and peering.
     invalid_block: this node refuses the block of that number. sync_rate, snap_rate: blocks a second.
     """
@@ -46,6 +47,8 @@ class Faults:
     signal: int | None = None
     slow_stop: float = 0.0
     rpc_delay: float = 0.0
+    silent_start: float = 0.0
+    no_consensus: bool = False
     rpc_status: int | None = None
     start_delay: float = 0.0
     p2p_delay: float = 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 
 from . import auth
@@ -43,6 +44,7 @@ class RpcService:
     def __init__(self, view: View, methods: Methods) -> None:
         self._view = view
         self._methods = methods
+        self._opened = time.monotonic()
         options = view.options
         self._allowed = options.names("host-allowlist", ("localhost", "127.0.0.1"))
         self._free = options.names("rpc-http-api-methods-no-auth")
@@ -62,8 +64,7 @@ class RpcService:
         faults = self._view.faults.current
         if faults.hang or faults.oom:
             return None
-        if faults.rpc_delay:
-            await asyncio.sleep(faults.rpc_delay)
+        await asyncio.sleep(max(faults.rpc_delay, self._opened + faults.silent_start - time.monotonic(), 0.0))
         if not host_allowed(request, self._allowed):
             return _FORBIDDEN
         if faults.rpc_status is not None:

@@ -51,6 +51,27 @@ def test_hang_accepts_and_never_answers(node: Node) -> None:
     until(lambda: _answers(node) and node.height > height)
 
 
+def test_a_silent_start_accepts_at_once_and_answers_later(make_network: MakeNetwork) -> None:
+    one = make_network(1)["b1"]
+    one.fault(silent_start=3)
+    one.start()
+    until(lambda: port_open(one.host, 8545))
+    assert not _answers(one)
+    until(lambda: _answers(one) and one.height >= 2)
+
+
+def test_a_validator_without_consensus_answers_and_does_not_vote(make_network: MakeNetwork) -> None:
+    one = make_network(1)["b1"]
+    one.fault(no_consensus=True)
+    one.start()
+    until(lambda: any("Ethereum main loop is up" in line for line in one.lines()))
+    assert _answers(one) and one.height == 0
+    one.fault()
+    one.stop()
+    one.start()
+    until(lambda: one.height >= 2)
+
+
 def test_out_of_memory_leaves_a_process_that_does_nothing(node: Node) -> None:
     node.fault(oom=True)
     until(lambda: not _answers(node))

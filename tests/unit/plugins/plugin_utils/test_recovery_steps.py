@@ -135,6 +135,24 @@ def test_a_node_of_a_stalled_chain_is_started_as_a_service_of_no_kind(active, st
     assert found["override"]["state"] == state
     assert found["override"]["probes"] == [{"kind": "tcp", "host": "10.0.0.1", "port": 9545}]
     assert found["defaults"]["stop_timeout"] == 300 and found["defaults"]["wait_timeout"] == 600
+    assert (found["override"]["max_attempts"], found["override"]["attempt_backoff"]) == (1000, 0)
+
+
+def test_earlier_attempts_do_not_hold_up_a_restart_of_all():
+    need = service({"kind": "besu", "max_attempts": 1})
+    found = steps.drive_options(need, SETTINGS, step={"state": "restarted", "together": True})
+    assert found["override"]["state"] == "restarted" and "together" not in found["override"]
+    assert (found["override"]["max_attempts"], found["override"]["attempt_backoff"]) == (1000, 0)
+    assert "max_attempts" not in steps.drive_options(need, SETTINGS, step={"state": "restarted"})["override"]
+
+
+def test_a_node_that_was_started_in_vain_says_so_too():
+    done = {"start": {**DONE}, "stage": {"reason": "not restarted: 2 of 4", "hint": "ansible-playbook again"}}
+    found = steps.recovery_result(service({"kind": "besu"}), {}, done)
+    assert not found["reached"] and found["changed"] and found["msg"] == "not restarted: 2 of 4"
+    assert found["blocked_by"] == [
+        {"guard": "restart_all", "reason": "not restarted: 2 of 4", "hint": "ansible-playbook again"}
+    ]
 
 
 @pytest.mark.parametrize(

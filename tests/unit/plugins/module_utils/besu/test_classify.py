@@ -271,6 +271,36 @@ def test_a_restarted_node_of_a_stalled_chain_gets_its_time():
     assert "round 5" in " ".join(verdict.reasons)
 
 
+SUMMARY = "x | RoundChangeManager | BFT round summary (quorum = 3)"
+
+
+@pytest.mark.parametrize(
+    ("since", "proposed", "said", "voted"),
+    [
+        (990.0, None, [], None),
+        (990.0, None, ["x | Besu | Starting Besu"], False),
+        (990.0, 450, ["x | Besu | Starting Besu"], False),
+        (-100_000.0, 498, [], True),
+        (990.0, None, ["x | RoundTimer | Moved to round 2 which will expire in 16 seconds"], True),
+        (990.0, None, [SUMMARY, f"Address: {OWN}  Round: 1 (Local node)"], True),
+        (990.0, None, [SUMMARY, f"Address: {MEMBERS[1]}  Round: 3"], False),
+    ],
+)
+def test_a_process_votes_once_it_has_proposed_or_sent_a_round(since, proposed, said, voted):
+    """After its data were deleted a validator answers, is level after a sync, and may not vote (besu 8307)."""
+    made = {} if proposed is None else {OWN: proposed}
+    looks = still(age=100.0, peers=(500, 500), last_proposed=made)
+    verdict = tell(*looks, unit=UnitStatus(since=since), log=lines(*said, at=NOW + 1000.0))
+    assert verdict.wants_log and verdict.details.get("voted") is voted
+    assert verdict.details["process_age"] == 1010.0 - since
+
+
+def test_of_whom_another_validator_has_heard_and_since_when():
+    said = [SUMMARY, f"Address: {MEMBERS[1]}  Round: 3", f"Address: {OWN}  Round: 4 (Local node)"]
+    verdict = tell(*still(age=100.0, peers=(500, 500)), log=lines(*said, at=NOW + 1000.0))
+    assert verdict.details["heard"] == {MEMBERS[1]: 9.0}
+
+
 def test_rounds_of_before_the_last_block_are_no_proof():
     log = lines("x | RoundTimer | Moved to round 5 which will expire in 128 seconds", at=NOW + 700.0)
     verdict = tell(look(age=100.0, peers=(500,)), look(at=1001.0, age=101.0, peers=(500,)), log=log)

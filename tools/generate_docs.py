@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the parts of the guides that follow from the code: states, edges, guards, causes, options of services.
+"""Writes the parts of the guides that follow from the code: states, edges, guards, causes, options of services, alerts.
 
 generate_docs            rewrite them
 generate_docs --check    say which differ, and fail
@@ -25,6 +25,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
     CauseText,
     ServiceKind,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import ALERTS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._outcomes import MEANING
 
 GUIDES = Path(__file__).parent.parent / "docs" / "docsite" / "rst"
@@ -114,6 +115,22 @@ def options() -> str:
     return table(("Option", "Type", "Default", "Choices"), rows)
 
 
+def alerts() -> str:
+    """The alerts, with what sets their thresholds."""
+    rows = [
+        (
+            f"``{alert.id}``",
+            f"``{alert.rule_name}``",
+            alert.severity,
+            f"{alert.summary[0].upper()}{alert.summary[1:]}.",
+            f"{alert.default:g} {alert.unit}",
+            f"``{alert.option}`` of the service" if alert.option else "",
+        )
+        for alert in ALERTS
+    ]
+    return table(("Alert", "In Prometheus", "Severity", "Meaning", "Threshold", "Set by"), rows)
+
+
 PARTS: dict[str, t.Callable[[], str]] = {
     "states": states,
     "diagrams": diagrams,
@@ -122,6 +139,7 @@ PARTS: dict[str, t.Callable[[], str]] = {
     "guards": guards,
     "causes": causes,
     "options": options,
+    "alerts": alerts,
 }
 
 

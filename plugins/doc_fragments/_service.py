@@ -153,6 +153,29 @@ options:
     description: Seconds.
     type: float
     default: 600.0
+  alert_after:
+    description:
+      - After how many seconds alerts about the service fire, see M(chainops.lifecycle.service_info).
+      - Alerts about a start or a stop that takes too long have the thresholds O(start_timeout) and O(stop_timeout), and
+        the one about failing again and again O(thrash_restarts) and O(thrash_window).
+    type: dict
+    default: {}
+    suboptions:
+      error:
+        description: In error, or in a crash loop. 300 by default.
+        type: float
+      unknown:
+        description: Not observed. 300 by default.
+        type: float
+      left_out:
+        description: A validator that does not take part. 600 by default.
+        type: float
+      disconnected:
+        description: A connector without a connection. 120 by default.
+        type: float
+      degraded:
+        description: A connector with fewer connections than it should have. 600 by default.
+        type: float
 """
 
     DRIVE = r"""

@@ -39,7 +39,7 @@ options:
         C(lifecycle_services).
       - An entry has C(name), C(kind), and under the name of the kind the options of that kind. All options of
         M(chainops.lifecycle.service) may stand beside them, and those that concern looking (C(scope), C(probes),
-        C(start_timeout), C(stop_timeout), C(thrash_restarts), C(thrash_window)) are used.
+        C(start_timeout), C(stop_timeout), C(thrash_restarts), C(thrash_window), C(alert_after)) are used.
     type: list
     elements: raw
     required: true
@@ -180,6 +180,11 @@ services:
         longest_error:
           description: The longest time in error, in seconds. Automatic restarts do not end it.
           type: float
+        trouble_since:
+          description:
+            - Since when the service has not run well, if it does not now. A crash loop counts from its first failure,
+              and a restart on purpose does not count.
+          type: float
         attempts:
           description:
             - The recovery attempts of this collection, with C(at), C(action), C(owner), C(from), C(cause) and
@@ -229,6 +234,37 @@ services:
           C(age) in seconds, C(owner) and C(outcome). Null where there is none.
       returned: when O(staleness) asks for it
       type: dict
+    alerts:
+      description:
+        - The alerts that the observation proves, the gravest first. Without O(history) it has no memory, so that a
+          crash loop alerts by its restarts alone, and trouble counts from C(since).
+        - While a hold is in force, nothing but the hold itself alerts.
+        - The same table makes the rules of Prometheus, see the filter P(chainops.lifecycle.alert_rules#filter).
+      type: list
+      elements: dict
+      contains:
+        id:
+          description: The identifier, such as V(in_error).
+          type: str
+        severity:
+          description: How grave it is.
+          type: str
+          sample: critical
+        summary:
+          description: What is wrong, in a sentence.
+          type: str
+        description:
+          description: What that means.
+          type: str
+        next_step:
+          description: What to do.
+          type: str
+        since:
+          description: Since when, in seconds since the epoch, if it is known.
+          type: float
+        runbook:
+          description: Where the runbook says more.
+          type: str
     diagnosis:
       description: Why the service is in trouble.
       returned: when O(diagnose) asks for it

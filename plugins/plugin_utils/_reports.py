@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import ALERTS_BY_ID, SEVERITIES
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     CHAIN_STALLED,
@@ -20,6 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     SHOWN,
     TRANSITIONING,
     UNKNOWN,
+    Row,
     read_fleet,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
@@ -52,7 +54,19 @@ def status_lines(
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in reversed(worst)}
     parts = ", ".join(f"{number} {SHOWN[verdict]}" for verdict, number in counts.items() if number)
     services = sum(not row.is_host for row in rows)
-    return [*render(table, width), "", f"{count(services, 'service')} on {count(len(seen), 'host')}: {parts}"]
+    summary = f"{count(services, 'service')} on {count(len(seen), 'host')}: {parts}"
+    return [*render(table, width), "", summary, *_alert_lines(rows)]
+
+
+def _alert_lines(rows: t.Sequence[Row]) -> list[str]:
+    """The alerts that fire, the gravest first, in the words of the table and not in those of a host."""
+    found = [(ALERTS_BY_ID[one], row) for row in rows for one in row.observation.alerts if one in ALERTS_BY_ID]
+    found.sort(key=lambda one: SEVERITIES.index(one[0].severity))
+    if not found:
+        return []
+    lines = [f"  {alert.severity}  {row.host} {row.label}: {alert.id}, {alert.summary}" for alert, row in found]
+    steps = [f"  next for {name}: {ALERTS_BY_ID[name].next_step}" for name in dict.fromkeys(a.id for a, _row in found)]
+    return ["", f"{count(len(found), 'alert')}:", *lines, *steps]
 
 
 def recovery_entries(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> list[o.Entry]:

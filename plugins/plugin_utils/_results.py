@@ -134,7 +134,10 @@ class Hold:
 
 @dataclass(frozen=True)
 class ObservationView:
-    """One service as service_info saw it. ``details``: what its kind adds; ``active``: systemd's word, if known."""
+    """One service as service_info saw it. ``details``: what its kind adds; ``active``: systemd's word, if known.
+
+    ``alerts``: the identifiers of those that fire.
+    """
 
     name: str
     kind: str = "generic"
@@ -149,6 +152,7 @@ class ObservationView:
     sub: str = ""
     invocation: str = ""
     flags: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, data: t.Any) -> ObservationView:
@@ -169,6 +173,7 @@ class ObservationView:
             sub=as_text(facts.get("sub_state")),
             invocation=as_text(facts.get("invocation_id")),
             flags=as_texts(given.get("flags")),
+            alerts=tuple(as_text(one.get("id")) for one in as_mappings(given.get("alerts"))),
         )
 
     @property

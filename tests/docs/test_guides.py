@@ -12,6 +12,7 @@ import yaml
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import ALERTS, Alert
 from tools.generate_docs import GUIDES, PARTS, generated
 
 NAMES = sorted(path.name for path in GUIDES.glob("*.rst"))
@@ -21,6 +22,17 @@ NAMES = sorted(path.name for path in GUIDES.glob("*.rst"))
 def test_the_generated_parts_are_those_of_the_code(name: str) -> None:
     text = (GUIDES / name).read_text(encoding="utf-8")
     assert generated(text) == text, "run 'make guides'"
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=[alert.id for alert in ALERTS])
+def test_the_runbook_of_every_alert_is_a_section_of_the_guide(alert: Alert) -> None:
+    """The anchor of a section is its title in small letters, with hyphens."""
+    text = (GUIDES / "guide_alerts.rst").read_text(encoding="utf-8")
+    sections = {title.lower().replace(" ", "-"): title for title in re.findall(r"^(.+)\n-+$", text, re.MULTILINE)}
+    page, _hash, anchor = alert.runbook().partition("#")
+    assert page.endswith("docs/docsite/rst/guide_alerts.rst") and sections.get(anchor) == alert.title
+    section = text.partition(f"\n{alert.title}\n---")[2].partition("\n\n1. ")
+    assert section[2], "it says what to do"
 
 
 def test_every_part_is_in_a_guide() -> None:

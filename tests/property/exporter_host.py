@@ -175,11 +175,14 @@ class FakeHost:
         return j.Records(tuple(found[:limit]), cut=len(found) >= limit)
 
 
+_THRASHING = {"thrash_restarts": 5, "thrash_window": 600.0}
+
+
 def config(folder: Path, **more: t.Any) -> dict[str, t.Any]:
     return {
         "version": "1.0.0",
         "build": "b1",
-        "services": [{"name": "api", "kind": "generic", "max_attempts": 3, "attempt_window": 3600.0}],
+        "services": [{"name": "api", "kind": "generic", "max_attempts": 3, "attempt_window": 3600.0, **_THRASHING}],
         "interval": 30,
         "format": "prometheus",
         "state_directory": str(folder),

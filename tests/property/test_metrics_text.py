@@ -61,7 +61,9 @@ def row(kind: str, state: str, **more: t.Any) -> dict[str, t.Any]:
     }
 
 
+LIMITS = {"in_error": 300.0}
 BESU = {
+    "head": 7,
     "genesis": "0x" + "a" * 64,
     "lag": 2,
     "peers": 5,
@@ -79,13 +81,20 @@ def every_sample() -> list[Sample]:
     probes = [ProbeSeen("http[0]", True, 0.01), ProbeSeen("tcp[1]", False, 2.0)]
     samples = [
         *service_samples(
-            row("besu", "consensus", besu=BESU), KINDS["besu"].machine, counters("consensus"), NOW, probes, NOW - 30
+            row("besu", "consensus", besu=BESU),
+            KINDS["besu"].machine,
+            counters("consensus"),
+            NOW,
+            LIMITS,
+            probes,
+            NOW - 30,
         ),
         *service_samples(
             row("cloudflared", "running", name="tunnel", cloudflared=TUNNEL),
             KINDS["cloudflared"].machine,
             counters("running", connections=3),
             NOW,
+            LIMITS,
         ),
     ]
     own: list[tuple[Family, tuple[str, ...], float]] = [

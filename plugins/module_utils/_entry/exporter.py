@@ -32,11 +32,13 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import Boot, Record, read_records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring import families as f
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import thresholds_of
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import (
     Batch,
     Moment,
     Seen,
     ServiceCounters,
+    Thrashing,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import Sample, render
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSeen, service_samples
@@ -207,8 +209,8 @@ class Exporter:
         service, facts = one.service, observation.facts
         counters = self._restored(service.name, one.kept, facts is None or facts.restarts_by_itself)
         attempts = self._attempts(service.unit)
-        counters.advance(batch, seen_of(observation), now, self._boots(batch, now), attempts)
-        observed_at = now.wall if facts is not None else float(one.kept.get("observed_at", 0.0))
+        counters.advance(batch, seen_of(observation), now, self._boots(batch, now), attempts, thrashing_of(one.params))
+        observed_at = now.wall if observation.state != m.UNKNOWN else float(one.kept.get("observed_at", 0.0))
         self._store.services[service.name] = {
             "counters": counters.dump(),
             "kind": dict(service.kind.save_state()),
@@ -216,7 +218,8 @@ class Exporter:
         }
         row = service_row(self._host, service, observation, one.params)
         last = max((attempt.at for attempt in attempts), default=None)
-        return service_samples(row, service.kind.machine, counters, observed_at, probes_of(service), last)
+        thresholds, probes = thresholds_of(one.params), probes_of(service)
+        return service_samples(row, service.kind.machine, counters, observed_at, thresholds, probes, last)
 
     def _boots(self, batch: Batch, now: Moment) -> t.Sequence[Boot]:
         """The boots of the host; the journal is asked only after a reboot, because that takes its time."""
@@ -282,6 +285,11 @@ class Exporter:
             Sample(f.EXPORTER_INTERVAL, (), float(self._config["interval"])),
             *(Sample(f.EXPORTER_ERRORS, (step,), self._store.errors.get(step, 0)) for step in f.STEPS),
         ]
+
+
+def thrashing_of(params: t.Mapping[str, t.Any]) -> Thrashing:
+    """When the service thrashes, by its options."""
+    return Thrashing(params["thrash_restarts"], params["thrash_window"])
 
 
 def seen_of(observation: Observation) -> Seen:

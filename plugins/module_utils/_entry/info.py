@@ -17,6 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import ServiceKind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import firing
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -62,7 +63,8 @@ def _observe(
         indexes = [i for i, service in enumerate(described) if service["scope"] == scope]
         watched = [host.watched(described[i], kinds[described[i]["kind"]].make, f"services[{i}].") for i in indexes]
         for i, one, seen in zip(indexes, watched, host.observer.observe_settled(watched)):
-            rows[i] = {**service_row(host, one, seen, described[i]), **details(host, one, seen)}
+            row = {**service_row(host, one, seen, described[i]), **details(host, one, seen)}
+            rows[i] = {**row, "alerts": firing(row, described[i], host.clock.wall())}
     return [rows[i] for i in sorted(rows)]
 
 

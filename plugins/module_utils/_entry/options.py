@@ -30,6 +30,12 @@ WATCH_OPTIONS: Spec = {
     "stop_timeout": {"type": "float", "default": 120.0},
     "thrash_restarts": {"type": "int", "default": 5},
     "thrash_window": {"type": "float", "default": 600.0},
+    # Those of the table in _monitoring/alerts.py, which only what looks needs on a host.
+    "alert_after": {
+        "type": "dict",
+        "default": {},
+        "options": {name: {"type": "float"} for name in ("error", "unknown", "left_out", "disconnected", "degraded")},
+    },
 }
 
 # How it is driven.
@@ -76,6 +82,9 @@ def check_numbers(params: t.Mapping[str, t.Any], where: str = "") -> None:
         value = params.get(option)
         if value is not None and not value >= 0:
             raise LifecycleError(f"{where}{option}: {value} is negative; give 0 or more")
+    for option, value in (params.get("alert_after") or {}).items():
+        if value is not None and not value > 0:
+            raise LifecycleError(f"{where}alert_after.{option}: {value} is not above 0; give seconds, such as 300")
     for option in _AT_LEAST_ONE:
         value = params.get(option)
         if value is not None and value < 1:

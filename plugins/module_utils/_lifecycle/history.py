@@ -107,17 +107,19 @@ class History(t.NamedTuple):
         """Since when the service has not run well, in seconds since the epoch; None where it does now.
 
         A crash loop began with its first failure: that it runs for a moment
-        between two of them is no end of it.
+        between two of them is no end of it. A restart on purpose is no trouble.
         """
         since: float | None = None
+        ordered = [c.at for c in self.transitions if c.after == m.RESTARTING and c.trigger in (OPERATOR, COLLECTION)]
         for begin, end, state in self.spans():
             if state == m.STOPPED or (state == m.RUNNING and end - begin >= WELL):
                 since = None
-            elif state in (m.ERROR, m.RESTARTING) and since is None:
+            elif since is None and (state == m.ERROR or (state == m.RESTARTING and begin not in ordered)):
                 since = begin
         return since
 
     def as_dict(self) -> dict[str, t.Any]:
+        trouble = self.trouble_since()
         return {
             "begin": round(self.begin, 3),
             "end": round(self.end, 3),
@@ -127,6 +129,7 @@ class History(t.NamedTuple):
             "changes": len(self.transitions),
             "errors": self.errors(),
             "longest_error": self.longest_error(),
+            "trouble_since": None if trouble is None else round(trouble, 3),
             "attempts": [
                 {
                     "at": round(attempt.at, 3),

@@ -22,6 +22,9 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import credit
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import (
+    COLLECTION,
+    HOST,
+    OPERATOR,
     SERVICE,
     UNRECORDED,
     WELL,
@@ -36,6 +39,10 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt
 
 _BAD = (m.ERROR, m.RESTARTING)
+# Who acts on purpose: what follows is no failure of the service.
+_ON_PURPOSE = (OPERATOR, COLLECTION, HOST)
+# So many instants of failures are kept: no window of a service counts more.
+_MAX_FAILURES = 1000
 _ENDED = (m.ERROR, m.RESTARTING, m.STOPPED)
 # Within so many seconds journald has written what systemd told it of a change.
 _JOURNAL_LAG = 2.0
@@ -91,8 +98,23 @@ class Batch(t.NamedTuple):
     observed_from: float = math.inf
 
 
+class Thrashing(t.NamedTuple):
+    """When a service thrashes: this many failures within ``window`` seconds."""
+
+    failures: int = 5
+    window: float = 600.0
+
+
+_THRASHING = Thrashing()
+
+
 class ServiceCounters:
-    """Totals since the first observation of one service."""
+    """Totals since the first observation of one service.
+
+    ``trouble_since``: since when it has not run well, 0.0 while it does; a restart on purpose is no trouble.
+    ``thrashing_since``: since when it fails again and again, 0.0 while it does not. It ends with the trouble, not
+    with the window: a loop that slows down, or that systemd gives up, does not begin anew.
+    """
 
     def __init__(self, restarts: bool = True) -> None:
         self.seconds: dict[str, float] = {}
@@ -103,6 +125,8 @@ class ServiceCounters:
         self.base_state = ""
         self.since = 0.0
         self.trouble_since = 0.0
+        self.thrashing_since = 0.0
+        self._failures: list[float] = []
         self.disconnected_since = 0.0
         self._decoder = Decoder(restarts)
         self._until: Moment | None = None
@@ -116,6 +140,7 @@ class ServiceCounters:
         now: Moment,
         boots: t.Sequence[Boot] = (),
         attempts: t.Sequence[Attempt] = (),
+        thrashing: Thrashing = _THRASHING,
     ) -> None:
         """Count what the records since the last call tell, and what the observation adds.
 
@@ -141,9 +166,21 @@ class ServiceCounters:
             position = self._observe(position, seen, now)
         self._spend(position, now.wall)
         self._until = now
-        if self.base_state == m.RUNNING and now.wall - self.since >= WELL:
+        if self._lasts() and now.wall - self.since >= WELL:
             self.trouble_since = 0.0
+        self._watch_thrashing(now.wall, thrashing)
         self._count_connections(seen, now)
+
+    def _lasts(self) -> bool:
+        """Whether the state ends a crash loop when it lasts: a node that syncs for hours is in no loop."""
+        return self.base_state == m.RUNNING or self.state not in m.GENERIC.states
+
+    def _watch_thrashing(self, now: float, limit: Thrashing) -> None:
+        self._failures = [at for at in self._failures if now - at < limit.window][-_MAX_FAILURES:]
+        if len(self._failures) >= limit.failures:
+            self.thrashing_since = self.thrashing_since or self._failures[limit.failures - 1]
+        elif not self._failures and not self.trouble_since:
+            self.thrashing_since = 0.0
 
     def _decoded(self, fresh: t.Sequence[Record], now: Moment, boots: t.Sequence[Boot]) -> list[Transition]:
         self._decoder.use_boots(boots)
@@ -170,7 +207,7 @@ class ServiceCounters:
         self._decoder.settle(seen.unit_state)
         self.state, self.base_state = seen.counted, seen.base_state
         self.since, self._until = min(seen.since or now.wall, now.wall), now
-        self.trouble_since = self.since if seen.base_state in _BAD else 0.0
+        self.trouble_since = self.since if seen.state in _BAD else 0.0
         later = [record for record in fresh if record.boot_id == now.boot_id and record.monotonic > observed_from]
         for change in self._decoded(later, now, ()):
             self._pass(now.wall, change, now)
@@ -188,6 +225,8 @@ class ServiceCounters:
         self.since += step
         self.trouble_since += step if self.trouble_since else 0.0
         self.disconnected_since += step if self.disconnected_since else 0.0
+        self.thrashing_since += step if self.thrashing_since else 0.0
+        self._failures = [at + step for at in self._failures]
 
     def _unread(self, records: t.Iterable[Record]) -> list[Record]:
         """Those that were not counted yet."""
@@ -228,11 +267,14 @@ class ServiceCounters:
         self.transitions[key] = self.transitions.get(key, 0) + 1
         if is_failure(state, cause):
             self.errors[cause or "unknown"] = self.errors.get(cause or "unknown", 0) + 1
-        ran = at - self.since if self.base_state == m.RUNNING else 0.0
-        if state in _BAD:
-            self.trouble_since = at if not self.trouble_since or ran >= WELL else self.trouble_since
-        elif state == m.STOPPED:
+        if trigger in _ON_PURPOSE:
+            self._failures = []
+        elif base_state in _BAD:
+            self._failures.append(at)
+        if state == m.STOPPED or (self._lasts() and at - self.since >= WELL):
             self.trouble_since = 0.0
+        if state == m.ERROR or (state == m.RESTARTING and trigger not in _ON_PURPOSE):
+            self.trouble_since = self.trouble_since or at
         self.state, self.base_state, self.since = state, base_state, at
 
     def dump(self) -> dict[str, t.Any]:
@@ -246,6 +288,8 @@ class ServiceCounters:
             "base_state": self.base_state,
             "since": self.since,
             "trouble_since": self.trouble_since,
+            "thrashing_since": self.thrashing_since,
+            "failures": list(self._failures),
             "disconnected_since": self.disconnected_since,
             "decoder": self._decoder.dump(),
             "until": list(self._until) if self._until else None,
@@ -263,6 +307,8 @@ class ServiceCounters:
         self.state, self.base_state = str(saved["state"]), str(saved["base_state"])
         self.since = float(saved["since"])
         self.trouble_since = float(saved["trouble_since"])
+        self.thrashing_since = float(saved["thrashing_since"])
+        self._failures = [float(at) for at in saved["failures"]]
         self.disconnected_since = float(saved["disconnected_since"])
         self._decoder.load(saved["decoder"])
         self._until = Moment(*saved["until"]) if saved["until"] else None

@@ -55,8 +55,26 @@ TROUBLE_START = Family(
     "Since when the service has not run well; 0 while it does. A crash loop counts from its first failure.",
     _SERVICE,
 )
+THRASHING_START = Family(
+    "chainops_service_thrashing_start_time_seconds",
+    GAUGE,
+    "Since when the service fails again and again; 0 while it does not.",
+    _SERVICE,
+)
+STARTING_START = Family(
+    "chainops_service_starting_start_time_seconds",
+    GAUGE,
+    "Since when a start is in progress, also where it has taken too long; 0 while there is none.",
+    _SERVICE,
+)
 OBSERVED_AT = Family(
-    "chainops_service_observation_time_seconds", GAUGE, "When the service was last observed.", _SERVICE
+    "chainops_service_observation_time_seconds", GAUGE, "When the state of the service was last known.", _SERVICE
+)
+ALERT_THRESHOLD = Family(
+    "chainops_service_alert_threshold_seconds",
+    GAUGE,
+    "For how long the service may be in the state that an alert is about.",
+    (*_SERVICE, "alert"),
 )
 STATE_SECONDS = Family(
     "chainops_service_state_seconds", COUNTER, "Seconds that the service has spent in each state.", (*_SERVICE, "state")
@@ -96,6 +114,9 @@ BESU_MAY_STOP = Family(
     GAUGE,
     "How many more validators may stop before the chain does, as the node's blocks show it.",
     _CHAIN,
+)
+BESU_STALLED = Family(
+    "chainops_besu_chain_stalled", GAUGE, "Whether the whole chain stands still, as the node sees it.", _CHAIN
 )
 BESU_TAKES_PART = Family(
     "chainops_besu_takes_part", GAUGE, "Whether the node, as a validator, takes part in the consensus.", _CHAIN

@@ -14,8 +14,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import ERROR, Machine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import (
+    ERROR,
+    STARTING,
+    Machine,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring import families as f
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import CHAIN_STALLED, START_TIMEOUT
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import ServiceCounters
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import Sample
 
@@ -33,13 +38,14 @@ def service_samples(
     machine: Machine,
     counters: ServiceCounters,
     observed_at: float,
+    thresholds: t.Mapping[str, float],
     probes: t.Sequence[ProbeSeen] = (),
     last_attempt: float | None = None,
 ) -> list[Sample]:
     """The samples of one service.
 
     ``row``: an observation as service_info returns it; ``observed_at`` and
-    ``last_attempt``: seconds since the epoch.
+    ``last_attempt``: seconds since the epoch; ``thresholds``: seconds by alert, see alerts.
     """
     name, kind, state = str(row["name"]), str(row["kind"]), str(row["state"])
     own = (name, kind)
@@ -47,12 +53,15 @@ def service_samples(
     found += [
         Sample(f.STATE_INDEX, own, machine.states[state].index),
         Sample(f.SERVICE_INFO, (*own, str(row["unit"])), 1),
+        Sample(f.STARTING_START, own, _starting_since(row)),
         Sample(f.OBSERVED_AT, own, observed_at),
         Sample(f.RESTARTS, own, counters.automatic_restarts),
     ]
     if counters.state:
         found.append(Sample(f.STATE_START, own, _start(row, counters)))
         found.append(Sample(f.TROUBLE_START, own, counters.trouble_since))
+        found.append(Sample(f.THRASHING_START, own, counters.thrashing_since))
+    found += [Sample(f.ALERT_THRESHOLD, (*own, alert), seconds) for alert, seconds in sorted(thresholds.items())]
     found += [Sample(f.STATE_SECONDS, (*own, one), seconds) for one, seconds in sorted(counters.seconds.items())]
     found += [Sample(f.TRANSITIONS, (*own, *key), count) for key, count in sorted(counters.transitions.items())]
     found += [Sample(f.ERRORS, (*own, cause), count) for cause, count in sorted(counters.errors.items())]
@@ -63,6 +72,12 @@ def service_samples(
     if last_attempt is not None:
         found.append(Sample(f.LAST_ATTEMPT, own, last_attempt))
     return [*found, *_records(row, own), *_besu(row, own), *_tunnel(row, own, counters)]
+
+
+def _starting_since(row: t.Mapping[str, t.Any]) -> float:
+    # A start that takes too long is an error; its cause still tells that it is in progress.
+    under_way = row["state"] == STARTING or row.get("cause") == START_TIMEOUT
+    return float(row.get("since") or 0.0) if under_way else 0.0
 
 
 def _start(row: t.Mapping[str, t.Any], counters: ServiceCounters) -> float:
@@ -106,6 +121,8 @@ def _besu(row: t.Mapping[str, t.Any], own: tuple[str, str]) -> list[Sample]:
     ]
     if details.get("validators") is not None:
         found.append(Sample(f.BESU_VALIDATORS, labels, len(details["validators"])))
+    if details.get("head") is not None:
+        found.append(Sample(f.BESU_STALLED, labels, float(row.get("cause") == CHAIN_STALLED)))
     if details.get("validator"):
         found.append(Sample(f.BESU_TAKES_PART, labels, float(row["state"] == "consensus")))
     return found

@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+import json
+import time
 import typing as t
+from dataclasses import asdict
+from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils import color
 from ansible.utils.display import Display
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approved_plan, _playbook_vars
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NO_SERVICES, FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import line_width
 
@@ -34,11 +38,14 @@ class ActionModule(ActionBase):
         try:
             settings = self._settings(known)
             self._check_services(given["target"], given["kind"], known)
+            domains = self._domains(settings["lifecycle_failure_domain"], known)
+            approved = self._approved(settings, known)
         except FleetError as exc:
             raise AnsibleActionFail(str(exc)) from None
         columns: t.Any = Display().columns
         width = line_width(int(columns or 0), bool(color.ANSIBLE_COLOR))
-        return {**result, "changed": False, "settings": settings, "width": width}
+        found = {"settings": settings, "width": width, "domains": domains, "approved": approved}
+        return {**result, "changed": False, **found}
 
     def _settings(self, known: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         every = known.get("hostvars") or {}
@@ -62,3 +69,34 @@ class ActionModule(ActionBase):
         described = [_playbook_vars.services_of(every[host].get("lifecycle_services"), kind) for host in hosts]
         if not any(described):
             raise FleetError(NO_SERVICES)
+
+    def _domains(self, variables: t.Sequence[str], known: t.Mapping[str, t.Any]) -> dict[str, dict[str, list[str]]]:
+        """Of all hosts of the inventory that have services: this run may be one of a part of them."""
+        every = (known.get("hostvars") or {}) if variables else {}
+        with_services = [host for host in every if _playbook_vars.services_of(every[host].get("lifecycle_services"))]
+        return _playbook_vars.failure_domains(variables, {host: every[host] for host in with_services})
+
+    def _approved(self, settings: dict[str, t.Any], known: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """The plan that was approved, empty where none is given. Of the settings its path or data are taken out."""
+        given = settings.pop("lifecycle_plan_approved")
+        if given is None:
+            return {}
+        plan = _approved_plan.read_approved(
+            _read_file(given) if isinstance(given, str) else given,
+            now=time.time(),
+            max_age=settings["lifecycle_plan_max_age"],
+            hosts=set((known.get("groups") or {}).get("all") or ()),
+            settings=settings,
+            expected_digest=settings["lifecycle_plan_digest"],
+        )
+        return asdict(plan)
+
+
+def _read_file(path: str) -> t.Any:
+    try:
+        return json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as exc:
+        raise FleetError(
+            f"lifecycle_plan_approved: {path!r} is no file of this controller that holds a plan ({exc}); give the file "
+            f"that lifecycle_plan_file wrote, or the plan itself"
+        ) from None

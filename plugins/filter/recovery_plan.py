@@ -39,9 +39,25 @@ options:
     choices: [refuse, restart_all]
     default: refuse
   serial:
-    description: How many hosts at a time, as in a play. One that may have a validator in need is always alone.
+    description:
+      - How many hosts at a time, as in a play, all in one wave. It goes before O(waves) where it is given.
+      - Fewer go at a time where they share a chain of Besu, a tunnel or a failure domain.
     type: raw
-    default: 1
+  waves:
+    description: The sizes of the waves, as numbers of hosts or shares of those in need. The rest is the last wave.
+    type: list
+    elements: raw
+    default: [1, 10%, 50%]
+  domains:
+    description: A dictionary from host to its failure domains, as M(chainops.lifecycle.check_variables) returns it.
+    type: dict
+  soak:
+    description: How many seconds pass after a wave before the fleet is looked at again. V(0) is no look.
+    type: float
+    default: 0
+  approved:
+    description: The plan that was approved, as M(chainops.lifecycle.check_variables) returns it.
+    type: dict
   foreseen:
     description: A dictionary from host to the results of dry runs of M(chainops.lifecycle.service_drive) there.
     type: dict
@@ -71,6 +87,17 @@ _value:
       description: How many of the hosts at a time.
       type: list
       elements: int
+    waves:
+      description: One for each wave, with its C(hosts), C(batches), and whether to C(look) at the fleet after it.
+      type: list
+      elements: dict
+    acts:
+      description: With O(approved), a dictionary from host to the rows that may be acted on there.
+      type: dict
+    gone:
+      description: With O(approved), the acts for which there is nothing to do any more, with their outcome.
+      type: list
+      elements: dict
     restart_all:
       description: The hosts of chains that stand still, if these are to be restarted together.
       type: list
@@ -108,7 +135,9 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import Act, ApprovedPlan
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH
 
 
 def _make_plan(
@@ -116,11 +145,25 @@ def _make_plan(
     described: t.Any,
     max_unhealthy: t.Any = "50%",
     look: t.Any = None,
+    quorum_lost: str = "refuse",
     foreseen: t.Any = None,
-    **more: t.Any,
+    width: int = WIDTH,
+    approved: t.Any = None,
+    **pacing: t.Any,
 ) -> dict[str, t.Any]:
+    plan = ApprovedPlan(tuple(Act(**one) for one in approved["acts"]), approved["digest"]) if approved else None
     try:
-        return _recovery_plan.recovery_plan(seen, described, max_unhealthy, look, foreseen=foreseen, **more)
+        return _recovery_plan.recovery_plan(
+            seen,
+            described,
+            max_unhealthy,
+            look,
+            quorum_lost,
+            foreseen,
+            width,
+            _recovery_plan.Pacing(**pacing),
+            plan,
+        )
     except _fleet.FleetError as exc:
         raise AnsibleFilterError(str(exc)) from exc
 

@@ -24,6 +24,10 @@ options:
     description: Whether this was a dry run.
     type: bool
     default: false
+  fallen:
+    description: What P(chainops.lifecycle.fallen_services#filter) found after the waves so far.
+    type: list
+    elements: dict
   width:
     description: How many characters a line may have.
     type: int
@@ -70,11 +74,13 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text impo
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH
 
 
-def _summary(results: t.Any, plan: t.Any = None, check_mode: bool = False, width: int = WIDTH) -> dict[str, t.Any]:
+def _summary(
+    results: t.Any, plan: t.Any = None, check_mode: bool = False, width: int = WIDTH, fallen: t.Any = ()
+) -> dict[str, t.Any]:
     plan = plan or {"in_need": [host for host, done in results.items() if done], "rows": []}
-    entries = _reports.recovery_entries(results, plan)
+    entries = _reports.recovery_entries(results, plan, fallen)
     return {
-        "lines": _reports.summary_lines(results, plan, width),
+        "lines": _reports.summary_lines(results, plan, width, fallen),
         "outcome": _outcomes.artifact("recover", entries, check_mode),
         "bad": _reports.bad_hosts(entries, plan),
         "failure": _reports.failure(results),
@@ -84,4 +90,4 @@ def _summary(results: t.Any, plan: t.Any = None, check_mode: bool = False, width
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_summary": from_hosts(_summary, "results", "plan")}
+        return {"recovery_summary": from_hosts(_summary, "results", "plan", "fallen")}

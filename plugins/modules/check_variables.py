@@ -14,6 +14,7 @@ author:
 description:
   - Reads the C(lifecycle_*) variables as inventories, C(-e) and surveys of AWX give them. Refuses misspelt names,
     values that mean nothing, a target that matches no host, and a fleet without services.
+  - Refuses an approved plan that is too old, was changed, or was made for another fleet, version or other settings.
   - It is made for the playbooks of this collection.
 extends_documentation_fragment:
   - chainops.lifecycle._attributes
@@ -46,6 +47,14 @@ EXAMPLES = r"""
 RETURN = r"""
 settings:
   description: The variables with their types, by their names.
+  returned: success
+  type: dict
+domains:
+  description: A dictionary from host to variable to its failure domains, for what C(lifecycle_failure_domain) names.
+  returned: success
+  type: dict
+approved:
+  description: The plan that C(lifecycle_plan_approved) gives, its C(acts) and C(digest). Empty where none is given.
   returned: success
   type: dict
 width:

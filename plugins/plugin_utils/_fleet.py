@@ -58,6 +58,7 @@ class Row:
     down: bool = False
     observation: ObservationView = field(default_factory=lambda: ObservationView("-"))
     scope: str = "system"
+    network: str | None = None
 
     @property
     def label(self) -> str:
@@ -73,6 +74,12 @@ class Row:
     def has_replicas(self) -> bool:
         """Whether it is of a kind that is run in replicas, such as the connectors of a tunnel."""
         return traits_of(self.kind).replica_of is not None
+
+    @property
+    def replica_of(self) -> str | None:
+        """What its replicas serve as well, where that is known."""
+        tell = traits_of(self.kind).replica_of
+        return tell(self.observation.details) if tell else None
 
     @property
     def is_host(self) -> bool:
@@ -128,6 +135,7 @@ def _no_answer(result: t.Any) -> str:
 def make_row(host: str, seen: ObservationView, entry: t.Mapping[str, t.Any]) -> Row:
     """The row of one observation; ``entry``: what the inventory says of the service."""
     desired = as_text(entry.get("state")) or m.RUNNING
+    traits, options = traits_of(seen.kind), as_mapping(entry.get(seen.kind))
     first = seen.diagnosis.first
     why = first.summary if first else next(iter(seen.reasons), "")
     if seen.hold:
@@ -142,10 +150,11 @@ def make_row(host: str, seen: ObservationView, entry: t.Mapping[str, t.Any]) -> 
         cause=first.id if first else seen.cause,
         age=seen.age,
         why=why,
-        may_vote=traits_of(seen.kind).may_vote(seen.details, as_mapping(entry.get(seen.kind))),
+        may_vote=traits.may_vote(seen.details, options),
         down=seen.process_is_down,
         observation=seen,
         scope=as_text(entry.get("scope")) or "system",
+        network=traits.network_of(seen.details, options) if traits.network_of else None,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import textwrap
 import typing as t
 from dataclasses import dataclass
 
@@ -24,9 +25,11 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     Row,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, render
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render
 
 RESTART_ALL = "restart all"
+# The guard that keeps a run to the plan that was approved.
+APPROVED = "approved_plan"
 # What is planned where no dry run says more.
 _BY_STATE = {m.STOPPED: "start", m.ERROR: "recover", m.RESTARTING: "recover"}
 _LEFT = {
@@ -51,6 +54,11 @@ class PlannedRow:
     @property
     def is_refused(self) -> bool:
         return bool(self.guard)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is not as it was approved, and not to be touched."""
+        return self.guard == APPROVED
 
 
 def planned_row(row: Row, foreseen: ServiceResult | None, together: bool = False) -> PlannedRow:
@@ -90,9 +98,19 @@ def _next_step(row: Row, foreseen: ServiceResult, guard: str) -> str:
 
 
 def plan_lines(
-    planned: t.Sequence[PlannedRow], order: t.Sequence[str], hosts: t.Sequence[str], refusal: str, width: int = WIDTH
+    planned: t.Sequence[PlannedRow],
+    together: t.Sequence[str],
+    waves: t.Sequence[t.Sequence[t.Sequence[str]]],
+    hosts: t.Sequence[str],
+    refusal: str,
+    width: int = WIDTH,
+    soak: float = 0.0,
 ) -> list[str]:
-    """The plan; ``order``: the hosts that are acted on, first to last. ``refusal``: why nobody is."""
+    """The plan; ``together``: the hosts that are restarted at the same time, before the ``waves`` of batches of hosts.
+
+    ``refusal``: why nobody is acted on. ``soak``: seconds between two waves.
+    """
+    order = [*together, *(host for wave in waves for batch in wave for host in batch)]
     first = {host: number for number, host in enumerate(order)}
     shown = sorted(
         (one for one in planned if one.row.verdict != OK), key=lambda one: first.get(one.row.host, len(first))
@@ -107,10 +125,27 @@ def plan_lines(
         if one.is_refused and one.next_step:
             lines.append(f"next for {one.row.host} {one.row.label}: {one.next_step}")
     if refusal:
-        lines += ["", f"REFUSED: {refusal}."]
-    elif len(order) > 1:
-        lines += ["", f"Order: {', '.join(order)}"]
-    return lines
+        return [*lines, "", f"REFUSED: {refusal}."]
+    return lines + _order_lines(together, waves, width, soak) if len(order) > 1 else lines
+
+
+def _order_lines(
+    together: t.Sequence[str], waves: t.Sequence[t.Sequence[t.Sequence[str]]], width: int, soak: float
+) -> list[str]:
+    """The waves, one a line: side by side with commas, one after the other with semicolons."""
+    lines = [_named("Together", [together], width)] if together else []
+    if len(waves) == 1:
+        lines.append(_named("Order", waves[0], width))
+    else:
+        lines += [_named(f"Wave {number} of {len(waves)}", wave, width) for number, wave in enumerate(waves, 1)]
+    if len(waves) > 1 and soak > 0:
+        lines.append([f"After each wave but the last: {duration(soak)}, then the fleet is looked at again"])
+    return ["", *(line for block in lines for line in block)]
+
+
+def _named(what: str, batches: t.Sequence[t.Sequence[str]], width: int) -> list[str]:
+    text = f"{what}: {'; '.join(', '.join(batch) for batch in batches)}"
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _counts(planned: t.Sequence[PlannedRow], hosts: t.Sequence[str]) -> str:

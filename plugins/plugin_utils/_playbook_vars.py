@@ -19,6 +19,7 @@ import re
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._waves import DEFAULT, MAX_SIZES
 
 # What the playbooks themselves keep under these names, or leave for the next node of a workflow.
 KEPT = frozenset(f"lifecycle_{one}" for one in ("networks", "outcome", "plan", "seen", "settings", "summary"))
@@ -62,9 +63,35 @@ def share(value: t.Any) -> t.Any:
     return text if found[2] else int(text)
 
 
-def waves(value: t.Any) -> list[t.Any]:
+def series(value: t.Any) -> list[t.Any]:
     """How many hosts at a time: a number, a share, or a list of these of which the last goes on."""
     return [share(one) for one in listed(value)]
+
+
+def waves(value: t.Any) -> list[t.Any]:
+    """The sizes of waves: numbers of hosts or shares of those in need."""
+    sizes = series(value)
+    if any(str(one).rstrip("%") == "0" for one in sizes):
+        raise ValueError("has a wave of no host; give numbers and shares above 0, such as 1, 10%, 50%")
+    if len(sizes) > MAX_SIZES:
+        raise ValueError(f"has {len(sizes)} sizes; give at most {MAX_SIZES}, the last wave is the rest")
+    return sizes
+
+
+def span(value: t.Any) -> float:
+    """A length of time in seconds, which may be none; text may have a unit, such as ``30 min``."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(s|min|h|d|)", str(value).strip())
+    if isinstance(value, bool) or found is None:
+        raise ValueError("is no length of time; give seconds, such as 30, or 30s, 10min, 1h")
+    return float(found[1]) * {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+def document(value: t.Any) -> t.Any:
+    """Data, as such or as JSON, or the path of a file that holds it."""
+    if isinstance(value, t.Mapping):
+        return dict(value)
+    given = text(value)
+    return mapping(given) if given.startswith("{") else given
 
 
 def seconds(value: t.Any) -> float:
@@ -141,7 +168,14 @@ FIXES = ("start_dependency", "free_journal_space", "clear_start_limit", "restore
 
 VARIABLES: t.Mapping[str, Variable] = {
     "lifecycle_target": Variable(text, "all"),
-    "lifecycle_serial": Variable(waves, [1]),
+    "lifecycle_waves": Variable(waves, list(DEFAULT)),
+    "lifecycle_serial": Variable(series),
+    "lifecycle_soak": Variable(span, 10.0),
+    "lifecycle_failure_domain": Variable(words(), []),
+    "lifecycle_plan_file": Variable(text),
+    "lifecycle_plan_approved": Variable(document),
+    "lifecycle_plan_digest": Variable(text),
+    "lifecycle_plan_max_age": Variable(span, 3600.0),
     "lifecycle_max_unhealthy": Variable(share, "50%"),
     "lifecycle_max_failed": Variable(share, 0),
     "lifecycle_recovery": Variable(choice(*DEPTHS), "reset_start"),
@@ -187,13 +221,38 @@ def read_one(name: str, value: t.Any) -> t.Any:
         raise FleetError(f"{name}: {value!r} {exc}") from None
 
 
+def failure_domains(
+    variables: t.Sequence[str], hosts: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, dict[str, list[str]]]:
+    """host -> variable -> the failure domains of the host, none where it does not say.
+
+    ``hosts``: host -> its variables. Raises FleetError where no host has a variable, which is a misspelling.
+    """
+    found = {host: {name: _domains(name, host, given.get(name)) for name in variables} for host, given in hosts.items()}
+    for name in variables:
+        if found and not any(one[name] for one in found.values()):
+            raise FleetError(
+                f"lifecycle_failure_domain: no host with services has the variable {name!r}; name a variable of the "
+                f"hosts, such as one for their rack"
+            )
+    return found
+
+
+def _domains(name: str, host: str, value: t.Any) -> list[str]:
+    if isinstance(value, t.Mapping):
+        raise FleetError(f"lifecycle_failure_domain: {name} of {host} is a dictionary; give text, or a list of it")
+    return [str(one) for one in listed(value)] if is_given(value) else []
+
+
 def misspelt(names: t.Iterable[str]) -> dict[str, str]:
     """Names that look like variables of the collection and are none: name -> the nearest right one."""
     known = {*VARIABLES, *KEPT, *_SERVICES}
+    # Such as lifecycle_plan_aproved, without which a run would be bound to no plan.
+    bases = known - {"lifecycle_plan"}
     found: dict[str, str] = {}
     for name in sorted(set(names) - known):
         # Lists that an inventory adds up have names such as lifecycle_services_web.
-        if not name.startswith(_PREFIXES) or any(name.startswith(f"{one}_") for one in known):
+        if not name.startswith(_PREFIXES) or any(name.startswith(f"{one}_") for one in bases):
             continue
         near = difflib.get_close_matches(name, sorted(known - KEPT), 1, _ALIKE)
         if near:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 import re
 import typing as t
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _besu_networks
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _besu_networks, _waves
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import ApprovedPlan, narrowed
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._chain_report import (
     StallView,
     best_informed,
@@ -30,12 +31,19 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     Row,
     read_fleet,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import PlannedRow, plan_lines, planned_row
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import (
+    RESTART_ALL,
+    PlannedRow,
+    plan_lines,
+    planned_row,
+)
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult, as_mappings
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count
 
 # Among units that are down: to bring one back costs the fleet nothing, so these come first.
 _RANK = {m.STOPPED: 0, m.ERROR: 1, m.RESTARTING: 2}
+# A validator that runs, and is in need all the same, counts for its quorum until it is restarted.
+_RISK_OF_QUORUM = 2
 
 
 def allowed_in_need(limit: t.Any, hosts: int) -> int:
@@ -56,24 +64,38 @@ class Refusal(t.NamedTuple):
     reason: str
 
 
+@dataclass(frozen=True)
+class Pacing:
+    """How fast a fleet is recovered.
+
+    ``serial`` goes before ``waves`` where it is given. ``domains``: host of the inventory -> variable -> its values.
+    ``soak``: seconds after a wave before the fleet is looked at again; 0 to go on at once and without a look.
+    """
+
+    serial: t.Any = None
+    waves: t.Sequence[t.Any] | None = None
+    domains: t.Mapping[str, t.Mapping[str, t.Any]] | None = None
+    soak: float = 0.0
+
+
 def recovery_plan(
     seen: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
     max_unhealthy: t.Any = "50%",
     look: t.Mapping[str, t.Any] | None = None,
     quorum_lost: str = "refuse",
-    serial: t.Any = 1,
     foreseen: t.Mapping[str, t.Any] | None = None,
     width: int = WIDTH,
+    pacing: Pacing | None = None,
+    approved: ApprovedPlan | None = None,
 ) -> dict[str, t.Any]:
     """Whom to recover, in which order and how many at a time, or why nobody.
 
     Hosts that cannot be observed count as unhealthy and are not acted on:
     what cannot be seen cannot be recovered, and may be a sign of a larger fault.
-    ``look``: what besu_network_info returned. ``serial``: how many at a time of
-    those that are no validators. ``quorum_lost``: restart_all where a person
+    ``look``: what besu_network_info returned. ``quorum_lost``: restart_all where a person
     asked for that; the hosts of stalled chains are then in ``restart_all``.
-    ``foreseen``: host -> the results of dry runs there.
+    ``foreseen``: host -> the results of dry runs there. ``approved``: what may be done, and nothing else.
     """
     if quorum_lost not in ("refuse", "restart_all"):
         raise FleetError(f"quorum_lost: {quorum_lost!r} is unknown; give refuse or restart_all")
@@ -81,31 +103,129 @@ def recovery_plan(
     rows = [_with_look(row, look or {}) for row in read_fleet(seen, described)]
     stalled = [row for row in rows if row.verdict == CHAIN_STALLED]
     together = _stalled_hosts(rows) if quorum_lost == "restart_all" else []
-    needy = sorted(
-        {row.host for row in rows if row.verdict == NEEDS_RECOVERY} - set(together),
-        key=lambda host: _order(host, rows, hosts),
-    )
-    blind = [host for host in hosts if any(row.host == host and row.verdict == UNKNOWN for row in rows)]
-    refusal = _refusal(len({*needy, *blind}) if needy else 0, len(hosts), max_unhealthy)
+    sick = {row.host for row in rows if row.verdict in (NEEDS_RECOVERY, UNKNOWN)} - set(together)
+    planned = _planned(rows, foreseen or {}, set(together))
+    if approved is not None:
+        planned, together = narrowed(planned, together, approved)
+    waves = _waves_of(planned, hosts, set(together), pacing or Pacing(), approved)
+    needy = [host for wave in waves for batch in wave for host in batch]
+    refusal = _refusal(len(sick) if needy else 0, len(hosts), max_unhealthy)
     if stalled and not together:
         refusal = _stall_refusal(stalled, rows)
     chain = chain_lines(rows, look or {})
-    planned = _planned(rows, foreseen or {}, together)
-    order = [*together, *needy]
-    lines = plan_lines(planned, order, hosts, refusal.reason if refusal else "", width)
+    soak = pacing.soak if pacing else 0.0
+    lines = plan_lines(planned, together, waves, hosts, refusal.reason if refusal else "", width, soak)
     lines = lines if rows else [*lines, NO_SERVICES]
+    lines = [*approved.lines(hosts), *lines] if approved is not None else lines
+    going = [] if refusal else waves
     return {
         "hosts": [] if refusal else needy,
-        "batches": [] if refusal else batches([_votes(host, rows) for host in needy], serial),
+        "batches": [len(batch) for wave in going for batch in wave],
+        "waves": [_shown_wave(wave, soak > 0 and wave is not going[-1]) for wave in going],
         "restart_all": [] if refusal else together,
-        "in_need": order,
-        "unknown": blind,
+        "groups": [] if refusal else _groups(waves, together),
+        "in_need": [*together, *needy],
+        "unknown": list(dict.fromkeys(row.host for row in rows if row.verdict == UNKNOWN)),
         "stalled": list(dict.fromkeys(row.host for row in stalled)),
         "refusal": refusal.reason if refusal else "",
         "guard": refusal.guard if refusal else "",
         "rows": [_shown(one) for one in planned],
+        "acts": _acts(planned, needy, together) if approved is not None else {},
+        "gone": approved.gone(rows, hosts) if approved is not None else [],
         "lines": lines + (["", *chain] if chain else []),
     }
+
+
+def _acts(
+    planned: t.Sequence[PlannedRow], needy: t.Sequence[str], together: t.Sequence[str]
+) -> dict[str, list[dict[str, t.Any]]]:
+    """host -> the rows that may be acted on there."""
+    found: dict[str, list[dict[str, t.Any]]] = {host: [] for host in (*together, *needy)}
+    for one in planned:
+        wanted = one.row.verdict == NEEDS_RECOVERY or one.verb == RESTART_ALL
+        if wanted and not one.is_left and one.row.host in found:
+            found[one.row.host].append(_shown(one))
+    return found
+
+
+def _groups(waves: t.Sequence[_waves.Wave], together: t.Sequence[str]) -> list[list[str]]:
+    """The hosts with the inventory groups that the plays of the playbook run on."""
+    found = [[host, f"lifecycle_wave_{number}"] for number, wave in enumerate(waves, 1) for one in wave for host in one]
+    return found + [[host, "lifecycle_restart_all"] for host in together]
+
+
+def _shown_wave(wave: _waves.Wave, look: bool) -> dict[str, t.Any]:
+    """``look``: whether the fleet is looked at after it."""
+    return {"hosts": [host for batch in wave for host in batch], "batches": [len(one) for one in wave], "look": look}
+
+
+def _waves_of(
+    planned: t.Sequence[PlannedRow],
+    hosts: t.Sequence[str],
+    together: t.Container[str],
+    pacing: Pacing,
+    approved: ApprovedPlan | None,
+) -> list[_waves.Wave]:
+    needs: dict[str, list[PlannedRow]] = {}
+    for one in planned:
+        if one.row.verdict == NEEDS_RECOVERY and not one.is_left and one.row.host not in together:
+            needs.setdefault(one.row.host, []).append(one)
+    place = {host: number for number, host in enumerate(hosts)}
+    order = sorted(needs, key=lambda host: (*_order(needs[host]), place[host]))
+    down = _domains_down(planned, pacing.domains or {})
+    members = [_member(host, needs[host], pacing.domains or {}, down) for host in order]
+    if approved is not None:
+        return approved.waves(members)
+    if pacing.serial is not None:
+        return [wave for wave in [_waves.in_series(members, pacing.serial)] if wave]
+    return _waves.in_waves(members, _waves.DEFAULT if pacing.waves is None else pacing.waves)
+
+
+def _order(mine: t.Sequence[PlannedRow]) -> tuple[int, int, int, bool]:
+    """Where something can be done, and there down already, then no validators, then validators."""
+    votes = any(one.row.may_vote for one in mine)
+    return (all(one.is_refused for one in mine), _risk(mine), min(_RANK.get(one.row.state, 3) for one in mine), votes)
+
+
+def _risk(mine: t.Sequence[PlannedRow]) -> int:
+    return max(0 if one.row.down else _RISK_OF_QUORUM if one.row.may_vote else 1 for one in mine)
+
+
+def _member(
+    host: str,
+    mine: t.Sequence[PlannedRow],
+    domains: t.Mapping[str, t.Mapping[str, t.Any]],
+    down: t.Container[_waves.Key],
+) -> _waves.Member:
+    rows = [one.row for one in mine]
+    keys = [_waves.Key("chain", row.network) for row in rows if row.may_vote]
+    keys += [_waves.Key("tunnel", row.replica_of) for row in rows if row.has_replicas]
+    keys += [key for key in _domain_keys(domains.get(host) or {}) if key not in down]
+    return _waves.Member(host, tuple(dict.fromkeys(keys)), _risk(mine) == _RISK_OF_QUORUM)
+
+
+def _domain_keys(values: t.Mapping[str, t.Any]) -> list[_waves.Key]:
+    """The failure domains of a host; one whose value is not known may be in any."""
+    return [
+        _waves.Key(f"domain {variable}", one)
+        for variable, given in values.items()
+        for one in (given if isinstance(given, (list, tuple)) and given else [None])
+    ]
+
+
+def _domains_down(planned: t.Sequence[PlannedRow], domains: t.Mapping[str, t.Mapping[str, t.Any]]) -> set[_waves.Key]:
+    """The failure domains in which nothing is up, so that bringing them back takes nothing away.
+
+    A host that was not observed may be up, and so may be one of the inventory that this run leaves alone.
+    """
+    up = {one.row.host for one in planned if not one.row.down}
+    observed = {one.row.host for one in planned} - up
+    found: set[_waves.Key] = set()
+    lives: set[_waves.Key] = set()
+    for host, values in domains.items():
+        (found if host in observed else lives).update(_domain_keys(values))
+    unknown = {key.sort for key in lives if key.value is None}
+    return {key for key in found - lives if key.value is not None and key.sort not in unknown}
 
 
 def _planned(rows: t.Sequence[Row], foreseen: t.Mapping[str, t.Any], together: t.Container[str]) -> list[PlannedRow]:
@@ -132,44 +252,6 @@ def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> Refusal | None
     )
 
 
-def _order(host: str, rows: t.Sequence[Row], hosts: t.Sequence[str]) -> tuple[t.Any, ...]:
-    """Down already, then no validators, then validators."""
-    mine = [row for row in rows if row.host == host and row.verdict == NEEDS_RECOVERY]
-    votes = any(row.may_vote for row in mine)
-    risk = max(0 if row.down else 2 if row.may_vote else 1 for row in mine)
-    return (risk, min(_RANK.get(row.state, 3) for row in mine), votes, hosts.index(host))
-
-
-def _votes(host: str, rows: t.Sequence[Row]) -> bool:
-    return any(row.may_vote for row in rows if row.host == host and row.verdict == NEEDS_RECOVERY)
-
-
-def batches(votes: t.Sequence[bool], serial: t.Any) -> list[int]:
-    """How many of the hosts at a time, in their order: one where it may be a validator, else as ``serial`` says.
-
-    ``serial`` as in a play: a number, a share such as ``30%``, or a list of these of which the last goes on.
-    """
-    given = list(serial) if isinstance(serial, (list, tuple)) else [serial]
-    sizes = [_size(one, len(votes)) for one in given or [1]]
-    found: list[int] = []
-    start = 0
-    while start < len(votes):
-        size = sizes.pop(0) if len(sizes) > 1 and not votes[start] else sizes[0]
-        free = next((i for i, vote in enumerate(votes[start:]) if vote), len(votes) - start)
-        found.append(1 if votes[start] else min(size, free))
-        start += found[-1]
-    return found
-
-
-def _size(given: t.Any, hosts: int) -> int:
-    text = str(given).strip()
-    number = re.fullmatch(r"(\d{1,9})(%?)", text)
-    if number is None:
-        raise FleetError(f"serial: {given!r} is neither a number of hosts nor a share; give 2 or 30%")
-    size = int(number[1]) * hosts // 100 if number[2] else int(number[1])
-    return max(size, 1) if number[2] or size else hosts
-
-
 def _with_look(row: Row, look: t.Mapping[str, t.Any]) -> Row:
     """A chain is stalled where nobody sees it advance; a node that says otherwise needs recovery itself.
 
@@ -187,10 +269,15 @@ def _stalled_hosts(rows: t.Sequence[Row]) -> list[str]:
     chains = {genesis_of(row) for row in rows if row.verdict == CHAIN_STALLED}
     if not chains:
         return []
-    needy = [
-        row for row in rows if row.in_network and row.verdict == NEEDS_RECOVERY and genesis_of(row) in {None, *chains}
-    ]
-    return list(dict.fromkeys(row.host for row in rows if row.verdict == CHAIN_STALLED or row in needy))
+    of_them = {None, *chains}
+    return list(
+        dict.fromkeys(
+            row.host
+            for row in rows
+            if row.verdict == CHAIN_STALLED
+            or (row.in_network and row.verdict == NEEDS_RECOVERY and genesis_of(row) in of_them)
+        )
+    )
 
 
 def _stall_refusal(stalled: t.Sequence[Row], rows: t.Sequence[Row]) -> Refusal:
@@ -210,11 +297,13 @@ def _shown(planned: PlannedRow) -> dict[str, t.Any]:
     return {
         "host": row.host,
         "service": row.service,
+        "scope": row.scope,
         "kind": row.kind,
         "state": row.state,
         "desired": row.desired,
         "verdict": row.verdict,
         "cause": row.cause,
+        "invocation": row.observation.invocation,
         "plan": planned.verb,
         "guard": planned.guard,
         "why": planned.why,

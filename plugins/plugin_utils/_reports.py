@@ -24,6 +24,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     Row,
     read_fleet,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import APPROVED
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     UNREACHABLE,
     CauseView,
@@ -69,8 +70,23 @@ def _alert_lines(rows: t.Sequence[Row]) -> list[str]:
     return ["", f"{count(len(found), 'alert')}:", *lines, *steps]
 
 
-def recovery_entries(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> list[o.Entry]:
-    """How each service of the plan ended. ``results``: host -> the results of service_recovery there."""
+Fallen = t.Sequence[t.Mapping[str, str]]
+
+
+def recovery_entries(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], fallen: Fallen = ()) -> list[o.Entry]:
+    """How each service of the plan ended. ``results``: host -> the results of service_recovery there.
+
+    ``fallen``: those that were worse when the fleet was looked at again after a wave; that is their end.
+    """
+    ended = {(one["host"], one["service"]): one for one in fallen}
+    entries = [entry for entry in _entries(results, plan) if (entry.host, entry.service) not in ended]
+    entries += [o.Entry(**gone) for gone in plan.get("gone") or ()]
+    return entries + [
+        o.Entry(one["host"], one["service"], one["kind"], o.FAILED, one["reason"]) for one in ended.values()
+    ]
+
+
+def _entries(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> list[o.Entry]:
     left = {host: [ServiceResult.from_dict(one) for one in as_mappings(done)] for host, done in results.items()}
     tried = {host for host, done in results.items() if isinstance(done, (list, tuple))}
     entries = [_entry(row, left, tried, plan) for row in as_mappings(plan.get("rows"))]
@@ -93,6 +109,8 @@ def _entry(
     if row["verdict"] not in (NEEDS_RECOVERY, CHAIN_STALLED):
         reason = row["why"] or row["state"]
         return o.Entry(host, service, kind, _OUTCOMES[row["verdict"]], "" if row["verdict"] == OK else reason)
+    if row.get("guard") == APPROVED:
+        return o.Entry(host, service, kind, o.REFUSED, row["why"], APPROVED)
     if plan.get("refusal"):
         return o.Entry(host, service, kind, o.REFUSED, plan["refusal"], plan.get("guard") or "")
     if host in tried:
@@ -100,7 +118,9 @@ def _entry(
     return o.Entry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before its turn")
 
 
-def summary_lines(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], width: int = WIDTH) -> list[str]:
+def summary_lines(
+    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], width: int = WIDTH, fallen: Fallen = ()
+) -> list[str]:
     """What came of the recovery, a block for each service: what was seen, what was done, what proves it."""
     lines: list[str] = []
     for host in plan["in_need"]:
@@ -108,7 +128,13 @@ def summary_lines(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], w
             lines += [line for one in results[host] for line in result_lines(host, ServiceResult.from_dict(one))]
         else:
             lines.append(f"{host}: {o.shown(o.NOT_ATTEMPTED)}")
-    acted = [entry for entry in recovery_entries(results, plan) if entry.outcome != o.HEALTHY]
+    left = [row for row in as_mappings(plan.get("rows")) if row.get("guard") == APPROVED]
+    lines += [f"{row['host']} {row['service']}: left as it is, {row['why']}" for row in left]
+    lines += [f"{one['host']} {one['service']}: {one['reason']}" for one in plan.get("gone") or ()]
+    lines += [
+        f"{one['host']} {one['service']}".rstrip() + f": {o.shown(o.FAILED).upper()}, {one['reason']}" for one in fallen
+    ]
+    acted = [entry for entry in recovery_entries(results, plan, fallen) if entry.outcome != o.HEALTHY]
     return [
         *lines,  # a reason is never cut: the next step depends on it
         "",
@@ -153,11 +179,15 @@ def failure(results: t.Mapping[str, t.Any]) -> str:
     return f"not recovered: {'; '.join(bad)}" if bad else ""
 
 
-def harm(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], max_failed: t.Any = 0) -> dict[str, t.Any]:
+def harm(
+    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], max_failed: t.Any = 0, fallen: Fallen = ()
+) -> dict[str, t.Any]:
     """Whether services of more hosts than ``max_failed`` were harmed. A refusal harms nobody."""
     done = {host: [ServiceResult.from_dict(one) for one in as_mappings(some)] for host, some in results.items()}
     harmed = {host: [one.name for one in some if one.harms] for host, some in done.items()}
-    named = [f"{host}/{name}" for host, names in harmed.items() for name in names]
+    for one in fallen:
+        harmed.setdefault(one["host"], []).append(one["service"])
+    named = dict.fromkeys(f"{host}/{name}".rstrip("/") for host, names in harmed.items() for name in names)
     hosts = [host for host, names in harmed.items() if names]
     stops = len(hosts) > _allowed(max_failed, len(plan["in_need"]))
     reason = f"not recovered: {', '.join(named)}; the run stops here (lifecycle_max_failed={max_failed})"
@@ -173,8 +203,11 @@ def bad_hosts(entries: t.Sequence[o.Entry], plan: t.Mapping[str, t.Any]) -> dict
     """host -> why it does not end well, and whether that is since it was not reached."""
     found: dict[str, dict[str, t.Any]] = {}
     lost = {row["host"] for row in as_mappings(plan.get("rows")) if row["service"] == "-" and _is_lost(row)}
-    for host in dict.fromkeys(entry.host for entry in entries if entry.outcome in o.BAD):
-        mine = [entry for entry in entries if entry.host == host and entry.outcome in o.BAD]
+    bad: dict[str, list[o.Entry]] = {}
+    for entry in entries:
+        if entry.outcome in o.BAD:
+            bad.setdefault(entry.host, []).append(entry)
+    for host, mine in bad.items():
         said = "; ".join(f"{entry.service or host}: {o.shown(entry.outcome)}{_why(entry)}" for entry in mine)
         found[host] = {"reason": said, "unreachable": host in lost}
     return found

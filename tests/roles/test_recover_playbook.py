@@ -16,8 +16,14 @@ import pytest
 from tests.docs import common
 
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+# What a run brings about is written down, for service_info to see: ``becomes`` is a dictionary from a service to its state.
 ANSWER = """
 host = given.get("name")
+answer = answers.get(name + " " + str(options.get("name")), {})
+if not module.check_mode:
+    for service, state in answer.get("becomes", {}).items():
+        with open(os.path.join(folder, "state of " + service), "w") as file:
+            file.write(state)
 module.exit_json(**answers.get(name + (" check" if module.check_mode else "") + " " + str(options.get("name")), answers.get(name, {})))
 """
 CAUSE = {
@@ -38,8 +44,21 @@ def step(applied: bool) -> dict[str, t.Any]:
     return {"trigger": "start", "action": "systemctl start", "applied": applied}
 
 
+INFO = """
+def seen(one):
+    name = one if isinstance(one, str) else one["name"]
+    path = os.path.join(folder, "state of " + name)
+    if os.path.exists(path):
+        with open(path) as file:
+            return dict(ROW, name=name, state=file.read())
+    return dict(ROW, name=name, **answers.get("seen " + name, {}))
+module.exit_json(services=[seen(one) for one in options["services"]])
+"""
+
+
 def good(name: str, applied: bool) -> dict[str, t.Any]:
     return {
+        "becomes": {name: "running"},
         "reached": True,
         "changed": True,
         "before": seen(name),
@@ -77,6 +96,8 @@ class Run(t.NamedTuple):
     output: str
     outcome: dict[str, t.Any]
     driven: list[str]
+    plan: dict[str, t.Any] | None = None
+    calls: list[dict[str, t.Any]] = []  # noqa: RUF012
 
 
 @pytest.fixture
@@ -94,19 +115,24 @@ def folder(tmp_path: Path) -> Path:
 
 
 def recover(folder: Path, answers: dict[str, dict[str, t.Any]], *options: str, **given: t.Any) -> Run:
-    """Recover a host for each answer, which has one service of its name: ``run`` is what a run returns, ``check`` a dry run."""
+    """Recover a host for each answer, which has one service of its name.
+
+    ``run`` is what a run returns, ``check`` a dry run; ``seen``, what is seen
+    otherwise than an error; ``vars``, variables of the host.
+    """
     told: dict[str, t.Any] = {}
     hosts = {}
     for name, answer in answers.items():
-        hosts[name] = HERE | {"lifecycle_services": [name]}
+        hosts[name] = HERE | {"lifecycle_services": [name]} | answer.get("vars", {})
         told[f"service {name}"], told[f"service check {name}"] = answer["run"], answer["check"]
+        told[f"seen {name}"] = answer.get("seen", {})
     (folder / "answers.json").write_text(json.dumps(told))
-    row = repr(seen("x"))
-    info = common.STUB + f'module.exit_json(services=[dict({row}, name=one) for one in options["services"]])\n'
+    (folder / "asked").unlink(missing_ok=True)
+    info = common.STUB + f"ROW = {seen('x')!r}\n" + INFO
     (folder / "ansible_collections/chainops/lifecycle/plugins/modules/service_info.py").write_text(
         "\n".join(common.HEADER) + info
     )
-    extra = json.dumps({"lifecycle_max_unhealthy": "100%", **given})
+    extra = json.dumps({"lifecycle_max_unhealthy": "100%", "lifecycle_soak": 0, **given})
     paths = {
         "ANSIBLE_COLLECTIONS_PATH": str(folder),
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
@@ -115,12 +141,20 @@ def recover(folder: Path, answers: dict[str, dict[str, t.Any]], *options: str, *
     done = common.play(folder, "chainops.lifecycle.recover", hosts, "-e", extra, *options, **paths)
     output = done.stdout + done.stderr
     assert "RUN: " in output, output
-    outcome = json.loads(output.split("RUN: ", 1)[1].split("\n\n", 1)[0])["lifecycle_outcome"]
-    if importlib.util.find_spec("jsonschema"):  # not installed beside the oldest ansible-core
-        schema = json.loads((common.ROOT / "docs/schemas/lifecycle_outcome.json").read_text())
-        importlib.import_module("jsonschema").validate(outcome, schema)
-    asked = [one["name"] for one in common.asked_of_stubs(folder) if one["module"] == "service"]
-    return Run(done.returncode, output, outcome, asked)
+    stats = json.loads(output.split("RUN: ", 1)[1].split("\n\n", 1)[0])
+    for name in ("lifecycle_outcome", "lifecycle_plan"):
+        if name in stats and importlib.util.find_spec("jsonschema"):  # not installed beside the oldest ansible-core
+            schema = json.loads((common.ROOT / f"docs/schemas/{name}.json").read_text())
+            importlib.import_module("jsonschema").validate(stats[name], schema)
+    asked = [one for one in common.asked_of_stubs(folder) if one["module"] == "service"]
+    return Run(
+        done.returncode,
+        output,
+        stats["lifecycle_outcome"],
+        [one["name"] for one in asked],
+        stats.get("lifecycle_plan"),
+        asked,
+    )
 
 
 def service(run: t.Callable[[str], dict[str, t.Any]], name: str) -> dict[str, t.Any]:
@@ -163,22 +197,89 @@ def test_a_plan_that_is_refused_leaves_its_outcome(folder: Path) -> None:
     assert run.code == 2 and sorted(run.driven) == ["a", "b"], "the dry runs only"
 
 
+def unharmed(name: str, **more: t.Any) -> dict[str, t.Any]:
+    """A host whose service is healthy."""
+    return {"run": {}, "check": {}, "seen": {"state": "running", "diagnosis": {}}, **more}
+
+
+def after_plan(run: Run) -> list[str]:
+    """What was driven, without the dry runs."""
+    return run.driven[len(set(run.driven)) :]
+
+
+def test_waves_stop_where_a_host_that_was_healthy_falls_and_the_next_run_goes_on(folder: Path) -> None:
+    racks = {name: {"vars": {"rack": name[0]}} for name in ("a1", "a2", "b1", "up")}
+    answers = {name: service(ok, name) | racks[name] for name in ("a1", "a2", "b1")}
+    answers["up"] = unharmed("up") | racks["up"]
+    answers["a1"]["run"]["becomes"]["up"] = "error"
+    given = {"lifecycle_waves": "1, 100%", "lifecycle_failure_domain": "rack", "lifecycle_soak": "1s"}
+    planned = recover(folder, answers, "--check", **given)
+    assert "Wave 1 of 2: a1\nWave 2 of 2: a2, b1\n" in planned.output
+    assert "After each wave but the last: 1 s, then the fleet is looked at again" in planned.output
+    stopped = recover(folder, answers, **given)
+    assert outcomes(stopped) == {"a1": "recovered", "a2": "not_attempted", "b1": "not_attempted", "up": "failed"}
+    assert "up up: FAILED, it was healthy before wave 1, and after it is error" in stopped.output
+    assert stopped.code == 2 and after_plan(stopped) == ["a1"]
+    (folder / "state of up").write_text("running")
+    again = recover(folder, answers, **given)
+    assert outcomes(again) == {"a2": "recovered", "b1": "recovered"}, again.output
+    assert after_plan(again) == ["a2", "b1"] and again.code == 0
+
+
+def test_what_was_approved_is_done_and_nothing_else(folder: Path) -> None:
+    file = folder / "plan.json"
+    answers = {name: service(ok, name) for name in ("same", "changed", "well")}
+    answers["same"]["seen"] = {"unit_facts": {"invocation_id": "a" * 32}}
+    answers["new"] = unharmed("new")
+    planned = recover(folder, answers, "--check", lifecycle_plan_file=str(file))
+    assert planned.plan and planned.plan == json.loads(file.read_text())
+    assert {act["host"] for act in planned.plan["acts"]} == {"same", "changed", "well"}
+    assert f"Plan {planned.plan['digest']}" in planned.output and "held by x" not in file.read_text()
+
+    (folder / "state of well").write_text("running")
+    answers["changed"]["seen"] = {"state": "stopped"}
+    answers["new"] = service(ok, "new")
+    run = recover(folder, answers, lifecycle_plan_approved=str(file), lifecycle_plan_digest=planned.plan["digest"])
+    assert outcomes(run) == {"same": "recovered", "changed": "refused", "new": "refused", "well": "self_recovered"}
+    assert {one["guard"] for one in run.outcome["entries"] if one["outcome"] == "refused"} == {"approved_plan"}
+    assert (
+        "changed changed: left as it is, since the plan was approved its state was error and is stopped" in run.output
+    )
+    assert "new new: left as it is, it is not in the approved plan" in run.output and run.code == 2
+    assert run.driven.count("same") == 2 and run.driven.count("changed") == run.driven.count("new") == 1
+    (call,) = [one for one in run.calls if "expected_invocation" in one]
+    assert (call["name"], call["expected_state"], call["expected_invocation"]) == ("same", ["error"], "a" * 32)
+
+
+def test_a_plan_of_a_workflow_comes_as_data_and_binds_a_part_of_the_fleet(folder: Path) -> None:
+    answers = {name: service(ok, name) for name in ("a", "b")}
+    planned = recover(folder, answers, "--check")
+    # As AWX hands the artifact of the node before to the next one, which may be about a part of the hosts.
+    given = {"lifecycle_plan": planned.plan, "lifecycle_plan_approved": "{{ lifecycle_plan }}"}
+    run = recover(folder, answers, "--limit", "b", **given)
+    assert outcomes(run) == {"b": "recovered"} and run.code == 0, run.output
+    assert ", 2 acts, 1 of them for hosts outside of this run" in run.output
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"lifecycle_plan_approved": "/none.json"}, "lifecycle_plan_approved: '/none.json' is no file"),
+        ({"lifecycle_plan_approved": '{"version": 2}'}, "version 2 is not 1"),
+        ({"lifecycle_failure_domain": "rak"}, "no host with services has the variable 'rak'"),
+        ({"lifecycle_waves": "0, 10%"}, "has a wave of no host"),
         ({"lifecycle_max_unhealty": 3}, "did you mean lifecycle_max_unhealthy?"),
         ({"lifecycle_target": "heer"}, "'heer' is neither a host nor a group; did you mean here"),
         ({"lifecycle_serial": "many"}, "lifecycle_serial: 'many'"),
         ({"lifecycle_services": []}, "No host has services"),
     ],
 )
-@pytest.mark.parametrize("playbook", ["status", "recover"])
 def test_what_cannot_be_meant_is_refused_before_a_host_is_asked(
-    folder: Path, playbook: str, given: dict[str, t.Any], said: str
+    folder: Path, given: dict[str, t.Any], said: str
 ) -> None:
     (folder / "answers.json").write_text("{}")
     hosts = {"here": HERE | {"lifecycle_services": ["api"]}}
     paths = {"ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
-    done = common.play(folder, f"chainops.lifecycle.{playbook}", hosts, "-e", json.dumps(given), **paths)
+    done = common.play(folder, "chainops.lifecycle.recover", hosts, "-e", json.dumps(given), **paths)
     assert done.returncode == 2 and said in done.stdout, done.stdout + done.stderr
     assert not (folder / "asked").exists()

@@ -8,8 +8,6 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
-import typing as t
-
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Details, FleetTraits
 
 
@@ -23,9 +21,10 @@ def _may_vote(details: Details, options: Details) -> bool:
     return may_be_validator(options.get("validator"), details.get("validator"))
 
 
-def _network_of(details: Details) -> str | None:
-    genesis: t.Any = details.get("genesis")
-    return genesis if isinstance(genesis, str) else None
+def _network_of(details: Details, options: Details) -> str | None:
+    """The hash of block 0: what the node says goes before what it is described to have, which one that is down has."""
+    told = (details.get("genesis"), options.get("genesis_hash"))
+    return next((genesis.lower() for genesis in told if isinstance(genesis, str) and genesis), None)
 
 
 TRAITS = FleetTraits(may_vote=_may_vote, network_of=_network_of, stall_cause="chain_stalled")

@@ -25,7 +25,7 @@ or the chain has lost its quorum, and a person asked for ``quorum_lost=restart_a
 On the controller, two more keep hosts from acting on the same samples:
 
 9. Hosts of one play act one after another: ``_play_lock.in_turn``.
-10. A recovery takes hosts that may have a validator one at a time, and last: ``_recovery_plan.batches``.
+10. A recovery takes the validators of one chain one at a time: ``_waves.in_batches``, ``_waves.in_series``.
 
 The guards of every service (hold, attempts, cause, ...) come before: ``_lifecycle/guards.py``.
 The guard changes nothing, so it runs in check mode as well.

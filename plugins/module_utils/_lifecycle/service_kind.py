@@ -143,13 +143,14 @@ class FleetTraits(t.NamedTuple):
 
     ``details`` are what an observation holds under the name of the kind, ``options`` what the inventory entry does.
     ``may_vote``: whether a quorum may depend on the service, given its details and options.
-    ``network_of``: the network that a service belongs to, for a kind whose services form networks.
+    ``network_of``: the network that a service belongs to, given its details and options, for a kind whose services form
+    networks.
     ``stall_cause``: the cause that says that the whole network has halted, and not this service alone.
     ``replica_of``: what other services serve as well, for a kind that is run in replicas.
     """
 
     may_vote: t.Callable[[Details, Details], bool] = _no_vote
-    network_of: t.Callable[[Details], str | None] | None = None
+    network_of: t.Callable[[Details, Details], str | None] | None = None
     stall_cause: str | None = None
     replica_of: t.Callable[[Details], str | None] | None = None
 

@@ -29,6 +29,18 @@ def test_blank_and_null_are_not_given(name, blank):
         ("lifecycle_serial", "30%", ["30%"]),
         ("lifecycle_serial", "1, 2, 50%", [1, 2, "50%"]),
         ("lifecycle_serial", '[1, "50%"]', [1, "50%"]),
+        ("lifecycle_waves", "1, 10%, 50%", [1, "10%", "50%"]),
+        ("lifecycle_waves", "[1, 2]", [1, 2]),
+        ("lifecycle_waves", "25%", ["25%"]),
+        ("lifecycle_soak", "0", 0.0),
+        ("lifecycle_soak", 2.5, 2.5),
+        ("lifecycle_soak", "5 min", 300.0),
+        ("lifecycle_plan_max_age", "2h", 7200.0),
+        ("lifecycle_failure_domain", "rack", ["rack"]),
+        ("lifecycle_failure_domain", "zone, rack", ["zone", "rack"]),
+        ("lifecycle_plan_approved", "/srv/plan.json", "/srv/plan.json"),
+        ("lifecycle_plan_approved", '{"version": 1}', {"version": 1}),
+        ("lifecycle_plan_approved", {"version": 1}, {"version": 1}),
         ("lifecycle_max_unhealthy", 50, 50),
         ("lifecycle_max_unhealthy", " 50% ", "50%"),
         ("lifecycle_max_failed", "1", 1),
@@ -56,6 +68,14 @@ def test_text_typed_values_and_json_mean_the_same(name, given, value):
     [
         ("lifecycle_serial", "many", "neither a number of hosts nor a share"),
         ("lifecycle_serial", True, "neither a number"),
+        ("lifecycle_waves", "0, 10%", "has a wave of no host"),
+        ("lifecycle_waves", "1, 0%", "has a wave of no host"),
+        ("lifecycle_waves", "1,2,3,4,5", "give at most 4, the last wave is the rest"),
+        ("lifecycle_soak", "soon", "no length of time"),
+        ("lifecycle_soak", -1, "no length of time"),
+        ("lifecycle_plan_max_age", True, "no length of time"),
+        ("lifecycle_plan_approved", "{", "no JSON"),
+        ("lifecycle_plan_approved", [1], "is a list"),
         ("lifecycle_max_unhealthy", "101%", "neither a number"),
         ("lifecycle_max_unhealthy", -1, "neither a number"),
         ("lifecycle_quorum_lost", "restart", "did you mean restart_all"),
@@ -87,6 +107,9 @@ def test_a_value_that_means_nothing_names_the_variable(name, given, said):
         ("lifecycle_services_web", None),
         ("lifecycle_services", None),
         ("lifecycle_plan", None),
+        ("lifecycle_plan_aproved", "lifecycle_plan_approved"),
+        ("lifecycle_wave", "lifecycle_waves"),
+        ("lifecycle_failure_domains", "lifecycle_failure_domain"),
         ("lifecycle_of_our_own_things", None),
         ("ansible_host", None),
     ],
@@ -142,3 +165,17 @@ def test_the_hosts_of_a_pattern(target, within, hosts):
 def test_a_target_that_matches_nobody_is_named(target, within, said):
     problem = v.unmatched(target, v.matching(target, within, GROUPS), GROUPS, "a1")
     assert said in problem and bool(problem) is bool(said)
+
+
+def test_failure_domains_of_hosts():
+    hosts = {"a": {"rack": "r1", "zone": ["z1", "z2"]}, "b": {"rack": 7, "zone": "z1, z3"}, "c": {"rack": " "}}
+    assert v.failure_domains(["rack", "zone"], hosts) == {
+        "a": {"rack": ["r1"], "zone": ["z1", "z2"]},
+        "b": {"rack": ["7"], "zone": ["z1", "z3"]},
+        "c": {"rack": [], "zone": []},
+    }
+    assert v.failure_domains([], hosts) == {"a": {}, "b": {}, "c": {}}
+    with pytest.raises(FleetError, match="no host with services has the variable 'rak'"):
+        v.failure_domains(["rak"], hosts)
+    with pytest.raises(FleetError, match="rack of a is a dictionary"):
+        v.failure_domains(["rack"], {"a": {"rack": {"x": 1}}})

@@ -50,7 +50,10 @@ def stalled(address):
 
 
 def plan(seen, **options):
-    return _recovery_plan.recovery_plan(seen, {host: [] for host in seen}, "100%", **options)
+    pacing = {name: options.pop(name) for name in ("serial", "waves", "domains", "soak") if name in options}
+    return _recovery_plan.recovery_plan(
+        seen, {host: [] for host in seen}, "100%", pacing=_recovery_plan.Pacing(**pacing), **options
+    )
 
 
 def test_down_comes_first_and_validators_last():
@@ -63,24 +66,8 @@ def test_down_comes_first_and_validators_last():
     }
     made = plan(seen, serial=3)
     assert made["hosts"] == ["down", "api", "other", "validator", "unknown"]
-    assert made["batches"] == [1, 2, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("votes", "serial", "sizes"),
-    [
-        ([False] * 5, 2, [2, 2, 1]),
-        ([False] * 10, "30%", [3, 3, 3, 1]),
-        ([False] * 7, [1, 2, "50%"], [1, 2, 3, 1]),
-        ([False] * 4, "100%", [4]),
-        ([False] * 4, 0, [4]),
-        ([True] * 3, 5, [1, 1, 1]),
-        ([False, False, True, False], 5, [2, 1, 1]),
-        ([], 1, []),
-    ],
-)
-def test_how_many_at_a_time(votes, serial, sizes):
-    assert _recovery_plan.batches(votes, serial) == sizes
+    assert made["batches"] == [3, 1, 1], "of the two nodes that may vote nobody knows the chain"
+    assert made["waves"] == [{"hosts": made["hosts"], "batches": [3, 1, 1], "look": False}]
 
 
 def test_a_serial_that_means_nothing_is_refused():
@@ -88,6 +75,78 @@ def test_a_serial_that_means_nothing_is_refused():
         plan({"a": generic()}, serial="many")
     with pytest.raises(FleetError, match="quorum_lost: 'yes'"):
         plan({"a": generic()}, quorum_lost="yes")
+
+
+def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
+    made = plan({f"h{number:02}": generic() for number in range(20)}, soak=5)
+    assert [len(wave["hosts"]) for wave in made["waves"]] == [1, 2, 10, 7]
+    assert [wave["look"] for wave in made["waves"]] == [True, True, True, False]
+    assert made["waves"][0]["hosts"] == ["h00"] and made["hosts"] == sorted(made["hosts"])
+    assert "Wave 1 of 4: h00" in made["lines"] and "Wave 2 of 4: h01, h02" in made["lines"]
+    assert "After each wave but the last: 5 s, then the fleet is looked at again" in made["lines"]
+    assert made["groups"][:2] == [["h00", "lifecycle_wave_1"], ["h01", "lifecycle_wave_2"]]
+
+
+def test_one_that_is_known_to_be_refused_is_no_canary():
+    block = {"reached": False, "blocked_by": [{"guard": "cause", "reason": "no"}], "transitions": []}
+    foreseen = {"a": [{**block, "name": "api"}], "b": [{"name": "api", "reached": True, "transitions": []}]}
+    assert plan({"a": generic(), "b": generic()}, foreseen=foreseen)["hosts"] == ["b", "a"]
+
+
+def test_nodes_of_two_chains_go_side_by_side_and_those_of_one_do_not():
+    def node(chain):
+        return besu(validator=True, genesis="0x" + chain * 64)
+
+    made = plan({"a1": node("a"), "a2": node("a"), "b1": node("b"), "b2": node("b")}, serial=4)
+    assert (made["hosts"], made["batches"]) == (["a1", "a2", "b1", "b2"], [1, 2, 1])
+    made = plan({"a1": node("a"), "a2": node("a"), "b1": node("b"), "b2": node("b")}, waves=["100%"])
+    assert (made["hosts"], made["batches"]) == (["a1", "b1", "a2", "b2"], [2, 2])
+
+
+def test_the_chain_of_a_node_that_is_down_is_what_the_inventory_says():
+    seen = {"a": besu("stopped", DOWN, None), "b": besu("stopped", DOWN, None)}
+    described = {host: [{"name": "besu", "kind": "besu", "besu": {"genesis_hash": "0x" + host * 64}}] for host in seen}
+    pacing = _recovery_plan.Pacing(waves=["100%"])
+    assert _recovery_plan.recovery_plan(seen, described, "100%", pacing=pacing)["batches"] == [2]
+    assert plan(seen, waves=["100%"])["batches"] == [1, 1]
+
+
+def test_connectors_of_one_tunnel_go_one_after_the_other():
+    def connector(tunnel):
+        seen = {"name": "cloudflared", "kind": "cloudflared", "state": "error", "unit_facts": UP, "reasons": ["x"]}
+        return {"services": [seen | {"cloudflared": {"tunnel_id": tunnel}}]}
+
+    made = plan({"a": connector("t1"), "b": connector("t1"), "c": connector("t2")}, waves=["100%"])
+    assert (made["hosts"], made["batches"]) == (["a", "c", "b"], [2, 1])
+
+
+RACKS = {host: {"rack": [host[0]]} for host in ("a1", "a2", "b1", "b2")}
+
+
+def test_never_two_of_a_failure_domain_unless_all_of_it_is_down():
+    up = {"name": "db", "kind": "generic", "state": "running", "unit_facts": UP, "reasons": ["x"]}
+    seen = {host: generic() for host in RACKS}
+    seen["b2"]["services"].append(up)
+    made = plan(seen, waves=["100%"], domains=RACKS)
+    assert (made["hosts"], made["batches"]) == (["a1", "a2", "b1", "b2"], [3, 1])
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"a3": {"rack": ["a"]}, "b3": {"rack": ["b"]}}, "hosts that this run leaves alone may be up"),
+        ({"c": {"rack": []}}, "one whose rack is not known may be in any, and up"),
+    ],
+)
+def test_a_failure_domain_of_which_not_all_is_seen_counts_as_up(more, why):
+    made = plan({host: generic() for host in RACKS}, waves=["100%"], domains={**RACKS, **more})
+    assert (made["hosts"], made["batches"]) == (["a1", "b1", "a2", "b2"], [2, 2]), why
+
+
+def test_a_host_that_names_no_failure_domain_goes_alone():
+    domains = {"a1": {"rack": ["a"]}, "x": {"rack": []}, "b1": {"rack": ["b"]}, "up": {"rack": ["a", "b"]}}
+    made = plan({"a1": generic(), "x": generic(), "b1": generic()}, waves=["100%"], domains=domains)
+    assert (made["hosts"], made["batches"]) == (["a1", "x", "b1"], [1, 1, 1])
 
 
 def test_a_chain_that_stands_still_is_refused_with_its_arithmetic():

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: fallen_services
+short_description: Which services are worse after a wave of a recovery than they were
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Puts what M(chainops.lifecycle.service_info) saw after a wave beside what was known before. A service has fallen
+    that was recovered and is not in its desired state any more, or that was healthy when the plan was made and needs
+    recovery now, or cannot be observed.
+options:
+  _input:
+    description: A dictionary from host to the registered result.
+    type: dict
+    required: true
+  described:
+    description: A dictionary from host to its C(lifecycle_services).
+    type: dict
+    required: true
+  plan:
+    description: The plan, as P(chainops.lifecycle.recovery_plan#filter) made it.
+    type: dict
+    required: true
+  results:
+    description: A dictionary from host to its C(service_recovery_result).
+    type: dict
+    required: true
+  wave:
+    description: The number of the wave, counted from 1.
+    type: int
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Name what has fallen
+  ansible.builtin.debug:
+    msg: "{{ seen_by_host | chainops.lifecycle.fallen_services(services_by_host, plan, results_by_host, 1) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One entry for each such service, with C(host), C(service), C(kind) and C(reason).
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._look_again import fallen_services
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"fallen_services": from_hosts(fallen_services, "seen", "plan", "results")}

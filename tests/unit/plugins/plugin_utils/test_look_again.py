@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is worse after a wave than it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _reports
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._look_again import fallen_services
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import recovery_plan
+
+
+def seen(state, **more):
+    return {"services": [{"name": "api", "kind": "generic", "state": state, "reasons": ["x"], **more}]}
+
+
+LOST = {"unreachable": True, "msg": "no route"}
+DONE = [{"name": "api", "kind": "generic", "reached": True, "changed": True}]
+HOLD = {"owner": "ann", "reason": "disk"}
+UP, DOWN = seen("running"), seen("error")
+
+
+@pytest.mark.parametrize(
+    ("before", "done", "after", "why"),
+    [
+        (UP, None, UP, None),
+        (UP, None, DOWN, "it was healthy before wave 2, and after it is error: x"),
+        (UP, None, seen("restarting"), None),
+        (UP, None, seen("unknown"), "it was healthy before wave 2, and after it is unknown: x"),
+        (UP, None, seen("stopped", hold=HOLD), None),
+        (UP, None, LOST, "it cannot be observed after wave 2 any more: unreachable: no route"),
+        (UP, None, {"skipped": True}, "it cannot be observed after wave 2 any more: no answer"),
+        (DOWN, DONE, UP, None),
+        (DOWN, DONE, DOWN, "it was recovered, and after wave 2 it is error: x"),
+        (DOWN, DONE, seen("restarting"), "it was recovered, and after wave 2 it is restarting: x"),
+        (DOWN, DONE, LOST, "it cannot be observed after wave 2 any more: unreachable: no route"),
+        (DOWN, [{**DONE[0], "reached": False}], DOWN, None),
+        (DOWN, [{**DONE[0], "transitions": [{"applied": False}]}], DOWN, None),
+        (DOWN, None, DOWN, None),
+        (LOST, None, LOST, None),
+        (LOST, None, DOWN, None),
+    ],
+)
+def test_what_counts_as_fallen(before, done, after, why):
+    plan = recovery_plan({"h": before}, {}, "100%")
+    found = fallen_services({"h": after}, {}, plan, {"h": done} if done else {}, 2)
+    assert [one["reason"] for one in found] == ([why] if why else [])
+
+
+def test_what_has_fallen_is_harm_and_the_end_of_the_service():
+    plan = recovery_plan({"h": UP, "done": DOWN, "next": DOWN}, {}, "100%")
+    results = {"done": DONE}
+    fallen = fallen_services({"h": DOWN, "done": DOWN, "next": DOWN}, {}, plan, results, 1)
+    harm = _reports.harm(results, plan, 0, fallen)
+    assert harm["stops"] and harm["hosts"] == ["done", "h"] and "done/api, h/api" in harm["reason"]
+    assert not _reports.harm(results, plan, 2, fallen)["stops"]
+    entries = {entry.host: entry.outcome for entry in _reports.recovery_entries(results, plan, fallen)}
+    assert entries == {"h": "failed", "done": "failed", "next": "not_attempted"}
+    assert "h api: FAILED, it was healthy before wave 1, and after it is error: x" in _reports.summary_lines(
+        results, plan, 100, fallen
+    )

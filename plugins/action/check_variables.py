@@ -19,6 +19,9 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approve
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NO_SERVICES, FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import line_width
 
+# The services of one kind alone may also be described for the role of their playbook.
+_OWN_SERVICES = {"besu": "besu_sync_wait_services", "cloudflared": "tunnel_reconnect_services"}
+
 
 class ActionModule(ActionBase):
     """Checks the variables of a playbook on the controller, before any host is touched."""
@@ -67,8 +70,11 @@ class ActionModule(ActionBase):
             raise FleetError(problem)
         every = known.get("hostvars") or {}
         described = [_playbook_vars.services_of(every[host].get("lifecycle_services"), kind) for host in hosts]
-        if not any(described):
-            raise FleetError(NO_SERVICES)
+        own = _OWN_SERVICES.get(kind or "")
+        if any(described) or (own and any(own in every[host] for host in hosts)):
+            return
+        named = f"No host has services of kind {kind}" if kind else "No host has services"
+        raise FleetError(NO_SERVICES.replace("No host has services", named, 1))
 
     def _domains(self, variables: t.Sequence[str], known: t.Mapping[str, t.Any]) -> dict[str, dict[str, list[str]]]:
         """Of all hosts of the inventory that have services: this run may be one of a part of them."""

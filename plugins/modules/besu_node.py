@@ -203,6 +203,11 @@ duration:
   description: Seconds that it took, on the host or, where the task ran the module several times, as a whole.
   returned: always
   type: float
+resolved:
+  description: The hard cause of the failure that no longer holds, when it did, and what shows that it is gone.
+  returned: when a start was allowed as the host shows that the cause was dealt with
+  type: str
+  sample: address_in_use was the cause at 2026-03-01 01:04:12 UTC; port 8080 is free now
 diagnosis:
   description: Why the node failed. See M(chainops.lifecycle.service_info).
   returned: on failure, when leaving the state V(error), or when asked for

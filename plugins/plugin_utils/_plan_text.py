@@ -76,7 +76,7 @@ def planned_row(row: Row, foreseen: ServiceResult | None, together: bool = False
         why = _evidence(row) if guard == "cause" else refusal.reason if refusal else foreseen.msg or "no reason given"
         return PlannedRow(row, f"refuse ({guard})", why, guard, _next_step(row, foreseen, guard))
     acts = list(dict.fromkeys(step.trigger or step.action for step in foreseen.steps if step.acts))
-    return PlannedRow(row, " and ".join(acts) or "wait", _evidence(row))
+    return PlannedRow(row, " and ".join(acts) or "wait", foreseen.resolved or _evidence(row))
 
 
 def _evidence(row: Row) -> str:

@@ -8,8 +8,10 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import shlex
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import ANY_HOST
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import ALERTS_BY_ID, SEVERITIES
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
@@ -150,12 +152,18 @@ def result_lines(host: str, result: ServiceResult) -> list[str]:
     cause = (result.seen.diagnosis if result.seen else result.diagnosis).first
     lines = [f"{host} {result.name}: {o.shown(outcome).upper()}", f"  saw    {_saw(before, cause)}"]
     lines += [f"         {line}" for line in (cause.evidence[:1] if cause else ())]
+    lines += [f"  now    {result.resolved}"] if result.resolved else []
     acts = [step.action for step in result.steps if step.acts]
     lines.append(f"  {'would' if result.is_planned else 'did':<6} {'; '.join([*result.fixes, *acts]) or 'nothing'}")
     if outcome in o.BAD:
         lines.append(f"  why    {result.msg}")
-        return lines + [f"  next   {hint}" for hint in result.hints[:2]]
+        return lines + [f"  next   {for_host(hint, host)}" for hint in result.hints[:2]]
     return lines if result.is_planned else lines + _proof(result)
+
+
+def for_host(hint: str, host: str) -> str:
+    """The advice of a guard, which does not know what the inventory calls its host."""
+    return hint.replace(f"--limit {ANY_HOST} ", f"--limit {shlex.quote(host)} ")
 
 
 def _proof(result: ServiceResult) -> list[str]:

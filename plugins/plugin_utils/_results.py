@@ -210,6 +210,7 @@ class ServiceResult:
     chain: str = ""
     imported: float | None = None
     handover: str = ""
+    resolved: str = ""
 
     @classmethod
     def from_dict(cls, data: t.Any) -> ServiceResult:
@@ -236,6 +237,7 @@ class ServiceResult:
             chain=as_text(given.get("chain")),
             imported=as_number(as_mapping(given.get("progress")).get("imported")),
             handover=as_text(as_mapping(given.get("handover")).get("outcome")),
+            resolved=as_text(given.get("resolved")),
         )
 
     @property

@@ -103,7 +103,8 @@ class Run(t.NamedTuple):
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     modules = dict.fromkeys(("service", "service_info", "besu_network_info", "besu_node", "besu_reservation",
-                             "cloudflared_reservation", "cloudflared_tunnel"), common.STUB + ANSWER)  # fmt: skip
+                             "cloudflared_reservation", "cloudflared_tunnel",
+                             "cloudflare_tunnel_connector", "cloudflare_tunnel_info"), common.STUB + ANSWER)  # fmt: skip
     parts = ("roles", "playbooks", "plugins/filter")
     actions = ("service_drive", "check_variables", "host_outcome", "show_report")
     found = common.replace_modules(tmp_path, modules, *parts, *(f"plugins/action/{one}.py" for one in actions))
@@ -282,4 +283,20 @@ def test_what_cannot_be_meant_is_refused_before_a_host_is_asked(
     paths = {"ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
     done = common.play(folder, "chainops.lifecycle.recover", hosts, "-e", json.dumps(given), **paths)
     assert done.returncode == 2 and said in done.stdout, done.stdout + done.stderr
+    assert not (folder / "asked").exists()
+
+
+@pytest.mark.parametrize("playbook", ["status", "besu_sync_wait", "tunnel_reconnect"])
+def test_every_playbook_checks_its_variables_first(folder: Path, playbook: str) -> None:
+    (folder / "answers.json").write_text("{}")
+    hosts = {
+        "here": HERE | {"lifecycle_services": [{"name": "b", "kind": "besu"}, {"name": "t", "kind": "cloudflared"}]}
+    }
+    paths = {"ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
+    for given, said in (
+        ({"lifecycle_targt": "here"}, "did you mean lifecycle_target?"),
+        ({"lifecycle_services": ["api"] if playbook != "status" else []}, "No host has services"),
+    ):
+        done = common.play(folder, f"chainops.lifecycle.{playbook}", hosts, "-e", json.dumps(given), **paths)
+        assert done.returncode == 2 and said in done.stdout, done.stdout + done.stderr
     assert not (folder / "asked").exists()

@@ -350,14 +350,14 @@ class CloudflaredKind(Kind):
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import BY_ID
         from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
         from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal, accept_once
 
         rule = BY_ID["unknown_flag"]
         cause = Cause(rule.cause, rule.category, rule.severity, rule.summary, (), rule.next_step)
         ended = observation.since if observation.since is not None else self._environment.clock.wall()
         if facts is None or resolution_of(cause, facts.properties, ended):
             return ()
-        return [Refusal("cause", observation.reasons[0], f"{rule.next_step}; then add {rule.cause} to accept_causes")]
+        return [Refusal("cause", observation.reasons[0], accept_once(rule.next_step, rule.cause))]
 
     def grace_period(self, observation: Observation, target: str) -> float | None:
         """systemd tries again by itself: another start adds nothing while it is the edge that is missing."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -122,6 +123,8 @@ class Actions:
         self._unit = unit
         self._request = request
         self._tools = tools
+        # The cause of the failure that the host has shown to be gone, with what shows it.
+        self.resolved = ""
 
     def budget(self, observation: Observation) -> Budget:
         """The attempts that count now. Good running clears them."""
@@ -411,11 +414,20 @@ class Actions:
             return False  # what was corrected in its files is nothing that systemd has read
         failed_at = observation.since if observation.since is not None else self._tools.clock.wall()
         properties, room = observation.facts.properties, self._request.min_free_bytes
-        return resolution_of(cause, properties, failed_at, disks, room, diagnosis.ports) is not None
+        shown = resolution_of(cause, properties, failed_at, disks, room, diagnosis.ports)
+        if shown is None:
+            return False
+        self.resolved = f"{cause.id} was the cause at {_moment(failed_at)}; {shown}"
+        return True
 
     def _disks(self, facts: UnitFacts | None) -> tuple[Disk, ...]:
         properties = facts.properties if facts is not None else {}
         return disk_usage(written_paths(properties, self._request.disk_paths))
+
+
+def _moment(seconds: float) -> str:
+    """A moment as a person reads it. ``seconds``: since the epoch."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def _conflict(job_type: str, step: m.Step, cancelled: t.Collection[str]) -> str:

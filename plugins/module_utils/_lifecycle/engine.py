@@ -508,6 +508,7 @@ class Engine:
             progress=self._kind.progress(self._last, self._request.target),
             also_stops=tuple(sorted(self._also_stops)),
             also_starts=tuple(sorted(self._also_starts)),
+            resolved=self._actor.resolved,
         )
 
     def _best_effort(self, tell: t.Callable[[], t.Any], otherwise: t.Any) -> t.Any:

@@ -16,7 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Budget, Hold
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal, accept_once
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.surroundings import (
     Surroundings,
     ends_process,
@@ -341,8 +341,7 @@ def cause(s: GuardContext) -> Refusal | None:
     said = f"{s.cause}: {s.cause_summary}"
     if s.cause_severity == "fatal":
         return Refusal("cause", said, s.next_step or "a start would do harm or nothing")
-    hint = f"{s.next_step}; once it is mended, add {s.cause} to accept_causes"
-    return Refusal("cause", said, hint)
+    return Refusal("cause", said, accept_once(s.next_step, s.cause or ""))
 
 
 def attempts(s: GuardContext) -> Refusal | None:

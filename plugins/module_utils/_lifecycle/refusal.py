@@ -8,6 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 
@@ -20,3 +21,14 @@ class Refusal(t.NamedTuple):
 
     def as_dict(self) -> dict[str, str]:
         return {"guard": self.guard, "reason": self.reason, "hint": self.hint}
+
+
+# What stands for the host in an advice: the host itself does not know what the inventory calls it.
+ANY_HOST = "HOST"
+
+
+def accept_once(next_step: str, cause: str) -> str:
+    """The advice where a person has to deal with a cause. Its acceptance is for one run, and stays in no inventory."""
+    accepted = json.dumps({"service_recovery_accept_causes": [cause]})
+    run = f"ansible-playbook chainops.lifecycle.recover --limit {ANY_HOST} -e '{accepted}'"
+    return f"{next_step}; once it is mended, accept it for one run only: {run}"

@@ -91,6 +91,7 @@ class Outcome:
     progress: t.Mapping[str, t.Any] | None = None
     also_stops: tuple[str, ...] = ()
     also_starts: tuple[str, ...] = ()
+    resolved: str = ""
 
     def as_dict(self) -> dict[str, t.Any]:
         before, after = self.before.as_dict(), self.after.as_dict()
@@ -113,6 +114,8 @@ class Outcome:
         }
         if self.diagnosis is not None:
             result["diagnosis"] = self.diagnosis.as_dict()
+        if self.resolved:
+            result["resolved"] = self.resolved
         if self.progress is not None:
             result["progress"] = dict(self.progress)
         if self.waiting:

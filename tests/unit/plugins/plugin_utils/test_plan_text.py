@@ -59,6 +59,12 @@ def test_one_verb_a_row_as_the_dry_run_says(foreseen, verb, guard):
     assert (row(made, "a")["plan"], row(made, "a")["guard"]) == (verb, guard)
 
 
+def test_what_was_dealt_with_is_said_in_the_right_tense():
+    gone = "address_in_use was the cause at 2026-03-01 01:04:12 UTC; port 8080 is free now"
+    made = plan({"a": [service(cause=CAUSE)]}, {"a": [{**would("reset", "start"), "resolved": gone}]})
+    assert row(made, "a")["why"] == gone
+
+
 def test_a_refusal_shows_the_evidence_and_one_command_for_this_run_only():
     made = plan({"a b": [service(cause=CAUSE)]}, {"a b": [refused("cause", "address_in_use: an address is in use")]})
     assert row(made, "a b")["why"] == f"address_in_use: {EVIDENCE}"

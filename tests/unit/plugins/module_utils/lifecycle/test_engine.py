@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import actions
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Limits
@@ -328,6 +330,31 @@ def test_hard_cause_is_not_retried_until_it_is_accepted(tmp_path):
     for check_mode in (True, False):
         options = {"accept_causes": ("config_missing",), "check_mode": check_mode}
         assert not bench.run(recovery="reset_start", **options).failed
+
+
+def test_the_advice_for_a_hard_cause_is_for_one_run(tmp_path):
+    bench = Bench(tmp_path, cause=Cause("config_missing", "hard"))
+    bench.unit.start_fails = True
+    bench.run()
+    (block,) = bench.run(recovery="reset_start", check_mode=True).blocked_by
+    asked = """--limit HOST -e '{"service_recovery_accept_causes": ["config_missing"]}'"""
+    assert block.hint.endswith(asked) and "for one run only" in block.hint
+
+
+def test_what_the_host_shows_to_be_gone_is_in_the_result(tmp_path, monkeypatch):
+    shown = "port 80 is free now"
+    monkeypatch.setattr(actions, "resolution_of", lambda *_args: shown)
+    bench = Bench(tmp_path, cause=Cause("address_in_use", "hard"))
+    bench.unit.start_fails = True
+    bench.run()
+    bench.unit.start_fails = False
+    bench.clock.sleep(60)
+    planned = bench.run(recovery="reset_start", check_mode=True).as_dict()["resolved"]
+    assert re.fullmatch(
+        r"address_in_use was the cause at \d{4}(-\d\d){2} \d\d(:\d\d){2} UTC; port 80 is free now", planned
+    )
+    assert bench.run(recovery="reset_start").as_dict()["resolved"] == planned
+    assert "resolved" not in bench.run().as_dict()
 
 
 def test_stopping_a_failed_service_needs_no_cure(tmp_path):

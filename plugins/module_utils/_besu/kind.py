@@ -303,7 +303,7 @@ class BesuKind(Kind):
             *trouble_rules(
                 lambda: self._verdict.cause if self._verdict else None,
                 lambda: self._verdict.reasons if self._verdict else (),
-                lambda: "refused_block" in self._verdict.details if self._verdict else False,
+                lambda: self._verdict.details if self._verdict else {},
                 self._restart_all,
             ),
         )

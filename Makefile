@@ -66,6 +66,7 @@ format: venv-lint ## rewrite the Python files
 
 guides: venv-core ## write the generated parts of the guides anew
 	@PYTHONPATH="$(CURDIR)/.build/link" .venvs/core/bin/python -m tools.generate_docs
+	@PYTHONPATH="$(CURDIR)/.build/link" .venvs/core/bin/python -m tools.generate_monitoring
 
 changelog: venv-lint ## take the fragments into the changelog
 	@PATH="$(CURDIR)/.venvs/lint/bin:$$PATH" tools/changelog

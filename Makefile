@@ -4,7 +4,7 @@
 # What the parts of `make test` run is written in tools/steps.toml.
 
 SHELL := /bin/bash
-PARTS := sanity lint docs unit property importer laboratory molecule bench
+PARTS := sanity lint docs unit property importer laboratory molecule bench mutation
 FAMILIES := core laboratory sanity lint importer compat oldest workflow
 VENV_sanity := sanity compat oldest
 VENV_lint := lint workflow
@@ -15,6 +15,7 @@ VENV_importer := importer
 VENV_laboratory := laboratory
 VENV_molecule := core
 VENV_bench := core
+VENV_mutation := mutation
 VENV_quick := lint core
 
 STEPS = "$$(tools/find-python 3.13 3.14 3.12)" -m tools.run_steps
@@ -45,6 +46,7 @@ importer: ## the built artefact through galaxy-importer
 laboratory: ## tests on real systemd hosts, and of the stand-ins for Besu and for Cloudflare's edge
 molecule: ## a scenario of each role, and the playbooks, on real systemd hosts
 bench: ## the figures, as ratios to a peer measured in the same run; not a part of make test
+mutation: ## mutations of the rules that protect a quorum which no test notices; hours, not a part of make test
 
 $(PARTS): system
 	@$(call VENVS,$(VENV_$@))
@@ -72,7 +74,7 @@ changelog: venv-lint ## take the fragments into the changelog
 	@PATH="$(CURDIR)/.venvs/lint/bin:$$PATH" tools/changelog
 
 lock: ## newer tools: resolve requirements/*.in anew
-	@for family in $(FAMILIES); do tools/venv --lock $$family || exit 1; done
+	@for family in $(FAMILIES) mutation; do tools/venv --lock $$family || exit 1; done
 
 clean: ## remove what was built
 	rm -rf .build .hypothesis .pytest_cache .mypy_cache .ruff_cache .ansible tests/output collections

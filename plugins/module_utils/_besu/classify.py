@@ -298,7 +298,7 @@ def _catching_up(v: NodeView) -> bool:
 
 def _stale(v: NodeView) -> BesuVerdict | None:
     """Level with everybody it knows, and the head is too old: a stall, or all are behind, or the clock is wrong."""
-    if v.head_age is None or _moves(v):
+    if v.head_age is None or _moves(v) or (v.now.non_bft is not None and v.now.non_bft.on_demand):
         return None
     at = f"the head is {_head_text(v)}, more than {v.age_limit:.0f} s"
     if v.advances:
@@ -426,6 +426,9 @@ def _takes_part(v: NodeView) -> bool:
 def _cannot_know_role(v: NodeView) -> str:
     if v.now.is_execution_client:
         return "an execution client: its consensus client decides on blocks, and no quorum guard applies"
+    if v.now.non_bft is not None:
+        quiet = "; it makes a block only where there is a transaction" if v.now.non_bft.on_demand else ""
+        return f"a {v.now.non_bft.name} network: no quorum agrees on its blocks, and no quorum guard applies{quiet}"
     groups = [g for g in ("qbft", "ibft") if v.now.outcomes.get(f"{g}:latest") in ("not_enabled", "unauthorized")]
     if v.now.rpc != "ok":
         return "by the metrics alone: whether it is a validator cannot be known"

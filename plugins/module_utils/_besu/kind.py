@@ -257,8 +257,8 @@ class BesuKind(Kind):
 
             said = f"address: {given} is not that of the node, which is {sample.address}"
             return (Refusal("quorum", said, "correct the option, or leave it out"),)
-        if sample is not None and sample.is_execution_client:
-            return ()  # its blocks are made elsewhere
+        if sample is not None and sample.has_no_quorum:
+            return ()  # no quorum is taken away
         if sample is not None and self._verdict is not None and self._verdict.details.get("validator") is False:
             return ()
         block, self.quorum = self._quorum_guard().check(sample, self._pace(), lambda: self._read_log(observation))

@@ -56,7 +56,7 @@ _NEAR = 64
 _LIGHT = ("head", "eth_syncing", "net_peerCount")
 # Seconds for which a head that is too old is watched at most: it stands, or the clock is wrong.
 _LONGEST_WATCH = 120.0
-_NO_QUORUM = "execution clients: their consensus clients decide on blocks, and no quorum guard applies"
+_NO_QUORUM = "no quorum of validators decides on blocks here, and no quorum guard applies"
 
 
 @dataclass
@@ -296,7 +296,7 @@ def _quorum(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTimi
         "may_stop": verdict.may_stop,
         "which": [names.get(a, a) for a in verdict.which],
         "arithmetic": verdict.arithmetic,
-        "reason": _NO_QUORUM if best is not None and best.is_execution_client else verdict.reason,
+        "reason": _NO_QUORUM if best is not None and best.has_no_quorum else verdict.reason,
     }
 
 

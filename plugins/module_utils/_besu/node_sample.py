@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import me
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import (
     BftConfig,
     Block,
+    NonBftConfig,
     Peer,
     Syncing,
     address_of,
@@ -30,6 +31,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses
     get,
     hash_of,
     hex_number,
+    non_bft_config,
     peers,
     signers,
     syncing_of,
@@ -98,6 +100,7 @@ class NodeSample:
     address: str | None = None
     p2p: str | None = None
     bft: BftConfig | None = None
+    non_bft: NonBftConfig | None = None
     group: str | None = None
     validators: tuple[str, ...] | None = None
     next_validators: tuple[str, ...] | None = None
@@ -122,13 +125,20 @@ class NodeSample:
     @property
     def period(self) -> float | None:
         """The block period as the node tells it, or else as its blocks show it."""
-        told = (self.bft.block_period if self.bft else None) or self.measured_period
+        config = self.bft or self.non_bft
+        told = (config.block_period if config else None) or self.measured_period
         return told or (_SLOT if self.is_execution_client else None)
 
     @property
     def is_execution_client(self) -> bool:
         """Whether a consensus client drives it: blocks since the merge have no difficulty, others have one."""
-        return self.head is not None and self.head.number > 0 and self.head.difficulty == 0 and self.group is None
+        other = self.group is not None or self.non_bft is not None
+        return self.head is not None and self.head.number > 0 and self.head.difficulty == 0 and not other
+
+    @property
+    def has_no_quorum(self) -> bool:
+        """Whether no quorum of validators agrees on its blocks, so that there is none to protect."""
+        return self.is_execution_client or self.non_bft is not None
 
     @property
     def connected(self) -> int | None:
@@ -243,6 +253,7 @@ def sample_from(
         outcomes={label: answer.outcome for label, answer in answers.items() if answer.outcome != "ok"},
         head=head,
         bft=bft,
+        non_bft=non_bft_config(results.get("admin_nodeInfo")) or _kept(before, "non_bft"),
         made=block(results.get("made")),
         measured_period=measured_period(head, block(results.get("past"))) or _kept(before, "measured_period"),
         state_available=_state(answers.get("state")),

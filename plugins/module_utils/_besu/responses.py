@@ -149,6 +149,28 @@ def bft_config(node_info: t.Any) -> BftConfig | None:
     return None
 
 
+@dataclass(frozen=True)
+class NonBftConfig:
+    """A chain whose blocks no quorum agrees on. ``on_demand``: a block is made only where there is a transaction."""
+
+    name: str
+    block_period: float | None = None
+    on_demand: bool = False
+
+
+def non_bft_config(node_info: t.Any) -> NonBftConfig | None:
+    """The settings of Clique, or of a development network (proof of work with a difficulty that is fixed)."""
+    config = get(get(get(node_info, "protocols"), "eth"), "config")
+    if isinstance(get(config, "ethash"), dict):
+        return NonBftConfig("development", on_demand=True)
+    found = get(config, "clique")
+    if not isinstance(found, dict):
+        return None
+    settings = {str(name).lower(): value for name, value in found.items()}
+    period = _seconds(settings, "blockperiodseconds")
+    return NonBftConfig("Clique", period, period is None or settings.get("createemptyblocks") is False)
+
+
 def _seconds(settings: t.Mapping[str, t.Any], name: str, *milliseconds: str) -> float | None:
     for key, scale in (*((key, 0.001) for key in milliseconds), (name, 1.0), ("x" + name, 1.0)):
         value = settings.get(key)

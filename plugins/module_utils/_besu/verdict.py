@@ -341,6 +341,6 @@ def missing(sample: NodeSample) -> list[str]:
     """What cannot be known of the node, and which API group would tell."""
     off = [label for label, outcome in sample.outcomes.items() if outcome in ("not_enabled", "unauthorized")]
     groups = {_GROUP_OF[label] for label in off if label in _GROUP_OF}
-    if not sample.group and not sample.is_execution_client and "qbft:latest" in off:
+    if not sample.group and not sample.has_no_quorum and "qbft:latest" in off:
         groups.add("QBFT")
     return [f"{_LOSS[group]} (--rpc-http-api={group})" for group in sorted(groups)]

@@ -14,7 +14,13 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import fold
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import BftConfig, Block, Peer, Syncing
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import (
+    BftConfig,
+    Block,
+    NonBftConfig,
+    Peer,
+    Syncing,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions, Reference, UnitStatus
 
 NOW = 1_795_000_000.0
@@ -584,6 +590,27 @@ def test_a_period_that_is_not_told_is_measured():
     slow = {"bft": None, "group": None, "validators": None, "next_validators": None, "peers": (None, None, None)}
     assert told(*still(age=40.0, **slow))[0] == "syncing"
     assert told(*still(age=40.0, measured_period=60.0, **slow)) == ("running", None)
+
+
+@pytest.mark.parametrize(
+    ("config", "age", "expected", "word"),
+    [
+        (NonBftConfig("Clique", 2.0), 1.0, ("running", None), "a Clique network: no quorum agrees on its blocks"),
+        (NonBftConfig("Clique", 2.0), 5.0, ("running", None), "no quorum guard applies"),
+        (NonBftConfig("Clique", 2.0), 900.0, ("error", "chain_stalled"), ""),
+        (NonBftConfig("Clique", None, True), 900.0, ("running", None), "only where there is a transaction"),
+        (NonBftConfig("development", None, True), 900.0, ("running", None), "a development network"),
+    ],
+)
+def test_networks_without_a_quorum(config, age, expected, word):
+    off = {"qbft:latest": "not_enabled", "ibft:latest": "not_enabled"}
+    bare = {"bft": None, "group": None, "validators": None, "next_validators": None, "last_proposed": None}
+    verdict = tell(*still(age=age - 1.0, peers=(500, 500), non_bft=config, outcomes=off, **bare))
+    if age < 10:
+        verdict = tell(*steady(age=age, peers=(501, 501), non_bft=config, outcomes=off, **bare))
+    assert (verdict.state, verdict.cause) == expected
+    said = " ".join(verdict.reasons)
+    assert word in said and "QBFT" not in said + " ".join(verdict.details["missing"])
 
 
 # --- an execution client --------------------------------------------------------------------------------------------

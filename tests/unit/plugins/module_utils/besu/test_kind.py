@@ -13,7 +13,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import qu
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import reservation as r
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block, NonBftConfig
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
@@ -170,6 +170,17 @@ def test_a_node_that_is_no_validator_needs_no_quorum():
     world.see()
     world.chain.down = {1, 2}
     assert world.kind.guards(STOP, world.see()) == ()
+
+
+def test_a_network_without_a_quorum_has_none_to_protect():
+    world = World()
+    original = world.chain.look
+    other = {"non_bft": NonBftConfig("Clique", 2.0), "bft": None, "group": None, "validators": None}
+    bare = {**other, "next_validators": None, "last_proposed": None}
+    world.chain.look = lambda who=0, before=None: NodeSample(**{**vars(original(who, before)), **bare})
+    world.see()
+    seen = world.see()
+    assert seen.state == "running" and world.kind.guards(STOP, seen) == ()
 
 
 def test_a_hanging_validator_is_judged_by_the_others():

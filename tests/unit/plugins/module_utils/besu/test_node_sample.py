@@ -120,6 +120,22 @@ def test_consensus_settings(config, expected):
     assert a.bft_config({"protocols": {"eth": {"config": config}}}) == expected
 
 
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"clique": {"blockPeriodSeconds": 15, "epochLength": 30000}}, a.NonBftConfig("Clique", 15.0)),
+        ({"clique": {"blockperiodseconds": 0}}, a.NonBftConfig("Clique", None, True)),
+        ({"clique": {"blockPeriodSeconds": 5, "createEmptyBlocks": False}}, a.NonBftConfig("Clique", 5.0, True)),
+        ({"ethash": {"fixeddifficulty": 100}}, a.NonBftConfig("development", None, True)),
+        ({"qbft": {"blockPeriodSeconds": 2}}, None),
+        ({"clique": "x"}, None),
+        ("x", None),
+    ],
+)
+def test_chains_on_whose_blocks_no_quorum_agrees(config, expected):
+    assert a.non_bft_config({"protocols": {"eth": {"config": config}}}) == expected
+
+
 def test_signers_leave_out_who_proposed_nothing():
     value = [
         {"address": OWN, "proposedBlockCount": "0x7", "lastProposedBlockNumber": "0x1c"},

@@ -11,6 +11,7 @@ not given, so that one bad host costs its own row and not the report.
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 from dataclasses import dataclass, field
@@ -48,7 +49,14 @@ def message_of(result: t.Mapping[str, t.Any]) -> str:
 
 
 def as_number(value: t.Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    """A finite number; JSON of a host may have NaN, infinity, and integers that are no float."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _replica(row: Row, lost: t.Container[str], ids: t.Mapping[str, str]) -> Repl
     known = details.get("tunnel_id") or ids.get(name, name)
     tunnel = str(known) if known else f"{_OF}{row.host}/{row.service}"
     serving = row.state in _SERVING
-    if serving and known and details.get("connector_id") in lost and (row.age or 0.0) >= _SETTLED:
+    if serving and known and connector_id(row.observation) in lost and (row.age or 0.0) >= _SETTLED:
         return Replica(row, tunnel, SKIPPED if row.observation.hold else NEEDS_RECOVERY, lost=True)
     if row.state == m.UNKNOWN:
         return Replica(row, tunnel, UNKNOWN)

@@ -26,7 +26,7 @@ RESULT_KEYS = (
     "evidence", "next_step", "outcome", "owner", "services", "genesis", "validator", "address", "rounds", "missing",
 )  # fmt: skip
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(RESULT_KEYS), inner, max_size=6),
     max_leaves=20,
 )

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,6 +114,8 @@ def unmet(need: str) -> str:
             [ROOT / "tests/support/lab/lab", "check"], capture_output=True, text=True, check=False, env=env
         )
         return "" if check.returncode == 0 else "; ".join((check.stdout + check.stderr).splitlines())
+    if need == "chromium":
+        return "" if shutil.which("chromium") else "there is no chromium: apt-get install chromium"
     if need:
         raise SystemExit(f"tools/steps.toml: nothing knows how to look for {need}")
     return ""
@@ -183,8 +186,8 @@ def run_step(step: Step, live: bool) -> Outcome:
 
 
 def _cannot_run(step: Step, reason: str) -> Outcome:
-    # CI exists to run the hosts' tests: there a machine that cannot is a failure, elsewhere it is news.
-    if os.environ.get("CI") and step.needs == "laboratory":
+    # CI exists to run these tests: there a machine that cannot is a failure, elsewhere it is news.
+    if os.environ.get("CI") and step.needs in ("laboratory", "chromium"):
         return Outcome(failed=1, problem=f"cannot run here: {reason}")
     return Outcome(skipped=1, skip_reason=reason)
 

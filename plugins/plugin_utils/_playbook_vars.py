@@ -18,6 +18,8 @@ import json
 import re
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import parse_window
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._waves import DEFAULT, MAX_SIZES
 
@@ -163,6 +165,17 @@ class Variable(t.NamedTuple):
     default: t.Any = None
 
 
+def window(value: t.Any) -> str:
+    """A duration that service_info takes as ``history``."""
+    given = str(value).strip()
+    try:
+        if parse_window(given):
+            return given
+    except LifecycleError:
+        pass  # said in the words of the variable
+    raise ValueError("is no duration; give a number with s, m, h, d or w, such as 24h")
+
+
 DEPTHS = ("never", "restart", "reset_start")
 FIXES = ("start_dependency", "free_journal_space", "clear_start_limit", "restore_config")
 
@@ -185,6 +198,9 @@ VARIABLES: t.Mapping[str, Variable] = {
     "lifecycle_network_host": Variable(text),
     "lifecycle_network_interval": Variable(seconds, 3.0),
     "lifecycle_own_tunnel": Variable(boolean),
+    "lifecycle_report_window": Variable(window, "24h"),
+    "lifecycle_report_format": Variable(choice("html", "json"), "html"),
+    "lifecycle_report_file": Variable(text),
     "service_recovery_depth": Variable(choice(*DEPTHS), "reset_start"),
     "service_recovery_fixes": Variable(words(*FIXES), []),
     "service_recovery_accept_causes": Variable(words(), []),

@@ -14,7 +14,7 @@ VENV_property := core
 VENV_importer := importer
 VENV_laboratory := laboratory
 VENV_molecule := core
-VENV_bench := core
+VENV_bench := core laboratory
 VENV_mutation := mutation
 VENV_quick := lint core
 

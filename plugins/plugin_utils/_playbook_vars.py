@@ -113,6 +113,13 @@ def whole(value: t.Any) -> int:
     return int(text)
 
 
+def at_least_one(value: t.Any) -> int:
+    number = whole(value)
+    if number < 1:
+        raise ValueError("is less than 1; give 1 or more")
+    return number
+
+
 def text(value: t.Any) -> str:
     if isinstance(value, (list, tuple, dict)):
         raise ValueError("is a list or a dictionary; give text")
@@ -191,6 +198,7 @@ VARIABLES: t.Mapping[str, Variable] = {
     "lifecycle_plan_max_age": Variable(span, 3600.0),
     "lifecycle_max_unhealthy": Variable(share, "50%"),
     "lifecycle_max_failed": Variable(share, 0),
+    "lifecycle_host_parallel": Variable(at_least_one, 4),
     "lifecycle_recovery": Variable(choice(*DEPTHS), "reset_start"),
     "lifecycle_quorum_lost": Variable(choice("refuse", "restart_all"), "refuse"),
     "lifecycle_quorum_lost_timeout": Variable(seconds, 300.0),

@@ -50,6 +50,20 @@ def module_call(
     return f"{COLLECTION}.{module}", {"service": _as_entry(kind, options)} if module == ITSELF else options
 
 
+def driven_entry(entry: t.Any, override: t.Mapping[str, t.Any], defaults: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The entry that means the same as ``entry`` with ``override`` before it and ``defaults`` behind it.
+
+    Raises EntryError naming the option of the entry that is wrong.
+    """
+    _module, options = module_call(entry, override, defaults)
+    given: t.Mapping[str, t.Any] = entry if isinstance(entry, t.Mapping) else {}
+    kind = given.get("kind") or "generic"
+    found = _as_entry(kind, options) if KINDS[kind].module != ITSELF else dict(options["service"])
+    if not found[kind]:
+        del found[kind]  # a service of no kind has no options beyond those that all have
+    return {**found, **({"depends_on": given["depends_on"]} if given.get("depends_on") else {})}
+
+
 def _as_entry(kind: str, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """An entry with these options, for the module that knows every kind."""
     own = {option: value for option, value in options.items() if option not in _SHARED}

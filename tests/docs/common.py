@@ -69,6 +69,26 @@ with open(os.path.join(folder, "answers.json")) as stream:
 """
 
 
+# Stands for service_drive_all: each service is written down and answered as one of the module service.
+SEVERAL = (
+    STUB.replace('    asked.write(json.dumps({"module": name, **options}) + chr(10))', '    for one in given["services"]:\n'
+                 '        asked.write(json.dumps({"module": "service", **one["service"]}) + chr(10))')
+    + """
+def answer(service):
+    name = str(service.get("name"))
+    becomes = {} if module.check_mode else answers.get("service " + name, {}).get("becomes", {})
+    for other, state in becomes.items():
+        with open(os.path.join(folder, "state of " + other), "w") as file:
+            file.write(state)
+    for key in ("service" + (" check" if module.check_mode else "") + " " + name, "service " + name, "service"):
+        if key in answers:
+            return {"name": name, "begun": True, **answers[key]}
+results = [answer(one["service"]) for one in given["services"]]
+module.exit_json(changed=any(one.get("changed") for one in results), results=results)
+"""
+)  # fmt: skip
+
+
 def replace_modules(folder: Path, modules: t.Mapping[str, str], *parts: str, config: str = "") -> Path:
     """Put the collection into ``folder`` with other modules, name -> text, and with ``parts`` of its own."""
     tree = folder / "ansible_collections/chainops/lifecycle"

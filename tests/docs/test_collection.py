@@ -15,8 +15,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action im
 from tests.docs.common import FILES, MODULES, PLAYBOOKS, ROLES, ROOT, load, names
 
 MODULE_CODE_LINES = 60
-# service_drive applies the defaults of the module that it runs instead.
-GROUPED = [name for name in MODULES if name != "service_drive"]
+# These apply the defaults of the module that they run instead.
+GROUPED = [name for name in MODULES if name not in ("service_drive", "service_drive_all")]
 DOCUMENTATION_NAMES = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 
 

@@ -106,7 +106,8 @@ def folder(tmp_path: Path) -> Path:
                              "cloudflared_reservation", "cloudflared_tunnel",
                              "cloudflare_tunnel_connector", "cloudflare_tunnel_info"), common.STUB + ANSWER)  # fmt: skip
     parts = ("roles", "playbooks", "plugins/filter")
-    actions = ("service_drive", "check_variables", "host_outcome", "show_report")
+    modules["service_drive_all"] = common.SEVERAL
+    actions = ("service_drive", "service_drive_all", "check_variables", "host_outcome", "show_report")
     found = common.replace_modules(tmp_path, modules, *parts, *(f"plugins/action/{one}.py" for one in actions))
     for one in ("check_variables", "host_outcome", "show_report", "service_drive"):
         (found / f"ansible_collections/chainops/lifecycle/plugins/modules/{one}.py").symlink_to(

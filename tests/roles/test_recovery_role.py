@@ -37,7 +37,9 @@ def collection(tmp_path: Path) -> Path:
         ("service", "service_info", "show_report", "besu_node", "besu_network_info", "besu_reservation"),
         common.STUB + ANSWER,
     )
-    return common.replace_modules(tmp_path, modules, "roles", "plugins/filter", "plugins/action/service_drive.py")
+    modules["service_drive_all"] = common.SEVERAL
+    actions = (f"plugins/action/{name}.py" for name in ("service_drive", "service_drive_all"))
+    return common.replace_modules(tmp_path, modules, "roles", "plugins/filter", *actions)
 
 
 def play(

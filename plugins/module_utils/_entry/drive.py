@@ -61,15 +61,20 @@ class ServiceRun:
         return Engine(watched, self.request, host.observer, self.tools, lambda seen: explain(host, watched, seen)).run()
 
 
+def missing_in_check_mode(outcome: Outcome, unit: str, check_mode: bool) -> str:
+    """What is to be warned of in a dry run before the unit is there: what would refuse is no failure of such a run."""
+    missing = outcome.after.facts is not None and outcome.after.facts.load == "not-found"
+    return f"{unit} does not exist on this host (yet): {outcome.msg}" if check_mode and missing else ""
+
+
 def end(module: AnsibleModule, unit: str, outcome: Outcome, **more: t.Any) -> None:
     """End the module with the outcome; ``more`` goes into the result beside it."""
     result = {**outcome.as_dict(), **more}
     if not outcome.failed:
         module.exit_json(**result)
-    # A dry run before the unit is there: what would refuse is said, and is no failure of the run.
-    missing = outcome.after.facts is not None and outcome.after.facts.load == "not-found"
-    if module.check_mode and missing:
-        module.warn(f"{unit} does not exist on this host (yet): {outcome.msg}")
+    warning = missing_in_check_mode(outcome, unit, module.check_mode)
+    if warning:
+        module.warn(warning)
         module.exit_json(**result)
     module.fail_json(**result)
 

@@ -160,6 +160,7 @@ class Actions:
         start_follows = g.leads_to_start(step, request.target)
         surroundings = self.surroundings(step, facts)
         return g.GuardContext(
+            promised=self._request.promised,
             step=step,
             observation=observation,
             target=request.target,

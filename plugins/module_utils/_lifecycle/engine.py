@@ -89,16 +89,17 @@ class Engine:
         last = self._wait.last
         self._trace = TransitionLog(self._machine, self._clock, self._wait.transitions, last[1] if last else None)
         self._acts = self._wait.acts
-        self._forced: set[m.Step] = set()
+        left = self._wait.memory
+        self._forced: set[str] = set(left.get("forced", ()))
         self._in_the_way: tuple[Refusal, ...] = ()
         self._ended = ""
         self._notes: list[str] = []
         self._around = Surroundings()
-        self._also_stops: dict[str, None] = {}
-        self._also_starts: dict[str, None] = {}
-        self._brought_back: set[str] = set()
-        self._displaced: tuple[str, ...] = ()
-        self._reloaded = False
+        self._also_stops: dict[str, None] = dict.fromkeys(left.get("also_stops", ()))
+        self._also_starts: dict[str, None] = dict.fromkeys(left.get("also_starts", ()))
+        self._brought_back: set[str] = set(left.get("brought_back", ()))
+        self._displaced: tuple[str, ...] = tuple(left.get("displaced", ()))
+        self._reloaded = bool(left.get("reloaded"))
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
         self._judged: tuple[str, int] | None = None
@@ -267,7 +268,7 @@ class Engine:
 
     def _act(self, step: m.Step, observation: Observation) -> None:
         left = self._planning.ends_leftovers(step, observation)
-        if left and force_stop_step(observation) in self._forced:
+        if left and force_stop_step(observation).source in self._forced:
             self._end_leftovers(observation)  # what the step needs was looked at before the first of them was killed
             return
         if not self._is_allowed(step, observation):
@@ -327,7 +328,15 @@ class Engine:
         return True
 
     def _save(self) -> None:
-        self._wait.keep(self._last.state, self._acts, self._trace)
+        memory = {
+            "forced": self._forced,
+            "also_stops": self._also_stops,
+            "also_starts": self._also_starts,
+            "brought_back": self._brought_back,
+            "displaced": self._displaced,
+            "reloaded": ["yes"] if self._reloaded else [],
+        }
+        self._wait.keep(self._last.state, self._acts, self._trace, memory)
 
     def _objections(self, step: m.Step, observation: Observation, cleared: bool = False) -> tuple[Refusal, ...]:
         if observation.failed and self._diagnosis is None:
@@ -367,7 +376,7 @@ class Engine:
 
     def _force_stop(self, observation: Observation) -> None:
         step = force_stop_step(observation)
-        if step in self._forced:
+        if step.source in self._forced:
             self._pause(observation)
         elif self._is_allowed(step, observation):
             self._kill(step, observation, self._actor.force_stop)
@@ -387,8 +396,8 @@ class Engine:
     def _kill(self, step: m.Step, observation: Observation, kill: t.Callable[[Observation], str]) -> None:
         began = self._clock.monotonic()
         asked = kill(observation)
-        if step not in self._forced:  # again and again is one act
-            self._forced.add(step)
+        if step.source not in self._forced:  # again and again is one act
+            self._forced.add(step.source)
             self._acts += 1
             self._trace.acted(step, asked, began)
 

@@ -59,6 +59,7 @@ class GuardContext:
     forgotten: str = ""
     unmet_conditions: tuple[str, ...] = ()
     unready: tuple[Refusal, ...] = ()
+    promised: tuple[str, ...] = ()
 
     @property
     def starts(self) -> bool:
@@ -218,7 +219,8 @@ def dependency(s: GuardContext) -> Refusal | None:
     """What the unit requires is running, or can be started by systemd with it."""
     if not s.leads_to_start:
         return None
-    down = [f"{name} is {state}" for name, state in sorted(s.surroundings.missing.items())]
+    missing = sorted(s.surroundings.missing.items())
+    down = [f"{name} is {state}" for name, state in missing if name not in s.promised]
     if down:
         return Refusal("dependency", f"it requires what is not there: {', '.join(down)}", "bring that back first")
     for name in s.surroundings.starts:

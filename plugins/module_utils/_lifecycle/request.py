@@ -21,6 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refu
 class Request:
     """What the caller wants. Times in seconds; ``stable_for`` None: by the type of the unit.
 
+    ``promised``: for a dry run, the units that will have been started before, as the same dry run has found.
     ``wait_id``: the wait of which this run is one slice; it ends after ``slice_length``, for the next to go on.
     """
 
@@ -45,6 +46,7 @@ class Request:
     diagnose: bool = False
     check_mode: bool = False
     owner: str = ""
+    promised: tuple[str, ...] = ()
     wait_id: str | None = None
     slice_length: float = math.inf
 

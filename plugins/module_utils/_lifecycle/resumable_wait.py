@@ -37,6 +37,8 @@ class ResumableWait:
         self.transitions: list[Transition] = []
         # The state at the end of the run before, and since when it was seen.
         self.last: tuple[str, float] | None = None
+        # What else they have done or seen, by name.
+        self.memory: dict[str, list[str]] = {}
         try:
             self._started_from = None if left.get("started_from") is None else str(left["started_from"])
             self.began, self.since = float(left.get("began", now)), float(left.get("since", now))
@@ -44,6 +46,7 @@ class ResumableWait:
             self.transitions = [Transition(**row) for row in left.get("transitions", ())]
             if left:
                 self.last = str(left["state"]), float(left["entered"])
+                self.memory = {str(name): [str(one) for one in some] for name, some in left.get("memory", {}).items()}
             kind.restore_state(left.get("kind", {}))
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise misshapen(ledger.wait_path(unit), repr(exc)) from exc
@@ -56,7 +59,7 @@ class ResumableWait:
         """A start is about to be made from here."""
         self._started_from = invocation
 
-    def keep(self, state: str, acts: int, trace: TransitionLog) -> None:
+    def keep(self, state: str, acts: int, trace: TransitionLog, memory: t.Mapping[str, t.Iterable[str]]) -> None:
         """Leave what the next run has to know."""
         if self._id is None:
             return
@@ -69,5 +72,6 @@ class ResumableWait:
             "entered": trace.entered,
             "transitions": [asdict(step) for step in trace.so_far],
             "kind": dict(self._kind.save_state()),
+            "memory": {name: list(some) for name, some in memory.items()},
         }
         self._ledger.save_wait(self._unit, self._id, left)

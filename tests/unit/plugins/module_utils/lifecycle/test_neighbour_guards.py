@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.neighbours import Neighbour
@@ -53,6 +55,13 @@ QUORUM = {"api.service": (Refusal("quorum", "3 of 4 take part, 3 are needed", "w
 def test_dependants(around, said):
     refused = g.dependants(situation(RESTART, around=around))
     assert (refused and said in refused.reason) if said else refused is None
+
+
+def test_what_a_dry_run_has_found_to_come_before_is_not_missing():
+    around = Surroundings(missing={"db.service": "failed"})
+    asked = situation(START, DOWN, around=around)
+    assert g.dependency(replace(asked, promised=("db.service",))) is None
+    assert g.dependency(replace(asked, promised=("api.service",)))
 
 
 @pytest.mark.parametrize(

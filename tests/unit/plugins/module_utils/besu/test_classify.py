@@ -536,6 +536,8 @@ def test_a_snap_sync_is_stuck_only_after_three_missing_lines():
         ([], 100, True, False),
         ([], 0, True, False),
         (["x | INFO | ImportBlocksStep | Import reached block 100 (0x1), Peer count: 2"], 100, None, False),
+        (["x | INFO | BFTPivotSelectorFromPeers | Creating pivot block selector for BFT node"], 0, None, False),
+        (["x | WARN | PipelineChainDownloader | Chain download failed. Restarting after short delay."], 9, None, False),
     ],
 )
 def test_the_middle_of_a_snap_sync(said, number, state, snap):

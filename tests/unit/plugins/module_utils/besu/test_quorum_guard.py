@@ -217,3 +217,27 @@ def test_one_that_hangs_is_looked_at_once_and_all_others_twice(rpc, looks):
     guard = guarding.QuorumGuard(world.clock, read, lambda: [world.chain.look(i) for i in (1, 2, 3)])
     guard.check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
     assert len(asked) >= looks and (looks > 1 or len(asked) == 1)
+
+
+@pytest.mark.parametrize(("down", "allowed"), [({3}, True), ({2, 3}, False)])
+def test_a_restart_of_all_needs_as_many_as_the_quorum_and_no_more(down, allowed):
+    world = World(quorum_lost="restart_all")
+    world.chain.stands_at, world.chain.down = world.clock.now - 100.0, down
+    block, _seen = world.guard().check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert (block is None) is allowed
+
+
+@pytest.mark.parametrize(
+    ("option", "seen", "refused"),
+    [(1337, None, False), (2, None, True), (None, 2, True), (None, 1337, False), (2, 1337, True), (None, None, False)],
+)
+def test_the_chain_id_of_a_node_that_does_not_answer_is_that_of_its_option_or_its_last_look(option, seen, refused):
+    world = World()
+    silent = {"rpc": "hang", "chain_id": None, "genesis": None, "head": None}
+    last = replace(world.chain.look(0), **{**silent, "chain_id": seen})
+    guard = guarding.QuorumGuard(
+        world.clock, lambda: replace(world.chain.look(0), **silent), lambda: [world.chain.look(i) for i in (1, 2, 3)],
+        chain_id=option,
+    )  # fmt: skip
+    block, _seen = guard.check(last, q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert (block is not None) is refused and (not refused or "differ in chain id" in block.reason)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the parts of the guides that follow from the code: states, edges, guards, causes, options of services, alerts.
+"""Writes the parts of the guides that follow from the code: states, guards, causes, options, alerts, metrics.
 
 generate_docs            rewrite them
 generate_docs --check    say which differ, and fail
@@ -25,7 +25,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
     CauseText,
     ServiceKind,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import TRIGGERS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import ALERTS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import FAMILIES
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._outcomes import MEANING
 
 GUIDES = Path(__file__).parent.parent / "docs" / "docsite" / "rst"
@@ -131,6 +133,20 @@ def alerts() -> str:
     return table(("Alert", "In Prometheus", "Severity", "Meaning", "Threshold", "Set by"), rows)
 
 
+def metrics() -> str:
+    """Every metric, in the order in which it is written."""
+    rows = [
+        (f"``{family.sample_name}``", family.type, ", ".join(f"``{label}``" for label in family.labels), family.help)
+        for family in FAMILIES
+    ]
+    return table(("Metric", "Type", "Labels", "Meaning"), rows)
+
+
+def triggers() -> str:
+    """The values of the label ``trigger``."""
+    return ", ".join(f"``{trigger}``" for trigger in TRIGGERS) + "\n"
+
+
 PARTS: dict[str, t.Callable[[], str]] = {
     "states": states,
     "diagrams": diagrams,
@@ -140,6 +156,8 @@ PARTS: dict[str, t.Callable[[], str]] = {
     "causes": causes,
     "options": options,
     "alerts": alerts,
+    "metrics": metrics,
+    "triggers": triggers,
 }
 
 

@@ -54,7 +54,7 @@ def test_a_module_is_documentation_and_a_call(name: str) -> None:
 
 
 # They ask no host.
-ON_THE_CONTROLLER = {"check_variables", "fleet_report", "host_outcome", "show_report"}
+ON_THE_CONTROLLER = {"check_variables", "fleet_report", "host_outcome", "monitoring_program", "show_report"}
 
 
 @pytest.mark.parametrize("name", sorted({*MODULES, *names("plugins/action", ".py")} - ON_THE_CONTROLLER))

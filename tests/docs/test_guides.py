@@ -47,6 +47,7 @@ def test_every_part_is_in_a_guide() -> None:
         ("guide_besu", ["besu"]),
         ("guide_besu_recovery", ["besu"]),
         ("guide_tunnels", ["cloudflared"]),
+        ("guide_monitoring", ["api"]),
     ],
 )
 def test_the_inventory_of_the_guide_describes_services(guide: str, names: list[str]) -> None:

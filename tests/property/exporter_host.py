@@ -158,8 +158,10 @@ class FakeHost:
         world.meanwhile()
         return seen
 
-    def newest_cursor(self) -> str:
-        return self.world.entries[-1].cursor if self.world.entries else ""
+    def newest(self) -> j.Entry:
+        """A record of this boot, which journald itself writes first of all."""
+        cursor = self.world.entries[-1].cursor if self.world.entries else ""
+        return j.Entry(self.world.wall, self.world.monotonic, self.world.boot_id, "", 6, "", "", "", 1, "", cursor, {})
 
     def manager_records(
         self, _units: t.Sequence[str], *, since: float | None = None, after_cursor: str = "", limit: int = 0
@@ -194,7 +196,7 @@ def config(folder: Path, **more: t.Any) -> dict[str, t.Any]:
 def run(world: World, folder: Path, **more: t.Any) -> int:
     """One run of the program."""
     host: t.Any = FakeHost(world)
-    return Exporter(config(folder, **more), host, lambda: world.boot_id).run()
+    return Exporter(config(folder, **more), host).run()
 
 
 def read(folder: Path) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -167,6 +167,22 @@ def test_what_happens_in_the_first_run_is_counted(tmp_path: Path) -> None:
     world.monotonic += 30
     run(world, tmp_path)
     assert total(tmp_path, "chainops_service_errors_total") == 1
+
+
+def test_a_journal_that_shows_two_boots_in_turns_is_read_boot_by_boot(tmp_path: Path) -> None:
+    world = World()
+    run(world, tmp_path)
+    world.monotonic += 10
+    world.stop()
+    old = len(world.entries)
+    world.reboot(5)
+    world.start()
+    new = world.entries[old:]
+    world.entries[1:] = [new[0], *world.entries[1 : old - 1], new[1], world.entries[old - 1]]
+    world.monotonic += 30
+    run(world, tmp_path)
+    assert total(tmp_path, "chainops_service_transitions_total", to="stopped") == 1
+    assert total(tmp_path, "chainops_service_transitions_total") == len(world.changes)
 
 
 def test_a_flood_of_records_is_caught_up_with(tmp_path: Path) -> None:
@@ -342,4 +358,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+# To make a failure smaller takes minutes, and the steps of one tell enough.
+TestLife.settings = settings(
+    max_examples=30, stateful_step_count=25, deadline=None, phases=[Phase.explicit, Phase.generate]
+)

@@ -64,7 +64,7 @@ _UNIT_STATES = {
 class Store:
     """What is kept from run to run: the journal's cursor, the counters of each service, those of the program.
 
-    ``read_at``: when the journal was last read (seconds since the epoch).
+    ``read_at``: when the journal was last read (seconds since the epoch), 0 where it has always been empty.
     ``build``: the program that wrote it; what its kinds remember is of use to this program only.
     ``failures``: how often something failed in this run.
     """
@@ -145,11 +145,9 @@ class Exporter:
         self,
         config: t.Mapping[str, t.Any],
         host: HostContext | None = None,
-        boot_id: t.Callable[[], str] | None = None,
     ) -> None:
         self._config = config
         self._host = host or whole_host("system")
-        self._boot_id = boot_id or this_boot
         self._folder = config["state_directory"]
         self._store = Store(self._folder)
 
@@ -169,10 +167,10 @@ class Exporter:
         store, clock = self._store, self._host.clock
         began = clock.monotonic()
         store.load()
-        if not store.cursor and not store.read_at:
+        if not store.runs:
             # By the first observation: what was before is not counted, and of what comes after nothing is missed.
-            store.cursor = self._host.journal.newest_cursor()
-            store.read_at = clock.wall()
+            newest = self._host.journal.newest()
+            store.cursor = newest.cursor if newest is not None else ""
         watched = self._watched()
         observed_from = clock.monotonic()
         seen = self._host.observer.observe_settled([one.service for one in watched])
@@ -189,6 +187,11 @@ class Exporter:
         store.save()
         self._write([*samples, *self._own(clock.monotonic() - began, clock.wall())])
         return int(store.failures > 0)
+
+    def _boot_id(self) -> str:
+        """The id of this boot as the journal has it: in a container the kernel may show that of another system."""
+        newest = self._host.journal.newest()
+        return newest.boot_id if newest is not None else this_boot()
 
     def _watched(self) -> list[_Watched]:
         """The services; one that cannot be looked at costs itself only, and keeps what was counted."""
@@ -248,7 +251,7 @@ class Exporter:
         complete = not units
         read_at = self._host.clock.wall()
         for _batch in range(_BATCHES if units else 0):
-            since = None if store.cursor else store.read_at - _OVERLAP
+            since = None if store.cursor or not store.read_at else store.read_at - _OVERLAP
             found = journal.manager_records(units, since=since, after_cursor=store.cursor, limit=_BATCH)
             if found.failed:
                 store.failed("journal", "; ".join(found.notes))
@@ -261,7 +264,7 @@ class Exporter:
             complete = not found.cut
             if complete or not found.entries:
                 break
-        store.read_at = read_at
+        store.read_at = read_at if store.cursor else 0.0
         return by_unit, complete
 
     def _write(self, samples: t.Sequence[Sample]) -> None:
@@ -320,7 +323,7 @@ def probes_of(watched: MonitoredService) -> list[ProbeSeen]:
 
 
 def this_boot() -> str:
-    """The id of this boot as the journal has it: 32 hexadecimal digits."""
+    """The id of this boot as the kernel has it: 32 hexadecimal digits."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
         return stream.read().strip().replace("-", "")
 

@@ -158,9 +158,9 @@ class Journal:
         found = self._query(self._by_manager(units), limit=limit, since=since, after_cursor=after_cursor)
         return found._replace(entries=tuple(entry for entry in found.entries if entry.from_manager))
 
-    def newest_cursor(self) -> str:
-        """The cursor of the newest record of all; empty where there is none."""
-        return next((entry.cursor for entry in self._query([], limit=1).entries), "")
+    def newest(self) -> Entry | None:
+        """The newest record of all, which is of this boot; None where there is none."""
+        return next(iter(self._query([], limit=1).entries), None)
 
     def history_records(
         self, unit: str, *, since: float | None = None, until: float | None = None, limit: int = 20000

@@ -196,6 +196,11 @@ class Decoder:
         self._pending = Record(*saved["pending"]) if saved["pending"] else None
 
     @property
+    def boot_id(self) -> str:
+        """The boot that it has come to."""
+        return self._boot_id
+
+    @property
     def is_undecided(self) -> bool:
         """Whether a run has ended, and the record after it decides what that was."""
         return self._pending is not None

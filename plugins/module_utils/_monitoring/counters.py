@@ -146,7 +146,7 @@ class ServiceCounters:
 
         ``now``: after both were read. ``attempts``: what this collection did to the service.
         """
-        fresh = self._unread(batch.records)
+        fresh = self._unread(batch.records, now)
         if self._until is None:
             self._begin(fresh, batch.observed_from, seen, now)
             return
@@ -208,6 +208,7 @@ class ServiceCounters:
         self.state, self.base_state = seen.counted, seen.base_state
         self.since, self._until = min(seen.since or now.wall, now.wall), now
         self.trouble_since = self.since if seen.state in _BAD else 0.0
+        self._last.setdefault(now.boot_id, min(observed_from, now.monotonic))
         later = [record for record in fresh if record.boot_id == now.boot_id and record.monotonic > observed_from]
         for change in self._decoded(later, now, ()):
             self._pass(now.wall, change, now)
@@ -228,11 +229,23 @@ class ServiceCounters:
         self.thrashing_since += step if self.thrashing_since else 0.0
         self._failures = [at + step for at in self._failures]
 
-    def _unread(self, records: t.Iterable[Record]) -> list[Record]:
-        """Those that were not counted yet."""
-        found: list[Record] = []
+    def _unread(self, records: t.Sequence[Record], now: Moment) -> list[Record]:
+        """Those that were not counted yet, boot by boot.
+
+        journalctl of systemd 252 may show records of two boots in turns. What
+        comes late of a boot that was left is in the stop that the reboot was.
+        """
+        last = self._decoder.boot_id
+        left = {boot_id for boot_id in self._last if boot_id not in (last, now.boot_id)}
+        if last == now.boot_id:
+            left |= {record.boot_id for record in records} - {last}
+        began: dict[str, float] = {last: -math.inf}
         for record in records:
-            if record.monotonic > self._last.get(record.boot_id, -math.inf):
+            began.setdefault(record.boot_id, record.at)
+        began[now.boot_id] = math.inf
+        found: list[Record] = []
+        for record in sorted(records, key=lambda one: (began[one.boot_id], one.monotonic)):
+            if record.boot_id not in left and record.monotonic > self._last.get(record.boot_id, -math.inf):
                 self._last[record.boot_id] = record.monotonic
                 found.append(record)
         self._last = dict(list(self._last.items())[-_MAX_BOOTS:])

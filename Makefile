@@ -4,13 +4,14 @@
 # What the parts of `make test` run is written in tools/steps.toml.
 
 SHELL := /bin/bash
-PARTS := sanity lint docs unit property importer laboratory molecule bench mutation
-FAMILIES := core laboratory sanity lint importer compat oldest workflow
+PARTS := sanity lint docs unit property controller importer laboratory molecule bench mutation
+FAMILIES := core laboratory sanity lint controller importer compat oldest workflow
 VENV_sanity := sanity compat oldest
 VENV_lint := lint workflow
 VENV_docs := lint core
 VENV_unit := core sanity compat
 VENV_property := core
+VENV_controller := controller
 VENV_importer := importer
 VENV_laboratory := laboratory
 VENV_molecule := core
@@ -29,7 +30,7 @@ help: ## list the targets
 demo: system venv-core ## a small fleet of real systemd hosts, broken in several ways and recovered
 	@PATH="$(CURDIR)/.venvs/core/bin:$$PATH" tests/demo/run
 
-test: system ## every test: sanity lint docs unit property importer laboratory molecule
+test: system ## every test: sanity lint docs unit property controller importer laboratory molecule
 	@$(call VENVS,$(FAMILIES))
 	@$(STEPS) all
 
@@ -42,6 +43,7 @@ lint: ## ruff, mypy, yamllint, ansible-lint, REUSE, shellcheck, the workflow; on
 docs: ## antsibull-docs, the changelog, and what the documents promise
 unit: ## unit tests on the newest Python and ansible-core, and on the oldest
 property: ## properties over generated input
+controller: ## the objects and jobs of AWX: awx.awx, ansible-runner, ansible-builder
 importer: ## the built artefact through galaxy-importer
 laboratory: ## tests on real systemd hosts, and of the stand-ins for Besu and for Cloudflare's edge
 molecule: ## a scenario of each role, and the playbooks, on real systemd hosts

@@ -96,7 +96,7 @@ def page_view(data: Data) -> dict[str, t.Any]:
             if not one["observed"]
         ],
         "skewed": [one for one in data["hosts"] if one["clock_offset"] is not None],
-        "states": [(state, number) for state, number in _present(services)],
+        "states": _present(services),
         "kinds": sorted({one["kind"] for one in services}),
         "causes": _causes(services),
         "attention": [one for one in services if one["alerts"] or one["hold"]],

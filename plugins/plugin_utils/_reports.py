@@ -115,6 +115,9 @@ def _entry(
         return o.Entry(host, service, kind, o.REFUSED, row["why"], APPROVED)
     if plan.get("refusal"):
         return o.Entry(host, service, kind, o.REFUSED, plan["refusal"], plan.get("guard") or "")
+    lost = next((one for one in mine if one.name == "-" and not one.observed), None)
+    if lost is not None:
+        return o.Entry(host, service, kind, o.UNKNOWN, lost.msg)
     if host in tried:
         return o.Entry(host, service, kind, o.SELF_RECOVERED, "it needed no recovery any more when its turn came")
     return o.Entry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before its turn")

@@ -61,3 +61,11 @@ def test_what_has_fallen_is_harm_and_the_end_of_the_service():
     assert "h api: FAILED, it was healthy before wave 1, and after it is error: x" in _reports.summary_lines(
         results, plan, 100, fallen
     )
+
+
+def test_a_host_that_is_lost_before_its_turn_has_not_recovered_by_itself():
+    plan = recovery_plan({"h": DOWN}, {}, "100%")
+    lost = [{"name": "-", "observed": False, "reached": False, "msg": "h cannot be reached: no route"}]
+    entries = _reports.recovery_entries({"h": lost}, plan)
+    assert [(one.service, one.outcome) for one in entries] == [("api", "unknown"), ("", "unknown")]
+    assert [one.outcome for one in _reports.recovery_entries({"h": []}, plan)] == ["self_recovered"]

@@ -59,7 +59,8 @@ class ActionModule(DriveOne):
             }
         )
         calls = [self._call(one, place) for place, one in enumerate(given["services"])]
-        waits = _several.Waits([call.name for call in calls], [_several.timeout_of(call.options) for call in calls])
+        timeouts = [_several.timeout_of(call.options) for call in calls]
+        waits = _several.Waits([call.name for call in calls], timeouts, bool(self._task.check_mode))
         self._host = str((task_vars or {}).get("inventory_hostname"))
         self._drive(calls, waits, given, task_vars)
         results = waits.results
@@ -160,8 +161,8 @@ class ActionModule(DriveOne):
         return interval + sum(whole) + max(stable) + GRACE
 
     def _tell(self, waits: _several.Waits, ended: t.Sequence[int]) -> None:
-        for place in () if self._task.check_mode else ended:
-            self._say(_several.line(self._host, waits.result(place)))
+        if ended and not self._task.check_mode:
+            self._say("\n".join(_several.line(self._host, waits.result(place)) for place in ended))
 
     def _say(self, line: str) -> None:
         if not self._task.no_log:

@@ -33,6 +33,9 @@ options:
     type: list
     elements: str
     required: true
+  failure:
+    description: What the task fails with after the lines. Empty where all is well.
+    type: str
 """
 
 EXAMPLES = r"""

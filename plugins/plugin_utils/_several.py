@@ -38,8 +38,9 @@ _KEPT = (
 class Waits:
     """The services of one task. ``timeouts``: the seconds that each may take, None for what the module refuses."""
 
-    def __init__(self, names: t.Sequence[str], timeouts: t.Sequence[float | None]) -> None:
+    def __init__(self, names: t.Sequence[str], timeouts: t.Sequence[float | None], is_dry_run: bool = False) -> None:
         self._names = names
+        self._is_dry_run = is_dry_run
         self._left = [_WAIT_TIMEOUT if timeout is None else timeout for timeout in timeouts]
         self._begun = [False] * len(names)
         self._first: dict[int, t.Mapping[str, t.Any]] = {}
@@ -124,7 +125,7 @@ class Waits:
             whole["diagnosis"] = self._diagnosis[place]
         if self._spent[place]:
             whole["duration"] = round(self._spent[place], 3)
-        return reduced({"name": self._names[place], **whole})
+        return reduced({"name": self._names[place], **whole}, self._is_dry_run)
 
 
 def _is_busy(found: t.Mapping[str, t.Any]) -> bool:
@@ -136,12 +137,12 @@ def timeout_of(options: t.Mapping[str, t.Any]) -> float | None:
     return seconds(options.get("wait_timeout", _WAIT_TIMEOUT))
 
 
-def reduced(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def reduced(result: t.Mapping[str, t.Any], is_dry_run: bool = False) -> dict[str, t.Any]:
     """A result with what a report and a later task have use for. Every event of a job carries results as a whole."""
     found = {key: result[key] for key in _KEPT if key in result and result[key] not in (None, "", [])}
-    for key in ("before", "after"):
-        if result.get(key):
-            found[key] = reduced_observation(result[key])
+    # A dry run changes nothing: it is after it as it was before.
+    kept = ("before",) if is_dry_run else ("before", "after")
+    found |= {key: reduced_observation(result[key]) for key in kept if result.get(key)}
     steps = as_mappings(result.get("transitions"))
     found["transitions"] = [{key: value for key, value in step.items() if value is not None} for step in steps]
     found.setdefault("blocked_by", [])

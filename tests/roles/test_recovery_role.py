@@ -110,7 +110,7 @@ def test_what_a_stopped_service_depends_on_is_started_in_its_scope(collection: P
     assert [(asked["name"], asked["scope"]) for asked in driven(played)] == [("db", "user"), ("api", "user")]
     assert played.result[0]["fixes"] == ["started db"]
     assert driven(played)[1]["probes"] == [probe]
-    assert "Find what needs recovery" in played.output and SECRET not in played.output
+    assert "Keep the results" in played.output and SECRET not in played.output
 
 
 @pytest.mark.parametrize(

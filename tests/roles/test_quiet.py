@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbook recover prints with a plain ansible-playbook: a line as each service ends, and no data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.docs import common
+
+from .test_recover_playbook import HERE, INFO, folder, good, seen
+
+__all__ = ["folder"]  # the fixture
+
+SERVICES = [f"app{number}" for number in range(8)]
+# For each service in need: a row of the plan, a line as it ends, and its block of the summary.
+PER_SERVICE = 7
+
+
+def test_a_service_costs_a_few_lines_and_no_data_is_printed(folder: Path) -> None:
+    told = {f"service {name}": good(name, True) for name in SERVICES}
+    told |= {f"service check {name}": good(name, False) for name in SERVICES}
+    (folder / "answers.json").write_text(json.dumps(told))
+    info = common.STUB + f"ROW = {seen('x')!r}\n" + INFO
+    modules = folder / "ansible_collections/chainops/lifecycle/plugins/modules"
+    (modules / "service_info.py").write_text("\n".join(common.HEADER) + info)
+    paths = {"ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
+    lines: dict[int, list[str]] = {}
+    for many in (2, 8):
+        for state in folder.glob("state of *"):
+            state.unlink()  # what the run before has brought about
+        hosts = {"here": HERE | {"lifecycle_services": SERVICES[:many]}}
+        done = common.play(folder, "chainops.lifecycle.recover", hosts, "-e", "lifecycle_max_unhealthy=100%", **paths)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Could not match supplied host pattern" not in done.stdout + done.stderr
+        assert "{" not in done.stdout and "failed=0" in done.stdout
+        lines[many] = done.stdout.splitlines()
+        assert [line.split()[1] for line in lines[many] if line.startswith("[here] ")] == [
+            f"{name}:" for name in SERVICES[:many]
+        ]
+    assert len(lines[8]) - len(lines[2]) <= 6 * PER_SERVICE, lines[8]

@@ -35,6 +35,7 @@ class ChainView:
     ``links``: of the followers that report their peers, by address: the
     addresses of these peers. ``witnessed``: the peers of each node that is
     level, whether its own address is known or not.
+    ``proposers``: who proposed a block since the first samples, with the version that it has in the last ones.
     ``doubtful``: how many nodes that are not known by address do not answer,
     lag or have no peers: each may be a validator that was not asked by address.
     """
@@ -50,6 +51,7 @@ class ChainView:
     links: t.Mapping[str, frozenset[str]] = field(default_factory=dict)
     witnessed: tuple[frozenset[str], ...] = ()
     versions: t.Mapping[str, str] = field(default_factory=dict)
+    proposers: frozenset[str] = frozenset()
     disagreement: str = ""
     observers: int = 0
     doubtful: int = 0
@@ -78,18 +80,20 @@ def chain_view(looks: t.Sequence[Pair]) -> ChainView:
     ends = _later(top)
     level = [last for last in ends if _follows(last, best)]
     teller = _set_from(ends)
+    first_head, proposed = _first_head(asked), _last_proposed(_all_samples(top))
     return ChainView(
         validators=teller.validators,
         next_validators=teller.next_validators or teller.validators,
-        first_head=_first_head(asked),
+        first_head=first_head,
         head=best.number,
         head_age=_age(_highest(ends)),
-        last_proposed=_last_proposed(_all_samples(top)),
+        last_proposed=proposed,
         proposed_to=max(last.proposed_to or 0 for last in ends),
         followers=_followers(looks, best),
         links=_links(level),
         witnessed=_witnessed(level),
         versions=_versions(lasts),
+        proposers=_proposers(asked, proposed, first_head),
         disagreement=_disagreement(_all_samples(looks), ends),
         observers=len(asked),
         doubtful=_doubtful(looks, best),
@@ -182,6 +186,13 @@ def _last_proposed(samples: t.Iterable[NodeSample]) -> dict[str, int]:
         for address, number in made.items():
             proposed[address] = max(number, proposed.get(address, 0))
     return proposed
+
+
+def _proposers(asked: t.Sequence[Pair], proposed: t.Mapping[str, int], first_head: int | None) -> frozenset[str]:
+    """Whose last block is younger than the first samples; one of another version since then may have made it before."""
+    then, now = _versions([first for first, _last in asked]), _versions([last for _first, last in asked])
+    since = {node for node, number in proposed.items() if first_head is not None and number > first_head}
+    return frozenset(node for node in since if node in now and then.get(node) == now[node])
 
 
 def _versions(samples: t.Sequence[NodeSample]) -> dict[str, str]:

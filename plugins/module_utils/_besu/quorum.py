@@ -168,7 +168,7 @@ def spare_validators(view: ChainView, pace: ChainTiming) -> QuorumVerdict:
     n, needed, part = len(members), quorum(len(members)), active_validators(view)
     missing = {member: inactivity_reason(view, member) for member in members if member not in part}
     arithmetic = f"{len(part)} of {n} take part, quorum ceil(2*{n}/3) = {needed}"
-    obstacle = _obstacle(view, pace, members) or incompatible(view.versions, part)
+    obstacle = _obstacle(view, pace, members) or unproved_mix(view, part)
     doubtful = _doubtful(view, part)
     spare = 0 if obstacle else max(len(part) - doubtful - needed, 0)
     if spare and any(len(_left(view, part, member)) < needed for member in part):
@@ -250,7 +250,7 @@ def _too_few(view: ChainView, left: t.Sequence[str], needed: int) -> str:
     doubtful = _doubtful(view, left)
     if len(left) - doubtful < needed:
         return f"{doubtful} of those left may be nodes that do not answer or lag, and do not tell their address"
-    mixed = incompatible(view.versions, left)
+    mixed = unproved_mix(view, left)
     if mixed and max(_understanding(view.versions, left)) < needed:
         return mixed
     return ""
@@ -296,6 +296,15 @@ def incompatible(versions: t.Mapping[str, str], members: t.Collection[str]) -> s
     if old and new:
         return f"validators run {', '.join(old)} and {', '.join(new)}, which do not understand each other"
     return ""
+
+
+def unproved_mix(view: ChainView, members: t.Collection[str]) -> str:
+    """Whether validators are mixed that may not understand each other, as in an upgrade from 25.x to 26.x.
+
+    A block is there only if a quorum understood its proposer, and two quorums share validators. So all that were seen
+    to propose use one encoding, which Besu 26.6 and newer may be told (Xbft-legacy-protocol-encoding).
+    """
+    return "" if set(members) <= view.proposers else incompatible(view.versions, members)
 
 
 def _release(version: str) -> tuple[int, ...] | None:

@@ -46,6 +46,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
 _MAX_WAIT = 60.0
+# How long validators of versions that may not understand each other are watched, in seconds.
+_MAX_PROOF = 120.0
 # A node that answers, or hangs, does so by any URL: none of those that tell an address is the node itself.
 _ONE_PROCESS = ("ok", "hang")
 _LOOK_AGAIN = "look at the network with besu_network_info, mend what is missing, then run again"
@@ -144,14 +146,20 @@ class QuorumGuard:
 
         first = [own(), *self._others()]
         began = self._clock.monotonic()
-        limit = min(pace.age_limit + pace.period, _MAX_WAIT)
+        limit, proof = min(pace.age_limit + pace.period, _MAX_WAIT), 0.0
         while True:
             self._clock.sleep(min(max(pace.period / 2, 0.5), limit))
             # One that hangs is not waited for a second time: it is the target, the others count.
             last = [first[0] if first[0].rpc == "hang" else own(), *self._others()]
             pairs = list(zip(first, last))
             view = cv.chain_view(of_chain(pairs, last[0].genesis))
-            if view.moved or view.head is None or self._clock.monotonic() - began >= limit:
+            part = q.active_validators(view)
+            if view.moved and q.unproved_mix(view, part):
+                # Each has its turn within as many blocks as there are validators.
+                proof = min((len(part) + 2) * max(pace.period, 1.0) + pace.request_timeout, _MAX_PROOF)
+            elif view.moved or view.head is None:
+                return pairs
+            if self._clock.monotonic() - began >= max(limit, proof):
                 return pairs
 
     def _reserved(self, verdict: q.QuorumVerdict, address: str | None, network: str | None) -> Refusal | None:

@@ -115,7 +115,7 @@ class Consensus:
 
     def receive(self, peer: Peer, message: Message) -> None:
         """A consensus message of a peer. Messages between the wire formats of 25.x and 26.x are not understood."""
-        if not self.active or self.halted or peer.version.split(".")[0] != self._version.split(".")[0]:
+        if not self.active or self.halted or peer.encoding != self._network.identity.encoding:
             return
         number = int(str(message["h"]))
         if number > self.chain.head.number + 1:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -93,7 +94,8 @@ class Node:
         options = self._options
         scale, block_scale = options.scale, options.block_scale
         p2p_enabled = options.flag("p2p-enabled", True)
-        identity = Identity(prepared.enode, prepared.genesis.block.hash, prepared.network_id, options.version, "besu")
+        genesis, chain_id = prepared.genesis.block.hash, prepared.network_id
+        identity = Identity(prepared.enode, genesis, chain_id, options.version, "besu", options.encoding)
         interface = options.text("p2p-interface", "0.0.0.0")
         network = Network(identity, interface, scale, self._faults, options.number("max-peers", 25))
         validator = Validator(prepared.genesis, block_scale, self._faults)
@@ -109,7 +111,7 @@ class Node:
             options, prepared.genesis, prepared.chain, prepared.enode, prepared.address, prepared.network_id,
             self._faults, network, sync, consensus, p2p_enabled, allowlist=prepared.allowlist,
         )  # fmt: skip
-        network.identity = Identity(prepared.enode, identity.genesis, prepared.network_id, options.version, view.client)
+        network.identity = replace(identity, client=view.client)
         self._wire(view)
         return view
 

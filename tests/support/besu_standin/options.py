@@ -22,7 +22,7 @@ _FLAGS = (
     "rpc-http-enabled", "metrics-enabled", "rpc-http-authentication-enabled", "rpc-http-tls-enabled",
     "rpc-http-tls-client-auth-enabled", "rpc-http-tls-ca-clients-enabled", "p2p-enabled", "discovery-enabled",
     "permissions-nodes-config-file-enabled", "version-compatibility-protection", "color-enabled",
-    "bonsai-limit-trie-logs-enabled",
+    "bonsai-limit-trie-logs-enabled", "xbft-legacy-protocol-encoding",
 )  # fmt: skip
 _VALUES = (
     "data-path", "genesis-file", "network-id", "node-private-key-file", "config-file", "identity", "logging",
@@ -85,6 +85,12 @@ class Options:
     def version(self) -> str:
         """The Besu version whose answers are given."""
         return self.text("standin-version", "26.8.0")
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of consensus messages: that of 25.x, or that of 26.x."""
+        old = self.version.startswith("25.") or self.flag("xbft-legacy-protocol-encoding")
+        return "25" if old else "26"
 
     @property
     def scale(self) -> float:

@@ -52,6 +52,7 @@ class Identity:
     network: int
     version: str
     client: str
+    encoding: str
 
 
 @dataclass(eq=False)
@@ -62,6 +63,7 @@ class Peer:
     address: str
     version: str
     client: str
+    encoding: str
     inbound: bool
     local: str
     remote: str
@@ -182,7 +184,7 @@ class Network:
         return {
             "t": "hello", "id": me.enode.id, "host": me.enode.host, "port": me.enode.port, "genesis": me.genesis,
             "network": me.network, "version": me.version, "client": me.client, "head": [number, block_hash],
-            "nodes": nodes,
+            "nodes": nodes, "encoding": me.encoding,
         }  # fmt: skip
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inbound: bool) -> None:
@@ -228,6 +230,7 @@ class Network:
         local, remote = writer.get_extra_info("sockname"), writer.get_extra_info("peername")
         peer = Peer(
             enode=enode, address=address, version=str(hello["version"]), client=str(hello["client"]), inbound=inbound,
+            encoding=str(hello["encoding"]),
             local=f"{local[0]}:{local[1]}", remote=f"{remote[0]}:{remote[1]}", writer=writer, height=int(head[0]),
             head=str(head[1]),
         )  # fmt: skip

@@ -403,6 +403,30 @@ def test_rolling_back_the_first_upgraded_validator_is_allowed():
     assert upgrading.safe, "five of seven that understand each other are left"
 
 
+def test_validators_of_both_encodings_that_all_propose_understand_each_other():
+    """The upgrade from 25.x with Xbft-legacy-protocol-encoding: each is told apart, and none is refused for that."""
+    members = names(4)
+    for new in (1, 2, 3):
+        mixed = {m: "26.8.0" if number < new else "25.12.0" for number, m in enumerate(members)}
+        seen = view(versions=mixed, proposers=frozenset(members))
+        assert q.incompatible(mixed, members) and q.may_stop(seen, members[3], PACE).safe
+        assert q.spare_validators(seen, PACE).safe
+        for silent in members:
+            unproved = replace(seen, proposers=frozenset(members) - {silent})
+            verdict = q.may_stop(unproved, members[3], PACE)
+            # Three new ones are a quorum by themselves, and so is whoever is left without the one that did not propose.
+            assert verdict.safe is (new == 3 or silent == members[3]), (new, silent)
+
+
+def test_who_has_proposed_since_the_first_look_and_with_which_version():
+    firsts = [node(i, version="25.7.0" if i else "26.8.0") for i in range(4)]
+    lasts = [node(i, height=104, version="26.8.0" if i < 2 else "25.7.0") for i in range(4)]
+    seen = cv.chain_view(list(zip(firsts, lasts)))
+    proposed = {m for m in names(4) if seen.last_proposed.get(m, 0) > (seen.first_head or 0)}
+    assert len(proposed) >= 3 and names(4)[1] in proposed
+    assert seen.proposers == proposed - {names(4)[1]}, "one was upgraded between the two looks"
+
+
 def test_a_block_that_is_overdue_refuses_where_blocks_are_seldom():
     """A proposer is missing: a round change is under way, and who is missing does not show yet."""
     assert q.may_stop(view(first_head=100, head_age=62.0), TARGET, ChainTiming60).safe

@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(exc)) from None
         columns: t.Any = Display().columns
         width = line_width(int(columns or 0), bool(color.ANSIBLE_COLOR))
-        found = {"settings": settings, "width": width, "domains": domains, "approved": approved}
+        found = {"settings": settings, "width": width, "domains": domains, "approved": approved, "began": time.time()}
         return {**result, "changed": False, **found}
 
     def _settings(self, known: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

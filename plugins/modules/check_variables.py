@@ -57,6 +57,10 @@ approved:
   description: The plan that C(lifecycle_plan_approved) gives, its C(acts) and C(digest). Empty where none is given.
   returned: success
   type: dict
+began:
+  description: When the run began, in seconds since the epoch.
+  returned: success
+  type: float
 width:
   description: How many characters a line of the terminal has.
   returned: success

@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 
 RECOVERED = "recovered"
 SELF_RECOVERED = "self_recovered"
+RESTARTED = "restarted"
 SYNCED = "synced"
 HEALTHY = "healthy"
 PLANNED = "planned"
@@ -35,6 +36,7 @@ UNKNOWN = "unknown"
 MEANING: t.Mapping[str, str] = {
     RECOVERED: "it was acted on, and its desired state was proved",
     SELF_RECOVERED: "it needed recovery, and reached its desired state before anything was done",
+    RESTARTED: "it was healthy and was restarted as asked, and its desired state was proved",
     SYNCED: "it reached the state that was waited for",
     HEALTHY: "it was in its desired state from the start; it is counted, and has no entry",
     PLANNED: "check mode: the run would act on it",

@@ -12,6 +12,7 @@ optional question that is left empty gives a blank or null. Blank and null are
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import fnmatch
 import json
@@ -20,12 +21,13 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import parse_window
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._waves import DEFAULT, MAX_SIZES
 
 # What the playbooks themselves keep under these names, or leave for the next node of a workflow.
 KEPT = frozenset(f"lifecycle_{one}" for one in ("networks", "outcome", "plan", "seen", "settings", "summary"))
-_PREFIXES = ("lifecycle_", "service_recovery_")
+_PREFIXES = ("lifecycle_", "service_recovery_", "rolling_restart_")
 # How alike a name has to be to count as a misspelling.
 _ALIKE = 0.8
 
@@ -145,6 +147,48 @@ def words(*known: str) -> t.Callable[[t.Any], list[str]]:
     return read
 
 
+def chains(value: t.Any) -> list[str]:
+    """Genesis hashes, the beginnings of such, or chain ids."""
+    found = [_number(one) for one in listed(value)]
+    for one in found:
+        if not re.fullmatch(r"0x[0-9a-fA-F]{6,64}|[1-9][0-9]{0,18}", one):
+            raise ValueError("is no chain; give a genesis hash, the first 6 digits of it or more, or a chain id")
+    return found
+
+
+def since(value: t.Any) -> t.Any:
+    """``now``, or a moment in seconds since the epoch."""
+    return "now" if str(value).strip() == "now" else instant(value)
+
+
+def instant(value: t.Any) -> float:
+    """A moment in seconds since the epoch, of the name of a run, of a date and time with its zone, or of seconds."""
+    given = str(value).strip()
+    if re.fullmatch(r"\d{9,11}(\.\d+)?", given) and not isinstance(value, bool):
+        return float(given)
+    try:
+        if re.fullmatch(r"\d{8}T\d{6}Z", given):
+            utc = datetime.timezone.utc
+            return datetime.datetime.strptime(given, "%Y%m%dT%H%M%SZ").replace(tzinfo=utc).timestamp()
+        found = datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", given))
+        if found.tzinfo is not None:
+            return found.timestamp()
+    except (ValueError, OverflowError):
+        pass  # what is accepted is said below
+    raise ValueError("is neither a run nor a moment; give 20261129T114000Z, 2026-11-29T12:40:00+01:00 or now")
+
+
+def hooks(value: t.Any) -> list[str]:
+    """Files of tasks, by their absolute paths, and roles."""
+    found = [text(one) for one in listed(value)]
+    for one in found:
+        if one.endswith((".yml", ".yaml")) and not one.startswith("/"):
+            raise ValueError("is a relative path; give an absolute one; in an inventory, begin it with inventory_dir")
+        if not one.endswith((".yml", ".yaml")) and not re.fullmatch(r"\w+(\.\w+\.\w+)?", one):
+            raise ValueError("is neither a file of tasks nor a role; give /srv/hooks/upgrade.yml or acme.ops.upgrade")
+    return found
+
+
 def mapping(value: t.Any) -> dict[str, t.Any]:
     if isinstance(value, str):
         value = _json(value.strip())
@@ -209,6 +253,19 @@ VARIABLES: t.Mapping[str, Variable] = {
     "lifecycle_report_window": Variable(window, "24h"),
     "lifecycle_report_format": Variable(choice("html", "json"), "html"),
     "lifecycle_report_file": Variable(text),
+    "lifecycle_only_kind": Variable(words(*KINDS), []),
+    "lifecycle_only_chain": Variable(chains, []),
+    "lifecycle_only_tunnel": Variable(words(), []),
+    "lifecycle_only_name": Variable(words(), []),
+    "lifecycle_only_stale": Variable(boolean, False),
+    "lifecycle_restart_since": Variable(since),
+    "rolling_restart_before": Variable(hooks, []),
+    "rolling_restart_after": Variable(hooks, []),
+    "rolling_restart_owner": Variable(text),
+    "rolling_restart_run": Variable(text),
+    "rolling_restart_labels": Variable(words(), []),
+    "rolling_restart_report": Variable(boolean, True),
+    "rolling_restart_fail": Variable(boolean, True),
     "service_recovery_depth": Variable(choice(*DEPTHS), "reset_start"),
     "service_recovery_fixes": Variable(words(*FIXES), []),
     "service_recovery_accept_causes": Variable(words(), []),
@@ -224,7 +281,21 @@ VARIABLES: t.Mapping[str, Variable] = {
 }
 # Read per service by other means, so that a wrong entry costs itself only.
 _SERVICES = frozenset(
-    ("lifecycle_services", "service_recovery_services", "service_recovery_service", "service_recovery_result")
+    (
+        "lifecycle_services",
+        "service_recovery_services",
+        "service_recovery_service",
+        "service_recovery_result",
+        "service_recovery_asked",
+        "service_recovery_looked",
+        "service_recovery_restart",
+        "rolling_restart_services",
+        "rolling_restart_service",
+        "rolling_restart_result",
+        "rolling_restart_foreseen",
+        "rolling_restart_state_before",
+        "rolling_restart_state_after",
+    )
 )
 
 

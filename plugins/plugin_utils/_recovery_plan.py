@@ -200,11 +200,11 @@ def _member(
     rows = [one.row for one in mine]
     keys = [_waves.Key("chain", row.network) for row in rows if row.may_vote]
     keys += [_waves.Key("tunnel", row.replica_of) for row in rows if row.has_replicas]
-    keys += [key for key in _domain_keys(domains.get(host) or {}) if key not in down]
+    keys += [key for key in domain_keys(domains.get(host) or {}) if key not in down]
     return _waves.Member(host, tuple(dict.fromkeys(keys)), _risk(mine) == _RISK_OF_QUORUM)
 
 
-def _domain_keys(values: t.Mapping[str, t.Any]) -> list[_waves.Key]:
+def domain_keys(values: t.Mapping[str, t.Any]) -> list[_waves.Key]:
     """The failure domains of a host; one whose value is not known may be in any."""
     return [
         _waves.Key(f"domain {variable}", one)
@@ -223,7 +223,7 @@ def _domains_down(planned: t.Sequence[PlannedRow], domains: t.Mapping[str, t.Map
     found: set[_waves.Key] = set()
     lives: set[_waves.Key] = set()
     for host, values in domains.items():
-        (found if host in observed else lives).update(_domain_keys(values))
+        (found if host in observed else lives).update(domain_keys(values))
     unknown = {key.sort for key in lives if key.value is None}
     return {key for key in found - lives if key.value is not None and key.sort not in unknown}
 

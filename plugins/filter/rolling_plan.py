@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: rolling_plan
+short_description: Which services a rolling restart restarts, in which order, or why nobody
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Plans over what M(chainops.lifecycle.service_info) returned on each host with
+    O(chainops.lifecycle.service_info#module:staleness=true).
+  - Hosts without a vote or a replica come first, then those with connectors, no two of the same tunnel at a time, then
+    those with validators, one at a time.
+  - It is made for the playbook C(chainops.lifecycle.rolling_restart).
+options:
+  _input:
+    description: A dictionary from host to the registered result.
+    type: dict
+    required: true
+  described:
+    description: A dictionary from host to its C(lifecycle_services).
+    type: dict
+    required: true
+  settings:
+    description: The variables of the playbook, as M(chainops.lifecycle.check_variables) returned them.
+    type: dict
+    required: true
+  now:
+    description: When the run began, in seconds since the epoch, before the fleet was looked at.
+    type: float
+    required: true
+  foreseen:
+    description: A dictionary from host to the results of dry runs there.
+    type: dict
+  width:
+    description: How many characters a line may have.
+    type: int
+    default: 100
+  domains:
+    description: A dictionary from host to variable to its failure domains.
+    type: dict
+"""
+
+EXAMPLES = r"""
+- name: Plan
+  ansible.builtin.set_fact:
+    plan: "{{ seen_by_host | chainops.lifecycle.rolling_plan(services_by_host, settings, 1795952400) }}"
+  run_once: true
+  vars:
+    settings: {lifecycle_only_stale: true, lifecycle_serial: [1, 30%]}
+"""
+
+RETURN = r"""
+_value:
+  description: The plan.
+  type: dict
+  contains:
+    run:
+      description: The name of the run, which is the moment at which it began.
+      type: str
+      sample: 20261129T114000Z
+    continues:
+      description: Whether it goes on with a run that was interrupted.
+      type: bool
+    hosts:
+      description: The hosts with a service to restart, in order. Empty where the plan refuses.
+      type: list
+      elements: str
+    batches:
+      description: How many of the hosts at a time.
+      type: list
+      elements: int
+    services:
+      description: A dictionary from host to the labels of the services to restart there.
+      type: dict
+    refusal:
+      description: Why nobody is touched, empty otherwise.
+      type: str
+    rows:
+      description: One entry for each service of the selection.
+      type: list
+      elements: dict
+    lines:
+      description: The plan as text.
+      type: list
+      elements: str
+"""
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._rolling_plan import rolling_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH
+
+
+def _plan(
+    seen: t.Any,
+    described: t.Any,
+    settings: t.Any,
+    now: float,
+    foreseen: t.Any = None,
+    width: int = WIDTH,
+    domains: t.Any = None,
+) -> dict[str, t.Any]:
+    try:
+        return rolling_plan(seen, described, settings, float(now), foreseen, width, domains)
+    except FleetError as exc:
+        raise AnsibleFilterError(str(exc)) from None
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"rolling_plan": from_hosts(_plan, "seen", "foreseen")}

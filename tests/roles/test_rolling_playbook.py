@@ -1,0 +1,248 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook rolling_restart as a whole, with modules that only write down their options and answer as they are told."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs import common
+
+HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+# A service that was restarted has a young process from then on.
+SERVICE = """
+done = os.path.join(folder, "restarted." + str(options.get("name")))
+answer = answers["service " + str(options.get("name"))]
+if answer.get("reached") and not module.check_mode:
+    open(done, "w").close()
+module.exit_json(**(answer if not module.check_mode or not answer["reached"] else dict(answer, transitions=[])))
+"""
+INFO = """
+found = []
+for one in options["services"]:
+    name = one if isinstance(one, str) else one["name"]
+    seen = dict(answers["seen " + name])
+    if os.path.exists(os.path.join(folder, "restarted." + name)):
+        seen.update(answers["after"])
+    found.append(dict(seen, name=name))
+module.exit_json(services=found)
+"""
+AFTER = {"stale": {"is_stale": False, "age": 1.0, "evidence": [], "unknown": []}}
+
+
+def seen(age: float = 5000.0, stale: bool | None = False, **more: t.Any) -> dict[str, t.Any]:
+    evidence = [{"kind": "config", "path": "/etc/x.toml", "reason": "it was changed", "changed": 1.0}] if stale else []
+    return {
+        "kind": "generic",
+        "state": "running",
+        "reasons": [],
+        "hold": None,
+        "cause": None,
+        "unit_facts": {"active_state": "active", "sub_state": "running", "invocation_id": "aa"},
+        "stale": {
+            "is_stale": stale,
+            "age": age,
+            "evidence": evidence,
+            "unknown": [] if stale is not None else ["x: y"],
+        },
+        "last_start": None,
+        **more,
+    }
+
+
+def restarted() -> dict[str, t.Any]:
+    step = {"trigger": "restart", "action": "systemctl restart", "applied": True}
+    return {"reached": True, "changed": True, "before": seen(), "after": seen(1.0), "transitions": [step]}
+
+
+def refused() -> dict[str, t.Any]:
+    block = {"guard": "hold", "reason": "held by ann: she works on it", "hint": "ask ann"}
+    return {"reached": False, "changed": False, "before": seen(), "after": seen(), "blocked_by": [block], "msg": "held"}
+
+
+class Fleet:
+    """Hosts with a service of their name each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.answers: dict[str, t.Any] = {"after": AFTER}
+        self.hosts: dict[str, t.Any] = {}
+
+    def add(self, name: str, observed: dict[str, t.Any], result: dict[str, t.Any], **entry: t.Any) -> None:
+        self.hosts[name] = HERE | {"lifecycle_services": [{"name": name, **entry}]}
+        self.answers |= {f"seen {name}": observed, f"service {name}": result}
+
+    def play(self, *options: str, **given: t.Any) -> Run:
+        (self.folder / "answers.json").write_text(json.dumps(self.answers))
+        (self.folder / "asked").unlink(missing_ok=True)
+        paths = {
+            "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
+            "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
+            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+        }
+        given_as = ("-e", json.dumps({"rolling_restart_owner": "ann", **given}), *options)
+        done = common.play(self.folder, "chainops.lifecycle.rolling_restart", self.hosts, *given_as, **paths)
+        output = done.stdout + done.stderr
+        stats = re.search(r"RUN: (.*)", output)
+        outcome = json.loads(stats[1])["lifecycle_outcome"] if stats else {}
+        if outcome and importlib.util.find_spec("jsonschema"):  # not installed beside the oldest ansible-core
+            schema = json.loads((common.ROOT / "docs/schemas/lifecycle_outcome.json").read_text())
+            importlib.import_module("jsonschema").validate(outcome, schema)
+        asked = common.asked_of_stubs(self.folder) if (self.folder / "asked").exists() else []
+        driven = [one for one in asked if one["module"] == "service"]
+        return Run(done.returncode, output, outcome, driven)
+
+
+class Run(t.NamedTuple):
+    code: int
+    output: str
+    outcome: dict[str, t.Any]
+    driven: list[dict[str, t.Any]]
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        return {entry["host"]: entry["outcome"] for entry in self.outcome["entries"]}
+
+    @property
+    def order(self) -> str:
+        found = re.search(r"^Order: (.*)$", self.output, re.MULTILINE)
+        return found[1] if found else ""
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    modules = dict.fromkeys(
+        ("besu_network_info", "besu_node", "besu_reservation", "cloudflared_reservation", "cloudflared_tunnel"),
+        common.STUB + "module.exit_json()\n",
+    )
+    modules |= {"service": common.STUB + SERVICE, "service_info": common.STUB + INFO}
+    parts = ("roles", "playbooks", "plugins/filter")
+    actions = ("service_drive", "check_variables", "host_outcome", "show_report")
+    folder = common.replace_modules(tmp_path, modules, *parts, *(f"plugins/action/{one}.py" for one in actions))
+    for one in actions:
+        (folder / f"ansible_collections/chainops/lifecycle/plugins/modules/{one}.py").symlink_to(
+            common.ROOT / f"plugins/modules/{one}.py"
+        )
+    return Fleet(folder)
+
+
+def example() -> list[dict[str, t.Any]]:
+    """The hook of the guide."""
+    text = (common.ROOT / "docs/docsite/rst/guide_rolling_restarts.rst").read_text()
+    (block,) = re.findall(r"^\.\. code-block:: yaml\n\n((?:  .*\n|\n)+)", text, re.MULTILINE)
+    return t.cast("list[dict[str, t.Any]]", yaml.safe_load(block))
+
+
+def hook(fleet: Fleet, name: str, *tasks: dict[str, t.Any]) -> str:
+    (fleet.folder / name).write_text(yaml.safe_dump(list(tasks)))
+    return str(fleet.folder / name)
+
+
+def test_check_mode_prints_the_order_and_asks_nothing_but_dry_runs(fleet: Fleet) -> None:
+    for name in "abc":
+        fleet.add(name, seen(stale=name != "b"), refused() if name == "c" else restarted())
+    run = fleet.play("--check", lifecycle_serial=2)
+    assert run.outcomes == {"a": "planned", "b": "planned", "c": "refused"}, run.output
+    assert run.order == "a, b | c" and "3 of 3 services on 3 hosts to restart" in run.output
+    assert "config /etc/x.toml: it was changed" in run.output and "refuse (hold)" in run.output
+    assert not list(fleet.folder.glob("restarted.*")) and "changed=1" not in run.output
+
+
+def test_what_is_refused_is_passed_over_without_its_hooks_and_named_at_the_end(fleet: Fleet) -> None:
+    fleet.add("a", seen(), refused())
+    fleet.add("b", seen(), restarted())
+    called = fleet.folder / "called"
+    seen_by_hook = (
+        "{{ rolling_restart_service.name }} {{ rolling_restart_state_before.state }} "
+        "{{ rolling_restart_state_after.process_age | default('-') }}"
+    )
+    # The example of the guide, but for what it does with packages.
+    package, *others = example()
+    assert package.pop("ansible.builtin.package")["name"] == "{{ rolling_restart_service.name }}"
+    upgrade = hook(
+        fleet, "upgrade.yml", {**package, "ansible.builtin.shell": f"echo {seen_by_hook} >>{called}"}, *others
+    )
+    run = fleet.play(rolling_restart_before=upgrade, rolling_restart_after=[upgrade])
+    assert run.outcomes == {"a": "refused", "b": "restarted"}, run.output
+    assert run.code == 2 and "a: refused (hold): held by ann" in run.output
+    assert "Upgrade the package of b" in run.output and '"msg": "upgraded from "' in run.output
+    assert called.read_text().splitlines() == ["b running -", "b running 1.0"]
+    assert (
+        "hook before: upgrade.yml; systemctl restart; hook after: upgrade.yml" in run.output
+        and "  was    running, process of 1 h 23 min" in run.output
+    )
+    assert [one["owner"] for one in run.driven if one.get("owner")][-1].startswith("ann rolling_restart 20")
+
+
+def test_only_what_is_stale_and_only_what_is_selected(fleet: Fleet) -> None:
+    fleet.add("api1", seen(stale=True), restarted())
+    fleet.add("api2", seen(stale=False), restarted())
+    fleet.add("api3", seen(stale=None), restarted())
+    fleet.add("web", seen(stale=True), restarted())
+    run = fleet.play(lifecycle_only_stale="yes", lifecycle_only_name="api*")
+    assert run.outcomes == {"api1": "restarted", "api3": "skipped"}, run.output
+    assert run.outcome["counts"]["healthy"] == 1 and "not known whether it is stale: x: y" in run.output
+    assert run.code == 0
+
+
+def test_an_interrupted_run_goes_on_with_those_that_are_left(fleet: Fleet) -> None:
+    """A hook fails, and the first run stops at that harm; the second restarts what the first did not."""
+    fleet.add("a", seen(), restarted())
+    fleet.add("b", seen(), restarted())
+    fleet.add("c", seen(), restarted())
+    bad = hook(
+        fleet, "bad.yml", {"ansible.builtin.fail": {"msg": "down"}, "when": "rolling_restart_service.name == 'b'"}
+    )
+    fleet.answers["service b"] = restarted()
+    first = fleet.play(rolling_restart_before=bad)
+    assert first.outcomes == {"a": "restarted", "b": "failed", "c": "not_attempted"}, first.output
+    assert "a hook failed, so that it was left as it is" in first.output and not (fleet.folder / "restarted.b").exists()
+    run = re.search(r"^run (\S+), ", first.output, re.MULTILINE)
+    assert run and f"Run it again to go on with the rest: -e lifecycle_restart_since={run[1]}" in first.output
+    last = {"at": 1.0, "age": 60.0, "owner": f"ann rolling_restart {run[1]}", "outcome": "verified"}
+    fleet.answers["after"] = {**AFTER, "stale": {**AFTER["stale"], "age": 0.0}, "last_start": last}
+    second = fleet.play()
+    assert second.order == "b | c" and f"goes on with run {run[1]}" in second.output, second.output
+    assert second.outcomes == {"b": "restarted", "c": "restarted"}
+    third = fleet.play(lifecycle_restart_since=run[1])
+    assert third.outcomes == {} and third.code == 0 and "no service had to be restarted" in third.output
+
+
+def test_who_is_not_healthy_is_not_restarted_and_too_many_stop_it(fleet: Fleet) -> None:
+    fleet.add("a", seen(state="error", unit_facts={"active_state": "failed"}), restarted())
+    fleet.add("b", seen(), restarted())
+    fleet.add("c", seen(hold={"owner": "ann", "reason": "looks"}), restarted())
+    run = fleet.play()
+    assert run.outcomes == {"a": "refused", "b": "restarted", "c": "skipped"}, run.output
+    assert [entry["guard"] for entry in run.outcome["entries"] if entry["host"] == "a"] == ["not_healthy"]
+    strict = fleet.play("-e", '{"lifecycle_restart_since": "now"}', lifecycle_max_unhealthy=0)
+    assert strict.outcomes["b"] == "refused" and strict.code == 2
+    assert {e["guard"] for e in strict.outcome["entries"] if e["host"] == "b"} == {"max_unhealthy"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"lifecycle_only_name": "appi"},
+            "lifecycle_only_name: no service of the run has name 'appi'; did you mean api",
+        ),
+        ({"rolling_restart_before": "hooks/up.yml"}, "rolling_restart_before: 'hooks/up.yml' is a relative path"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_a_service_is_touched(
+    fleet: Fleet, given: dict[str, t.Any], said: str
+) -> None:
+    fleet.add("api", seen(), restarted())
+    run = fleet.play(**given)
+    assert run.code == 2 and said in run.output.replace("\n", " "), run.output
+    assert run.driven == []

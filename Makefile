@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 PARTS := sanity lint docs unit property controller importer laboratory molecule bench mutation
-FAMILIES := core laboratory sanity lint controller importer compat oldest workflow
+FAMILIES := core laboratory events sanity lint controller importer compat oldest workflow
 VENV_sanity := sanity compat oldest
 VENV_lint := lint workflow
 VENV_docs := lint core
@@ -13,7 +13,7 @@ VENV_unit := core sanity compat
 VENV_property := core
 VENV_controller := controller
 VENV_importer := importer
-VENV_laboratory := laboratory
+VENV_laboratory := laboratory events
 VENV_molecule := core
 VENV_bench := core laboratory
 VENV_mutation := mutation

@@ -63,12 +63,12 @@ options:
     description:
       - Seconds between two blocks. By default as C(admin_nodeInfo) has it (API group C(ADMIN)).
       - That is the one of the genesis block. Give the present one where C(transitions) of the genesis file have
-        changed it, or a chain with a longer one is taken for one that stands still.
+        changed it, or a chain with a longer one is taken for one that is stalled.
     type: float
   empty_block_period:
     description:
       - Seconds between two blocks while there are no transactions, C(emptyblockperiodseconds) of the genesis file.
-      - Besu does not tell it. A chain that has one needs this option, or it is taken for one that stands still
+      - Besu does not tell it. A chain that has one needs this option, or it is taken for one that is stalled
         whenever it is idle.
     type: float
   request_timeout:
@@ -149,8 +149,8 @@ options:
     default: enforce
   quorum_lost:
     description:
-      - What to do with a validator of a chain that is proved to stand still. V(refuse) does nothing, as nothing done at
-        one node mends it.
+      - What to do with a validator of a chain that is proved to be stalled. V(refuse) does nothing, as nothing done at
+        one node fixes it.
       - V(restart_all) lets validators be restarted so that their rounds begin anew. Start the missing ones first, and
         do it for all validators at the same time.
     type: str

@@ -33,7 +33,7 @@ options:
     type: dict
   quorum_lost:
     description:
-      - V(refuse) touches nobody while a chain of Besu stands still. V(restart_all) plans to restart its validators
+      - V(refuse) touches nobody while a chain of Besu is stalled. V(restart_all) plans to restart its validators
         together, in RV(_value.restart_all).
     type: str
     choices: [refuse, restart_all]
@@ -99,7 +99,7 @@ _value:
       type: list
       elements: dict
     restart_all:
-      description: The hosts of chains that stand still, if these are to be restarted together.
+      description: The hosts of chains that are stalled, if these are to be restarted together.
       type: list
       elements: str
     in_need:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: restart_all_check
-short_description: Whether the validators of Besu networks that stand still can be restarted at the same time
+short_description: Whether the validators of Besu networks that are stalled can be restarted at the same time
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)

@@ -12,7 +12,7 @@ author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Puts what M(chainops.lifecycle.service_info) saw beside the description of each service, and keeps those that are
-    in need. Services that are on their way, held or unknown are left out, and so are those whose chain stands still.
+    in need. Services that are on their way, held or unknown are left out, and so are those whose chain is stalled.
 options:
   _input:
     description: The observations, RV(chainops.lifecycle.service_info#module:services).
@@ -26,7 +26,7 @@ options:
     required: true
   stalled:
     description:
-      - Whether to return instead the Besu services that are in need or whose chain stands still.
+      - Whether to return instead the Besu services that are in need or whose chain is stalled.
     type: bool
     default: false
   fixes:

@@ -266,6 +266,7 @@ VARIABLES: t.Mapping[str, Variable] = {
     "rolling_restart_labels": Variable(words(), []),
     "rolling_restart_report": Variable(boolean, True),
     "rolling_restart_fail": Variable(boolean, True),
+    "service_recovery_parallel": Variable(at_least_one, 4),
     "service_recovery_depth": Variable(choice(*DEPTHS), "reset_start"),
     "service_recovery_fixes": Variable(words(*FIXES), []),
     "service_recovery_accept_causes": Variable(words(), []),

@@ -256,7 +256,7 @@ def _with_refusal(result: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) ->
     together = as_mapping(done.get("stage"))
     against = as_text(together.get("reason"))
     if against:
-        # Also for a node that was started: its chain stands still.
+        # Also for a node that was started: its chain is stalled.
         block = {"guard": "restart_all", "reason": against, "hint": as_text(together.get("hint"))}
         return {"reached": False, "msg": against, "blocked_by": [block]}
     if result["reached"]:

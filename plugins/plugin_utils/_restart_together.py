@@ -10,7 +10,7 @@ the node and at the chain, and tell the other hosts what was seen (the vote).
 Once enough are seen to take part, ask each validator what forbids its restart,
 look once more, and restart those that agreed. Invariant: the validators are
 restarted only if as many as the quorum agree and are shown to vote, the chain
-still stands still after they agreed, and nobody is against it.
+is still stalled after they agreed, and nobody is against it.
 """
 
 from __future__ import annotations
@@ -302,7 +302,7 @@ class _Chain:
         if not self._is_level(one):
             return f"at block {as_number(one.get('head')) or 0:.0f}, while others have block {self._top:.0f}"
         if not one.get("stalled"):
-            return "the chain was not seen to stand still from here"
+            return "the chain was not seen to be stalled from here"
         return "" if self._is_shown_to_vote(one) else "it answers, and has sent no round since it was started"
 
     @property

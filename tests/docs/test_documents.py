@@ -50,7 +50,8 @@ def test_every_relative_link_leads_somewhere(path: Path) -> None:
 def test_every_name_of_ours_exists(path: Path) -> None:
     plugins = [name for kind in ("action", "filter", "lookup", "callback") for name in names(f"plugins/{kind}", ".py")]
     filters = names("plugins/filter", ".yml")
-    known = {*MODULES, *PLAYBOOKS, *ROLES, *plugins, *filters, *load("meta/runtime.yml")["action_groups"]}
+    rulebooks = [path.stem for path in (ROOT / "extensions/eda/rulebooks").glob("*.yml")]
+    known = {*rulebooks, *MODULES, *PLAYBOOKS, *ROLES, *plugins, *filters, *load("meta/runtime.yml")["action_groups"]}
     assert set(OURS.findall((ROOT / path).read_text())) - known == set()
 
 

@@ -126,7 +126,7 @@ def test_the_first_metric_is_the_state_of_each_service(
 @pytest.mark.parametrize("query", queries())
 def test_every_query_is_one(prometheus: t.Callable[[str], list[dict[str, t.Any]]], query: str) -> None:
     found = prometheus(query)
-    # A counter that stands still has increased by nothing.
+    # A counter that is stalled has increased by nothing.
     assert found or query.endswith("> 0")
 
 

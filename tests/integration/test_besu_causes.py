@@ -120,10 +120,10 @@ def test_once_mended_they_are_recovered(chain: BesuNetwork) -> None:
     for name in names:
         chain.hosts[name].sh(breaks.MENDS)
     chain.at_once([functools.partial(chain.install, name) for name in names])
-    mended = dict.fromkeys(names, "")
-    played = _round(chain, mended)
+    fixed = dict.fromkeys(names, "")
+    played = _round(chain, fixed)
     assert played.code == 0, played.output
     assert all("RECOVERED" in played.block(name) for name in names), played.output
     chain.until_moving()
-    again = _round(chain, mended)
+    again = _round(chain, fixed)
     assert (again.code, again.changed) == (0, 0), again.output

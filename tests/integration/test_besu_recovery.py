@@ -89,10 +89,10 @@ def test_a_lost_quorum_is_told_and_mended_only_when_asked(chain: BesuNetwork) ->
     assert chain.invocations() == before
 
     began = time.monotonic()
-    mended = chain.play(RECOVER, **asked)
-    assert mended.code == 0, mended.output
-    print(f"a quorum lost for {mended.pause:.0f} s was back after {time.monotonic() - began:.0f} s")
-    assert len(mended.outcome["recovered"]) == 4
+    fixed = chain.play(RECOVER, **asked)
+    assert fixed.code == 0, fixed.output
+    print(f"a quorum lost for {fixed.pause:.0f} s was back after {time.monotonic() - began:.0f} s")
+    assert len(fixed.outcome["recovered"]) == 4
     after = chain.invocations()
     assert after[other] == before[other]
     assert all(after[name] != before[name] for name in chain.validators)
@@ -144,10 +144,10 @@ def test_a_refusal_and_a_host_that_vanishes_in_the_middle(chain: BesuNetwork) ->
     assert played.pause <= PAUSE + played.late
 
     until(lambda: chain.height(gone) >= chain.head() - 1, 60, "the host is back")
-    mended = chain.play(RECOVER)
-    assert mended.code == 0, mended.output
-    assert "RECOVERED" in mended.block(hung) and "unresponsive" in mended.block(hung)
-    assert mended.pause <= PAUSE + mended.late
+    fixed = chain.play(RECOVER)
+    assert fixed.code == 0, fixed.output
+    assert "RECOVERED" in fixed.block(hung) and "unresponsive" in fixed.block(hung)
+    assert fixed.pause <= PAUSE + fixed.late
 
 
 def test_a_network_of_one(chain: BesuNetwork, tmp_path: Path) -> None:

@@ -275,11 +275,11 @@ def test_with_leave_to_recover_a_stalled_one_is_restarted_once(chain: Chain, pla
     """In one slice of the wait, of which more come before and after; the restart is what helps here."""
     host, invocation = chain.hosts["stalled"], chain.show("stalled", "InvocationID")
 
-    def mend() -> None:
+    def fix() -> None:
         until(lambda: chain.show("stalled", "InvocationID") != invocation, 90, "it is restarted")
         deploy.fault(host, sync_rate=2000)
 
-    mender = threading.Thread(target=mend)
+    mender = threading.Thread(target=fix)
     mender.start()
     again = chain.play("--limit", host.name, besu_sync_wait_recovery="restart")
     mender.join()

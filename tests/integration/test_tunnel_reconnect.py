@@ -86,12 +86,12 @@ def test_nobody_is_restarted_while_the_edge_cannot_be_reached(replicas: Tunnels,
         replicas.edge.wait_live(tunnel.id, 0)
     during: list[dict[str, str]] = []
 
-    def mend() -> None:
+    def fix() -> None:
         time.sleep(25)
         during.append(replicas.invocations())
         replicas.edge.clear()
 
-    mender = threading.Thread(target=mend)
+    mender = threading.Thread(target=fix)
     mender.start()
     services = [
         {"name": name, "kind": "cloudflared", "attempt_backoff": 0.1, "cloudflared": {"reconnect_grace": budget}}
@@ -166,11 +166,11 @@ def test_the_tunnel_that_carries_this_connection_is_restarted_by_its_host(replic
     through = {"ansible_host": way, "ansible_port": int(port), "ansible_ssh_extra_args": same_key}
     (replicas.folder / "through.yml").write_text(yaml.safe_dump({"all": {"hosts": {first.name: through}}}))
 
-    def mend() -> None:
+    def fix() -> None:
         until(lambda: old not in replicas.connectors("cloudflared"), 120, "the host restarts the connector")
         replicas.edge.clear()
 
-    mender = threading.Thread(target=mend, daemon=True)
+    mender = threading.Thread(target=fix, daemon=True)
     mender.start()
     services = [
         {

@@ -83,7 +83,7 @@ def grants_again(host: Host) -> None:
 
 
 def ill(replicas: Tunnels) -> dict[str, t.Any]:
-    """The connector of every host serves, and only a new start mends what its probe looks at."""
+    """The connector of every host serves, and only a new start fixes what its probe looks at."""
     replicas.fleet.each(grants_again)
     script = f'test "$(systemctl show -P InvocationID cloudflared)" != "$(cat {OLD})"'
     replicas.fleet.each(lambda host: host.sh(f"systemctl show -P InvocationID cloudflared >{OLD}"))

@@ -90,6 +90,6 @@ def test_waves(hosts: Fleet, tmp_path: Path) -> None:
     assert is_active(hosts) == set()
 
     hosts[first].sh("rm /run/wave-falls")
-    mended = recover(hosts, tmp_path, **{**waves, "lifecycle_soak": 1})
-    assert mended.outcomes == dict.fromkeys(hosts.hosts, "recovered") and mended.code == 0, mended.output
+    fixed = recover(hosts, tmp_path, **{**waves, "lifecycle_soak": 1})
+    assert fixed.outcomes == dict.fromkeys(hosts.hosts, "recovered") and fixed.code == 0, fixed.output
     assert is_active(hosts) == set(hosts.hosts)

@@ -50,14 +50,14 @@ class Tunnels:
         self.edge.clear()
         self.fleet.each(lambda host: host.sh("rm -rf /var/lib/chainops-lifecycle"))
         for name in self.tunnels:
-            self.fleet.each(functools.partial(self.mend, name))
+            self.fleet.each(functools.partial(self.fix, name))
         self.wait_all()
 
     def wait_all(self) -> None:
         for tunnel in self.tunnels.values():
             self.edge.wait_live(tunnel.id, 4 * len(self.fleet.hosts), 90)
 
-    def mend(self, name: str, host: Host) -> None:
+    def fix(self, name: str, host: Host) -> None:
         host.push_text(f"/etc/{name}/token", self.tunnels[name].token, 0o600)
         script = (
             'changed=/etc/systemd/system/"$1".service.d/zz.conf; systemctl reset-failed "$1"\n'

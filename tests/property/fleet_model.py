@@ -44,7 +44,7 @@ Attempt = t.Generator[None, None, Result | None]
 
 @dataclass
 class Service:
-    """``of``: its chain or tunnel. ``well``: whether it does its work while it is up. ``mends``: whether an act helps."""
+    """``of``: its chain or tunnel. ``well``: whether it does its work while it is up. ``fixes``: whether an act helps."""
 
     name: str
     kind: str = "generic"
@@ -53,7 +53,7 @@ class Service:
     well: bool = True
     held: bool = False
     severity: str = "soft"
-    mends: bool = True
+    fixes: bool = True
     connections: int = 0
     invocation: int = 1
     address: str = ""
@@ -306,13 +306,13 @@ def _refusals(world: World, host: Host, service: Service, owner: str) -> list[Re
 
 def _outcome(host: Host, service: Service) -> Result:
     service.worked_on = ""
-    service.up = service.well = service.mends
-    service.invocation += service.mends
-    service.connections = 4 if service.kind == "cloudflared" and service.mends else 0
+    service.up = service.well = service.fixes
+    service.invocation += service.fixes
+    service.connections = 4 if service.kind == "cloudflared" and service.fixes else 0
     if not host.reachable:
         return _result(service, unreachable=True, msg="lost in the middle")
     step = {"trigger": "restart", "action": "systemctl restart", "applied": True}
-    return _result(service, reached=service.mends, changed=True, after=service.as_seen(), transitions=[step])
+    return _result(service, reached=service.fixes, changed=True, after=service.as_seen(), transitions=[step])
 
 
 def _result(service: Service, **more: t.Any) -> Result:

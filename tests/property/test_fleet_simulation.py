@@ -67,7 +67,7 @@ def _service(draw: st.DrawFn, kind: str, number: int) -> f.Service:
     service.up, service.well = how != "down", how == "well"
     service.connections = 4 if service.kind == "cloudflared" and (how == "well" or draw(st.booleans())) else 0
     if how != "well":
-        service.held, service.mends = draw(st.integers(0, 9)) == 0, draw(st.integers(0, 9)) > 0
+        service.held, service.fixes = draw(st.integers(0, 9)) == 0, draw(st.integers(0, 9)) > 0
         service.severity = draw(st.sampled_from(["soft"] * 5 + ["hard"]))
     return service
 
@@ -110,7 +110,7 @@ def check(world: f.World, report: f.Report, fleet: Fleet, quiet: bool) -> None:
 
 def can_be_recovered(service: f.Service, world: f.World) -> bool:
     """Whether nothing stands against it, as far as this does not depend on what others did before."""
-    if service.held or service.severity != "soft" or not service.mends:
+    if service.held or service.severity != "soft" or not service.fixes:
         return False
     if service.kind == "besu" and service.invocation == 1 and service.up:
         return False  # it hangs still: the quorum may need it
@@ -125,12 +125,12 @@ def run(fleet: Fleet, counts: Counter[str] | None = None) -> None:
     if counts is not None:
         counts.update(report.entries.values())
         counts.update(["fleets", "stopped"] if report.stopped else ["fleets"])
-    # Whatever became of that run, the next one goes on where the fleet is. A person has mended what did not come back.
+    # Whatever became of that run, the next one goes on where the fleet is. A person has fixed what did not come back.
     world.trouble, world.rivals, world.now = 0.0, [], world.now + 1000.0
     for host in world.hosts.values():
         host.reachable = True
         for service in host.services:
-            service.mends, service.worked_on = True, ""
+            service.fixes, service.worked_on = True, ""
     again = f.recover(world, fleet.pacing)
     assert not again.stopped and again.in_need == {key for key in again.entries if key in again.in_need}
     check(world, again, fleet, quiet=True)

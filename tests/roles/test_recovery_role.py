@@ -153,7 +153,7 @@ def test_a_missing_file_gets_the_owner_of_its_copy(collection: Path, missing: bo
 
 def test_a_host_that_is_lost_within_a_fix_is_in_the_report(collection: Path) -> None:
     lost = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
-    hook = [{"name": "Cut the way to the host", "set_fact": lost}, {"name": "Mend it", "command": "true"}]
+    hook = [{"name": "Cut the way to the host", "set_fact": lost}, {"name": "Fix it", "command": "true"}]
     (collection / "hook.yml").write_text(yaml.safe_dump(hook))
     hooks = {"exit_code": str(collection / "hook.yml")}
     played = play(collection, failed("exit_code"), {"name": "api"}, service_recovery_hooks=hooks)

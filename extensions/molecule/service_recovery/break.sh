@@ -41,7 +41,7 @@ systemctl kill --signal=SIGKILL limited
 for _ in $(seq 600); do [ "$(systemctl is-active limited)" = failed ] && break || sleep 0.1; done
 mv /root/limited.json /etc/scenario/limited.json
 
-# A person has mended this one, and nothing on the host shows it.
+# A person has fixed this one, and nothing on the host shows it.
 cp /etc/scenario/accepted.json /root/accepted.json
 echo '{"port": 8111, "colour": "red"}' >/etc/scenario/accepted.json
 systemctl restart accepted

@@ -29,7 +29,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case
     Rule,
 )
 
-# Nothing done at this node mends it.
+# Nothing done at this node fixes it.
 CHAIN = "chain"
 _START_SECONDS = 60e6
 
@@ -168,8 +168,8 @@ TROUBLES: dict[str, Trouble] = {
         "find out which fork the validators are on; sync this node anew if it is on the wrong one",
     ),
     "chain_stalled": Trouble(
-        DEPENDENCY, CHAIN, "the whole chain stands still: too few validators take part",
-        "start the missing validators; see besu_network_info; a restart of this node mends nothing",
+        DEPENDENCY, CHAIN, "the whole chain is stalled: too few validators take part",
+        "start the missing validators; see besu_network_info; a restart of this node fixes nothing",
     ),
     "consensus_client_unreachable": Trouble(
         DEPENDENCY, HARD, "its consensus client sends no blocks",
@@ -189,7 +189,7 @@ TROUBLES: dict[str, Trouble] = {
     ),
     "rpc_down": Trouble(CRASH, SOFT, "its RPC is closed although the process lives", "see its log; then restart it"),
     "clock_skew": Trouble(
-        CONFIGURATION, HARD, "the clock of this host differs from that of the chain", "mend time synchronisation",
+        CONFIGURATION, HARD, "the clock of this host differs from that of the chain", "fix time synchronisation",
     ),
     "crash_loop": Trouble(CRASH, SOFT, "it ends again and again soon after its start", "see the causes below it"),
 }  # fmt: skip

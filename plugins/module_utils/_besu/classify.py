@@ -7,7 +7,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 What is not believed, because recordings show it lie: eth_syncing false,
 /readiness and in_sync for the first seconds after RPC opens, during a whole
-SNAP sync, when isolated and when the chain stands still. What counts: the
+SNAP sync, when isolated and when the chain is stalled. What counts: the
 height against the heights of others, the age of the head's own timestamp
 against the pace of the chain, and whether both hold in two looks.
 """
@@ -351,14 +351,14 @@ def _stands(v: NodeView, at: str) -> BesuVerdict:
 
 
 def _incomparable(v: NodeView, at: str) -> BesuVerdict:
-    """An old head, nobody's height and no rounds: a chain that stands still looks like a node that is behind."""
+    """An old head, nobody's height and no rounds: a chain that is stalled looks like a node that is behind."""
     said = "no peer has told its height yet" if v.now.peers is not None else "nothing to compare it with"
-    hopeless = (
+    futile = (
         f"its head has not changed in {v.still_for:.0f} s, and there is nothing to compare it with: add ADMIN to "
         "--rpc-http-api or give reference_urls, and block_period if blocks are seldom"
     )
     over = _no_progress(v) and not v.young
-    return _say(SYNCING, at, said, wants_log=not _new(v), hopeless=hopeless if over else "")
+    return _say(SYNCING, at, said, wants_log=not _new(v), futile=futile if over else "")
 
 
 def _at_head(v: NodeView) -> BesuVerdict:

@@ -256,12 +256,12 @@ class BesuKind(Kind):
         return timing(self._options, self._track.last if self._track else None, limit)
 
     def unreachable_reason(self, observation: Observation, target: str) -> str | None:
-        """A loop of starts that fail for a cause which no start mends; a target that this node never has."""
+        """A loop of starts that fail for a cause which no start fixes; a target that this node never has."""
         failed = self._failure[1] if self._failure is not None else None
         if observation.state == m.RESTARTING and failed is not None and failed.severity != "soft":
             return f"{failed.id}: {failed.summary} ({'; '.join(failed.evidence[:1])}); {failed.next_step}"
-        if self._verdict is not None and self._verdict.hopeless:
-            return self._verdict.hopeless
+        if self._verdict is not None and self._verdict.futile:
+            return self._verdict.futile
         # The set that it knows is that of its own head, which is an old one while it syncs.
         level = observation.state in (SYNCED, m.RUNNING)
         if target == CONSENSUS and level and observation.details.get("validator") is False:
@@ -353,7 +353,7 @@ KIND = ServiceKind(
     guards={
         "quorum": "The validators that are shown to take part without this one are still the quorum.",
         "reservation": "The reservation that is named is in force on this host.",
-        "chain_stalled": "The chain does not stand still, or ``lifecycle_quorum_lost`` says what to do then.",
+        "chain_stalled": "The chain is not stalled, or ``lifecycle_quorum_lost`` says what to do then.",
         "restart_all": "All validators of the chain can be restarted at the same time, where that is asked for.",
     },
     causes=_causes,

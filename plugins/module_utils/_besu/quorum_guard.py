@@ -50,7 +50,7 @@ _MAX_WAIT = 60.0
 _MAX_PROOF = 120.0
 # A node that answers, or hangs, does so by any URL: none of those that tell an address is the node itself.
 _ONE_PROCESS = ("ok", "hang")
-_LOOK_AGAIN = "look at the network with besu_network_info, mend what is missing, then run again"
+_LOOK_AGAIN = "look at the network with besu_network_info, fix what is missing, then run again"
 
 Others = t.Callable[[], t.Sequence[NodeSample]]
 

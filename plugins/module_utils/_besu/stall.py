@@ -22,7 +22,7 @@ _MAX_ROUND = 64
 
 @dataclass(frozen=True)
 class Stall:
-    """A chain that stands still: who is missing, in which round the rest is, and what each way out takes, in seconds.
+    """A chain that is stalled: who is missing, in which round the rest is, and what each way out takes, in seconds.
 
     ``natural`` None: it does not come back by itself, too few take part.
     """

@@ -75,7 +75,7 @@ class BesuVerdict:
     """The state, the reasons (the most telling first), the cause where something is wrong, what was measured.
 
     ``wants_log``: the log could tell more. ``settled`` False: another look is wanted before this is told.
-    ``hopeless``: why no wait changes it. ``resample``: after how many seconds, where not settled.
+    ``futile``: why no wait changes it. ``resample``: after how many seconds, where not settled.
     ``lasted``: for how many seconds it has been so at most, by what was seen of the node itself.
     """
 
@@ -86,7 +86,7 @@ class BesuVerdict:
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
     wants_log: bool = False
     settled: bool = True
-    hopeless: str = ""
+    futile: str = ""
     resample: float = 1.0
     lasted: float | None = None
 

@@ -5,7 +5,7 @@
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-Hard causes are those that no restart mends; what the connector says of them is in ``words``.
+Hard causes are those that no restart fixes; what the connector says of them is in ``words``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _spoken(
         "dns", NETWORK, 68, "the names of the edge cannot be looked up",
-        "mend the resolver of this host (/etc/resolv.conf): region1.v2.argotunnel.com has to resolve",
+        "fix the resolver of this host (/etc/resolv.conf): region1.v2.argotunnel.com has to resolve",
     ),
     _spoken(
         "config_invalid", CONFIGURATION, 68, "its configuration cannot be used",

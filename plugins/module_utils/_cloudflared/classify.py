@@ -93,7 +93,7 @@ class Verdict:
 
     @property
     def hard(self) -> bool:
-        """Whether the cause is one that no restart mends."""
+        """Whether the cause is one that no restart fixes."""
         return self.cause in HARD
 
 

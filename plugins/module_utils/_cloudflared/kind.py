@@ -372,14 +372,14 @@ class CloudflaredKind(Kind):
         # A quic connection that broke says nothing of TCP; where neither can be dialled, the network is out.
         cut = watch.settings.protocol == "http2" or verdict.cause in ("edge_unreachable_tcp", "edge_unreachable_udp")
         if verdict.hard or (cut and watch.edge_open is False):
-            return False  # a restart mends neither
+            return False  # a restart fixes neither
         return (observation.age or 0.0) >= self._eye.budget(watch, observation.state)
 
     def unreachable_reason(self, observation: Observation, target: str) -> str | None:
         verdict = self._verdict
         if verdict is None or not verdict.hard or target == m.STOPPED:
             return None
-        return f"{verdict.cause}, which no restart mends: {verdict.reasons[-1]}"
+        return f"{verdict.cause}, which no restart fixes: {verdict.reasons[-1]}"
 
     def verify(self, before: Observation, after: Observation, target: str) -> str | None:
         was, now = before.details.get("connector_id"), after.details.get("connector_id")

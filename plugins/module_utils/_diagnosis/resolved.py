@@ -130,7 +130,7 @@ def unit_ports(settings: Settings, ports: t.Sequence[int] = ()) -> tuple[int, ..
 
 def _changed(signs: Signs) -> str | None:
     """A file that the service reads was changed since: what its evidence, unit, environment or command line names."""
-    loaded = signs.properties.get("NeedDaemonReload") != "yes"  # what systemd has not read mends nothing
+    loaded = signs.properties.get("NeedDaemonReload") != "yes"  # what systemd has not read fixes nothing
     unit = [signs.properties.get("FragmentPath", ""), *listed(signs.properties.get("DropInPaths", ""))]
     arguments = [path for path in argument_paths(signs.settings) if not path.startswith(_WRITTEN)]
     files = [path for path in arguments if os.path.isfile(path) or signs.cause.id.startswith("database_")]

@@ -208,7 +208,7 @@ _LAST: tuple[Rule, ...] = (
     ),
     Rule(
         "start_limit", START_LIMIT, SOFT, "it failed so often that systemd gave up starting it",
-        "mend what made it fail; then systemctl reset-failed (or recovery: reset_start) and start it",
+        "fix what made it fail; then systemctl reset-failed (or recovery: reset_start) and start it",
         facts=p.start_limit, rank=40,
     ),
     Rule(

@@ -81,7 +81,10 @@ def _validated(where: str, spec: Spec, given: t.Mapping[str, t.Any]) -> dict[str
     # Only what reads descriptions needs Ansible: the rest also runs in programs of its own on a host.
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-    result = ArgumentSpecValidator(spec).validate(dict(given))
+    # The validator fills in the suboptions of a default itself: each call gets a copy.
+    defaults = {name: rule["default"] for name, rule in spec.items() if name not in given and "default" in rule}
+    fresh = {name: default.copy() for name, default in defaults.items() if isinstance(default, (dict, list))}
+    result = ArgumentSpecValidator(spec).validate({**fresh, **given})
     if result.error_messages:
         raise LifecycleError(f"{where}: {'; '.join(result.error_messages)}")
     return dict(result.validated_parameters)

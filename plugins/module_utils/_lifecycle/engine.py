@@ -238,9 +238,9 @@ class Engine:
         elif plan.steps and plan.steps[0].acts and not self._planning.is_patient(plan.steps[0], observation):
             self._act(plan.steps[0], observation)
         else:
-            hopeless = self._kind.unreachable_reason(observation, self._request.target) or self._lasting(observation)
-            if hopeless:
-                raise TargetNotReached(f"{self._watched.unit} is {observation.state}: {hopeless}")
+            futile = self._kind.unreachable_reason(observation, self._request.target) or self._lasting(observation)
+            if futile:
+                raise TargetNotReached(f"{self._watched.unit} is {observation.state}: {futile}")
             self._pause(observation)
 
     def _lasting(self, observation: Observation) -> str:

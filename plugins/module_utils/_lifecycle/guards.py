@@ -83,7 +83,7 @@ def edge(s: GuardContext) -> Refusal | None:
     """The state machine knows the state, and the state was observed."""
     if s.observation.state == m.UNKNOWN:
         why = "; ".join(s.observation.reasons)
-        return Refusal("edge", f"the state is unknown: {why}", "mend the observation, then run again")
+        return Refusal("edge", f"the state is unknown: {why}", "fix the observation, then run again")
     return None
 
 
@@ -115,7 +115,7 @@ def unit(s: GuardContext) -> Refusal | None:
     if facts.load == "masked" and s.leads_to_start:
         return Refusal("unit", "the unit is masked", f"systemctl unmask {facts.unit}, if it is meant to run")
     if facts.load in ("not-found", "bad-setting", "error") and s.step.action not in _ENDS:
-        return Refusal("unit", f"systemd has LoadState={facts.load}", f"mend the unit file: systemctl cat {facts.unit}")
+        return Refusal("unit", f"systemd has LoadState={facts.load}", f"fix the unit file: systemctl cat {facts.unit}")
     if s.forgotten and s.step.action == "reset":
         return Refusal(
             "unit", s.forgotten, f"start it as it is with systemctl restart {facts.unit}, or write a unit file"

@@ -31,4 +31,4 @@ def accept_once(next_step: str, cause: str) -> str:
     """The advice where a person has to deal with a cause. Its acceptance is for one run, and stays in no inventory."""
     accepted = json.dumps({"service_recovery_accept_causes": [cause]})
     run = f"ansible-playbook chainops.lifecycle.recover --limit {ANY_HOST} -e '{accepted}'"
-    return f"{next_step}; once it is mended, accept it for one run only: {run}"
+    return f"{next_step}; once it is fixed, accept it for one run only: {run}"

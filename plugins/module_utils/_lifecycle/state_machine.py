@@ -183,7 +183,7 @@ def make_plan(machine: Machine, state: str, target: str, *, recovery: str = "res
     """
     goal = machine.targets[target]
     if machine.states[state].name == UNKNOWN:
-        return Plan(refusal="the state could not be observed", hint="mend the observation first; see reasons")
+        return Plan(refusal="the state could not be observed", hint="fix the observation first; see reasons")
     if target == "reset" and state != ERROR:
         goal = goal | {state}
     # A failure is not made a success by clearing it: the service has to run once more.

@@ -97,7 +97,7 @@ NOT_OBSERVED = Alert(
 STALLED = Alert(
     "chain_stalled", CRITICAL, CHAIN,
     "the chain makes no blocks",
-    "Most of its nodes that can be asked say that it stands still: too few validators take part.",
+    "Most of its nodes that can be asked say that it is stalled: too few validators take part.",
     "start the missing validators; the CHAIN lines name them: ansible-playbook chainops.lifecycle.status", 60,
 )  # fmt: skip
 NO_MARGIN = Alert(

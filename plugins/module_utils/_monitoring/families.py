@@ -106,7 +106,7 @@ BESU_VALIDATORS = Family("chainops_besu_validators", GAUGE, "Validators in the s
 BESU_TAKING_PART = Family(
     "chainops_besu_validators_taking_part",
     GAUGE,
-    "Validators that proposed one of the last blocks, as many as the set has members; 0 while the chain stands still.",
+    "Validators that proposed one of the last blocks, as many as the set has members; 0 while the chain is stalled.",
     _CHAIN,
 )
 BESU_MAY_STOP = Family(
@@ -116,7 +116,7 @@ BESU_MAY_STOP = Family(
     _CHAIN,
 )
 BESU_STALLED = Family(
-    "chainops_besu_chain_stalled", GAUGE, "Whether the whole chain stands still, as the node sees it.", _CHAIN
+    "chainops_besu_chain_stalled", GAUGE, "Whether the whole chain is stalled, as the node sees it.", _CHAIN
 )
 BESU_TAKES_PART = Family(
     "chainops_besu_takes_part", GAUGE, "Whether the node, as a validator, takes part in the consensus.", _CHAIN

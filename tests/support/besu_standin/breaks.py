@@ -4,7 +4,7 @@
 
 """Real causes of the recorded failures, made on a host where a node is installed: shell scripts by scenario.
 
-They need the node's files where ``deploy.install`` puts them and leave it stopped; ``deploy.install`` mends all but
+They need the node's files where ``deploy.install`` puts them and leave it stopped; ``deploy.install`` fixes all but
 what ``MENDS`` undoes. ``NEEDS_DATA``: scenarios in which the node has run before, so install it with blocks.
 """
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the laboratory needs of this machine, and how to mend what is missing."""
+"""What the laboratory needs of this machine, and how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _COMMANDS = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is missing and the word that mends it."""
+    """One thing that is missing and the word that fixes it."""
 
     what: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.mend}"
+        return f"{self.what}: {self.fix}"
 
 
 def _works(*argv: str) -> str:
@@ -51,8 +51,8 @@ def problems() -> list[Problem]:
     if sys.platform != "linux":
         return [Problem(f"this is {sys.platform}, not Linux", "use a Linux machine or virtual machine")]
     found: list[Problem] = []
-    missing = {name: mend for name, mend in _COMMANDS.items() if shutil.which(name) is None}
-    found += [Problem(f"command {name} is missing", mend) for name, mend in missing.items()]
+    missing = {name: fix for name, fix in _COMMANDS.items() if shutil.which(name) is None}
+    found += [Problem(f"command {name} is missing", fix) for name, fix in missing.items()]
     if not KEYRING.exists():
         found.append(Problem(f"{KEYRING} is missing", "apt-get install debian-archive-keyring"))
     if os.geteuid() != 0:
@@ -97,8 +97,8 @@ def kernel_problems() -> list[Problem]:
     finally:
         shutil.rmtree(trial)
     if complaint:
-        mend = "modprobe overlay, or set CHAINOPS_LAB_DIR to a folder on ext4, xfs or btrfs"
-        found.append(Problem(f"overlayfs does not work in {lab.root} ({complaint})", mend))
+        fix = "modprobe overlay, or set CHAINOPS_LAB_DIR to a folder on ext4, xfs or btrfs"
+        found.append(Problem(f"overlayfs does not work in {lab.root} ({complaint})", fix))
     script = "ip link add name clab type bridge && ip link add name clab-a type veth peer name clab-b"
     complaint = _works("unshare", "--net", "sh", "-c", script)
     if complaint:

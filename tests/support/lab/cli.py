@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--name", default=default, help="the fleet (default: $CHAINOPS_LAB_FLEET, else lab)")
         return sub
 
-    command("check", _check, "say what is missing here, and what mends it", fleet=False)
+    command("check", _check, "say what is missing here, and what fixes it", fleet=False)
     sub = command("base", _base, "build the base file system of suites (default: all)", fleet=False)
     sub.add_argument("suites", nargs="*", metavar="SUITE", choices=[*SUITES, []])
     sub.add_argument("--include", action="append", default=[], metavar="PACKAGE", help="one more package")

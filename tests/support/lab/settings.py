@@ -20,7 +20,7 @@ SUITES: dict[str, int] = {"bookworm": 252, "trixie": 257, "forky": 262}
 
 
 class LabError(Exception):
-    """Something a person can mend; the message says how."""
+    """Something a person can fix; the message says how."""
 
 
 @dataclass(frozen=True)

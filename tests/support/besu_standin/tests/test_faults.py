@@ -88,7 +88,7 @@ def test_halted_mining(node: Node) -> None:
     assert node.height == height
     node.fault()
     time.sleep(0.5)
-    assert node.height == height, "a restart alone mends it"
+    assert node.height == height, "a restart alone fixes it"
     node.stop()
     node.start()
     until(lambda: node.height > height)

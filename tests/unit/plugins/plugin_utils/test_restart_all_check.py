@@ -15,7 +15,7 @@ services_to_recover = NeedFilter().filters()["services_to_recover"]
 
 
 def stalled(name="besu", chain=1337, described=None, state="error", **told):
-    """A Besu whose chain stands still, or with another ``state`` one that is down: label and all as the role gets it."""
+    """A Besu whose chain is stalled, or with another ``state`` one that is down: label and all as the role gets it."""
     facts = {"validator": True, "chain_id": chain, **told}
     seen = {"name": name, "kind": "besu", "state": state, "cause": "chain_stalled", "besu": facts}
     (entry,) = services_to_recover([seen], [{"name": name, "kind": "besu", "besu": described or {}}], True)

@@ -159,7 +159,7 @@ EMPTY = {"voted": False, "age": 20.0}  # it was started 20 s ago, and says nothi
         ({}, [vote(2, heard={"0x3": 50.0}), vote(3, **EMPTY), vote(4, **EMPTY)], "n3: it answers, and has sent no round"),
         ({}, [vote(2), vote(3, head=4), vote(4, head=4)], "n3: at block 4, while others have block 5"),
         ({}, [vote(2), vote(3, forks=True)], "2 of 4"),
-        ({}, [vote(2), vote(3, stalled=False)], "n3: the chain was not seen to stand still"),
+        ({}, [vote(2), vote(3, stalled=False)], "n3: the chain was not seen to be stalled"),
         ({}, [vote(2), vote(3, failed="exit 1", agrees=False, asked=False)], "n3: exit 1"),
         ({}, [vote(2), vote(3, genesis="", starting=True, head=None, validator=False)], "n3: its RPC does not answer"),
         ({}, [vote(2), vote(3), vote(4, agrees=False, msg="held by ann", guard="hold")], "n4: held by ann"),

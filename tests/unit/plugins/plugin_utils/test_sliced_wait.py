@@ -177,7 +177,7 @@ def test_what_is_behind_a_loop_of_restarts_is_named():
         "id": "config_invalid",
         "summary": "an option is wrong",
         "evidence": ["no-such-key"],
-        "next_step": "mend it",
+        "next_step": "fix it",
     }
     looping["diagnosis"] = {"causes": [known]}
     assert sync_summary({"a/besu": looping})["failed"] == {

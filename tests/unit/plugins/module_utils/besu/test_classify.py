@@ -382,7 +382,7 @@ def test_a_fast_sync_ends_as_soon_as_blocks_come_at_the_chains_pace():
 
 
 def test_a_pause_of_some_seconds_is_no_sync():
-    """The virtual machine stood still for five seconds, and three blocks come at once."""
+    """The virtual machine was stalled for five seconds, and three blocks come at once."""
     looks = lived(age=1.0, seconds=60)
     late = [replace(one, head=looks[30].head) if 30 < i < 36 else one for i, one in enumerate(looks)]
     assert {told(*late[:count])[0] for count in range(3, len(late))} == {"consensus"}

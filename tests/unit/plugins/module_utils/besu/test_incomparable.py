@@ -20,7 +20,7 @@ from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.besu
 
 
 def quiet(at=1000.0):
-    """A look at a node that tells no heights of its peers (no ADMIN), of a chain that has stood still for hours."""
+    """A look at a node that tells no heights of its peers (no ADMIN), of a chain that has was stalled for hours."""
     return replace(look(at=at, age=at + 6200.0), peers=None, bft=None)
 
 
@@ -28,7 +28,7 @@ def test_a_stall_without_heights_is_told_by_the_rounds():
     log = lines("x | RoundTimer | Moved to round 10 which will expire in 4,096 seconds", at=NOW + 900.0)
     verdict = tell(quiet(), quiet(1010.0), log=log)
     assert (verdict.state, verdict.cause, verdict.settled) == ("error", "chain_stalled", True)
-    assert "round 10" in " ".join(verdict.reasons) and not verdict.hopeless
+    assert "round 10" in " ".join(verdict.reasons) and not verdict.futile
     assert not tell(quiet(), log=log).settled, "one look"
     assert told(quiet(), quiet(1010.0), unit=UnitStatus(since=990.0), log=log) == ("syncing", None)
 
@@ -46,7 +46,7 @@ def test_a_stall_without_heights_is_told_by_the_rounds():
 )
 def test_a_wait_with_nothing_to_compare_with_ends_after_the_time_of_a_stall(seconds, more, ends):
     verdict = tell(quiet(), quiet(1000.0 + seconds), **more)
-    assert bool(verdict.hopeless) is ends
+    assert bool(verdict.futile) is ends
     if ends:
         assert (verdict.state, verdict.cause, verdict.wants_log) == ("syncing", None, True)
-        assert "ADMIN" in verdict.hopeless and "reference_urls" in verdict.hopeless
+        assert "ADMIN" in verdict.futile and "reference_urls" in verdict.futile

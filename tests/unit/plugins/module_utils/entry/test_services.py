@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import WATCH_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
@@ -34,3 +35,9 @@ def test_a_state_that_the_kind_does_not_have_is_refused(kind: str, state: str, p
 def test_a_state_that_the_kind_has_is_taken(kind: str, state: str) -> None:
     (found,) = describe([{"name": "db", "kind": kind, "state": state}], KINDS)
     assert found["state"] == state
+
+
+def test_a_default_is_the_same_after_a_description_was_read():
+    """Ansible's validator fills suboptions into the default itself."""
+    describe(["api"], KINDS)
+    assert WATCH_OPTIONS["alert_after"]["default"] == {}

@@ -60,7 +60,7 @@ CASES = [
     ("one failure less", row("running", 1, history=loop(4)), []),
     ("failures before the window", row("running", 1, history=loop(5, every=150)), ["in_error"]),
     ("restarted five times on purpose", row("running", 1, history=loop(5, trigger="collection")), []),
-    ("mended on purpose", row("running", 1, history=history(*[(50 + n, "error", "service") for n in range(9, 0, -1)],
+    ("fixed on purpose", row("running", 1, history=history(*[(50 + n, "error", "service") for n in range(9, 0, -1)],
                                                             (9, "running", "collection"))), []),
     ("a crash loop while held", row("error", 1, cause="crash_loop", hold=HOLD), []),
     ("starting", row("starting", 601), ["start_overdue"]),

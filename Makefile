@@ -22,12 +22,12 @@ VENV_quick := lint core
 STEPS = "$$(tools/find-python 3.13 3.14 3.12)" -m tools.run_steps
 VENVS = $(MAKE) --no-print-directory -j2 $(1:%=venv-%)
 
-.PHONY: help demo test test-quick $(PARTS) venvs system build format guides changelog lock clean distclean
+.PHONY: help demo test test-quick $(PARTS) venvs system system-demo build format guides changelog lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.* ## \(.*\)/make \1\t\2/p' Makefile | expand -t 17
 
-demo: system venv-core ## a small fleet of real systemd hosts, broken in several ways and recovered
+demo: system-demo venv-core ## a small fleet of real systemd hosts, broken in several ways and recovered
 	@PATH="$(CURDIR)/.venvs/core/bin:$$PATH" tests/demo/run
 
 test: system ## every test: sanity lint docs unit property controller importer laboratory molecule
@@ -61,6 +61,9 @@ venv-%:
 
 system: ## install the system packages that the tests need, where that is possible
 	@tools/system-packages
+
+system-demo:
+	@tools/system-packages demo
 
 build: venv-core ## build the artefact
 	@PATH="$(CURDIR)/.venvs/core/bin:$$PATH" tools/build-artefact

@@ -263,7 +263,8 @@ def small_fleet() -> tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.Any]]
         "networks": [
             {
                 "genesis": "0x" + "9" * 64, "chain_id": 1337, "nodes": ["node1", "node2"], "head": 184_223, "head_age": 1.6, "advances": True,
-                "stalled": False, "validators": ["0x" + c * 40 for c in "abcd"], "quorum": 3, "taking_part": [{"address": "0x" + c * 40, "node": "n"} for c in "abc"],
+                "stalled": False, "validators": ["0x" + c * 40 for c in "abcd"], "quorum": 3,
+                "taking_part": [{"address": "0x" + c * 40, "node": "n"} for c in "abc"],
                 "missing": [{"address": "0x" + "d" * 40, "node": "node2", "why": "it syncs"}], "may_stop": 0, "which": [],
                 "arithmetic": "3 of 4 validators active, quorum 3: none may be stopped", "reason": "the quorum would be lost",
             }

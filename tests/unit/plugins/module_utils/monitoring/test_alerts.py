@@ -61,7 +61,7 @@ CASES = [
     ("failures before the window", row("running", 1, history=loop(5, every=150)), ["in_error"]),
     ("restarted five times on purpose", row("running", 1, history=loop(5, trigger="collection")), []),
     ("fixed on purpose", row("running", 1, history=history(*[(50 + n, "error", "service") for n in range(9, 0, -1)],
-                                                            (9, "running", "collection"))), []),
+                                                           (9, "running", "collection"))), []),
     ("a crash loop while held", row("error", 1, cause="crash_loop", hold=HOLD), []),
     ("starting", row("starting", 601), ["start_overdue"]),
     ("starting: exactly", row("starting", 600), []),

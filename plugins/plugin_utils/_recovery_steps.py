@@ -31,6 +31,8 @@ DEPENDENCY_CAUSES = ("dependency_failed", "peer_refused")
 _FILE = "__service_recovery_file"
 _DEPENDENCY = "__service_recovery_dependency"
 _RPC_URL = "http://127.0.0.1:8545"
+# What a node can show while all the others are restarted.
+_OF_A_RESTART = ("no_peers", "stuck_sync")
 # A person asked for the restart of all: a run of it that failed does not use up the attempts of the next.
 _WITHOUT_BUDGET = {"max_attempts": 1000, "attempt_backoff": 0}
 
@@ -140,6 +142,7 @@ def drive_options(
         override |= {"reference_urls": own} if own else _given(settings, "reference_urls")
         defaults |= _given(settings, "quorum_lost", "reservation")
     if step and step.get("together"):
+        override["accept_causes"] += _OF_A_RESTART
         step = {**{name: value for name, value in step.items() if name != "together"}, **_WITHOUT_BUDGET}
     return {"service": entry, "override": {**override, **(step or {})}, "defaults": defaults}
 

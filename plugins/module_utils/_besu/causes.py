@@ -195,28 +195,46 @@ TROUBLES: dict[str, Trouble] = {
 }  # fmt: skip
 
 
+_SNAP_NEXT = (
+    "check its peers, port 30303 (TCP, UDP), the firewall and the disk, and look for progress in its log; a restart in "
+    "the middle of a SNAP sync loses work, so that it is made only once this cause is in accept_causes"
+)
+
+
 def trouble_rules(
     cause: t.Callable[[], str | None],
     reasons: t.Callable[[], t.Sequence[str]],
-    refuses: t.Callable[[], bool],
+    details: t.Callable[[], t.Mapping[str, t.Any]],
     restart_all: bool = False,
 ) -> tuple[Rule, ...]:
     """Rules that hold where the node itself was seen to be in one of TROUBLES. The arguments are asked later.
 
-    ``refuses``: whether a sync is stuck because the node holds a block of the chain invalid, which no restart helps.
+    ``details``: what was measured. With ``refused_block`` the node holds a block of the chain invalid, which no restart
+    helps; with ``snap_sync`` it is in the middle of a SNAP sync, in which it is not restarted without a person's word.
     ``restart_all``: a person asked for the restart of all validators, which is what a stalled chain can need.
     """
 
-    def shows(name: str) -> t.Callable[[FailureCase], Match | None]:
-        return lambda _case: Match(tuple(reasons())) if cause() == name else None
+    def shows(name: str, detail: str = "") -> t.Callable[[FailureCase], Match | None]:
+        def matches(_case: FailureCase) -> Match | None:
+            known = cause() == name and (not detail or detail in details())
+            return Match(tuple(reasons())) if known else None
 
-    def never(_case: FailureCase) -> Match | None:
-        return Match(tuple(reasons())) if cause() == "stuck_sync" and refuses() else None
+        return matches
 
-    stuck = TROUBLES["stuck_sync"]
     refused = "it holds a block of the chain invalid, so that its sync can never end"
     return (
-        Rule("stuck_sync", CONFIGURATION, HARD, refused, stuck.next_step, facts=never, rank=76, running=True),
+        Rule(
+            "stuck_sync", CONFIGURATION, HARD, refused, TROUBLES["stuck_sync"].next_step,
+            facts=shows("stuck_sync", "refused_block"), rank=76, running=True,
+        ),
+        Rule(
+            "stuck_sync", NETWORK, HARD, "it is in the middle of a SNAP sync that makes no progress", _SNAP_NEXT,
+            facts=shows("stuck_sync", "snap_sync"), rank=76, running=True,
+        ),
+        Rule(
+            "no_peers", NETWORK, HARD, "it is in the middle of a SNAP sync, and no other node talks to it", _SNAP_NEXT,
+            facts=shows("no_peers", "snap_sync"), rank=76, running=True,
+        ),
         *(
             Rule(
                 name,
@@ -231,4 +249,4 @@ def trouble_rules(
             )
             for name, x in TROUBLES.items()
         ),
-    )
+    )  # fmt: skip

@@ -55,6 +55,8 @@ _OWN_CAUSES = ("suspended", "frozen", "unit_not_found", "unit_broken", "unhealth
 
 Reader = t.Callable[[t.Optional[NodeSample]], NodeSample]
 References = t.Callable[[], t.Sequence[Reference]]
+# What of a look is the node's own, and not that of another unit's process on its ports.
+OwnPart = t.Callable[[NodeSample, str], NodeSample]
 
 
 class BesuKind(Kind):
@@ -71,6 +73,7 @@ class BesuKind(Kind):
         references: References | None = None,
         quorum_guard: t.Callable[[], QuorumGuard] | None = None,
         restart_all: bool = False,
+        own_part: OwnPart | None = None,
     ) -> None:
         self._environment = environment
         self._options = options
@@ -78,6 +81,7 @@ class BesuKind(Kind):
         self._references = references
         self._quorum_guard = quorum_guard
         self._restart_all = restart_all
+        self._own_part = own_part
         self.quorum: t.Any = None
         self._track: SampleHistory | None = None
         self._carried: t.Mapping[str, t.Any] = {}
@@ -101,7 +105,7 @@ class BesuKind(Kind):
         facts = observation.facts
         invocation = facts.invocation if facts else ""
         same = self._track is not None and self._track.invocation == invocation
-        sample = self._read(self._track.last if same and self._track else None)
+        sample = self._own(self._read(self._track.last if same and self._track else None), observation)
         earlier = self._track if same else resumed(self._carried, sample, invocation)
         self._carried = {}
         self._track = track = fold(earlier, sample, invocation)
@@ -125,6 +129,17 @@ class BesuKind(Kind):
             **self._since(observation, verdict),
         )
         return self._failed(seen) if verdict.cause == CRASH_LOOP else seen
+
+    def _own(self, sample: NodeSample, observation: Observation) -> NodeSample:
+        """A look without what another process answers: one that finds its ports taken lives for a moment only.
+
+        One that lives longer may have a proxy before it, or a container runtime.
+        """
+        facts = observation.facts
+        if facts is None or self._own_part is None or (observation.age or 0.0) >= YOUNG:
+            return sample
+        doubtful = sample.p2p_open or (sample.rpc == "ok" and facts.restarts > 0)
+        return self._own_part(sample, facts.unit) if doubtful else sample
 
     def _since(self, observation: Observation, verdict: BesuVerdict) -> dict[str, t.Any]:
         """Since when the state lasts, where it is younger than the process."""
@@ -303,7 +318,7 @@ class BesuKind(Kind):
             *trouble_rules(
                 lambda: self._verdict.cause if self._verdict else None,
                 lambda: self._verdict.reasons if self._verdict else (),
-                lambda: "refused_block" in self._verdict.details if self._verdict else False,
+                lambda: self._verdict.details if self._verdict else {},
                 self._restart_all,
             ),
         )
@@ -335,7 +350,7 @@ def make_besu(environment: Environment, params: t.Mapping[str, t.Any]) -> BesuKi
     guarded = params["quorum_guard"] == "enforce" and fleet.may_be_validator(params["validator"])
     references = others if others.clients else None
     restart_all = params["quorum_lost"] == "restart_all"
-    return BesuKind(environment, options, reader, references, guard if guarded else None, restart_all)
+    return BesuKind(environment, options, reader, references, guard if guarded else None, restart_all, reader.own_part)
 
 
 def _causes() -> t.Sequence[tuple[str, CauseText]]:

@@ -23,9 +23,10 @@ _IMPORTED = re.compile(r"(?:Produced|Imported)(?: empty)? block #([\d,]{1,15})|I
 _INVALID = re.compile(r"Invalid block ([\d,]{1,15})(?: |$)")
 _INVALID_RULE = re.compile(r"Invalid block header: |Block processing failed|Invalid block detected")
 _PROGRESS = re.compile(
-    r"Import reached block|[Ii]mport progress|World ?[Ss]tate|[Hh]eal|Downloaded|Pipeline|[Pp]ivot block|"
+    r"Import reached block|[Ii]mport progress|World ?[Ss]tate|[Hh]eal|Downloaded|Pipeline|[Pp]ivot block(?! selector)|"
     r"Healed|accounts? downloaded|Synced to"
 )
+_COMPLAINT = re.compile(r"\b(?:ERROR|WARN)\b")
 _LOOKING = re.compile(r"Unable to find sync target\. Waiting for \d+ peers")
 _ENGINE_SILENT = re.compile(r"Execution engine not called in [\d.,]+ seconds")
 _ENGINE_CALLED = re.compile(r"fork-choice-update|Imported #[\d,]+")
@@ -106,7 +107,7 @@ def read_log(lines: t.Iterable[LogLine]) -> BesuLog:
             evidence.clear()
         elif _INVALID_RULE.search(text) or _INVALID.search(text):
             _invalid(text, line.at, found)
-        elif not _told_in_a_word(text, found) and _PROGRESS.search(text) and "ERROR" not in text:
+        elif not _told_in_a_word(text, found) and _PROGRESS.search(text) and not _COMPLAINT.search(text):
             _progress(line.at, "Import reached block" not in text, found)
     del found["before"]
     found["invalid_lines"] = tuple(sanitize(text.rpartition(" | ")[2], 200) for text in found["invalid_lines"])

@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.clie
     HttpError,
     TlsSettings,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.procfs import listening_units
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError
 
 Spec = dict[str, dict[str, t.Any]]
@@ -178,6 +179,15 @@ class NodeReader:
             metrics_client=self._metrics,
             p2p_probe=self._p2p_open,
         )
+
+    def own_part(self, sample: NodeSample, unit: str) -> NodeSample:
+        """A look, but for what the processes of other units answered on the ports of this one."""
+        rpc, p2p = self._rpc.url.port, self._params["p2p_port"]
+        held = listening_units((rpc, p2p))
+        others = {port for port, units in held.items() if units and unit not in units}
+        if rpc in others and sample.rpc == "ok":
+            sample = NodeSample(sample.at, sample.wall, rpc_message="another unit has its RPC port")
+        return replace(sample, p2p_open=False) if p2p in others else sample
 
     @property
     def requests(self) -> int:

@@ -196,6 +196,12 @@ class NodeView:
         return bool(tips) and (self.now.number or 0) >= max(tips) - self.tolerance
 
     @property
+    def in_snap_sync(self) -> bool:
+        """Whether it is in the middle of a SNAP sync: by its log, or as the state of its head is not there yet."""
+        begun = self.log.progress_lines > 0 and (self.now.number == 0 or self.now.state_available is not True)
+        return begun or self.now.state_available is False
+
+    @property
     def still_for(self) -> float:
         """Seconds since the head last changed, as far as this was watched."""
         return self.now.at - self.track.head_since if self.track.head_since is not None else 0.0
@@ -297,6 +303,8 @@ def _log_details(v: NodeView, verdict: BesuVerdict) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {}
     if verdict.cause == "stuck_sync" and v.log.invalid_since:
         found["refused_block"] = v.log.invalid_block or -1
+    if v.in_snap_sync:
+        found["snap_sync"] = True
     if v.log.rounds:
         found["rounds"] = {one.address: one.number for one in v.log.rounds}
         others = [one for one in v.log.rounds if not one.local]

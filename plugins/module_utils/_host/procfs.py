@@ -115,6 +115,17 @@ def port_holders(ports: t.Collection[int], proc: str = "/proc") -> dict[int, str
     return held
 
 
+def listening_units(ports: t.Collection[int], proc: str = "/proc") -> dict[int, set[str]]:
+    """The units whose processes listen on TCP ports, as far as this user may see them; a port of nobody is left out."""
+    rows = [row for row in table("self", proc) if row.state == _LISTEN and row.local[1] in ports]
+    inodes = {row.inode: row.local[1] for row in rows}
+    found: dict[int, set[str]] = {}
+    for pid in _pids(proc) if inodes else ():
+        for inode in (open_sockets(pid, proc) or set()) & set(inodes):
+            found.setdefault(inodes[inode], set()).update(_units(pid, proc)[-1:])
+    return found
+
+
 def lock_holders(paths: t.Sequence[str], proc: str = "/proc") -> dict[str, int]:
     """Which of ``paths`` are locked, and by which process: see proc_locks(5)."""
     held: dict[tuple[str, str], int] = {}
@@ -138,8 +149,13 @@ def lock_holders(paths: t.Sequence[str], proc: str = "/proc") -> dict[str, int]:
 def describe(pid: int, proc: str = "/proc") -> str:
     """A process for a person: its name, its id and the unit that it belongs to."""
     name = _read(f"{proc}/{pid}/comm", 64).strip()
-    units = re.findall(r"/([^/\n]+\.(?:service|scope))", _read(f"{proc}/{pid}/cgroup", 65536))
+    units = _units(pid, proc)
     return f"{name} (pid {pid}{', ' + units[-1] if units else ''})"
+
+
+def _units(pid: int, proc: str) -> list[str]:
+    """The units that a process is in, the innermost last."""
+    return re.findall(r"/([^/\n]+\.(?:service|scope))", _read(f"{proc}/{pid}/cgroup", 65536))
 
 
 def same_network(pid: int, proc: str = "/proc") -> bool:

@@ -142,6 +142,7 @@ def test_earlier_attempts_do_not_hold_up_a_restart_of_all():
     need = service({"kind": "besu", "max_attempts": 1})
     found = steps.drive_options(need, SETTINGS, step={"state": "restarted", "together": True})
     assert found["override"]["state"] == "restarted" and "together" not in found["override"]
+    assert found["override"]["accept_causes"] == ["a", "no_peers", "stuck_sync"], "its peers restart as well"
     assert (found["override"]["max_attempts"], found["override"]["attempt_backoff"]) == (1000, 0)
     assert "max_attempts" not in steps.drive_options(need, SETTINGS, step={"state": "restarted"})["override"]
 

@@ -525,6 +525,27 @@ def test_a_snap_sync_is_stuck_only_after_three_missing_lines():
     assert at(230) == ("error", "stuck_sync")
 
 
+@pytest.mark.parametrize(
+    ("said", "number", "state", "snap"),
+    [
+        ([SNAP], 100, None, True),
+        ([SNAP], 100, False, True),
+        ([SNAP], 0, True, True),
+        ([SNAP], 100, True, False),
+        ([], 100, False, True),
+        ([], 100, True, False),
+        ([], 0, True, False),
+        (["x | INFO | ImportBlocksStep | Import reached block 100 (0x1), Peer count: 2"], 100, None, False),
+        (["x | INFO | BFTPivotSelectorFromPeers | Creating pivot block selector for BFT node"], 0, None, False),
+        (["x | WARN | PipelineChainDownloader | Chain download failed. Restarting after short delay."], 9, None, False),
+    ],
+)
+def test_the_middle_of_a_snap_sync(said, number, state, snap):
+    looks = still(number=number, peers=(9000,), age=900.0, state_available=state)
+    verdict = tell(*looks, log=lines(*said, at=NOW + 900.0))
+    assert ("snap_sync" in verdict.details) is snap
+
+
 def test_a_state_keeps_its_word_while_peers_come_and_go():
     """A peer that turns the node down is connected for a moment, again and again."""
     looks = [look(at=1000.0 + i, age=60.0 + i, peers=(500,) if i > 25 and i % 35 == 4 else ()) for i in range(120)]

@@ -91,6 +91,26 @@ def test_a_crash_loop_before_systemd_says_so(active, state):
     assert "crash_loop" in seen.flags
 
 
+def test_a_start_that_finds_its_ports_taken_is_not_the_node_that_has_them():
+    """Another Besu of the host answers on the ports for the second or two that such a process lives."""
+    asked = []
+
+    def own_part(sample, unit):
+        asked.append(unit)
+        return NodeSample(sample.at, sample.wall, "refused")
+
+    world = World(RESTART, RESTART)
+    world.kind._own_part = own_part
+    young = {"ActiveEnterTimestampMonotonic": "5001000000", "StateChangeTimestampMonotonic": "5001000000"}
+    assert world.see(NRestarts="1", **young).state == "starting"
+    assert world.see(NRestarts="2", **young).cause == "crash_loop"
+    assert set(asked) == {"besu.service"}
+    old = World()
+    old.kind._own_part = own_part
+    old.see(NRestarts="5")
+    assert old.see(NRestarts="5").state == "consensus", "one that lives longer may have a proxy before it"
+
+
 def test_old_restarts_are_no_loop():
     world = World()
     seen = [world.see(NRestarts="4") for _look in range(2)][-1]

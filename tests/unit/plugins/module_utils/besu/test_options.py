@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS, check_options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError, SystemClock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
@@ -42,3 +44,20 @@ def test_a_url_that_is_none_is_named(option, value):
     environment = Environment("besu", SystemClock(), None, None, None)
     with pytest.raises(LifecycleError, match=option):
         make_besu(environment, {**DEFAULTS, "start_timeout": 600.0, option: value})
+
+
+@pytest.mark.parametrize(
+    ("held", "sample", "rpc", "p2p"),
+    [
+        ({}, {"rpc": "ok"}, "ok", None),
+        ({8545: {"besu.service"}, 30303: {"besu.service"}}, {"rpc": "ok", "p2p_open": True}, "ok", True),
+        ({8545: {"other.service"}}, {"rpc": "ok"}, "refused", None),
+        ({8545: {"other.service", "besu.service"}}, {"rpc": "ok"}, "ok", None),
+        ({30303: {"other.service"}}, {"rpc": "refused", "p2p_open": True}, "refused", False),
+        ({30303: set()}, {"rpc": "refused", "p2p_open": True}, "refused", True),
+    ],
+)
+def test_what_another_unit_answers_on_its_ports_is_not_the_nodes_own(monkeypatch, held, sample, rpc, p2p):
+    monkeypatch.setattr(options, "listening_units", lambda ports: held)
+    seen = options.NodeReader(DEFAULTS, SystemClock()).own_part(NodeSample(1.0, 2.0, **sample), "besu.service")
+    assert (seen.rpc, seen.p2p_open) == (rpc, p2p)

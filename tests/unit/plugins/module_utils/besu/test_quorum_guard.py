@@ -175,3 +175,69 @@ def test_one_that_hangs_and_is_still_a_peer_may_vote():
     )
     block, _seen = guard.check(hung, q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
     assert block is not None and block.guard == "chain_stalled"
+
+
+def shown(genesis, numbers=(100, 101), **more):
+    """Two looks at a validator of the invented chain, as ``judge`` takes them."""
+    world = World()
+    first, last = (
+        replace(world.chain.look(1), genesis=genesis, head=Block(n, int(world.clock.wall()), "", MEMBERS[1]), **more)
+        for n in numbers
+    )
+    return first, last
+
+
+@pytest.mark.parametrize("own", [None, "0x" + "a" * 64])
+@pytest.mark.parametrize("other", [None, "0x" + "a" * 64])
+def test_a_stranger_to_the_set_is_no_validator_only_where_block_0_is_known_on_both_sides(own, other):
+    stranger = "0x" + "f" * 40
+    found = guarding.judge([shown(own, address=stranger), shown(other)], stranger, q.ChainTiming())
+    # A node counts for the chain that it is on, so that its own block 0 is that of the view where it is known.
+    assert found.verdict.safe is (own is not None)
+
+
+@pytest.mark.parametrize("digit", ["0", "9", "f"])
+def test_a_node_of_a_chain_with_another_block_0_does_not_count_whichever_is_greater(digit):
+    ours, theirs = "0x" + "a" * 64, "0x" + digit * 64
+    pairs = [shown(ours), shown(theirs), shown(None)]
+    assert guarding.of_chain(pairs, ours) == [pairs[0], pairs[2]]
+    guard = guarding.QuorumGuard(World().clock, lambda: pairs[0][1], list, genesis=theirs)
+    block, _seen = guard.check(pairs[0][1], q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert block is not None and "genesis_hash" in block.reason
+
+
+@pytest.mark.parametrize(("rpc", "looks"), [("ok", 2), ("refused", 2), ("hang", 1), ("timeout", 2)])
+def test_one_that_hangs_is_looked_at_once_and_all_others_twice(rpc, looks):
+    world, asked = World(), []
+
+    def read():
+        asked.append(1)
+        return replace(world.chain.look(0), rpc=rpc)
+
+    guard = guarding.QuorumGuard(world.clock, read, lambda: [world.chain.look(i) for i in (1, 2, 3)])
+    guard.check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert len(asked) >= looks and (looks > 1 or len(asked) == 1)
+
+
+@pytest.mark.parametrize(("down", "allowed"), [({3}, True), ({2, 3}, False)])
+def test_a_restart_of_all_needs_as_many_as_the_quorum_and_no_more(down, allowed):
+    world = World(quorum_lost="restart_all")
+    world.chain.stands_at, world.chain.down = world.clock.now - 100.0, down
+    block, _seen = world.guard().check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert (block is None) is allowed
+
+
+@pytest.mark.parametrize(
+    ("option", "seen", "refused"),
+    [(1337, None, False), (2, None, True), (None, 2, True), (None, 1337, False), (2, 1337, True), (None, None, False)],
+)
+def test_the_chain_id_of_a_node_that_does_not_answer_is_that_of_its_option_or_its_last_look(option, seen, refused):
+    world = World()
+    silent = {"rpc": "hang", "chain_id": None, "genesis": None, "head": None}
+    last = replace(world.chain.look(0), **{**silent, "chain_id": seen})
+    guard = guarding.QuorumGuard(
+        world.clock, lambda: replace(world.chain.look(0), **silent), lambda: [world.chain.look(i) for i in (1, 2, 3)],
+        chain_id=option,
+    )  # fmt: skip
+    block, _seen = guard.check(last, q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert (block is not None) is refused and (not refused or "differ in chain id" in block.reason)

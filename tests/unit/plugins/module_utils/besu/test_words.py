@@ -228,26 +228,37 @@ def test_lines_of_a_healthy_node_prove_nothing(harmless):
 
 @pytest.mark.parametrize("name", TROUBLES)
 def test_a_trouble_that_was_seen_is_a_cause_of_a_running_unit(name):
-    rules = trouble_rules(lambda: name, lambda: ("the reason",), lambda: False)
+    rules = trouble_rules(lambda: name, lambda: ("the reason",), dict)
     unit = {"ActiveState": "active", "SubState": "running", "InvocationID": "run"}
     found = diagnose(unit, [], rules=rules).primary
     assert (found.id, found.severity, found.evidence) == (name, TROUBLES[name].severity, ("the reason",))
 
 
-def test_a_sync_that_can_never_end_is_hard():
+@pytest.mark.parametrize(
+    ("name", "details", "severity", "word"),
+    [
+        ("stuck_sync", {"refused_block": 7}, "hard", "holds a block of the chain invalid"),
+        ("stuck_sync", {"snap_sync": True}, "hard", "in the middle of a SNAP sync"),
+        ("no_peers", {"snap_sync": True}, "hard", "in the middle of a SNAP sync"),
+        ("stuck_sync", {}, "soft", "imports nothing"),
+        ("no_peers", {"refused_block": 7}, "soft", "no other node talks to it"),
+        ("unresponsive", {"snap_sync": True}, "soft", "does not answer"),
+    ],
+)
+def test_what_no_restart_helps_is_hard(name, details, severity, word):
+    """One that can never end, and one in the middle of a SNAP sync: a restart would lose the work of days."""
     unit = {"ActiveState": "active", "SubState": "running", "InvocationID": "run"}
-    for refuses, severity in ((lambda: True, "hard"), (lambda: False, "soft")):
-        rules = trouble_rules(lambda: "stuck_sync", lambda: ("r",), refuses)
-        assert diagnose(unit, [], rules=rules).primary.severity == severity
+    found = diagnose(unit, [], rules=trouble_rules(lambda: name, lambda: ("r",), lambda: details)).primary
+    assert (found.id, found.severity) == (name, severity) and word in found.summary
 
 
 def test_a_person_may_ask_for_the_restart_of_all():
     unit = {"ActiveState": "active", "SubState": "running", "InvocationID": "run"}
     for asked, severity in ((False, "chain"), (True, "soft")):
-        rules = trouble_rules(lambda: "chain_stalled", lambda: ("r",), lambda: False, asked)
+        rules = trouble_rules(lambda: "chain_stalled", lambda: ("r",), dict, asked)
         assert diagnose(unit, [], rules=rules).primary.severity == severity
 
 
 def test_nothing_is_a_cause_where_nothing_is_wrong():
     unit = {"ActiveState": "active", "SubState": "running", "InvocationID": "run"}
-    assert diagnose(unit, [], rules=trouble_rules(lambda: None, lambda: (), lambda: False)).causes == ()
+    assert diagnose(unit, [], rules=trouble_rules(lambda: None, lambda: (), dict)).causes == ()

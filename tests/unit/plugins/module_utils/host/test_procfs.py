@@ -21,5 +21,7 @@ def test_port_holders_from_proc(tmp_path: t.Any) -> None:
     (tmp_path / "12/comm").write_text("java\n")
     (tmp_path / "12/cgroup").write_text("0::/system.slice/besu.service\n")
     assert procfs.port_holders([8545, 1], str(tmp_path)) == {8545: "java (pid 12, besu.service)"}
+    assert procfs.listening_units([8545, 1], str(tmp_path)) == {8545: {"besu.service"}}
     os.unlink(tmp_path / "12/fd/3")
     assert procfs.port_holders([8545], str(tmp_path)) == {8545: "a process that this user may not see"}
+    assert procfs.listening_units([8545], str(tmp_path)) == {}

@@ -75,10 +75,15 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 
 
 def _summary(
-    results: t.Any, plan: t.Any = None, check_mode: bool = False, width: int = WIDTH, fallen: t.Any = ()
+    results: t.Any,
+    plan: t.Any = None,
+    check_mode: bool = False,
+    width: int = WIDTH,
+    fallen: t.Any = (),
+    seen: t.Any = None,
 ) -> dict[str, t.Any]:
     plan = plan or {"in_need": [host for host, done in results.items() if done], "rows": []}
-    entries = _reports.recovery_entries(results, plan, fallen)
+    entries = _reports.recovery_entries(results, plan, fallen, seen)
     return {
         "lines": _reports.summary_lines(results, plan, width, fallen),
         "outcome": _outcomes.artifact("recover", entries, check_mode),
@@ -90,4 +95,4 @@ def _summary(
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_summary": from_hosts(_summary, "results", "plan", "fallen")}
+        return {"recovery_summary": from_hosts(_summary, "results", "plan", "fallen", "seen")}

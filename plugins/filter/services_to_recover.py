@@ -61,7 +61,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_steps
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import is_given, read_one
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import is_given, listed, read_one
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ObservationView
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 
@@ -100,8 +100,16 @@ def _needs(
             "may_vote": row.may_vote,
         }
         offline = _recovery_steps.takes_offline(need)
-        found.append({**need, "fixes": _recovery_steps.fixes(need, may_fix, hooked), "takes_offline": offline})
+        # What the module refuses for its precondition is not fixed before either.
+        may, hooks_now = (may_fix, hooked) if _is_as_expected(view, entry) else ((), {})
+        found.append({**need, "fixes": _recovery_steps.fixes(need, may, hooks_now), "takes_offline": offline})
     return found
+
+
+def _is_as_expected(view: ObservationView, entry: t.Mapping[str, t.Any]) -> bool:
+    states, invocation = entry.get("expected_state"), entry.get("expected_invocation")
+    in_state = not is_given(states) or not listed(states) or view.state in listed(states)
+    return in_state and (invocation is None or str(invocation) == view.invocation)
 
 
 class FilterModule:

@@ -86,9 +86,9 @@ def _expressions(s: Settings) -> dict[str, str]:
         a.STOP_OVERDUE.id: f"{_elapsed(f.STATE_START)} > {_threshold(a.STOP_OVERDUE)}\nand {_in_state('stopping')}"
         + _unless(_HELD),
         # Where no metric is new nothing is observed, and one alert for the host says so.
-        a.NOT_OBSERVED.id: f"(time() - {_name(f.OBSERVED_AT)}) > {_threshold(a.NOT_OBSERVED)}"
-        + _unless(_HELD)
-        + f"\nunless on (job, instance) ({late})",
+        # By the last run of the program: between two runs nothing is observed.
+        a.NOT_OBSERVED.id: f"({_name(f.EXPORTER_TIME)} - on (job, instance) group_right () {_name(f.OBSERVED_AT)})"
+        f" > {_threshold(a.NOT_OBSERVED)}" + _unless(_HELD) + f"\nunless on (job, instance) ({late})",
         a.STALLED.id: stalled,
         # By the blocks of the chain, so that validators which nobody here monitors count as well. A set that can miss
         # none by its size has nothing to lose.
@@ -112,7 +112,9 @@ def _expressions(s: Settings) -> dict[str, str]:
 
 
 def _late(intervals: str) -> str:
-    return f"(time() - {_name(f.EXPORTER_TIME)}) > on (job, instance) ({intervals} * {_name(f.EXPORTER_INTERVAL)})"
+    # The age when it was scraped, however often that is.
+    written = _name(f.EXPORTER_TIME)
+    return f"(timestamp({written}) - {written}) > on (job, instance) ({intervals} * {_name(f.EXPORTER_INTERVAL)})"
 
 
 def _failing(window: str) -> str:

@@ -172,8 +172,8 @@ def _checked(one: PlannedRow, act: Act | None) -> PlannedRow:
         return one
     if act is None:
         return _left(one, "it is not in the approved plan")
-    # What a guard refuses now is refused at its turn as well, with the guard's own word.
-    why = "" if one.is_refused else _changed(one, act)
+    # What a guard refuses now it may allow at its turn: also then only for what was approved.
+    why = _changed(one, act)
     return _left(one, why) if why else one
 
 
@@ -184,7 +184,8 @@ def _changed(one: PlannedRow, act: Act) -> str:
         ("state", act.state, row.state),
         ("invocation", act.invocation, row.observation.invocation),
         ("cause", act.cause, row.cause),
-        ("plan", act.act, one.verb),
+        # The verb of a refusal is the guard's word: nothing is done as long as it holds.
+        *(() if one.is_refused else (("plan", act.act, one.verb),)),
     )
     said = [
         f"its {what} was {then or 'none'} and is {now or 'none'}" for what, then, now in then_and_now if then != now

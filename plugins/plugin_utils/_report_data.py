@@ -12,6 +12,7 @@ of nothing else.
 
 from __future__ import annotations
 
+import math
 import statistics
 import typing as t
 from collections import Counter
@@ -386,6 +387,11 @@ def window_text(seconds: float) -> str:
     return f"{seconds / 3600:.0f} h" if seconds <= 172800 and seconds % 3600 == 0 else duration(seconds)
 
 
+def _percent(share: float) -> str:
+    """Rounded down: what is not all of it never reads as 100 %."""
+    return f"{math.floor(1e4 * share + 1e-9) / 100:.2f}"
+
+
 def report_lines(data: t.Mapping[str, t.Any], dest: str, size: int, check_mode: bool) -> list[str]:
     """The report in a few lines, for a terminal."""
     summary = data["summary"]
@@ -394,7 +400,7 @@ def report_lines(data: t.Mapping[str, t.Any], dest: str, size: int, check_mode: 
     lines = [
         f"{count(summary['services'], 'service')} on {count(summary['hosts'], 'host')}, "
         f"the last {window_text(data['window']['seconds'])}: "
-        f"availability {'not known' if share is None else f'{100 * share:.2f} %'}, "
+        f"availability {'not known' if share is None else f'{_percent(share)} %'}, "
         f"{count(summary['errors'], 'error')}, "
         f"{summary['recoveries']} of {count(summary['incidents'], 'incident')} recovered"
         + (f" (median {duration(recover)})" if recover is not None else "")

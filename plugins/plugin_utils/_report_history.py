@@ -108,11 +108,14 @@ class ServiceHistory:
         """
         found: list[Incident] = []
         began: float | None = None
+        looped = False
         harmless = {one.at for one in self.transitions if one.after == m.RESTARTING and not one.cause}
         for span in self.spans:
-            lasting = span.end - span.begin >= WELL or span.end >= self.end
+            # The run at the end of the window may still last, but for one that comes after runs that did not.
+            lasting = span.end - span.begin >= WELL or (span.end >= self.end and not looped)
             if span.base == m.ERROR or (span.base == m.RESTARTING and span.begin not in harmless):
-                began = span.begin if began is None else began
+                if began is None:
+                    began, looped = span.begin, False
             elif began is None:
                 continue
             elif span.base in (None, m.UNKNOWN):
@@ -121,6 +124,8 @@ class ServiceHistory:
             elif span.base in (m.RUNNING, m.STOPPED) and lasting:
                 found.append(self._incident(began, span.begin, RUNNING if span.base == m.RUNNING else STOPPED))
                 began = None
+            elif span.base == m.RUNNING:
+                looped = True
         return [*found, self._incident(began, None, OPEN)] if began is not None else found
 
     def _incident(self, begin: float, end: float | None, ended: str) -> Incident:

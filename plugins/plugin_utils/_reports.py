@@ -36,6 +36,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render
 
+# What the role leaves alone at its turn, though it is not in its desired state.
+_LEFT = {HELD: o.SKIPPED, TRANSITIONING: o.TRANSITIONING, CHAIN_STALLED: o.REFUSED}
 _OUTCOMES = {OK: o.HEALTHY, HELD: o.SKIPPED, TRANSITIONING: o.TRANSITIONING, UNKNOWN: o.UNKNOWN}
 
 
@@ -75,23 +77,25 @@ def _alert_lines(rows: t.Sequence[Row]) -> list[str]:
 Fallen = t.Sequence[t.Mapping[str, str]]
 
 
-def recovery_entries(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], fallen: Fallen = ()) -> list[o.Entry]:
+def recovery_entries(
+    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], fallen: Fallen = (), seen: t.Any = None
+) -> list[o.Entry]:
     """How each service of the plan ended. ``results``: host -> the results of service_recovery there.
 
     ``fallen``: those that were worse when the fleet was looked at again after a wave; that is their end.
     """
     ended = {(one["host"], one["service"]): one for one in fallen}
-    entries = [entry for entry in _entries(results, plan) if (entry.host, entry.service) not in ended]
+    entries = [entry for entry in _entries(results, plan, seen or {}) if (entry.host, entry.service) not in ended]
     entries += [o.Entry(**gone) for gone in plan.get("gone") or ()]
     return entries + [
         o.Entry(one["host"], one["service"], one["kind"], o.FAILED, one["reason"]) for one in ended.values()
     ]
 
 
-def _entries(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> list[o.Entry]:
+def _entries(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> list[o.Entry]:
     left = {host: [ServiceResult.from_dict(one) for one in as_mappings(done)] for host, done in results.items()}
     tried = {host for host, done in results.items() if isinstance(done, (list, tuple))}
-    entries = [_entry(row, left, tried, plan) for row in as_mappings(plan.get("rows"))]
+    entries = [_entry(row, left, tried, plan, seen.get(row["host"])) for row in as_mappings(plan.get("rows"))]
     # What the role found in need after the plan was made.
     return entries + [o.entry_of(host, result) for host, more in left.items() for result in more]
 
@@ -101,6 +105,7 @@ def _entry(
     left: t.Mapping[str, list[ServiceResult]],
     tried: t.Container[str],
     plan: t.Mapping[str, t.Any],
+    seen: t.Any,
 ) -> o.Entry:
     host, service, kind = row["host"], "" if row["service"] == "-" else row["service"], row["kind"]
     mine = left.get(host, [])
@@ -119,6 +124,10 @@ def _entry(
     if lost is not None:
         return o.Entry(host, service, kind, o.UNKNOWN, lost.msg)
     if host in tried:
+        now = [one for one in read_fleet({host: seen or {}}) if one.service == service and one.verdict in _LEFT]
+        if now:
+            guard = CHAIN_STALLED if now[0].verdict == CHAIN_STALLED else ""
+            return o.Entry(host, service, kind, _LEFT[now[0].verdict], now[0].explanation or now[0].state, guard)
         return o.Entry(host, service, kind, o.SELF_RECOVERED, "it needed no recovery any more when its turn came")
     return o.Entry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before its turn")
 

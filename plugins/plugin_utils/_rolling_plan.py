@@ -113,7 +113,7 @@ _PARTS = ("kind", "chain", "tunnel", "name")
 def _is_chain(wanted: str, details: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> bool:
     """A chain is named by its genesis hash, by how that begins, or by its chain id."""
     own = as_mapping(entry.get("besu"))
-    genesis = (as_text(details.get("genesis")) or as_text(own.get("genesis"))).lower()
+    genesis = (as_text(details.get("genesis")) or as_text(own.get("genesis_hash"))).lower()
     if _DIGITS.fullmatch(wanted.lower()):
         return genesis.startswith(wanted.lower())
     chain_id = details.get("chain_id", own.get("chain_id"))

@@ -43,6 +43,7 @@ class Waits:
         self._is_dry_run = is_dry_run
         self._left = [_WAIT_TIMEOUT if timeout is None else timeout for timeout in timeouts]
         self._begun = [False] * len(names)
+        self._changed = [False] * len(names)
         self._first: dict[int, t.Mapping[str, t.Any]] = {}
         self._diagnosis: dict[int, t.Any] = {}
         self._spent = [0.0] * len(names)
@@ -75,6 +76,7 @@ class Waits:
             again, self._begun[place] = self._begun[place], True
             if "before" in found:
                 self._first.setdefault(place, found)
+            self._changed[place] = self._changed[place] or bool(found.get("changed"))
             self._diagnosis[place] = found.get("diagnosis") or self._diagnosis.get(place)
             took = as_number(found.get("duration")) or 0.0
             self._spent[place] += took
@@ -102,7 +104,7 @@ class Waits:
                 "name": self._names[place],
                 "failed": True,
                 "reached": False,
-                "changed": False,
+                "changed": self._changed[place],
                 "msg": why,
                 **gone,
             }
@@ -121,6 +123,7 @@ class Waits:
         whole = dict(last)
         if place in self._first:
             whole["before"] = self._first[place]["before"]
+        whole["changed"] = self._changed[place]
         if self._diagnosis.get(place):
             whole["diagnosis"] = self._diagnosis[place]
         if self._spent[place]:

@@ -78,3 +78,36 @@ def test_the_guide_has_every_alert_that_starts_something() -> None:
 def _variables(rulebook: str) -> set[str]:
     text = (ROOT / f"extensions/eda/rulebooks/{rulebook}.yml").read_text()
     return set(re.findall(r"(?:\{\{ |vars\.)(chainops_\w+)", text))
+
+
+class Loader(yaml.SafeLoader):
+    """Reads a text that Ansible must not template as the text that it is."""
+
+
+Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+
+
+def launches() -> list[tuple[str, t.Any, t.Any]]:
+    """Each job template that is launched: its name, the questions of its survey, the answers."""
+    text = (ROOT / "extensions/awx/objects/job_templates.yml").read_text()
+    (templates,) = yaml.load(text, Loader).values()
+    surveys = {one["name"]: one["questions"] for one in templates}
+    actions = [rule["action"]["run_job_template"] for rule in rules(TEMPLATES) if "run_job_template" in rule["action"]]
+    return [(one["name"], surveys[one["name"]], one["job_args"]["extra_vars"]) for one in actions]
+
+
+@pytest.mark.parametrize(("template", "questions", "answers"), launches())
+def test_a_launch_answers_every_question_of_the_survey(template: str, questions: t.Any, answers: t.Any) -> None:
+    """AWX fills in no default, and refuses an answer of another type (HTTP 400)."""
+    assert {question["variable"] for question in questions} == set(answers), template
+    for question in questions:
+        answer = answers[question["variable"]]
+        assert isinstance(answer, int if question["type"] == "integer" else str), question
+        assert answer in question.get("choices", [answer]), question
+        # The controller's own templates make a number of a text that looks like one.
+        assert "{{" not in str(answer) or answer.startswith("'{{"), answer
+
+
+def test_the_workflow_is_launched_without_variables() -> None:
+    (workflow,) = [one["action"]["run_workflow_template"] for one in rules(TEMPLATES) if "run_workflow" in str(one)]
+    assert workflow["include_events"] is False and "job_args" not in workflow

@@ -148,9 +148,15 @@ CASES: list[tuple[str, str, list[Series], set[str]]] = [
         [*service(observation_time_seconds=ago(4000)), *exporter(last=4000)],
         {"metrics_late"},
     ),
-    ("not_observed", "never observed at all", service(observation_time_seconds=0.0), {"not_observed"}),
-    ("not_observed", "edge: exactly", service(observation_time_seconds=ago(300)), set()),
-    ("not_observed", "edge: past", service(observation_time_seconds=ago(301)), {"not_observed"}),
+    ("not_observed", "never observed at all", [*service(observation_time_seconds=0.0), *exporter()], {"not_observed"}),
+    (
+        "not_observed",
+        "not between two runs that are far apart",
+        [*service(observation_time_seconds=ago(599)), *exporter(last=599, interval=600)],
+        set(),
+    ),
+    ("not_observed", "edge: exactly", [*service(observation_time_seconds=ago(310)), *exporter(last=10)], set()),
+    ("not_observed", "edge: past", [*service(observation_time_seconds=ago(311)), *exporter(last=10)], {"not_observed"}),
     ("chain_stalled", "fires alone", validators(0, 4, stalled=1.0), {"chain_stalled"}),
     ("chain_stalled", "not where one node of three says so", [
         *validators(1, 4),

@@ -308,6 +308,11 @@ def _connections(f: _Facts) -> _Firing | None:
     count, expected = details.get("connections"), details.get("expected_connections")
     if count is None or expected is None or count >= expected:
         return None
+    unit = f.row.get("unit_facts") or {}
+    if unit and not unit.get("main_pid"):
+        return (
+            None  # it does not run: that it failed is said elsewhere, and one that was stopped has nothing to connect
+        )
     alert = DEGRADED if count else DISCONNECTED
     since = f.lasts(alert, f.since)
     return None if since is None else _Firing(alert, since)

@@ -195,7 +195,9 @@ class ServiceCounters:
         return agrees or seen.since is None or now.wall - seen.since > _JOURNAL_LAG
 
     def _count_connections(self, seen: Seen, now: Moment) -> None:
-        if seen.connections is not None:
+        if seen.unit_state in _ENDED:
+            self.disconnected_since = 0.0  # it does not run, so that it has nothing to connect
+        elif seen.connections is not None:
             first = self.disconnected_since or min(seen.since or now.wall, now.wall)
             self.disconnected_since = 0.0 if seen.connections else first
 

@@ -169,6 +169,19 @@ def test_a_guard_that_refuses_now_has_its_word_at_the_turn_of_the_service():
     assert made["hosts"] == ["h1"] and row(made, "h1")["guard"] == "hold"
 
 
+def test_a_guard_that_refuses_for_now_does_not_widen_what_was_approved():
+    """It may allow the act at the turn of the service: from a state that nobody has approved."""
+    plan = read(document({"h1": [service(state="stopped")]}))
+    block = {
+        "name": "api",
+        "reached": False,
+        "blocked_by": [{"guard": "attempts", "reason": "wait"}],
+        "transitions": [],
+    }
+    made = make({"h1": [service(invocation="2" * 32)]}, plan, foreseen={"h1": [block]})
+    assert made["hosts"] == [] and "its state was stopped and is error" in row(made, "h1")["why"]
+
+
 def test_of_a_host_what_is_new_is_left_and_does_not_count_as_recovered():
     plan = read(document({"h1": [service()]}))
     made = make({"h1": [service(), service("db")]}, plan)

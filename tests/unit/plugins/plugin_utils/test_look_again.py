@@ -69,3 +69,13 @@ def test_a_host_that_is_lost_before_its_turn_has_not_recovered_by_itself():
     entries = _reports.recovery_entries({"h": lost}, plan)
     assert [(one.service, one.outcome) for one in entries] == [("api", "unknown"), ("", "unknown")]
     assert [one.outcome for one in _reports.recovery_entries({"h": []}, plan)] == ["self_recovered"]
+
+
+@pytest.mark.parametrize(
+    ("now", "outcome"),
+    [({"hold": {"owner": "bob", "reason": "work"}}, "skipped"), ({"state": "running"}, "self_recovered")],
+)
+def test_what_the_role_left_alone_at_its_turn_has_not_recovered_by_itself(now, outcome):
+    plan = recovery_plan({"h": DOWN}, {}, "100%")
+    at_its_turn = {"h": {"services": [{**DOWN["services"][0], **now}]}}
+    assert [one.outcome for one in _reports.recovery_entries({"h": []}, plan, seen=at_its_turn)] == [outcome]

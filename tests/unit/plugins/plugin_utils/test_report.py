@@ -115,6 +115,16 @@ RUN = (9.52, "running", "service", None, "")
             [("running", "signal", "collection", 53996.4)],
             id="it has just come back",
         ),
+        pytest.param(
+            [
+                CRASH,
+                (9.01, "running", "service", None, ""),
+                (9.02, "error", "service", "signal", ""),
+                (23.999, "running", "service", None, ""),
+            ],
+            [("open", "signal", None, None)],
+            id="a run of a crash loop at the end of the window ends nothing",
+        ),
     ],
 )
 def test_an_incident_lasts_until_the_service_has_run_for_a_minute(story, expected):

@@ -55,6 +55,13 @@ def verdicts(made):
     return {f"{row['host']}/{row['label']}": row["verdict"] for row in made["rows"]}
 
 
+def test_a_validator_that_is_down_is_one_of_the_chain_that_its_description_names():
+    down = seen("besu", "besu", "error")
+    entry = {"name": "besu", "kind": "besu", "besu": {"genesis_hash": GENESIS}}
+    made = plan({"v1": [besu()], "v2": [down]}, {"v1": [entry], "v2": [entry]}, lifecycle_only_chain=[GENESIS])
+    assert set(verdicts(made)) == {"v1/besu", "v2/besu"}
+
+
 FLEET = {
     "v1": [besu()],
     "v2": [besu("25.7.0")],

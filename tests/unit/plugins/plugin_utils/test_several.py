@@ -63,6 +63,14 @@ def test_a_lost_slice_may_have_begun_everything():
     ]
 
 
+def test_what_a_slice_has_changed_is_not_forgotten_where_a_later_one_ends_badly():
+    waits = Waits(["lost", "failed"], [120, 120])
+    waits.take([0, 1], [waiting(changed=True), waiting(changed=True)])
+    waits.take([1], [{"begun": True, "failed": True, "reached": False, "changed": False, "duration": 1.0}])
+    waits.give_up("the module was killed")
+    assert {one["name"]: one["changed"] for one in waits.results} == {"lost": True, "failed": True}
+
+
 def test_a_result_is_reduced_to_what_is_read_of_it():
     long = {
         "reasons": [f"reason {number}" for number in range(50)],

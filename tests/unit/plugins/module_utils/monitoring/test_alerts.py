@@ -79,6 +79,7 @@ CASES = [
     ("no connection: exactly", row("reconnecting", 120, cloudflared=tunnel(0)), []),
     ("fewer connections", row("connected", 601, cloudflared=tunnel(3)), ["tunnel_degraded"]),
     ("fewer connections: exactly", row("connected", 600, cloudflared=tunnel(3)), []),
+    ("stopped on purpose", row("stopped", 4000, cloudflared=tunnel(0), unit_facts={"main_pid": 0}), []),
     ("all connections", row("running", 4000, cloudflared=tunnel(4)), []),
     ("a connector that does not answer", row("running", 4000, cloudflared=tunnel(None)), []),
     ("attempts used up", row("error", 10, attempts=attempts(3)), ["attempts_exhausted"]),

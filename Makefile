@@ -71,9 +71,10 @@ build: venv-core ## build the artefact
 format: venv-lint ## rewrite the Python files
 	@.venvs/lint/bin/ruff check --fix . ; .venvs/lint/bin/ruff format .
 
-guides: venv-core ## write the generated parts of the guides anew
+guides: venv-core venv-lint ## write the generated parts of the guides anew
 	@PYTHONPATH="$(CURDIR)/.build/link" .venvs/core/bin/python -m tools.generate_docs
 	@PYTHONPATH="$(CURDIR)/.build/link" .venvs/core/bin/python -m tools.generate_monitoring
+	@PYTHONPATH="$(CURDIR)/.build/link" .venvs/lint/bin/python -m tools.generate_dashboard
 
 changelog: venv-lint ## take the fragments into the changelog
 	@PATH="$(CURDIR)/.venvs/lint/bin:$$PATH" tools/changelog

@@ -55,9 +55,12 @@ class Webhook:
 
 
 class Stack:
-    """The three programs, each as a process of its own on loopback. ``write`` gives them metrics."""
+    """The three programs, each as a process of its own on loopback. ``write`` gives them metrics.
 
-    def __init__(self, folder: Path, rules: str, instance: str) -> None:
+    ``history``: what Prometheus has stored already, as OpenMetrics text with the time of each sample.
+    """
+
+    def __init__(self, folder: Path, rules: str, instance: str, history: str = "") -> None:
         self.webhook = Webhook()
         self.metrics = folder / "textfile"
         self.metrics.mkdir()
@@ -86,6 +89,10 @@ class Stack:
             ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
              f"--web.listen-address={LOOPBACK}:{prometheus}"],
         ]  # fmt: skip
+        if history:
+            (folder / "history").write_text(history)
+            make_blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
+            subprocess.run([*make_blocks, folder / "history", folder / "data"], check=True, capture_output=True)
         self._log = (folder / "log").open("w")
         self._processes = [subprocess.Popen(one, stdout=self._log, stderr=subprocess.STDOUT) for one in commands]
 
@@ -96,12 +103,23 @@ class Stack:
         os.replace(fresh, self.metrics / "chainops.prom")
 
     def query(self, expression: str) -> list[dict[str, t.Any]]:
-        question = urllib.parse.urlencode({"query": expression})
+        return t.cast("list[dict[str, t.Any]]", self._ask("query", {"query": expression})["result"])
+
+    def query_range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, t.Any]]:
+        question = {"query": expression, "start": start, "end": end, "step": step}
+        return t.cast("list[dict[str, t.Any]]", self._ask("query_range", question)["result"])
+
+    def label_values(self, series: str, label: str) -> list[str]:
+        return t.cast("list[str]", self._ask(f"label/{label}/values", {"match[]": series}))
+
+    def _ask(self, path: str, question: t.Mapping[str, t.Any]) -> t.Any:
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/query?{question}", timeout=10) as answer:
-                return t.cast("list[dict[str, t.Any]]", json.load(answer)["data"]["result"])
+            with urllib.request.urlopen(
+                f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(question)}", timeout=10
+            ) as answer:
+                return json.load(answer)["data"]
         except urllib.error.HTTPError as exc:
-            raise AssertionError(f"{expression}: {exc.read().decode()}") from exc
+            raise AssertionError(f"{question}: {exc.read().decode()}") from exc
 
     def is_up(self) -> bool:
         """Whether Prometheus answers and has metrics of a host."""

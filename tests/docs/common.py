@@ -48,7 +48,7 @@ def play(
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=600,  # a bound, not a measure: the machine may be busy
         stdin=subprocess.DEVNULL,
     )
 

@@ -40,9 +40,11 @@ EXAMPLES = r"""
 - name: Write the rules
   ansible.builtin.copy:
     content: "{{ {'hold_ending': 1800} | chainops.lifecycle.alert_rules(labels={'team': 'chain'}) }}"
-    dest: /etc/prometheus/rules/chainops-lifecycle.yml
+    dest: "{{ playbook_dir }}/chainops-lifecycle.yml"
     validate: promtool check rules %s
     mode: "0644"
+  delegate_to: localhost
+  run_once: true
 """
 
 RETURN = r"""

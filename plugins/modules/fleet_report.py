@@ -82,7 +82,7 @@ EXAMPLES = r"""
 - name: Write the report
   chainops.lifecycle.fleet_report:
     window: 7d
-    dest: /var/www/html/services.html
+    dest: "{{ playbook_dir }}/services.html"
   run_once: true
 """
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import read
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group
 
 ROOT = Path(__file__).parent.parent.parent
@@ -128,7 +129,16 @@ def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]
         "grants": {"refused": {}, "held": {}},
         "genesis": None,
         "address": None,
-        "plan": {"in_need": [], "unknown": []},
+        "plan": {
+            "in_need": [],
+            "unknown": [],
+            "rows": [],
+            "hosts": [],
+            "waves": [],
+            "restart_all": [],
+            "acts": {"host1": []},
+        },
+        "checked": {"settings": read({})},
     }
     book = [{"name": "Examples", "hosts": "host1", "gather_facts": False, "tasks": tasks}]
     (tmp_path / "examples.yml").write_text(yaml.safe_dump(book, sort_keys=False))
@@ -140,9 +150,9 @@ def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]
 
 
 def test_the_playbook_for_awx(pair: Fleet, tmp_path: Path) -> None:
-    block = next(b for b in yaml_blocks(ROOT / "docs/docsite/rst/guide_awx.rst") if "import_playbook" in b)
-    (tmp_path / "recover.yml").write_text(block)
-    done = play(pair, tmp_path, "recover.yml", "-e", '{"lifecycle_services": ["api"]}')
+    done = play(
+        pair, tmp_path, str(ROOT / "extensions/awx/project/recover.yml"), "-e", '{"lifecycle_services": ["api"]}'
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Summary: no service needed recovery" in done.stdout
 

@@ -33,7 +33,7 @@ def run(folder: Path, *options: str, times: int = 1, **variables: t.Any) -> int:
 
 def test_the_dashboard_is_put_in_place_and_taken_away(tmp_path: Path) -> None:
     dashboards, provider = tmp_path / "a: folder", tmp_path / "provider.yml"
-    given = {
+    given: dict[str, t.Any] = {
         "prometheus_alerts_dashboard_directory": str(dashboards),
         "prometheus_alerts_dashboard_provider": str(provider),
     }

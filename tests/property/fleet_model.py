@@ -12,6 +12,7 @@ which others may act.
 
 from __future__ import annotations
 
+import collections
 import itertools
 import random
 import typing as t
@@ -127,6 +128,8 @@ class World:
         self.owners = itertools.count()
         self.acts: list[tuple[str, str, str]] = []
         self.rivals: list[t.Iterator[t.Any]] = []
+        # How often a service of a chain or a tunnel failed, or its host came or went, by itself.
+        self.mishaps: collections.Counter[str] = collections.Counter()
 
     def services(self, kind: str, of: str) -> list[tuple[Host, Service]]:
         return [
@@ -171,11 +174,17 @@ class World:
             service = self.dice.choice(host.services)
             if self.dice.random() < 0.4:
                 host.reachable = not host.reachable
+                self.mishaps.update(one.of for one in host.services)
             elif not service.worked_on:
                 service.up = service.well = False
+                self.mishaps[service.of] += 1
 
-    def take(self, who: str, host: Host, service: Service) -> None:
-        """Take a service offline, and see what that does."""
+    def take(self, who: str, host: Host, service: Service, mishaps: int) -> None:
+        """Take a service offline, and see what that does.
+
+        ``mishaps``: those of its chain or tunnel when the hosts were asked. A replica that fails by itself after its
+        host has granted is nobody's doing: no host can know of it in time.
+        """
         part, serving = self.taking_part(service.of), self.serving(service.of)
         self.acts.append((who, host.name, service.name))
         service.worked_on, service.up = who, False
@@ -183,7 +192,8 @@ class World:
         needed = q.quorum(len(self.services("besu", service.of)))
         if service.kind == "besu" and left != part and len(left) < needed:
             raise Broken(f"{who} broke the quorum of {service.of} at {host.name}: {len(left)} of {needed} are left")
-        if service.kind == "cloudflared" and serving and not self.serving(service.of):
+        of_itself = self.mishaps[service.of] != mishaps
+        if service.kind == "cloudflared" and serving and not self.serving(service.of) and not of_itself:
             raise Broken(f"{who} took the last replica of {service.of} away at {host.name}")
 
 
@@ -195,6 +205,7 @@ def attempt(world: World, host: Host, service: Service, who: str, *, wanted: boo
     owner = f"{who} {next(world.owners)}"
     holder = owner
     granted: list[tuple[Host, str]] = []
+    mishaps = world.mishaps[service.of]
     try:
         if service.kind == "besu" and service.up:
             granted = yield from _ask_chain(world, host, service, owner)
@@ -207,7 +218,7 @@ def attempt(world: World, host: Host, service: Service, who: str, *, wanted: boo
         if refused:
             return _result(service, blocked_by=[one.as_dict() for one in refused])
         # The look right before it and the step are one: a host acts on what it has just seen.
-        world.take(who, host, service)
+        world.take(who, host, service, mishaps)
         while world.dice.random() < 0.5:
             yield
         return _outcome(host, service)

@@ -40,31 +40,39 @@ _INFO = """
 names = [one if isinstance(one, str) else one["name"] for one in options["services"]]
 module.exit_json(services=[row(one, state_of(one)) for one in names])
 """
-_SERVICE = """
-name = options["name"]
-before = state_of(name)
-with open(os.path.join(folder, "acted"), "a") as acted:
-    acted.write(json.dumps([name, module.check_mode]) + chr(10))
-slow = os.path.join(folder, "slow-" + name)
-if before == "refused":
-    block = {"guard": "cause", "reason": "disk_full: no space", "hint": "free some"}
-    module.exit_json(reached=False, changed=False, before=row(name, before), after=row(name, before), blocked_by=[block],
-                     transitions=[], msg="disk_full: no space")
-step = {"trigger": "start", "action": "systemctl start", "applied": not module.check_mode}
-if before == "running":
-    module.exit_json(reached=True, changed=False, before=row(name, before), after=row(name, before), transitions=[])
-if module.check_mode:
-    module.exit_json(reached=True, changed=True, before=row(name, before), after=row(name, "running"), transitions=[step])
-if before == "broken":
-    module.exit_json(reached=False, changed=True, before=row(name, before), after=row(name, before), transitions=[step],
-                     msg="did not come back")
-if os.path.exists(slow):
-    os.remove(slow)
-    keep(name, "starting")
-    time.sleep(300)
-keep(name, "running")
-module.exit_json(reached=True, changed=True, before=row(name, before), after=row(name, "running"), transitions=[step])
+_DRIVE = """
+def drive(name):
+    before = state_of(name)
+    with open(os.path.join(folder, "acted"), "a") as acted:
+        acted.write(json.dumps([name, module.check_mode]) + chr(10))
+    slow = os.path.join(folder, "slow-" + name)
+    was = row(name, before)
+    if before == "refused":
+        block = {"guard": "cause", "reason": "disk_full: no space", "hint": "free some"}
+        return dict(reached=False, changed=False, before=was, after=was, blocked_by=[block], transitions=[],
+                    msg="disk_full: no space")
+    step = {"trigger": "start", "action": "systemctl start", "applied": not module.check_mode}
+    if before == "running":
+        return dict(reached=True, changed=False, before=was, after=was, transitions=[])
+    if module.check_mode:
+        return dict(reached=True, changed=True, before=was, after=row(name, "running"), transitions=[step])
+    if before == "broken":
+        return dict(reached=False, changed=True, before=was, after=was, transitions=[step], msg="did not come back")
+    if os.path.exists(slow):
+        os.remove(slow)
+        keep(name, "starting")
+        time.sleep(300)
+    keep(name, "running")
+    return dict(reached=True, changed=True, before=was, after=row(name, "running"), transitions=[step])
 """
+_SERVICE = _DRIVE + "module.exit_json(**drive(options['name']))\n"
+_SEVERAL = (
+    _DRIVE
+    + """
+results = [{"name": one["service"]["name"], "begun": True, **drive(one["service"]["name"])} for one in given["services"]]
+module.exit_json(changed=any(one["changed"] for one in results), results=results)
+"""
+)
 _WAITED = "module.exit_json(reached=True, changed=False, transitions=[], **answers.get(name, {}))\n"
 
 
@@ -73,12 +81,13 @@ class Fleet:
 
     def __init__(self, folder: Path) -> None:
         modules = {
-            name: common.STUB + _STATES + text for name, text in (("service", _SERVICE), ("service_info", _INFO))
+            name: common.STUB + _STATES + text
+            for name, text in (("service", _SERVICE), ("service_drive_all", _SEVERAL), ("service_info", _INFO))
         }
         modules |= dict.fromkeys(_OTHERS, common.STUB + _WAITED)
         parts = ("roles", "playbooks", "plugins/filter", *(f"plugins/action/{one}.py" for one in _KEPT))
         common.replace_modules(folder, modules, *parts)
-        for one in _KEPT:
+        for one in set(_KEPT) - set(modules):
             place = folder / f"ansible_collections/chainops/lifecycle/plugins/modules/{one}.py"
             place.symlink_to(common.ROOT / f"plugins/modules/{one}.py")
         (folder / "answers.json").write_text("{}")
@@ -108,7 +117,7 @@ class Fleet:
         return {"all": {"hosts": {name: HERE | {"lifecycle_services": [name]} for name in names}, "vars": variables}}
 
 
-_KEPT = ("service_drive", "check_variables", "host_outcome", "show_report")
+_KEPT = ("service_drive", "service_drive_all", "check_variables", "host_outcome", "show_report")
 _OTHERS = ("besu_network_info", "besu_node", "besu_reservation", "cloudflared_reservation", "cloudflared_tunnel")
 
 

@@ -85,7 +85,7 @@ def _summary(
     plan = plan or {"in_need": [host for host, done in results.items() if done], "rows": []}
     entries = _reports.recovery_entries(results, plan, fallen, seen)
     return {
-        "lines": _reports.summary_lines(results, plan, width, fallen),
+        "lines": _reports.summary_lines(results, plan, width, fallen, seen),
         "outcome": _outcomes.artifact("recover", entries, check_mode),
         "bad": _reports.bad_hosts(entries, plan),
         "failure": _reports.failure(results),

@@ -133,7 +133,11 @@ def _entry(
 
 
 def summary_lines(
-    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], width: int = WIDTH, fallen: Fallen = ()
+    results: t.Mapping[str, t.Any],
+    plan: t.Mapping[str, t.Any],
+    width: int = WIDTH,
+    fallen: Fallen = (),
+    seen: t.Any = None,
 ) -> list[str]:
     """What came of the recovery, a block for each service: what was seen, what was done, what proves it."""
     lines: list[str] = []
@@ -148,7 +152,7 @@ def summary_lines(
     lines += [
         f"{one['host']} {one['service']}".rstrip() + f": {o.shown(o.FAILED).upper()}, {one['reason']}" for one in fallen
     ]
-    acted = [entry for entry in recovery_entries(results, plan, fallen) if entry.outcome != o.HEALTHY]
+    acted = [entry for entry in recovery_entries(results, plan, fallen, seen) if entry.outcome != o.HEALTHY]
     return [
         *lines,  # a reason is never cut: the next step depends on it
         "",

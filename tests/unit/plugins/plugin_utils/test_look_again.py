@@ -79,3 +79,5 @@ def test_what_the_role_left_alone_at_its_turn_has_not_recovered_by_itself(now, o
     plan = recovery_plan({"h": DOWN}, {}, "100%")
     at_its_turn = {"h": {"services": [{**DOWN["services"][0], **now}]}}
     assert [one.outcome for one in _reports.recovery_entries({"h": []}, plan, seen=at_its_turn)] == [outcome]
+    said = _reports.summary_lines({"h": []}, plan, seen=at_its_turn)
+    assert said[-1] == f"Summary: 1 {outcome.replace('_', ' ')}"

@@ -8,17 +8,15 @@ import time
 import typing as t
 import uuid
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.utils.display import Display
+from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import GRACE, HostAction
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import GRACE, PAUSE, HostAction
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._play_lock import in_turn, turn
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import SlicedWait, seconds
 
 _WAITS_FOR = ("running", "synced", "consensus")
 _WAIT_TIMEOUT = 600.0
 _PROGRESS_INTERVAL = 30.0
-_PAUSE = 3.0
 
 
 class ActionModule(HostAction):
@@ -50,7 +48,7 @@ class ActionModule(HostAction):
                 with self._limited(interval + stable + GRACE):
                     seen: dict[str, t.Any] = self._execute_module(module_args=given, task_vars=task_vars)
             except AnsibleConnectionFailure as exc:
-                if wait.left <= _PAUSE:
+                if wait.left <= PAUSE:
                     raise
                 self._say(wait.lost(exc))
                 self._reconnect()
@@ -59,15 +57,4 @@ class ActionModule(HostAction):
                 return wait.result(seen)
             self._say(wait.line(seen))
             if not seen.get("waiting"):
-                time.sleep(_PAUSE)  # somebody else works on it, or the host goes down
-
-    def _say(self, line: str) -> None:
-        if not self._task.no_log:
-            Display().display(line)
-
-    def _reconnect(self) -> None:
-        time.sleep(_PAUSE)
-        try:
-            self._connection.reset()
-        except AnsibleError as exc:
-            Display().vvv(f"cannot reset the connection: {exc}")
+                time.sleep(PAUSE)  # somebody else works on it, or the host goes down

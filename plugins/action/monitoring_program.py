@@ -12,15 +12,12 @@ import typing as t
 import yaml
 from ansible import constants
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import secrets
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import entry_secrets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _monitoring_config as config
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._monitoring_program import ROOT, build_program
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import without_secrets
 
 
 class ActionModule(ActionBase):
@@ -51,8 +48,7 @@ class ActionModule(ActionBase):
                 output_format=given["format"],
             )
         except LifecycleError as exc:
-            hidden = set(filter(None, secrets(given, entry_secrets(KINDS))))
-            raise AnsibleActionFail(remove_values(exc.msg, hidden)) from None
+            raise AnsibleActionFail(without_secrets(exc.msg, given)) from None
         return {
             **result,
             "changed": False,

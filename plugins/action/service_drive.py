@@ -7,17 +7,14 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.parameters import remove_values
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import secrets
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import entry_secrets
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import HostAction
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import (
     COLLECTION,
     ITSELF,
     EntryError,
     module_call,
+    without_secrets,
 )
 
 
@@ -38,8 +35,7 @@ class ActionModule(HostAction):
         try:
             module, options = module_call(given["service"], given["override"], given["defaults"])
         except EntryError as exc:
-            hidden = set(filter(None, secrets(given, entry_secrets(KINDS))))
-            raise AnsibleActionFail(remove_values(str(exc), hidden)) from None
+            raise AnsibleActionFail(without_secrets(str(exc), given)) from None
         return {**result, **self._run(module, {**self._module_defaults(module), **options}, task_vars)}
 
     def _run(self, module: str, options: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:

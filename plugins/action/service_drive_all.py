@@ -8,27 +8,23 @@ import time
 import typing as t
 import uuid
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
-from ansible.module_utils.common.parameters import remove_values
-from ansible.utils.display import Display
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 
 from ansible_collections.chainops.lifecycle.plugins.action.service_drive import ActionModule as DriveOne
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import secrets
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import entry_secrets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _several
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import GRACE, LIMIT
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import GRACE, LIMIT, PAUSE
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import (
     COLLECTION,
     EntryError,
     driven_entry,
     module_call,
+    without_secrets,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import seconds
 
 _MODULE = f"{COLLECTION}.service_drive_all"
 _INTERVAL = 10.0
-_PAUSE = 3.0
 
 
 class _Call(t.NamedTuple):
@@ -80,9 +76,8 @@ class ActionModule(DriveOne):
             own = self._module_defaults(module)
             entry = driven_entry(one["service"], override, {**own, **defaults})
         except EntryError as exc:
-            hidden = set(filter(None, secrets(dict(one), entry_secrets(KINDS))))
             said = str(exc).replace("service", f"{where}.service", 1)
-            raise AnsibleActionFail(remove_values(said, hidden)) from None
+            raise AnsibleActionFail(without_secrets(said, dict(one))) from None
         call = _Call(str(entry["name"]), module, {**own, **options}, entry)
         if call.goes_alone and not self._task.check_mode:
             raise AnsibleActionFail(
@@ -115,7 +110,7 @@ class ActionModule(DriveOne):
             except AnsibleConnectionFailure as exc:
                 if interval is None:
                     raise
-                waits.lost(time.monotonic() - began + _PAUSE)
+                waits.lost(time.monotonic() - began + PAUSE)
                 if not waits.may_go_on:
                     self._tell(waits, waits.give_up(f"the connection was lost: {exc}", unreachable=True))
                     return
@@ -163,14 +158,3 @@ class ActionModule(DriveOne):
     def _tell(self, waits: _several.Waits, ended: t.Sequence[int]) -> None:
         if ended and not self._task.check_mode:
             self._say("\n".join(_several.line(self._host, waits.result(place)) for place in ended))
-
-    def _say(self, line: str) -> None:
-        if not self._task.no_log:
-            Display().display(line)
-
-    def _reconnect(self) -> None:
-        time.sleep(_PAUSE)
-        try:
-            self._connection.reset()
-        except AnsibleError as exc:
-            Display().vvv(f"cannot reset the connection: {exc}")

@@ -63,7 +63,6 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import is_given, listed, read_one
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ObservationView
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 
 
 def _needs(
@@ -73,15 +72,12 @@ def _needs(
         if "services" not in seen:
             return []
         seen = seen["services"]
-    usable, _refused = split_entries(described)
-    entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in usable]
     try:
         may_fix = read_one("service_recovery_fixes", fixes) if is_given(fixes) else []
         hooked = read_one("service_recovery_hooks", hooks) if is_given(hooks) else {}
+        entries = _fleet.observed_entries(described, seen)
     except _fleet.FleetError as exc:
         raise AnsibleFilterError(str(exc)) from None
-    if [entry["name"] for entry in entries] != [one["name"] for one in seen]:
-        raise AnsibleFilterError("the services that are described are not those that were observed; observe the same")
     verdicts = (_fleet.CHAIN_STALLED, _fleet.NEEDS_RECOVERY) if stalled else (_fleet.NEEDS_RECOVERY,)
     found: list[dict[str, t.Any]] = []
     for entry, given in zip(entries, seen, strict=True):

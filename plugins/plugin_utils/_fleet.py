@@ -95,6 +95,15 @@ class FleetError(ValueError):
     """An option of a playbook that means nothing."""
 
 
+def observed_entries(described: t.Any, seen: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """The usable descriptions of a host, each a dictionary. Raises FleetError where others were observed."""
+    usable, _refused = split_entries(described or [])
+    entries = [dict(entry) if isinstance(entry, t.Mapping) else {"name": entry} for entry in usable]
+    if [entry["name"] for entry in entries] != [one.get("name") for one in seen]:
+        raise FleetError("the services that are described are not those that were observed; observe the same")
+    return entries
+
+
 def read_fleet(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None) -> list[Row]:
     """The rows of the fleet, in the order of its hosts.
 

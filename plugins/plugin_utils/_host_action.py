@@ -16,16 +16,20 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import time
 import typing as t
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import neutralise
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import seconds
 
 # What a module may take beyond its own wait: to be sent, to look at the service and its journal, to check a file.
 GRACE = 120.0
+# Before a host is asked again that was lost, or that another run works on.
+PAUSE = 3.0
 # The limit of a module that does not wait.
 LIMIT = 900.0
 # What ansible-core obeys in any result: they make facts, hosts, groups, and the job's statistics (artifacts in AWX).
@@ -62,6 +66,19 @@ class HostAction(ActionBase):
     def _low_level_execute_command(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
         with self._limited(LIMIT):
             return super()._low_level_execute_command(*args, **kwargs)
+
+    def _say(self, line: str) -> None:
+        """Print what a task of minutes has come to, unless it may say nothing."""
+        if not self._task.no_log:
+            Display().display(line)
+
+    def _reconnect(self) -> None:
+        """Begin a new connection after one that was lost."""
+        time.sleep(PAUSE)
+        try:
+            self._connection.reset()
+        except AnsibleError as exc:
+            Display().vvv(f"cannot reset the connection: {exc}")
 
     @contextlib.contextmanager
     def _limited(self, limit: float | None) -> t.Iterator[None]:

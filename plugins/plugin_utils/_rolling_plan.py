@@ -32,6 +32,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     FleetError,
     Row,
     make_row,
+    observed_entries,
     read_fleet,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import instant, is_given, read_one
@@ -452,9 +453,7 @@ def services_to_restart(
     as they are given. One that is not healthy any more has a ``refusal``.
     """
     given = as_mappings(as_mapping(seen).get("services"))
-    entries = _entries(described)
-    if [entry["name"] for entry in entries] != [one.get("name") for one in given]:
-        raise FleetError("the services that are described are not those that were observed; observe the same")
+    entries = observed_entries(described, given)
     wanted = read_one("rolling_restart_labels", labels) if is_given(labels) else []
     called = {when: _hooks(f"rolling_restart_{when}", hooks or {}) for when in ("before", "after")}
     rows = [make_row("", ObservationView.from_dict(one), entry) for entry, one in zip(entries, given, strict=True)]
@@ -462,7 +461,7 @@ def services_to_restart(
     if unknown:
         raise FleetError(f"rolling_restart_labels: {sorted(unknown)[0]!r} is no service of this host")
     return [
-        {**_to_restart(row, dict(entry), one), "hooks": called}
+        {**_to_restart(row, entry, one), "hooks": called}
         for row, entry, one in zip(rows, entries, given, strict=True)
         if (row.label in wanted if wanted else _candidate(row, {}).is_eligible)
     ]

@@ -70,6 +70,11 @@ def _as_entry(kind: str, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {**{option: value for option, value in options.items() if option in _SHARED}, "kind": kind, kind: own}
 
 
+def without_secrets(text: str, given: t.Any) -> str:
+    """A message without the secrets of the inventory entries in ``given``."""
+    return str(remove_values(text, set(filter(None, secrets(given, entry_secrets(KINDS))))))
+
+
 def split_entries(described: t.Any) -> tuple[list[t.Any], list[tuple[str, str]]]:
     """The entries of a host that can be used, and the others with the reason: a wrong one costs itself only."""
     given = described if isinstance(described, (list, tuple)) else [described] if described else []
@@ -103,7 +108,7 @@ def _problem(number: int, entry: t.Any, taken: set[tuple[str, str]]) -> tuple[st
         (params,) = describe([entry], KINDS)
         unit = unit_name(params["name"])
     except LifecycleError as exc:
-        shown = remove_values(exc.msg, set(filter(None, secrets(entry, entry_secrets(KINDS)))))
+        shown = without_secrets(exc.msg, entry)
         return name, f"lifecycle_services[{number}]: {_plain(shown)}"
     key = (params["scope"], unit)
     if key in taken:

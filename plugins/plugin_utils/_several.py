@@ -20,7 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_text,
     as_texts,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import seconds
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import is_busy, seconds
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import duration
 
 _WAIT_TIMEOUT = 120.0
@@ -82,7 +82,7 @@ class Waits:
             self._spent[place] += took
             self._left[place] -= took
             # Between two slices another run may take the lock, and a slice that was lost may still be at work.
-            busy = again and _is_busy(found) and self._left[place] > 0
+            busy = again and is_busy(found) and self._left[place] > 0
             if not busy and not found.get("waiting"):
                 self._ended[place] = self._whole(place, found)
                 ended.append(place)
@@ -129,11 +129,6 @@ class Waits:
         if self._spent[place]:
             whole["duration"] = round(self._spent[place], 3)
         return reduced({"name": self._names[place], **whole}, self._is_dry_run)
-
-
-def _is_busy(found: t.Mapping[str, t.Any]) -> bool:
-    blocks = as_mappings(found.get("blocked_by"))
-    return bool(blocks) and all(block.get("guard") == "busy" for block in blocks)
 
 
 def timeout_of(options: t.Mapping[str, t.Any]) -> float | None:

@@ -12,6 +12,7 @@ import math
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import as_mappings
 
 _MAX_LINE = 500
 _MAX_WORDS = 200
@@ -65,7 +66,7 @@ class SlicedWait:
         self._diagnosis = seen.get("diagnosis") or self._diagnosis
         # Whoever waits when the time is over is asked once more, and says then how it ended.
         # Between two slices somebody else may take the lock, and a slice that was lost may still be at work.
-        return bool(seen.get("waiting")) or (again and _is_busy(seen) and self.left > 0)
+        return bool(seen.get("waiting")) or (again and is_busy(seen) and self.left > 0)
 
     def result(self, seen: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """The last slice's result, made that of the whole wait."""
@@ -113,9 +114,10 @@ def _is_cut_off(seen: t.Mapping[str, t.Any]) -> bool:
     return "module_stdout" in seen and "reached" not in seen
 
 
-def _is_busy(seen: t.Mapping[str, t.Any]) -> bool:
-    blocks = seen.get("blocked_by") or ()
-    return bool(blocks) and all(block["guard"] == "busy" for block in blocks)
+def is_busy(seen: t.Mapping[str, t.Any]) -> bool:
+    """Whether nothing was done because somebody else works on the service."""
+    blocks = as_mappings(seen.get("blocked_by"))
+    return bool(blocks) and all(block.get("guard") == "busy" for block in blocks)
 
 
 def _how_far(seen: t.Mapping[str, t.Any]) -> str:

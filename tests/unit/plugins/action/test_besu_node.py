@@ -14,6 +14,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.chainops.lifecycle.plugins.action import besu_node
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _host_action
 
 SEEN = {"before": {"state": "syncing"}, "diff": {"before": {"state": "syncing"}}, "changed": False}
 WAITING = {**SEEN, "waiting": True, "reached": False, "state": "syncing", "after": {"reasons": ["far behind"]}}
@@ -41,7 +42,7 @@ class Task:
         monkeypatch.setattr(self.plugin, "_execute_module", self.execute)
         self.command = MagicMock()
         monkeypatch.setattr(self.plugin, "_low_level_execute_command", self.command)
-        monkeypatch.setattr(besu_node.Display, "display", lambda _self, line: self.said.append(line))
+        monkeypatch.setattr(_host_action.Display, "display", lambda _self, line: self.said.append(line))
         monkeypatch.setattr(besu_node.time, "sleep", lambda seconds: None)
 
     def execute(self, module_args=None, task_vars=None, wrap_async=False):

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.chainops.lifecycle.plugins.action import service_drive_all
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _host_action
 
 
 class Clock:
@@ -45,7 +46,8 @@ class Drive:
         monkeypatch.setattr(self.plugin, "_execute_module", self.execute)
         monkeypatch.setattr(self.plugin, "_low_level_execute_command", lambda *_a, **_k: {})
         monkeypatch.setattr(service_drive_all, "time", self.clock)
-        monkeypatch.setattr(service_drive_all, "Display", lambda: types.SimpleNamespace(display=self.say, vvv=self.say))
+        monkeypatch.setattr(_host_action, "time", self.clock)
+        monkeypatch.setattr(_host_action, "Display", lambda: types.SimpleNamespace(display=self.say, vvv=self.say))
 
     def say(self, text):
         self.said += text.splitlines()

@@ -23,6 +23,8 @@ QUICK = [f"quick-{number}" for number in range(15)]
 STUBBORN = [f"stubborn-{number}" for number in range(3)]
 HANGING = [f"hanging-{number}" for number in range(2)]
 PATIENCE = 40
+# The time limit runs from the first look, a little before the start.
+BEFORE_THE_START = 5
 UNITS = {
     "quick": "Type=exec\nExecStart=/usr/bin/sleep infinity",
     "stubborn": "Type=exec\nTimeoutStopSec=8\nExecStart=/bin/sh -c \"trap '' TERM; while :; do sleep 1; done\"",
@@ -96,7 +98,9 @@ def began(result: dict[str, t.Any]) -> float:
 
 
 def span(result: dict[str, t.Any]) -> tuple[float, float]:
-    """From the first act to the end of the last transition, on the host's clock."""
+    """From the first act to its end, on the host's clock: a start that hangs is waited for until its patience ends."""
+    if not result["reached"]:
+        return began(result), began(result) + PATIENCE - BEFORE_THE_START
     steps = [step for step in result["transitions"] if step.get("duration") is not None]
     return began(result), max(step["started"] + step["duration"] for step in steps)
 

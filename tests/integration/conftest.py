@@ -28,6 +28,29 @@ from .tunnels import Tunnels
 FleetMaker = t.Callable[..., Fleet]
 FaultMaker = t.Callable[[str], FaultUnit]
 _NUMBERS = itertools.count()
+# Files that take the longest, by minutes; a worker that gets one of them last would be waited for by all the others.
+_LONGEST_FIRST = (
+    "test_besu_recovery",
+    "test_tunnel_reconnect",
+    "test_besu_upgrade",
+    "test_cloudflared",
+    "test_besu_rolling",
+    "test_besu_quorum_lost",
+    "test_documents",
+    "test_tunnel_recover",
+    "test_besu_causes",
+    "test_waves",
+    "test_tunnel_rolling",
+    "test_report",
+    "test_acting",
+    "test_neighbours",
+    "test_guards_real",
+    "test_event_driven",
+    "test_cloudflare_api",
+    "test_besu_sync",
+    "test_cloudflared_reconnect",
+    "test_monitoring",
+)
 
 
 def chosen_suites() -> list[str]:
@@ -43,6 +66,12 @@ def service_suite() -> str:
     """The one suite for tests of Besu and cloudflared: systemd says the same of them in all its versions."""
     suites = chosen_suites()
     return "trixie" if "trixie" in suites else suites[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first; with ``--no-loadscope-reorder`` that is the order in which xdist hands the files out."""
+    place = {name: number for number, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

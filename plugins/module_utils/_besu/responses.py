@@ -159,10 +159,15 @@ class NonBftConfig:
 
 
 def non_bft_config(node_info: t.Any) -> NonBftConfig | None:
-    """The settings of Clique, or of a development network (proof of work with a difficulty that is fixed)."""
+    """The settings of Clique, or of proof of work: with a fixed difficulty that is a network for development.
+
+    The genesis files of mainnet and its test networks name proof of work as well: their blocks tell that they left it.
+    """
     config = get(get(get(node_info, "protocols"), "eth"), "config")
-    if isinstance(get(config, "ethash"), dict):
-        return NonBftConfig("development", on_demand=True)
+    work = get(config, "ethash")
+    if isinstance(work, dict):
+        fixed = "fixeddifficulty" in {str(name).lower() for name in work}
+        return NonBftConfig("development", on_demand=True) if fixed else NonBftConfig("proof-of-work")
     found = get(config, "clique")
     if not isinstance(found, dict):
         return None

@@ -654,6 +654,23 @@ def test_an_execution_client_without_its_consensus_client():
     assert again.engine_silent == ""
 
 
+@pytest.mark.parametrize("config", [NonBftConfig("proof-of-work"), NonBftConfig("Clique", 2.0, True), None])
+def test_the_blocks_and_not_the_genesis_file_tell_an_execution_client(config):
+    """With ADMIN a node of mainnet shows the proof of work of its genesis file."""
+    told_off = [replace(one, non_bft=config) for one in slots(40, 52, 64, 76, 88)]
+    assert told(*told_off) == ("error", "consensus_client_unreachable")
+    fresh = tell(*(replace(one, non_bft=config) for one in slots(4, 4)))
+    assert fresh.state == "running" and "an execution client" in " ".join(fresh.reasons)
+
+
+def test_no_qbft_is_asked_for_before_the_blocks_of_the_merge_are_reached():
+    early = [
+        replace(one, non_bft=NonBftConfig("proof-of-work"), head=replace(one.head, difficulty=7)) for one in slots(4, 4)
+    ]
+    verdict = tell(*early)
+    assert "QBFT" not in " ".join((*verdict.reasons, *verdict.details["missing"])), verdict
+
+
 def test_a_chain_with_difficulty_is_no_execution_client():
     clique = [replace(one, head=replace(one.head, difficulty=2)) for one in slots(4, 4)]
     assert not clique[0].is_execution_client and "QBFT" in " ".join(tell(*clique).reasons)

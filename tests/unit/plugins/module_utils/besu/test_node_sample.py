@@ -127,6 +127,7 @@ def test_consensus_settings(config, expected):
         ({"clique": {"blockperiodseconds": 0}}, a.NonBftConfig("Clique", None, True)),
         ({"clique": {"blockPeriodSeconds": 5, "createEmptyBlocks": False}}, a.NonBftConfig("Clique", 5.0, True)),
         ({"ethash": {"fixeddifficulty": 100}}, a.NonBftConfig("development", None, True)),
+        ({"ethash": {}, "chainId": 11155111}, a.NonBftConfig("proof-of-work")),
         ({"qbft": {"blockPeriodSeconds": 2}}, None),
         ({"clique": "x"}, None),
         ("x", None),

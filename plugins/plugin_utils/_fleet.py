@@ -95,10 +95,26 @@ class FleetError(ValueError):
     """An option of a playbook that means nothing."""
 
 
+def usable_entries(described: t.Any) -> list[dict[str, t.Any]]:
+    """The usable descriptions of a host, each a dictionary."""
+    return _as_entries(split_entries(described or [])[0])
+
+
+def _as_entries(usable: t.Sequence[t.Any]) -> list[dict[str, t.Any]]:
+    return [dict(entry) if isinstance(entry, t.Mapping) else {"name": entry} for entry in usable]
+
+
+def matched_entries(names: t.Sequence[t.Any], entries: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """The description of each observed name: that in its place, as a name may be in both scopes; else by the name."""
+    if list(names) == [entry.get("name") for entry in entries]:
+        return list(entries)
+    by_name = {entry["name"]: entry for entry in entries if "name" in entry}
+    return [by_name.get(name, {}) for name in names]
+
+
 def observed_entries(described: t.Any, seen: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """The usable descriptions of a host, each a dictionary. Raises FleetError where others were observed."""
-    usable, _refused = split_entries(described or [])
-    entries = [dict(entry) if isinstance(entry, t.Mapping) else {"name": entry} for entry in usable]
+    """The usable descriptions of a host. Raises FleetError where others were observed."""
+    entries = usable_entries(described)
     if [entry["name"] for entry in entries] != [one.get("name") for one in seen]:
         raise FleetError("the services that are described are not those that were observed; observe the same")
     return entries
@@ -119,20 +135,10 @@ def read_fleet(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | N
             continue
         observations = [ObservationView.from_dict(one) for one in found]
         usable, refused = split_entries((described or {}).get(host) or [])
-        entries = _entries(observations, usable)
+        entries = matched_entries([one.name for one in observations], _as_entries(usable))
         rows += [make_row(host, observation, entry) for observation, entry in zip(observations, entries, strict=True)]
         rows += [Row(host, name, why=why) for name, why in refused]
     return rows
-
-
-def _entries(observations: t.Sequence[ObservationView], described: t.Sequence[t.Any]) -> list[t.Mapping[str, t.Any]]:
-    """The description of each observation: that in its place, as a name may be in both scopes; else by the name."""
-    entries = [entry if isinstance(entry, t.Mapping) else {"name": entry} for entry in described]
-    names = [observation.name for observation in observations]
-    if names == [entry.get("name") for entry in entries]:
-        return list(entries)
-    by_name = {entry["name"]: entry for entry in entries if "name" in entry}
-    return [by_name.get(name, {}) for name in names]
 
 
 def _no_answer(result: t.Any) -> str:

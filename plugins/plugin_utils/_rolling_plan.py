@@ -32,8 +32,10 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     FleetError,
     Row,
     make_row,
+    matched_entries,
     observed_entries,
     read_fleet,
+    usable_entries,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import instant, is_given, read_one
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import allowed_in_need, domain_keys
@@ -47,7 +49,6 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_text,
     as_texts,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render
 
 # What the run does with a service of the selection, beside the verdicts of a fleet.
@@ -176,11 +177,12 @@ def candidates(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any], se
     found: list[Candidate] = []
     for host in seen:
         given = as_mappings(as_mapping(seen[host]).get("services"))
-        entries = [as_mapping(one) for one in _entries(described.get(host))]
+        usable = usable_entries(described.get(host))
+        entries = matched_entries([one.get("name") for one in given], usable)
         rows = read_fleet({host: seen[host]}, {host: described.get(host)})
         for number, row in enumerate(rows):
             if row.is_host:
-                if not entries or any(selection.names_it(as_text(e.get("name")), _kind(e)) for e in entries):
+                if not usable or any(selection.names_it(as_text(e.get("name")), _kind(e)) for e in usable):
                     found.append(Candidate(row))
                 continue
             observed = given[number] if number < len(given) else {}
@@ -190,11 +192,6 @@ def candidates(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any], se
             if blind or selection.takes(row.service, row.kind, details, entry):
                 found.append(_candidate(row, observed))
     return found
-
-
-def _entries(described: t.Any) -> list[t.Any]:
-    usable, _refused = split_entries(described or [])
-    return [entry if isinstance(entry, t.Mapping) else {"name": entry} for entry in usable]
 
 
 def _kind(entry: t.Mapping[str, t.Any]) -> str:

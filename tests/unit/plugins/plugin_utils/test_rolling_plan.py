@@ -62,6 +62,16 @@ def test_a_validator_that_is_down_is_one_of_the_chain_that_its_description_names
     assert set(verdicts(made)) == {"v1/besu", "v2/besu"}
 
 
+def test_a_service_is_selected_by_its_own_description_in_whichever_order_they_were_observed():
+    entries = [
+        {"name": name, "kind": "besu", "besu": {"genesis_hash": genesis}}
+        for name, genesis in (("first", GENESIS), ("second", OTHER))
+    ]
+    down = [seen(name, "besu", "error") for name in ("second", "first")]
+    made = plan({"v1": down}, {"v1": entries}, lifecycle_only_chain=[GENESIS])
+    assert set(verdicts(made)) == {"v1/first"}
+
+
 FLEET = {
     "v1": [besu()],
     "v2": [besu("25.7.0")],

@@ -1,125 +1,21 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""extensions/awx applied to a controller, and used there. With CONTROLLER_HOST it is a real one.
-
-A real one needs CONTROLLER_OAUTH_TOKEN, and LIFECYCLE_AWX_PROJECT_URL with the content of extensions/awx/project, which
-its jobs can read.
-"""
+"""extensions/awx applied to a controller, and used there."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import time
 import typing as t
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import pytest
 import yaml
-from awx_controller import jobs, recorded
-from awx_controller.server import TOKEN, serve
+from awx_controller import recorded
 
-from tests.controller.conftest import HERE, PROJECT, Fleet
+from tests.controller.conftest import PATIENCE, SECRETS, Controller
 from tests.docs import common
-
-SECRETS = ("CANARY-of-Besu", "CANARY-of-Cloudflare")
-PATIENCE = 300
-
-
-class Controller:
-    """The API, as a client sees it."""
-
-    def __init__(self, url: str, token: str, fleet: Fleet, folder: Path) -> None:
-        self.url, self.token, self.fleet, self.folder = url, token, fleet, folder
-
-    def call(self, method: str, path: str, body: t.Any = None) -> tuple[int, t.Any]:
-        request = urllib.request.Request(self.url + path, method=method)
-        request.add_header("Authorization", f"Bearer {self.token}")
-        request.add_header("Content-Type", "application/json")
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            with urllib.request.urlopen(request, data, timeout=60) as answer:
-                text, status = answer.read(), answer.status
-        except urllib.error.HTTPError as refused:
-            text, status = refused.read(), refused.code
-        return status, json.loads(text) if text else None
-
-    def named(self, collection: str, name: str) -> t.Any:
-        status, found = self.call("GET", f"/api/v2/{collection}/?name={name.replace(' ', '%20')}")
-        assert (status, found["count"]) == (200, 1), (collection, name, found)
-        return found["results"][0]
-
-    def launch(self, collection: str, name: str, **body: t.Any) -> tuple[int, t.Any]:
-        return self.call("POST", f"{self.named(collection, name)['url']}launch/", body)
-
-    def ended(self, path: str) -> t.Any:
-        """A job once it has ended."""
-        return self.until(path, lambda job: job["finished"])
-
-    def until(self, path: str, done: t.Callable[[t.Any], t.Any]) -> t.Any:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            found = self.call("GET", path)[1]
-            if done(found):
-                return found
-            assert time.monotonic() < deadline, found
-            time.sleep(0.3)
-
-    def nodes(self, workflow_job: t.Any) -> dict[str, t.Any]:
-        found = self.call("GET", f"{workflow_job['url']}workflow_nodes/")[1]["results"]
-        return {node["identifier"]: node for node in found}
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command of Ansible, told where the controller is."""
-        given = {"CONTROLLER_HOST": self.url, "CONTROLLER_OAUTH_TOKEN": self.token, "ANSIBLE_NOCOLOR": "1",
-                 "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0"}  # fmt: skip
-        return subprocess.run(command, cwd=self.folder, env={**os.environ, **given},
-                              capture_output=True, text=True, check=False, timeout=900, stdin=subprocess.DEVNULL)  # fmt: skip
-
-    def play(self, book: str, *options: str) -> subprocess.CompletedProcess[str]:
-        return self.run("ansible-playbook", book, *options)
-
-    def apply(self) -> subprocess.CompletedProcess[str]:
-        return self.play(str(common.ROOT / "extensions/awx/apply.yml"), "-e", "@mine.yml")
-
-
-@pytest.fixture(scope="module")
-def controller(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Controller]:
-    folder = tmp_path_factory.mktemp("controller")
-    fleet = Fleet(folder / "fleet")
-    mine = {
-        "lifecycle_awx_project_url": os.environ.get("LIFECYCLE_AWX_PROJECT_URL", PROJECT.as_uri()),
-        "lifecycle_awx_webhook_url": "http://127.0.0.1:9/outcome",
-        "lifecycle_awx_hosts": {name: HERE | {"lifecycle_services": [name]} for name in ("a1", "a2", "a3")},
-        "lifecycle_awx_groups": {"canary": {"hosts": ["a1"]}},
-        "lifecycle_awx_max_unhealthy": "100%",
-        "lifecycle_awx_soak": "0",
-        "lifecycle_awx_credentials": [
-            {"name": "Besu", "type": "Besu RPC password", "inputs": {"username": "ops", "password": SECRETS[0]}},
-            {"name": "Cloudflare", "type": "Cloudflare API token", "inputs": {"token": SECRETS[1]}},
-        ],
-    }
-    (folder / "mine.yml").write_text(yaml.safe_dump(mine))
-    real = os.environ.get("CONTROLLER_HOST")
-    if real:
-        yield Controller(real, os.environ["CONTROLLER_OAUTH_TOKEN"], fleet, folder)
-        return
-    with serve(jobs.run(fleet.environment)) as (url, _api):
-        yield Controller(url, TOKEN, fleet, folder)
-
-
-@pytest.fixture(scope="module")
-def applied(controller: Controller) -> Controller:
-    done = controller.apply()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
-    return controller
 
 
 def test_a_second_run_changes_nothing(applied: Controller) -> None:
@@ -210,6 +106,21 @@ def test_the_workflow_of_the_guide_recovers_the_canary_and_then_the_rest(applied
     assert [(end["check_mode"], {entry["host"]: entry["outcome"] for entry in end["entries"]}) for end in ends.values()] == [
         (True, {"a1": "planned", "a2": "planned"}), (False, {"a1": "recovered"}), (False, {"a1": "self_recovered", "a2": "recovered"})]  # fmt: skip
     assert (jobs_of["canary"]["limit"], jobs_of["rest"]["limit"]) == ("canary", "")
+    assert applied.fleet.acted_on(check=False) == ["a1", "a2"]
+    assert "<!doctype html>" in (applied.folder / "report.html").read_text().lower()
+
+
+def test_a_rolling_restart_is_launched_with_the_answers_of_its_survey(applied: Controller) -> None:
+    applied.fleet.set(a1="running", a2="running", a3="running")
+    template = applied.named("job_templates", "lifecycle rolling restart")
+    survey = applied.call("GET", f"{template['url']}survey_spec/")[1]["spec"]
+    answers = {question["variable"]: question["default"] for question in survey}
+    restart = {**answers, "lifecycle_only_stale": "no", "lifecycle_only_name": "a1, a2"}
+    status, made = applied.launch("job_templates", template["name"], extra_vars=restart)
+    assert (status, made["ignored_fields"]) == (201, {})
+    ended = applied.ended(made["url"])
+    assert ended["status"] == "successful", applied.call("GET", f"{made['url']}stdout/?format=json")[1]["content"]
+    assert ended["artifacts"]["lifecycle_outcome"]["counts"]["restarted"] == 2
     assert applied.fleet.acted_on(check=False) == ["a1", "a2"]
 
 

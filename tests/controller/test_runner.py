@@ -105,6 +105,39 @@ def test_status_takes_answers_and_leaves_everything(fleet: Fleet, tmp_path: Path
     assert "STATUS" in played.stdout
 
 
+RESTART = {
+    "lifecycle_only_kind": "generic, besu, cloudflared",
+    "lifecycle_only_name": "a*, b",
+    "lifecycle_only_stale": "no",
+    "lifecycle_serial": "1",
+    "lifecycle_max_unhealthy": "50%",
+    "lifecycle_max_failed": "0",
+}
+
+
+def test_rolling_restart_takes_answers_of_a_survey_and_a_limit(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.set(a1="running", a2="running", b="running", c="running")
+    hosts = fleet.inventory("a1", "a2", "b", "c")
+    planned = run(fleet, tmp_path / "plan", "rolling_restart.yml", hosts, "--check", answers=RESTART)
+    assert planned.status == "successful", planned.stdout
+    assert outcomes(planned) == dict.fromkeys(("a1", "a2", "b"), "planned")
+    assert fleet.acted_on(check=False) == []
+    played = run(fleet, tmp_path / "job", "rolling_restart.yml", hosts, "--limit=a2,b,c", answers=RESTART)
+    assert played.status == "successful", played.stdout
+    assert outcomes(played) == {"a2": "restarted", "b": "restarted"}
+    assert fleet.acted_on(check=False) == ["a2", "b"]
+
+
+def test_a_report_takes_answers_and_writes_its_file(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.set(a="error", b="running")
+    answers = {"lifecycle_report_window": "24h", "lifecycle_report_format": "json", "lifecycle_diagnose": "errors",
+               "lifecycle_report_file": str(tmp_path / "report.json")}  # fmt: skip
+    played = run(fleet, tmp_path / "job", "report.yml", fleet.inventory("a", "b"), answers=answers)
+    assert played.status == "successful", played.stdout
+    assert json.loads((tmp_path / "report.json").read_text())["summary"]["services"] == 2
+    assert fleet.acted_on() == []
+
+
 def test_a_misspelt_answer_fails_before_any_host_is_asked(fleet: Fleet, tmp_path: Path) -> None:
     fleet.set(a="error")
     answers = ANSWERS | {"lifecycle_waves": "some"}

@@ -11,7 +11,7 @@ VENV_lint := lint workflow
 VENV_docs := lint core
 VENV_unit := core sanity compat
 VENV_property := core
-VENV_controller := controller
+VENV_controller := controller events
 VENV_importer := importer
 VENV_laboratory := laboratory events
 VENV_molecule := core
@@ -43,7 +43,7 @@ lint: ## ruff, mypy, yamllint, ansible-lint, REUSE, shellcheck, the workflow; on
 docs: ## antsibull-docs, the changelog, and what the documents promise
 unit: ## unit tests on the newest Python and ansible-core, and on the oldest
 property: ## properties over generated input
-controller: ## the objects and jobs of AWX: awx.awx, ansible-runner, ansible-builder
+controller: ## the objects and jobs of AWX: awx.awx, ansible-runner, ansible-builder, ansible-rulebook
 importer: ## the built artefact through galaxy-importer
 laboratory: ## tests on real systemd hosts, and of the stand-ins for Besu and for Cloudflare's edge
 molecule: ## a scenario of each role, and the playbooks, on real systemd hosts

@@ -18,6 +18,7 @@ from awx_controller.store import ASSOCIATIONS, Store
 from awx_controller.validation import Refused
 
 TOKEN = "stand-in-token"
+VERSION = "24.6.1"
 _UNIFIED = "unified_job_templates"
 
 
@@ -37,6 +38,8 @@ class Api:
             return 200, {}
         if words[0] == "tokens":
             return (201, {"id": 1, "token": TOKEN}) if method == "POST" else (204, None)
+        if words == ["config"]:
+            return 200, {"version": VERSION}
         collection = words[0]
         if collection != _UNIFIED and collection not in self.store.objects:
             raise Refused(404, {"detail": "The requested resource could not be found."})
@@ -152,7 +155,7 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
                 content = b"" if body is None else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("X-API-Product-Name", "AWX")
-                self.send_header("X-API-Product-Version", "24.6.1")
+                self.send_header("X-API-Product-Version", VERSION)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()

@@ -193,12 +193,13 @@ class Store:
                 ]
             else:
                 every = list(self.objects[collection].values())
-            exact = {key: value for key, value in query.items() if not key.startswith("or__") and key != "page_size"}
+            exact = {key: value.split(",") if key.endswith("__in") else [value]
+                     for key, value in query.items() if not key.startswith("or__") and key != "page_size"}  # fmt: skip
             either = {key[4:]: value for key, value in query.items() if key.startswith("or__")}
             return [
                 one
                 for one in every
-                if all(str(one.get(key)) == value for key, value in exact.items())
+                if all(str(one.get(key.removesuffix("__in"))) in values for key, values in exact.items())
                 and (not either or any(str(one.get(key)) == value for key, value in either.items()))
             ]
 

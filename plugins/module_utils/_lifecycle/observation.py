@@ -94,7 +94,7 @@ class Observation:
     @property
     def failed(self) -> bool:
         """Whether there is something to diagnose before a start: an error, or an end that nobody asked for."""
-        return self.state == m.ERROR or self.cause == ENDED_BY_ITSELF
+        return self.state == m.ERROR or ENDED_BY_ITSELF in (self.cause, *self.flags)
 
     def as_dict(self) -> dict[str, t.Any]:
         shown: dict[str, t.Any] = {
@@ -162,7 +162,8 @@ def classify(name: str, facts: UnitFacts, context: Context, kind: str = "generic
         since=None if age is None else context.wall - age,
         age=age,
         facts=facts,
-        flags=_flags(facts, context),
+        # A kind may name the cause of such an end: the flag stays.
+        flags=(*_flags(facts, context), *((ENDED_BY_ITSELF,) if verdict.cause == ENDED_BY_ITSELF else ())),
         observed_at=context.now,
     )
 

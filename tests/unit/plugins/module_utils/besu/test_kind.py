@@ -71,6 +71,25 @@ def test_a_clean_stop_stays_one():
     assert (seen.state, seen.cause) == ("stopped", None)
 
 
+def test_a_clean_exit_that_nobody_asked_for_is_diagnosed_like_a_failure():
+    """Its disk is full: Besu ends with exit code 0, and systemd sees nothing wrong."""
+    moments = {"ActiveExitTimestampMonotonic": "1003100000", "ExecMainExitTimestampMonotonic": "1003000000"}
+    clean = {
+        **FAILED,
+        **moments,
+        "ActiveState": "inactive",
+        "SubState": "dead",
+        "Result": "success",
+        "ExecMainStatus": "0",
+    }
+    line = "2026 | EthScheduler | ERROR | RocksDBTransaction | Disk full detected: No space left on device"
+    seen = World(entry(line)).see(**{**clean, "LoadState": "loaded"})
+    assert (seen.state, seen.cause) == ("stopped", "disk_full")
+    assert seen.failed, "no start before the cause is known to be dealt with"
+    asked_for = {**clean, "LoadState": "loaded", "ExecMainExitTimestampMonotonic": "1003200000"}
+    assert not World(entry(line)).see(**asked_for).failed
+
+
 @pytest.mark.parametrize(
     ("active", "state"),
     [

@@ -69,6 +69,7 @@ class HeaderConstants:
     genesis_mix_hash: str
     withdrawals: bool
     ibft2: bool = False
+    merged: bool = False
 
 
 @functools.lru_cache(maxsize=4096)
@@ -97,6 +98,8 @@ def extra_data_of(block: Block, validators: Sequence[str], constants: HeaderCons
     """The header's extra data; not ``sealed`` as it is hashed: without seals and round."""
     if block.number == 0:
         return constants.genesis_extra
+    if constants.merged:
+        return f"besu {block.client}".encode()
     seals = [seal(block.hash, v) for v in validators[: block.sealers]] if sealed else []
     round_ = block.round if sealed else 0
     vanity = vanity_of(block.client)
@@ -114,14 +117,21 @@ def _fields(block: Block, constants: HeaderConstants, extra: bytes) -> list[obje
     raw = rlp.address_bytes
     fields: list[object] = [
         raw(block.parent), raw(EMPTY_UNCLES), raw(block.miner), raw(constants.state_root), raw(EMPTY_ROOT),
-        raw(EMPTY_ROOT), bytes(256), 1, block.number, constants.gas_limit, 0, block.timestamp, extra,
+        raw(EMPTY_ROOT), bytes(256), _difficulty(block, constants), block.number, constants.gas_limit, 0, block.timestamp, extra,
         raw(mix_hash_of(block, constants)), bytes(8), base_fee_at(block.number, constants.base_fee),
     ]  # fmt: skip
     return [*fields, raw(EMPTY_ROOT)] if _shanghai(block, constants) else fields
 
 
+def _difficulty(block: Block, constants: HeaderConstants) -> int:
+    """Blocks of a consensus client have none."""
+    return 0 if constants.merged and block.number > 0 else 1
+
+
 def mix_hash_of(block: Block, constants: HeaderConstants) -> str:
-    """BFT blocks carry a fixed mix hash; block 0 what the genesis file says."""
+    """BFT blocks carry a fixed mix hash, those of a consensus client a random one; block 0 what the genesis file says."""
+    if constants.merged and block.number > 0:
+        return "0x" + hashlib.sha256(block.parent.encode()).hexdigest()
     return constants.genesis_mix_hash if block.number == 0 else BFT_MIX_HASH
 
 
@@ -150,8 +160,8 @@ def header_json(block: Block, validators: Sequence[str], constants: HeaderConsta
         "stateRoot": constants.state_root,
         "receiptsRoot": EMPTY_ROOT,
         "miner": block.miner,
-        "difficulty": "0x1",
-        "totalDifficulty": hex(block.number + 1),
+        "difficulty": hex(_difficulty(block, constants)),
+        "totalDifficulty": hex(1 if constants.merged else block.number + 1),
         "extraData": "0x" + extra.hex(),
         "baseFeePerGas": hex(base_fee_at(block.number, constants.base_fee)),
         "size": hex(len(rlp.encode(body))),

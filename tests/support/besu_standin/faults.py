@@ -26,10 +26,11 @@ class Faults:
     hang: RPC and metrics accept and never answer. oom: the same after an OutOfMemoryError, and nothing else works.
     halt_mining: consensus died of a fatal error. isolate: no traffic to or from any peer; isolate_from: from these
     node addresses or IP addresses alone. stall_import: no block is imported. clock_skew: added to this node's clock.
-    disk_full: the next write finds no space. exit_with: the process ends at once with this code; signal: by this
+    disk_full: the next write finds no space. full_exit: the exit code of a process whose disk is full. exit_with: the process ends at once with this code; signal: by this
     signal (both as often as the process starts, so clear them). slow_stop: added to a stop. rpc_delay: before each
     answer. silent_start: RPC accepts at once and answers only so many seconds after it opened. no_consensus: a
-    validator that is in sync and answers takes no part, and says nothing of it. rpc_status: every RPC request is answered with this HTTP status. start_delay: before the ports open;
+    validator that is in sync and answers takes no part, and says nothing of it. no_consensus_client: an execution client
+    that nobody calls. rpc_status: every RPC request is answered with this HTTP status. start_delay: before the ports open;
     p2p_delay: between RPC and peering.
     invalid_block: this node refuses the block of that number. sync_rate, snap_rate: blocks a second.
     """
@@ -43,12 +44,14 @@ class Faults:
     stall_import: bool = False
     clock_skew: float = 0.0
     disk_full: bool = False
+    full_exit: int = 1
     exit_with: int | None = None
     signal: int | None = None
     slow_stop: float = 0.0
     rpc_delay: float = 0.0
     silent_start: float = 0.0
     no_consensus: bool = False
+    no_consensus_client: bool = False
     rpc_status: int | None = None
     start_delay: float = 0.0
     p2p_delay: float = 0.0

@@ -21,6 +21,8 @@ _BFT_NAMES = {
     "blockperiodseconds": "blockPeriodSeconds",
     "requesttimeoutseconds": "requestTimeoutSeconds",
 }
+# Of a chain whose blocks come from consensus clients, as mainnet: what stands for the block period.
+ENGINE, SLOT = "engine", 12
 _FORKS = (
     ("pragueTime", "Prague"),
     ("cancunTime", "Cancun"),
@@ -93,9 +95,14 @@ def _number(value: object) -> int:
 def parse(document: dict[str, object]) -> Genesis:
     """Make a ``Genesis`` of the file's JSON. ``ValueError``, ``KeyError`` or ``TypeError`` when it is none."""
     config = dict(document["config"])  # type: ignore[call-overload]
-    consensus = "ibft2" if "ibft2" in config else "qbft"
+    merged = "terminalTotalDifficulty" in config
+    consensus = ENGINE if merged else "ibft2" if "ibft2" in config else "qbft"
     known = (*_BFT_NAMES, "emptyblockperiodseconds")
-    bft = {str(k).lower(): _number(v) for k, v in dict(config[consensus]).items() if str(k).lower() in known}
+    bft = {
+        str(k).lower(): _number(v)
+        for k, v in dict({} if merged else config[consensus]).items()
+        if str(k).lower() in known
+    }
     extra = bytes.fromhex(str(document["extraData"]).removeprefix("0x"))
     transitions = dict(config.get("transitions", {})).get(consensus, [])
     periods = tuple(
@@ -106,16 +113,18 @@ def parse(document: dict[str, object]) -> Genesis:
     miner = str(document.get("coinbase", ZERO_ADDRESS))
     bare = Block(0, "", str(document.get("parentHash", ZERO_HASH)), timestamp, miner)
     block = Block(0, hash_of(bare, (), constants), bare.parent, timestamp, miner)
-    shown = {k: v for k, v in config.items() if k not in ("transitions", consensus)}
-    shown[consensus] = {_BFT_NAMES[name]: value for name in _BFT_NAMES if (value := bft.get(name)) is not None}
+    # As of Besu's own genesis files, proof of work is named and the end of it is not shown.
+    shown = {k: v for k, v in config.items() if k not in ("transitions", "terminalTotalDifficulty", consensus)}
+    if not merged:
+        shown[consensus] = {_BFT_NAMES[name]: value for name in _BFT_NAMES if (value := bft.get(name)) is not None}
     return Genesis(
         block=block,
         constants=constants,
         chain_id=_number(config["chainId"]),
-        validators=tuple(rlp.validators_of(extra)),
+        validators=() if merged else tuple(rlp.validators_of(extra)),
         consensus=consensus,
         config=shown,
-        block_period=bft.get("blockperiodseconds", 1),
+        block_period=SLOT if merged else bft.get("blockperiodseconds", 1),
         request_timeout=bft.get("requesttimeoutseconds", 1),
         epoch_length=bft.get("epochlength", 30000),
         active_fork=next((name for key, name in _FORKS if key in config), "Frontier"),
@@ -136,4 +145,5 @@ def _constants(document: dict[str, object], config: dict[str, object], extra: by
         genesis_mix_hash=str(document.get("mixHash", ZERO_HASH)),
         withdrawals="shanghaiTime" in config,
         ibft2=consensus == "ibft2",
+        merged=consensus == ENGINE,
     )

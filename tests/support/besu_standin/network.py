@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import rlp, secp256k1
-from .block import Block
-from .genesis import parse
+from .block import ZERO_ADDRESS, Block
+from .genesis import ENGINE, parse
 from .p2p import Enode
 from .votes import ValidatorSets
 
@@ -125,7 +125,7 @@ class NetworkPlan:
         for number in range(1, blocks + 1):
             order = sorted(sets.next)
             parent = chain[-1]
-            miner = order[number % len(order)]
+            miner = order[number % len(order)] if order else ZERO_ADDRESS
             digest = hashlib.sha256(f"{parent.hash}{number}{branch}".encode()).hexdigest()
             stamp = end - (blocks - number) * period
             quorum = -(-2 * len(order) // 3)
@@ -144,7 +144,10 @@ def plan(
     request_timeout: int = 4, epoch_length: int = 30000, empty_block_period: int = 0, p2p_port: int = 30303, seed: str = "",
     bootnodes: Sequence[str] | None = None, consensus: str = "qbft", settings: Mapping[str, object] | None = None,
 ) -> NetworkPlan:  # fmt: skip
-    """A network of ``hosts`` (name -> address), of which ``validators`` vote. The same input, the same keys."""
+    """A network of ``hosts`` (name -> address), of which ``validators`` vote. The same input, the same keys.
+
+    ``consensus``: qbft, ibft2, or engine for execution clients, which have no validators.
+    """
     nodes = {}
     for name, host in hosts.items():
         key = _key(f"{seed}/{name}")
@@ -159,8 +162,11 @@ def plan(
     }  # fmt: skip
     if empty_block_period:
         bft["emptyblockperiodseconds"] = empty_block_period
+    agreed: dict[str, object] = (
+        {"terminalTotalDifficulty": 0, "ethash": {}} if consensus == ENGINE else {consensus: bft}
+    )
     genesis: dict[str, object] = {
-        "config": {"chainId": chain_id, "berlinBlock": 0, "londonBlock": 0, "shanghaiTime": 0, consensus: bft},
+        "config": {"chainId": chain_id, "berlinBlock": 0, "londonBlock": 0, "shanghaiTime": 0, **agreed},
         "nonce": "0x0",
         "timestamp": "0x0",
         "extraData": "0x" + extra.hex(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -18,8 +19,10 @@ from typing import TextIO
 from . import texts, tls
 from .block import Block
 from .consensus import Consensus
+from .engine import Engine
 from .failures import USAGE, DiskFull, OptionError, OutOfMemoryAtStart, StartFailure, VirtualMachineError
 from .faults import DEFAULT_FILE, FaultFile
+from .genesis import ENGINE
 from .httpd import Server
 from .logs import Log, standard_error
 from .metrics import Metrics
@@ -89,6 +92,12 @@ class Node:
             self._capabilities(view)
         log.note("Runner", "Ethereum main loop is up.")
         self._write_files(view)
+        if view.genesis.consensus == ENGINE:
+            take = functools.partial(self._import, announce=False)
+            engine = Engine(
+                view.chain, options.version, options.block_scale, log, self._faults, take, view.sync.missing
+            )
+            self._tasks.append(asyncio.ensure_future(engine.run()))
 
     def _assemble(self, prepared: Prepared) -> View:
         options = self._options
@@ -156,7 +165,7 @@ class Node:
             view.chain.extend([block])
         except DiskFull as full:
             texts.disk_full(self._log, full.path, "EthScheduler-Services-5 (importBlock)")
-            self.end(1)
+            self.end(self._faults.current.full_exit)
             return False
         if announce:
             for peer in list(view.network.peers.values()):
@@ -222,6 +231,8 @@ class Node:
         self._capabilities(view)
         view.p2p_up = True
         log.note("DefaultSynchronizer", "Starting synchronizer.")
+        if view.genesis.consensus == ENGINE:
+            return
         if self._options.text("sync-mode", "FULL").upper() == "FULL":
             log.note("TransactionPoolFactory", "Enabling transaction handling following initial sync")
             log.note("BftMiningCoordinator", "Starting BFT mining coordinator following initial sync")

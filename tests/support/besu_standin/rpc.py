@@ -71,9 +71,9 @@ class Methods:
             "proposeValidatorVote": self._propose_vote,
             "discardValidatorVote": self._discard_vote,
         }
-        prefix = "qbft" if view.genesis.consensus == "qbft" else "ibft"
+        prefix = {"qbft": "qbft", "ibft2": "ibft"}.get(view.genesis.consensus)
         self._table: dict[str, Callable[[Parameters], object]] = {
-            **{f"{prefix}_{name}": call for name, call in bft.items()},
+            **({f"{prefix}_{name}": call for name, call in bft.items()} if prefix else {}),
             "eth_syncing": lambda p: view.sync.shown(),
             "eth_blockNumber": lambda p: hex(view.chain.head.number),
             "eth_getBlockByNumber": self._block_by_number,

@@ -216,6 +216,15 @@ class Synchronizer:
         finally:
             self._requests.pop(question, None)
 
+    async def missing(self) -> list[Block]:
+        """The blocks after the head that a peer has: an execution client asks for them when it is called again."""
+        for peer in list(self.network.peers.values()):
+            with contextlib.suppress(TimeoutError):
+                blocks = await self.ask(peer, self.chain.head.number + 1, _BATCH)
+                if blocks:
+                    return blocks
+        return []
+
     async def run(self) -> None:
         """Synchronise until cancelled."""
         if self._snap:

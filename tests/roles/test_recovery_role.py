@@ -152,11 +152,46 @@ def test_a_missing_file_gets_the_owner_of_its_copy(collection: Path, missing: bo
 
 
 def test_a_host_that_is_lost_within_a_fix_is_in_the_report(collection: Path) -> None:
+    """A fix of the role's own: the known-good file is on a host that is lost after the hook."""
     lost = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
-    hook = [{"name": "Cut the way to the host", "set_fact": lost}, {"name": "Fix it", "command": "true"}]
-    (collection / "hook.yml").write_text(yaml.safe_dump(hook))
+    (collection / "hook.yml").write_text(yaml.safe_dump([{"name": "Cut the way to the host", "set_fact": lost}]))
     hooks = {"exit_code": str(collection / "hook.yml")}
     played = play(collection, failed("exit_code"), {"name": "api"}, service_recovery_hooks=hooks)
     assert driven(played) == []
     assert [(row["name"], row["failed"]) for row in played.result] == [("api", True)]
     assert "127.0.0.1" in played.result[0]["msg"]
+
+
+@pytest.mark.parametrize("loses", ["itself", "another"])
+def test_a_hook_of_which_a_task_did_not_run_is_not_done(collection: Path, loses: str) -> None:
+    """Although the host is there again right afterwards, or the task ran for it on another one."""
+    here = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    dead = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    way = {"vars": dead} if loses == "itself" else {"delegate_to": "dead"}
+    hook = [{"name": "Fix it", "command": "true", **way}, {"name": "Go on", "command": "true"}]
+    (collection / "hook.yml").write_text(yaml.safe_dump(hook))
+    seen = {"name": "api", "kind": "generic", "cause": None, "reasons": [], "hold": None, **failed("exit_code")}
+    driven = {"changed": True, "reached": True, "transitions": STEPS, "state": "running"}
+    (collection / "answers.json").write_text(
+        json.dumps({"service_info": {"services": [seen]}, "service": driven, "show_report": {}})
+    )
+    kept = {"content": "{{ hostvars.a.service_recovery_result | to_json }}", "dest": str(collection / "result.json")}
+    book = {
+        "hosts": "a,b",
+        "gather_facts": False,
+        "vars": {
+            "service_recovery_services": "{{ ['api'] if inventory_hostname == 'a' else [] }}",
+            "service_recovery_hooks": {"exit_code": str(collection / "hook.yml")},
+            **QUIET,
+        },
+        "tasks": [
+            {"include_role": {"name": "chainops.lifecycle.service_recovery"}, "when": "inventory_hostname == 'a'"},
+            {"copy": kept, "when": "inventory_hostname == 'b'"},
+        ],
+    }
+    done = common.play_replaced(collection, book, {"a": here, "b": here, "dead": dead})
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert not [asked for asked in common.asked_of_stubs(collection) if asked["module"] == "service"]
+    (row,) = json.loads((collection / "result.json").read_text())
+    assert (row["name"], row["failed"], row["reached"], row["fixes"]) == ("api", True, False, [])
+    assert row["msg"].endswith("hook.yml: the hook did not end; a host that it works on was lost")

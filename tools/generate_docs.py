@@ -85,6 +85,7 @@ def guards() -> str:
     """The guards in their order, in the words of their docstrings."""
     rows = [(f"``{name}``", " ".join((guard.__doc__ or "").split())) for name, guard in GUARDS]
     rows.append(("``config_check``", "The configured check ends with 0."))
+    rows.append(("``enabled``", "A unit that is to be enabled or disabled can be: it is neither masked nor static."))
     rows += [(f"``{name}``", f"{kind.name}: {text}") for kind in KINDS.values() for name, text in kind.guards.items()]
     return table(("Guard", "Holds when"), rows)
 

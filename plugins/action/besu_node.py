@@ -14,7 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action im
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._play_lock import in_turn, turn
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import SlicedWait, seconds
 
-_WAITS_FOR = ("running", "synced", "consensus")
+_WAITS_FOR = ("running", "started", "synced", "consensus")
 _WAIT_TIMEOUT = 600.0
 _PROGRESS_INTERVAL = 30.0
 

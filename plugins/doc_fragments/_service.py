@@ -264,6 +264,12 @@ options:
     description:
       - A command that checks the configuration. It runs before any start, and in check mode. It must change nothing.
       - If it fails, or does not end within 60 seconds, nothing is started, and nothing is stopped for a restart.
+      - Without it two kinds have a check of their own, before anything that lives is restarted (guard C(next_start)).
+        For a connector it is C(cloudflared tunnel ingress validate), with the configuration of its unit, where that has
+        rules of ingress. For a Besu node with C(--config-file) the file has to be there and to be TOML, and
+        C(besu validate-config), where the unit runs the launcher of a distribution, has to know its options. With
+        Python before 3.11 on the host the TOML is looked at line by line, and values of several lines are passed over.
+        Give a command that always succeeds, such as V([/bin/true]), to have neither.
     type: list
     elements: str
     default: []

@@ -57,10 +57,19 @@ options:
       - V(synced) is level with the chain. This is the sync wait.
       - V(consensus) is a validator that takes part. It is never reached by a node that is not in the validator set.
       - V(restarted) makes a new start and waits until the node serves, and takes part if it is a validator.
-      - V(stopped) and V(reset) as in M(chainops.lifecycle.service).
+      - V(stopped), V(reset) and V(started) as in M(chainops.lifecycle.service).
     type: str
-    choices: [running, synced, consensus, stopped, restarted, reset]
+    choices: [running, synced, consensus, stopped, restarted, reset, started]
     default: running
+  enabled:
+    description:
+      - Whether the unit is started with the host (C(systemctl enable) and C(disable)). If this is not given, it is left
+        as it is.
+      - It is changed once O(state) has been reached and proved. A run that is refused or fails changes nothing of it.
+      - A unit that is masked, static, indirect, generated or transient is refused by the guard C(enabled) before
+        anything is done, and one that is held by the guard C(hold).
+      - systemd reads all unit files again when a unit is enabled or disabled, whatever O(daemon_reload) says.
+    type: bool
   stop_timeout:
     description:
       - Seconds after which a stop that has not ended is overdue. Besu needs time to close its database.
@@ -203,6 +212,19 @@ duration:
   description: Seconds that it took, on the host or, where the task ran the module several times, as a whole.
   returned: always
   type: float
+enablement:
+  description: Whether the unit is started with the host, in the words of C(systemctl is-enabled).
+  returned: when O(enabled) is given
+  type: dict
+  contains:
+    before:
+      description: The word before the run.
+      type: str
+      sample: disabled
+    after:
+      description: The word after the run, in check mode the one to come.
+      type: str
+      sample: enabled
 resolved:
   description: The hard cause of the failure that no longer holds, when it did, and what shows that it is gone.
   returned: when a start was allowed as the host shows that the cause was dealt with
@@ -219,14 +241,20 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import drive
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import (
+    AS_SYSTEMD_SERVICE,
+    DRIVE_OPTIONS,
+    STARTED,
+    WATCH_OPTIONS,
+)
 
 
 def main() -> None:
     argument_spec: dict[str, t.Any] = {
-        "state": {"type": "str", "choices": list(KIND.machine.targets), "default": "running"},
+        "state": {"type": "str", "choices": [*KIND.machine.targets, STARTED], "default": "running"},
         **WATCH_OPTIONS,
         **DRIVE_OPTIONS,
+        **AS_SYSTEMD_SERVICE,
         **KIND.options,
         "stop_timeout": {"type": "float", "default": 300.0},
         "wait_timeout": {"type": "float", "default": 600.0},

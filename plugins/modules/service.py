@@ -43,18 +43,37 @@ attributes:
   platform:
     platforms: linux
 options:
+  name:
+    description:
+      - The unit, such as V(api) or V(worker@1), or several, which are driven one after the other, each with all these
+        options. The ending C(.service) is implied.
+      - What goes wrong with one of several does not keep the others from their turn. The task fails at its end.
+    type: list
+    elements: str
+    required: true
+    aliases: [service, unit]
   state:
     description:
-      - V(running) and V(stopped) are reached from wherever the service is.
+      - V(running) and V(stopped) are reached from wherever the service is. V(started) is another word for V(running).
       - V(restarted) makes a new start. A oneshot service is run once to its end.
       - V(succeeded) is for services that run to their end, such as those of timers. It is reached where the last run
         has not failed and, if the unit has timers, one of them is active. One whose last run failed is run once more.
       - V(reset) takes the service out of V(error) and starts nothing. A failure is cleared, and a service that is up
         although it is in V(error), as an unhealthy one is, is stopped.
+      - If this is not given it is V(running), unless O(enabled) is given. Then the state is left as it is.
     type: str
-    choices: [running, stopped, restarted, reset, succeeded]
-    default: running
+    choices: [running, stopped, restarted, reset, succeeded, started]
+  enabled:
+    description:
+      - Whether the unit is started with the host (C(systemctl enable) and C(disable)). If this is not given, it is left
+        as it is.
+      - It is changed once O(state) has been reached and proved. A run that is refused or fails changes nothing of it.
+      - A unit that is masked, static, indirect, generated or transient is refused by the guard C(enabled) before
+        anything is done, and one that is held by the guard C(hold).
+      - systemd reads all unit files again when a unit is enabled or disabled, whatever O(daemon_reload) says.
+    type: bool
 seealso:
+  - module: ansible.builtin.systemd_service
   - module: chainops.lifecycle.service_info
   - module: chainops.lifecycle.service_hold
 """
@@ -81,6 +100,13 @@ EXAMPLES = r"""
     state: restarted
     config_check: [/usr/bin/python3, -m, json.tool, /etc/api.json]
 
+# As ansible.builtin.systemd_service is called, but that a list needs no loop.
+- name: Enable and start the services of the shop
+  chainops.lifecycle.service:
+    name: [api, worker]
+    state: started
+    enabled: true
+
 - name: Stop it, with SIGKILL where it does not end
   chainops.lifecycle.service:
     name: api
@@ -91,7 +117,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 reached:
-  description: Whether the target was reached and proved, or in check mode whether nothing would refuse it.
+  description:
+    - Whether the target was reached and proved, or in check mode whether nothing would refuse it.
+    - With several services whether all have reached it.
   returned: always
   type: bool
 state:
@@ -187,6 +215,26 @@ duration:
   description: Seconds that the run took on the host.
   returned: always
   type: float
+enablement:
+  description: Whether the unit is started with the host, in the words of C(systemctl is-enabled).
+  returned: when O(enabled) is given
+  type: dict
+  contains:
+    before:
+      description: The word before the run.
+      type: str
+      sample: disabled
+    after:
+      description: The word after the run, in check mode the one to come.
+      type: str
+      sample: enabled
+results:
+  description:
+    - The result of each service, with its C(name), C(failed) and C(msg).
+    - The task's own result has RV(reached) then, and none of the other keys.
+  returned: when O(name) has more than one entry
+  type: list
+  elements: dict
 resolved:
   description: The hard cause of the failure that no longer holds, when it did, and what shows that it is gone.
   returned: when a start was allowed as the host shows that the cause was dealt with
@@ -201,15 +249,25 @@ diagnosis:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import drive
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import drive_named
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import (
+    AS_SYSTEMD_SERVICE,
+    DRIVE_OPTIONS,
+    STARTED,
+    WATCH_OPTIONS,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import GENERIC
 
 
 def main() -> None:
-    states = {"type": "str", "choices": list(GENERIC.machine.targets), "default": "running"}
-    argument_spec: dict[str, t.Any] = {"state": states, **WATCH_OPTIONS, **DRIVE_OPTIONS}
-    drive(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
+    argument_spec: dict[str, t.Any] = {
+        "state": {"type": "str", "choices": [*GENERIC.machine.targets, STARTED]},
+        **WATCH_OPTIONS,
+        **DRIVE_OPTIONS,
+        **AS_SYSTEMD_SERVICE,
+        "name": {"type": "list", "elements": "str", "required": True, "aliases": ["service", "unit"]},
+    }
+    drive_named(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 
 
 if __name__ == "__main__":

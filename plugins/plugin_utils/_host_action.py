@@ -119,9 +119,15 @@ class HostAction(ActionBase):
 def time_limit(arguments: t.Mapping[str, t.Any]) -> float:
     """The seconds after which a module with these arguments does not answer any more."""
     if "wait_timeout" not in arguments:
-        return LIMIT
+        return _services(arguments) * LIMIT
     waits = [seconds(arguments.get(option)) or 0.0 for option in ("wait_timeout", "stable_for")]
-    return sum(waits) + GRACE
+    return _services(arguments) * sum(waits) + GRACE
+
+
+def _services(arguments: t.Mapping[str, t.Any]) -> int:
+    """How many services a module drives one after the other."""
+    named = next((arguments[key] for key in ("name", "service", "unit") if arguments.get(key)), None)
+    return max(len(named.split(",") if isinstance(named, str) else named if isinstance(named, list) else ()), 1)
 
 
 def harmless(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

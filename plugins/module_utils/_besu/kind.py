@@ -74,6 +74,7 @@ class BesuKind(Kind):
         quorum_guard: t.Callable[[], QuorumGuard] | None = None,
         restart_all: bool = False,
         own_part: OwnPart | None = None,
+        checks_config: bool = False,
     ) -> None:
         self._environment = environment
         self._options = options
@@ -82,6 +83,7 @@ class BesuKind(Kind):
         self._quorum_guard = quorum_guard
         self._restart_all = restart_all
         self._own_part = own_part
+        self._checks_config = checks_config
         self.quorum: t.Any = None
         self._track: SampleHistory | None = None
         self._carried: t.Mapping[str, t.Any] = {}
@@ -246,7 +248,20 @@ class BesuKind(Kind):
         return 0.0 if self._verdict is None or self._verdict.settled else self._verdict.resample
 
     def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
-        """The quorum, before a validator whose process is there is taken away."""
+        """The quorum, before a validator whose process is there is taken away; its configuration, before a restart."""
+        blocks = tuple(self._quorum_objections(step, observation))
+        broken = None if blocks else self._broken_config(step, observation)
+        return blocks if broken is None else (broken,)
+
+    def _broken_config(self, step: m.Step, observation: Observation) -> Refusal | None:
+        facts = observation.facts
+        if not self._checks_config or facts is None or facts.is_down or step.action != "restart":
+            return None
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import next_start
+
+        return next_start.refusal(facts.properties, self._environment.runner)
+
+    def _quorum_objections(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
         facts = observation.facts
         if facts is None or facts.is_down or step.action not in _TAKING or self._quorum_guard is None:
             return ()
@@ -350,7 +365,16 @@ def make_besu(environment: Environment, params: t.Mapping[str, t.Any]) -> BesuKi
     guarded = params["quorum_guard"] == "enforce" and fleet.may_be_validator(params["validator"])
     references = others if others.clients else None
     restart_all = params["quorum_lost"] == "restart_all"
-    return BesuKind(environment, options, reader, references, guard if guarded else None, restart_all, reader.own_part)
+    return BesuKind(
+        environment,
+        options,
+        reader,
+        references,
+        guard if guarded else None,
+        restart_all,
+        reader.own_part,
+        checks_config=not params.get("config_check"),
+    )
 
 
 def _causes() -> t.Sequence[tuple[str, CauseText]]:
@@ -368,6 +392,7 @@ KIND = ServiceKind(
     guards={
         "quorum": "The validators that are shown to take part without this one are still the quorum.",
         "reservation": "The reservation that is named is in force on this host.",
+        "next_start": "The configuration file is in order, before a node that lives is ended.",
         "chain_stalled": "The chain is not stalled, or ``lifecycle_quorum_lost`` says what to do then.",
         "restart_all": "All validators of the chain can be restarted at the same time, where that is asked for.",
     },

@@ -314,7 +314,8 @@ class CloudflaredKind(Kind):
             from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import next_start
 
             runner, properties = self._environment.runner, observation.facts.properties
-            blocks.append(next_start.refusal(properties, self._of_user(), runner))
+            own_check = bool(self._params.get("config_check"))
+            blocks.append(next_start.refusal(properties, self._of_user(), runner, validate=not own_check))
         return [block for block in blocks if block is not None]
 
     def _of_user(self) -> bool:

@@ -35,15 +35,18 @@ _TIMEOUT = 30.0
 _FILES = (("config", "configuration"), ("token_file", "token file"), ("credentials_file", "credentials file"))
 
 
-def refusal(properties: t.Mapping[str, str], user: bool, runner: Runner) -> Refusal | None:
-    """Why the next start would fail; None where nothing shows that. ``user``: the unit is of a user's manager."""
+def refusal(properties: t.Mapping[str, str], user: bool, runner: Runner, validate: bool = True) -> Refusal | None:
+    """Why the next start would fail; None where nothing shows that. ``user``: the unit is of a user's manager.
+
+    ``validate``: whether cloudflared is asked about its rules of ingress; not where there is another check for that.
+    """
     argv, environ = unit_command(properties, user)
     if not argv or not os.path.basename(argv[0]).startswith("cloudflared"):
         return None  # a wrapper: what it reads is not known
     sources = credential_sources(properties, user)
     settings = settings_of(argv, environ, read_file, home_of(properties, user))
     said = _program(argv[0]) or _environment(properties, user) or _files(settings, sources, properties)
-    said = said or _identity(settings, sources) or _configuration(argv[0], settings, runner)
+    said = said or _identity(settings, sources) or (_configuration(argv[0], settings, runner) if validate else "")
     if not said:
         return None
     return Refusal("next_start", said, "correct that first: the connector lives, and could not be started again")

@@ -21,7 +21,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
     run_command,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.enablement import MISSING, Enablement
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Outcome
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import (
     MakeKind,
     ServiceKind,
@@ -31,7 +33,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Outcome
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+
+_HEADERS = ("before_header", "after_header")
 
 
 class ServiceRun:
@@ -55,10 +59,53 @@ class ServiceRun:
             why_skipped=self.host.why_skipped,
         )
 
+        # Where nothing is said of the state, a run that enables or disables the unit leaves it as it is.
+        self._enabled: bool | None = params.get("enabled")
+        self._drives = self._enabled is None or params["state"] is not None
+
     def run(self) -> Outcome:
-        """Run the engine."""
+        """Run the engine; then, where the state was reached, enable or disable the unit as it is asked for."""
+        switch = None if self._enabled is None else self._switch(self._enabled)
+        if switch is None:
+            return self._engine()
+        # Of a unit that is not there the engine tells, in a dry run as a warning.
+        against = None if switch.now == MISSING else switch.objection()
+        outcome = self._as_it_is() if against is not None or not self._drives else self._engine()
+        against = against or (switch.objection() if not self._drives else None)
+        if against is None and not outcome.failed and not outcome.waiting and switch.is_due:
+            against = self._change(switch, outcome)
+        if against is not None:
+            outcome.failed, outcome.blocked_by = True, (against,)
+            outcome.msg = f"{self.watched.unit} is {outcome.after.state}; not done: {against.reason}"
+        outcome.enablement = switch.as_dict()
+        return outcome
+
+    def _engine(self) -> Outcome:
         host, watched = self.host, self.watched
         return Engine(watched, self.request, host.observer, self.tools, lambda seen: explain(host, watched, seen)).run()
+
+    def _switch(self, wanted: bool) -> Enablement:
+        host = self.host
+        unit = host.systemd.own_name(self.watched.unit)
+        return Enablement(unit, wanted, self.request.owner, host.systemd, host.ledger)
+
+    def _as_it_is(self) -> Outcome:
+        """The outcome of a run that does nothing to the service itself."""
+        (seen,) = self.host.observer.observe_settled([self.watched])
+        return Outcome(before=seen, after=seen)
+
+    def _change(self, switch: Enablement, outcome: Outcome) -> Refusal | None:
+        if self.request.check_mode:
+            switch.foresee()
+            outcome.changed = True
+            return None
+        try:
+            against = switch.change()
+        except LifecycleError as exc:
+            outcome.failed, outcome.msg = True, exc.msg
+            return None
+        outcome.changed = outcome.changed or switch.now != switch.before
+        return against
 
 
 def missing_in_check_mode(outcome: Outcome, unit: str, check_mode: bool) -> str:
@@ -82,6 +129,46 @@ def end(module: AnsibleModule, unit: str, outcome: Outcome, **more: t.Any) -> No
 def drive(module: AnsibleModule, make_kind: MakeKind = plain) -> None:
     """Run the engine as a module's options say, and end the module with the result."""
     _run(module, module.params, make_kind)
+
+
+def drive_named(module: AnsibleModule) -> None:
+    """Run the engine for each service that ``name`` lists, and end the module: with its result, or with a list."""
+    names = module.params["name"]
+    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if not names or twice is not None:
+        said = "no service is named" if twice is None else f"{twice} is named twice"
+        module.fail_json(msg=f"name: {said}; give each service once, such as [api, worker]")
+    if len(names) == 1:
+        _run(module, {**module.params, "name": names[0]}, plain)
+        return
+    results = [_one_of(module, name) for name in names]
+    failed = [result for result in results if result.get("failed")]
+    whole: dict[str, t.Any] = {
+        "changed": any(result["changed"] for result in results),
+        "reached": not failed,
+        "results": results,
+        "diff": [
+            {"before_header": one["name"], "after_header": one["name"], **one["diff"]}
+            for one in results
+            if "diff" in one
+        ],
+    }
+    if failed:
+        module.fail_json(msg="; ".join(f"{one['name']}: {one['msg']}" for one in failed), **whole)
+    module.exit_json(**whole)
+
+
+def _one_of(module: AnsibleModule, name: str) -> dict[str, t.Any]:
+    """The result of one of several. What is wrong with it costs the others nothing."""
+    try:
+        driven = ServiceRun({**module.params, "name": name}, plain, module.check_mode)
+        outcome = driven.run()
+    except LifecycleError as exc:
+        return {"name": name, "changed": False, "reached": False, "failed": True, "msg": exc.msg, **exc.details}
+    warning = missing_in_check_mode(outcome, driven.watched.unit, module.check_mode) if outcome.failed else ""
+    if warning:
+        module.warn(warning)
+    return {"name": name, **outcome.as_dict(), **({"failed": True} if outcome.failed and not warning else {})}
 
 
 def drive_entry(module: AnsibleModule, kinds: t.Mapping[str, ServiceKind]) -> None:

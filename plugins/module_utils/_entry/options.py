@@ -62,6 +62,11 @@ DRIVE_OPTIONS: Spec = {
     "owner": {"type": "str"},
 }
 
+# As users of ansible.builtin.systemd_service write them; a description in the inventory has none of these.
+AS_SYSTEMD_SERVICE: Spec = {"enabled": {"type": "bool"}}
+# Its word for running.
+STARTED = "started"
+
 _NOT_NEGATIVE = (
     "start_timeout",
     "stop_timeout",
@@ -111,7 +116,7 @@ def request(params: t.Mapping[str, t.Any], owner: str, check_mode: bool) -> Requ
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
 
     return Request(
-        target=params["state"],
+        target="running" if params["state"] in (STARTED, None) else params["state"],
         recovery=params["recovery"],
         force_stop=params["force_stop"],
         stop_conflicting=params["stop_conflicting"],

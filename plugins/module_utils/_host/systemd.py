@@ -247,6 +247,25 @@ class Systemd:
         """What the unit's start needs, as far as systemd prints it. It may hold secrets: the arguments of commands."""
         return self.show([unit], readiness.PROPERTIES)[0].properties
 
+    def enablement(self, unit: str) -> str:
+        """Whether the unit is started with the host, in systemd's words (is-enabled): ``enabled``, ``static``, ...
+
+        Raises LifecycleError where systemd did not answer.
+        """
+        done = self._call("is-enabled", "--", unit, timeout=SHOW_TIMEOUT)
+        word = "".join(done.out.split("\n")[:1]).strip()
+        if word:
+            return sanitize(word, 60)
+        # Before systemd 254 a unit that is not there has a sentence, and no word.
+        if done.rc is not None and ("No such file" in done.err or "does not exist" in done.err):
+            return "not-found"
+        raise LifecycleError(self._why_not(done))
+
+    def set_enabled(self, unit: str, enabled: bool, *, runtime: bool = False) -> Completed:
+        """Enable or disable the unit; systemd reads all unit files again. ``runtime``: what ends with the next boot."""
+        verb = "enable" if enabled else "disable"
+        return self._call(verb, *(["--runtime"] if runtime and not enabled else []), "--", unit, timeout=RELOAD_TIMEOUT)
+
     def daemon_reload(self) -> Completed:
         return self._call("daemon-reload", timeout=RELOAD_TIMEOUT)
 

@@ -94,6 +94,7 @@ class Outcome:
     also_stops: tuple[str, ...] = ()
     also_starts: tuple[str, ...] = ()
     resolved: str = ""
+    enablement: t.Mapping[str, str] | None = None
 
     def as_dict(self) -> dict[str, t.Any]:
         before, after = self.before.as_dict(), self.after.as_dict()
@@ -114,6 +115,10 @@ class Outcome:
                 "after": {"state": self._planned_state()},
             },
         }
+        if self.enablement is not None:
+            result["enablement"] = dict(self.enablement)
+            for side in ("before", "after"):
+                result["diff"][side]["enablement"] = self.enablement[side]
         if self.diagnosis is not None:
             result["diagnosis"] = self.diagnosis.as_dict()
         if self.resolved:

@@ -76,6 +76,7 @@ class Unit:
     starts: list[float] = field(default_factory=list)
     events: list[tuple[float, str]] = field(default_factory=list)
     waiting_stop: bool = False
+    enablement: str = "disabled"
 
 
 class World:
@@ -245,6 +246,23 @@ class World:
         for unit in self.units.values():
             unit.extra.pop("NeedDaemonReload", None)
         return Completed(0, b"", b"")
+
+    def _do_is_enabled(self, args):
+        unit = self.units.get(args[0])
+        if unit is None:
+            said = f"Failed to get unit file state for {args[0]}: No such file or directory"
+            return Completed(1, b"", said.encode())
+        return Completed(0 if unit.enablement == "enabled" else 1, f"{unit.enablement}\n".encode(), b"")
+
+    def _do_enable(self, args):
+        self.verbs.append(("enable", args[0]))
+        self.units[args[0]].enablement = "enabled"
+        return Completed(0, b"", b"Created symlink")
+
+    def _do_disable(self, args):
+        self.verbs.append(("disable", args[-1]))
+        self.units[args[-1]].enablement = "disabled"
+        return Completed(0, b"", b"Removed")
 
     def _enqueue(self, verb, args):
         assert args[0] == "--no-block" and args[1] in ("--job-mode=fail", "--job-mode=replace"), args

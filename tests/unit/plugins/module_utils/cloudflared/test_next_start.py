@@ -105,6 +105,8 @@ def test_the_rules_of_ingress_are_validated_by_cloudflared_itself(host, rc, said
     reason, ran = refused(host, "{0}/cloudflared tunnel --config {0}/config.yml run", rc=rc)
     assert ran == [[f"{host}/cloudflared", "tunnel", "--config", f"{host}/config.yml", "ingress", "validate"]]
     assert said in reason and bool(reason) == bool(said)
+    properties = {"Id": "c.service", "FragmentPath": str(host / "c.service")}
+    assert next_start.refusal(properties, False, pytest.fail, validate=False) is None, "config_check takes its place"
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,12 @@ from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simu
 
 # Every module has these, as Ansible documents them.
 COMMON = {"changed", "msg", "diff", "failed"}
-# What the engine returns only where a kind adds it, or where a task waits in slices.
-OF_KINDS = {"besu_node": {"progress", "waiting"}, "service": set(), "cloudflared_tunnel": {"handover", "progress"}}
+# What the engine returns only where a kind adds it, or where a task waits in slices; the rest is of what is around it.
+OF_KINDS = {
+    "besu_node": {"progress", "waiting", "enablement"},
+    "service": {"enablement", "results"},
+    "cloudflared_tunnel": {"handover", "progress", "enablement"},
+}
 
 
 @pytest.fixture(scope="module")

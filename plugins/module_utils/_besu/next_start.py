@@ -1,0 +1,158 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration file of the next start of a node, looked at before a process that lives is ended.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+Only what is proved to be broken counts. Besu has no dry run of a start; its
+subcommand ``validate-config`` reads the file and knows the options of its
+version. It always ends with 0, so that its words tell.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Runner
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import (
+    Settings,
+    command_lines,
+    read_settings,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+
+_MAX_FILE = 1024 * 1024
+# A JVM on a busy host. One that takes longer tells nothing.
+_TIMEOUT = 60.0
+_REFUSES = re.compile(r"((?:Unknown options? in TOML configuration file|Invalid TOML configuration): [^\n]*)")
+_MAIN_CLASS = "org.hyperledger.besu.Besu"
+# One value of a single line, and what may come behind it.
+_VALUE = re.compile(
+    r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|true|false|[+-]?(?:inf|nan|[0-9][0-9A-Za-z_.:+-]*)|\[|\{)""", re.VERBOSE
+)
+_KEY = re.compile(r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*'))*\s*""")
+
+
+def refusal(properties: t.Mapping[str, str], runner: Runner) -> Refusal | None:
+    """Why the next start would fail; None where nothing shows that. ``properties``: where the unit's files are."""
+    settings = read_settings(properties)
+    program, path = _besu(settings)
+    if not path:
+        return None
+    said = _broken(path) or _unknown_options(program, path, settings, runner)
+    if not said:
+        return None
+    return Refusal("next_start", said, "correct that first: the node lives, and could not be started again")
+
+
+def _besu(settings: Settings) -> tuple[str, str]:
+    """The program and the configuration file; empty where this is no Besu on this host, or no file is known.
+
+    What a container has under the path is not on this host.
+    """
+    if settings.get("RootDirectory") or settings.get("RootImage"):
+        return "", ""
+    for words in command_lines(settings):
+        if os.path.basename(words[0]) != "besu" and _MAIN_CLASS not in words:
+            continue
+        path = _option(words[1:]) or _variable(settings)
+        if path.startswith("/") and "$" not in path:
+            return words[0], path
+    return "", ""
+
+
+def _option(words: t.Sequence[str]) -> str:
+    for index, word in enumerate(words):
+        if word.startswith("--config-file="):
+            return word.partition("=")[2]
+        if word == "--config-file":
+            return words[index + 1] if index + 1 < len(words) else ""
+    return ""
+
+
+def _variable(settings: Settings) -> str:
+    """BESU_CONFIG_FILE of the unit itself; one of an environment file may go before it, so that nothing is known."""
+    if settings.get("EnvironmentFile"):
+        return ""
+    found = [re.search(r"(?:^|[\s\"'])BESU_CONFIG_FILE=([^\s\"']+)", one) for one in settings.get("Environment", ())]
+    return next((one[1] for one in reversed(found) if one), "")
+
+
+def _broken(path: str) -> str:
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(_MAX_FILE + 1)
+        text = data.decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return f"its configuration file {path} is not there"
+    except (OSError, UnicodeDecodeError):
+        return ""  # not for this user, or in an encoding of its own
+    if len(data) > _MAX_FILE:
+        return ""
+    why = toml_error(text)
+    return f"its configuration file {path} is no TOML: {sanitize(why, 200)}" if why else ""
+
+
+def toml_error(text: str) -> str:
+    """Why a text is no TOML; empty where it is, or where that cannot be told."""
+    try:
+        import tomllib
+    except ImportError:  # Python before 3.11
+        return line_error(text)
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        return str(exc)
+    except RecursionError:
+        return ""
+    return ""
+
+
+def line_error(text: str) -> str:
+    """What is certainly wrong with the lines of a TOML text. It gives up at a value of several lines."""
+    for number, line in enumerate(text.splitlines(), 1):
+        rest = line.strip()
+        if not rest or rest.startswith(("#", "[")):
+            continue
+        key = _KEY.match(rest)
+        if key is None or rest[key.end() : key.end() + 1] != "=":
+            return f"expected '=' after a key (at line {number})"
+        given = rest[key.end() + 1 :].strip()
+        if '"""' in given or "'''" in given:
+            return ""
+        value = _VALUE.match(given)
+        if value is None:
+            return f"invalid value (at line {number})"
+        if value[0] in ("[", "{"):
+            if not _is_closed(given):
+                return ""
+        elif not re.fullmatch(r"\s*(?:#.*)?", given[value.end() :]):
+            return f"expected the end of the line after a value (at line {number})"
+    return ""
+
+
+def _is_closed(given: str) -> bool:
+    """Whether an array or a table ends on its line."""
+    bare = re.sub(r""""(?:[^"\\]|\\.)*"|'[^']*'""", "", given).partition("#")[0].strip()
+    return bare[-1:] in ("]", "}") and bare.count("[") == bare.count("]") and bare.count("{") == bare.count("}")
+
+
+def _unknown_options(program: str, path: str, settings: Settings, runner: Runner) -> str:
+    """What Besu's own check of the file says.
+
+    Only the launcher of a distribution is run: a wrapper might start a node.
+    """
+    launcher = os.path.realpath(program)
+    home = os.path.dirname(os.path.dirname(launcher))
+    if os.path.basename(launcher) != "besu" or not glob.glob(os.path.join(glob.escape(home), "lib", "besu-*.jar")):
+        return ""
+    java = [re.search(r"(?:^|[\s\"'])JAVA_HOME=([^\s\"']+)", one) for one in settings.get("Environment", ())]
+    env = {"JAVA_HOME": java[-1][1]} if java and java[-1] else {}
+    done = runner([launcher, "validate-config", f"--config-file={path}"], timeout=_TIMEOUT, env=env)
+    found = _REFUSES.search(done.out) or _REFUSES.search(done.err)
+    return f"besu validate-config {path}: {sanitize(found[1].strip(), 300)}" if found else ""

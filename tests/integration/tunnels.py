@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Host
+from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Host, until
 
 from ..support.cloudflare_edge.client import EdgeProcess
 from ..support.cloudflare_edge.connector import ACCOUNT, TunnelIdentity, install_connector
@@ -144,6 +144,15 @@ class Played(t.NamedTuple):
     @property
     def changed(self) -> int:
         return sum(int(count) for count in re.findall(r"changed=(\d+)", self.output))
+
+
+def damage(host: Host, name: str) -> None:
+    """Damage its token and let it fail; systemd is going to try again in an hour."""
+    host.push_text(f"/etc/{name}/token", "not a token", 0o600)
+    host.push_text(f"/etc/systemd/system/{name}.service.d/zz.conf", "[Service]\nRestartSec=1h\n")
+    host.sh('systemctl daemon-reload; systemctl restart --no-block "$1"', name)
+    shown = ("systemctl", "show", "-P", "SubState", name)
+    until(lambda: host.run(*shown).stdout.strip() == "auto-restart", 30, f"{name} has failed")
 
 
 def kill(host: Host, name: str) -> None:

@@ -376,11 +376,14 @@ class CloudflaredKind(Kind):
             return False  # a restart fixes neither
         return (observation.age or 0.0) >= self._eye.budget(watch, observation.state)
 
-    def unreachable_reason(self, observation: Observation, target: str) -> str | None:
+    def lasting_cause(self, observation: Observation, target: str) -> Refusal | None:
         verdict = self._verdict
         if verdict is None or not verdict.hard or target == m.STOPPED:
             return None
-        return f"{verdict.cause}, which no restart fixes: {verdict.reasons[-1]}"
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+
+        hint = next((rule.next_step for rule in self.causes() if rule.cause == verdict.cause), "")
+        return Refusal("cause", f"{verdict.cause}, which no restart fixes: {verdict.reasons[-1]}", hint)
 
     def verify(self, before: Observation, after: Observation, target: str) -> str | None:
         was, now = before.details.get("connector_id"), after.details.get("connector_id")

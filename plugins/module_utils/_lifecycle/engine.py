@@ -164,6 +164,8 @@ class Engine:
             raise self._no_way(plan, observation)
         steps = self._planning.foreseen(plan.steps, observation)
         self._trace.planned(steps)
+        if steps and not steps[0].acts:
+            self._end_if_futile(observation)
         cleared = False
         for step in steps:
             blocks = self._objections(step, observation, cleared) if step.acts else ()
@@ -238,25 +240,32 @@ class Engine:
         elif plan.steps and plan.steps[0].acts and not self._planning.is_patient(plan.steps[0], observation):
             self._act(plan.steps[0], observation)
         else:
-            futile = self._kind.unreachable_reason(observation, self._request.target) or self._lasting(observation)
-            if futile:
-                raise TargetNotReached(f"{self._watched.unit} is {observation.state}: {futile}")
+            self._end_if_futile(observation)
             self._pause(observation)
 
-    def _lasting(self, observation: Observation) -> str:
-        """Why systemd's next try must fail as the last one did; empty where it may work. Each run is judged once."""
+    def _end_if_futile(self, observation: Observation) -> None:
+        """End a wait at once that cannot reach the target. A cause that lasts is a refusal where nothing was done."""
+        target = self._request.target
+        cause = self._kind.lasting_cause(observation, target) or self._lasting(observation)
+        said = cause.reason if cause else self._kind.unreachable_reason(observation, target)
+        if said:
+            blocks = [cause] if cause and not self._acts else []
+            raise TargetNotReached(f"{self._watched.unit} is {observation.state}: {said}", blocks)
+
+    def _lasting(self, observation: Observation) -> Refusal | None:
+        """Why systemd's next try must fail as the last one did; None where it may work. Each run is judged once."""
         facts = observation.facts
         if facts is None or not facts.sub.startswith("auto-restart") or self._request.target in (m.STOPPED, "reset"):
-            return ""
+            return None
         run = (facts.invocation, facts.restarts)
         if run == self._judged:
-            return ""
+            return None
         self._judged = run
         diagnosis = self._diagnose(observation)
         if not self._actor.is_lasting(diagnosis, observation):
-            return ""
+            return None
         self._diagnosis, cause = diagnosis, diagnosis.primary
-        return f"{cause.id}, which no restart corrects: {cause.summary}"
+        return g.lasting(cause.id, cause.severity, cause.summary, cause.next_step)
 
     def _no_way(self, plan: m.Plan, observation: Observation) -> TargetNotReached:
         said = plan.refusal or ""

@@ -340,10 +340,18 @@ def cause(s: GuardContext) -> Refusal | None:
     """The cause of the failure is one that a new start can help."""
     if not s.observation.failed or s.cause_severity in (None, "soft") or not s.leads_to_start:
         return None
-    said = f"{s.cause}: {s.cause_summary}"
-    if s.cause_severity == "fatal":
-        return Refusal("cause", said, s.next_step or "a start would do harm or nothing")
-    return Refusal("cause", said, accept_once(s.next_step, s.cause or ""))
+    return _of_cause(f"{s.cause}: {s.cause_summary}", s.cause or "", s.cause_severity, s.next_step)
+
+
+def lasting(cause: str, severity: str, summary: str, next_step: str) -> Refusal:
+    """What is to be said of a cause that makes systemd's next try fail as well."""
+    return _of_cause(f"{cause}, which no restart corrects: {summary}", cause, severity, next_step)
+
+
+def _of_cause(said: str, cause: str, severity: str | None, next_step: str) -> Refusal:
+    if severity == "fatal":
+        return Refusal("cause", said, next_step or "a start would do harm or nothing")
+    return Refusal("cause", said, accept_once(next_step, cause))
 
 
 def attempts(s: GuardContext) -> Refusal | None:

@@ -71,6 +71,10 @@ class Kind:
         """Whether waiting has been long enough, so that a service that is on its way gets restarted all the same."""
         return False
 
+    def lasting_cause(self, observation: Observation, target: str) -> Refusal | None:
+        """The cause that no restart corrects (ends the wait at once)."""
+        return None
+
     def unreachable_reason(self, observation: Observation, target: str) -> str | None:
         """Why the target cannot come from here although the machine has a way (ends the wait at once)."""
         return None

@@ -148,9 +148,9 @@ def test_a_loop_of_starts_that_no_start_mends_is_hopeless():
     world = World(entry("Unknown option: '-x'"))
     seen = world.see(**loop)
     assert seen.state == "restarting"
-    assert "config_invalid" in world.kind.unreachable_reason(seen, m.RUNNING)
+    assert "config_invalid" in world.kind.lasting_cause(seen, m.RUNNING).reason
     world = World(entry("java.net.SomethingElse: unheard of"))
-    assert world.kind.unreachable_reason(world.see(**loop), m.RUNNING) is None
+    assert world.kind.lasting_cause(world.see(**loop), m.RUNNING) is None
 
 
 # --- the guard ------------------------------------------------------------------------------------------------------

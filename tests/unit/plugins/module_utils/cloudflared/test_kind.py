@@ -173,7 +173,7 @@ def test_reconnecting_waits_for_the_budget_then_is_overdue(make):
     seen = world.see()
     assert seen.age == pytest.approx(37.1) and world.kind.restart_is_due(seen, "reconnected")
     assert not world.kind.restart_is_due(seen, "running") and not world.kind.restart_is_due(seen, "connected")
-    assert world.kind.unreachable_reason(seen, "reconnected") is None
+    assert world.kind.lasting_cause(seen, "reconnected") is None
 
 
 def test_what_others_of_its_connections_lost_long_ago_does_not_count_against_the_budget(make):
@@ -196,7 +196,7 @@ def test_what_others_of_its_connections_lost_long_ago_does_not_count_against_the
     world.lines = world.lines[-1:]
     world.clock.sleep(3)
     seen = world.see()
-    assert (seen.state, seen.cause, world.kind.unreachable_reason(seen, "running")) == ("connected", None, None)
+    assert (seen.state, seen.cause, world.kind.lasting_cause(seen, "running")) == ("connected", None, None)
 
 
 def test_no_restart_while_the_edge_cannot_be_reached(make):
@@ -275,14 +275,14 @@ def test_unauthorized_is_hopeless_until_the_token_file_changes(make):
     world.line('Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0')
     seen = world.see(STARTING)
     assert (seen.state, seen.cause) == ("error", "unauthorized")
-    assert "unauthorized" in world.kind.unreachable_reason(seen, "reconnected")
+    assert "unauthorized" in world.kind.lasting_cause(seen, "reconnected").reason
     assert not world.kind.restart_is_due(seen, "reconnected")
     rule = world.kind.causes()[0]
     assert (rule.cause, rule.severity) == ("unauthorized", "hard")
     os.utime(world.token, (world.clock.wall(), world.clock.wall()))
     seen = world.see(STARTING)
     assert (seen.state, seen.cause) == ("error", "token_replaced")
-    assert world.kind.causes()[0].severity == "soft" and world.kind.unreachable_reason(seen, "reconnected") is None
+    assert world.kind.causes()[0].severity == "soft" and world.kind.lasting_cause(seen, "reconnected") is None
 
 
 def test_a_new_process_is_asked_anew(make):

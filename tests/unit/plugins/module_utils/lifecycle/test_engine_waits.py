@@ -143,6 +143,22 @@ def test_a_lasting_cause_ends_a_wait_while_systemd_tries_again(tmp_path, severit
     outcome = bench.run(wait_timeout=600)
     assert outcome.failed and "command_missing, which no restart corrects" in outcome.msg, outcome.msg
     assert outcome.duration < 10 and bench.verbs == ["start"]
+    assert guards(outcome) == [], "it was acted on: it failed, and was not refused"
+
+
+@pytest.mark.parametrize("recovery", ["restart", "reset_start"])
+@pytest.mark.parametrize(("looping", "kind"), [(True, Kind), (True, Patient), (False, Kind)])
+def test_a_lasting_cause_is_refused_by_plan_and_run_alike(tmp_path, looping, kind, recovery):
+    """While systemd tries again, where a run waits or starts it itself, and when systemd has given up."""
+    unit = Unit(UNIT, start_fails=True, restart="on-failure" if looping else "no", restart_sec=5.0)
+    bench = Bench(tmp_path, unit, cause=Cause("command_missing", "hard", "its program is not there"))
+    bench.run(wait_timeout=600)
+    bench.world.verbs.clear()
+    bench.kind = kind()
+    told = [bench.run(recovery=recovery, wait_timeout=600, check_mode=check) for check in (True, False)]
+    assert [guards(outcome) for outcome in told] == [["cause"], ["cause"]]
+    assert all(outcome.failed and not outcome.changed and "command_missing" in outcome.msg for outcome in told)
+    assert bench.verbs == [] and all(outcome.duration < 10 for outcome in told)
 
 
 @pytest.mark.parametrize(("severity", "accepted"), [("soft", []), ("hard", ["command_missing"])])

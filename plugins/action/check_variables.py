@@ -35,6 +35,11 @@ class ActionModule(ActionBase):
             argument_spec={
                 "target": {"type": "str", "default": "all"},
                 "kind": {"type": "str"},
+                "playbook": {
+                    "type": "str",
+                    "choices": list(_approved_plan.SETTINGS),
+                    "default": _approved_plan.RECOVER,
+                },
             }
         )
         known = task_vars or {}
@@ -42,7 +47,7 @@ class ActionModule(ActionBase):
             settings = self._settings(known)
             self._check_services(given["target"], given["kind"], known)
             domains = self._domains(settings["lifecycle_failure_domain"], known)
-            approved = self._approved(settings, known)
+            approved = self._approved(settings, known, given["playbook"])
         except FleetError as exc:
             raise AnsibleActionFail(str(exc)) from None
         columns: t.Any = Display().columns
@@ -82,7 +87,7 @@ class ActionModule(ActionBase):
         with_services = [host for host in every if _playbook_vars.services_of(every[host].get("lifecycle_services"))]
         return _playbook_vars.failure_domains(variables, {host: every[host] for host in with_services})
 
-    def _approved(self, settings: dict[str, t.Any], known: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def _approved(self, settings: dict[str, t.Any], known: t.Mapping[str, t.Any], playbook: str) -> dict[str, t.Any]:
         """The plan that was approved, empty where none is given. Of the settings its path or data are taken out."""
         given = settings.pop("lifecycle_plan_approved")
         if given is None:
@@ -94,6 +99,7 @@ class ActionModule(ActionBase):
             hosts=set((known.get("groups") or {}).get("all") or ()),
             settings=settings,
             expected_digest=settings["lifecycle_plan_digest"],
+            playbook=playbook,
         )
         return asdict(plan)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: plan_document
-short_description: A plan of a recovery as data that a person approves
+short_description: A plan of a recovery or of a rolling restart as data that a person approves
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -15,7 +15,8 @@ description:
   - It holds no text that a service wrote, and no secret. C(docs/schemas/lifecycle_plan.json) describes its shape.
 options:
   _input:
-    description: The plan, as P(chainops.lifecycle.recovery_plan#filter) made it.
+    description:
+      - The plan, as P(chainops.lifecycle.recovery_plan#filter) or P(chainops.lifecycle.rolling_plan#filter) made it.
     type: dict
     required: true
   settings:
@@ -55,7 +56,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text impo
 
 
 def _document(plan: t.Any, settings: t.Any) -> dict[str, t.Any]:
-    made = _approved_plan.plan_document(plan, settings, time.time())
+    make = _approved_plan.restart_document if "run" in plan else _approved_plan.plan_document
+    made = make(plan, settings, time.time())
     return {"document": made, "lines": _approved_plan.document_lines(made, settings["lifecycle_plan_max_age"])}
 
 

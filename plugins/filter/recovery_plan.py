@@ -135,7 +135,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_plan
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import Act, ApprovedPlan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import ApprovedPlan
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH
 
@@ -151,7 +151,7 @@ def _make_plan(
     approved: t.Any = None,
     **pacing: t.Any,
 ) -> dict[str, t.Any]:
-    plan = ApprovedPlan(tuple(Act(**one) for one in approved["acts"]), approved["digest"]) if approved else None
+    plan = ApprovedPlan.from_dict(approved) if approved else None
     try:
         return _recovery_plan.recovery_plan(
             seen,

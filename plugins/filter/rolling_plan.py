@@ -43,6 +43,9 @@ options:
   domains:
     description: A dictionary from host to variable to its failure domains.
     type: dict
+  approved:
+    description: The plan that was approved, as M(chainops.lifecycle.check_variables) returns it.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -77,6 +80,9 @@ _value:
     services:
       description: A dictionary from host to the labels of the services to restart there.
       type: dict
+    expected:
+      description: With O(approved), host -> label -> the options that bind the restart to what was approved.
+      type: dict
     refusal:
       description: Why nobody is touched, empty otherwise.
       type: str
@@ -94,6 +100,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import ApprovedPlan
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._rolling_plan import rolling_plan
@@ -108,9 +115,11 @@ def _plan(
     foreseen: t.Any = None,
     width: int = WIDTH,
     domains: t.Any = None,
+    approved: t.Any = None,
 ) -> dict[str, t.Any]:
     try:
-        return rolling_plan(seen, described, settings, float(now), foreseen, width, domains)
+        plan = ApprovedPlan.from_dict(approved) if approved else None
+        return rolling_plan(seen, described, settings, float(now), foreseen, width, domains, plan)
     except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from None
 

@@ -30,6 +30,9 @@ options:
   hooks:
     description: A dictionary with C(rolling_restart_before) and C(rolling_restart_after), as they are given.
     type: dict
+  expected:
+    description: A dictionary from label to the options that bind a restart to what was approved.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -57,11 +60,13 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text impo
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._rolling_plan import services_to_restart
 
 
-def _services(seen: t.Any, described: t.Any, labels: t.Any = None, hooks: t.Any = None) -> list[dict[str, t.Any]]:
+def _services(
+    seen: t.Any, described: t.Any, labels: t.Any = None, hooks: t.Any = None, expected: t.Any = None
+) -> list[dict[str, t.Any]]:
     if not isinstance(seen, t.Mapping) or "services" not in seen:
         return []
     try:
-        return services_to_restart(seen, described, labels, hooks)
+        return services_to_restart(seen, described, labels, hooks, expected)
     except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from None
 

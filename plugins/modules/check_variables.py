@@ -34,6 +34,11 @@ options:
   kind:
     description: The kind of services that the playbook is about.
     type: str
+  playbook:
+    description: The playbook whose approved plan C(lifecycle_plan_approved) may give.
+    type: str
+    choices: [recover, rolling_restart]
+    default: recover
 """
 
 EXAMPLES = r"""
@@ -54,7 +59,7 @@ domains:
   returned: success
   type: dict
 approved:
-  description: The plan that C(lifecycle_plan_approved) gives, its C(acts) and C(digest). Empty where none is given.
+  description: The plan that C(lifecycle_plan_approved) gives, with C(acts), C(digest), C(run). Empty where none is.
   returned: success
   type: dict
 began:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -28,20 +29,35 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._waves import Member, Wave, in_batches
 
 VERSION = 1
-PLAYBOOK = "recover"
+RECOVER, RESTART = "recover", "rolling_restart"
 VARIABLE = "lifecycle_plan_approved"
-# What decides how a service is acted on, so that another value would make another act of it.
-SETTINGS = (
-    "lifecycle_recovery",
-    "lifecycle_quorum_lost",
-    "service_recovery_accept_causes",
-    "service_recovery_fixes",
-    "service_recovery_hooks",
-)
+# Playbook -> what decides which services it acts on and how, so that another value would make another plan.
+SETTINGS: t.Mapping[str, tuple[str, ...]] = {
+    RECOVER: (
+        "lifecycle_recovery",
+        "lifecycle_quorum_lost",
+        "service_recovery_accept_causes",
+        "service_recovery_fixes",
+        "service_recovery_hooks",
+    ),
+    RESTART: (
+        "lifecycle_only_kind",
+        "lifecycle_only_chain",
+        "lifecycle_only_tunnel",
+        "lifecycle_only_name",
+        "lifecycle_only_stale",
+        "rolling_restart_before",
+        "rolling_restart_after",
+    ),
+}
+_RUN = re.compile(r"\d{8}T\d{6}Z")
 # How far the clock of who made the plan may be ahead.
 _SKEW = 60.0
 _TEXTS = ("host", "service", "scope", "kind", "state", "invocation", "cause", "act")
 _NUMBERS = ("wave", "batch")
+_OF_ROW = ("host", "service", "scope", "kind", "state", "invocation")
+# What a rolling restart does with a service that it may not restart by the plan that was approved.
+NOT_APPROVED = "not_approved"
 _ANEW = "make the plan anew with --check, and have that approved"
 _NAMED = 3
 
@@ -74,13 +90,37 @@ def plan_document(plan: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any], 
         for batch, size in enumerate(wave["batches"], 1):
             place |= {next(hosts): (number, batch) for _host in range(size)}
     acts = [_act(row, *place[row["host"]]) for row in plan["rows"] if row["host"] in place and _is_act(row)]
-    acts.sort(key=lambda act: (act["wave"], act["batch"]))
+    return _document(RECOVER, acts, settings, now)
+
+
+def restart_document(plan: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any], now: float) -> dict[str, t.Any]:
+    """A plan of ``rolling_plan`` as data to approve: all in one wave. ``now``: seconds since the epoch."""
+    hosts = iter(plan["hosts"])
+    batch_of = {next(hosts): batch for batch, size in enumerate(plan["batches"], 1) for _host in range(size)}
+    acts = [
+        {
+            "wave": 1,
+            "batch": batch_of[row["host"]],
+            **{name: row[name] for name in _OF_ROW},
+            "cause": "",
+            "act": "restart",
+        }
+        for row in plan["rows"]
+        if row["host"] in batch_of and row["is_due"] and not row["guard"]
+    ]
+    return _document(RESTART, acts, settings, now, run=plan["run"])
+
+
+def _document(
+    playbook: str, acts: list[dict[str, t.Any]], settings: t.Mapping[str, t.Any], now: float, **more: t.Any
+) -> dict[str, t.Any]:
     found = {
         "version": VERSION,
-        "playbook": PLAYBOOK,
+        "playbook": playbook,
         "created": int(now),
-        "settings": {name: settings[name] for name in SETTINGS},
-        "acts": acts,
+        "settings": {name: settings[name] for name in SETTINGS[playbook]},
+        "acts": sorted(acts, key=lambda act: (act["wave"], act["batch"])),
+        **more,
     }
     return {**found, "digest": digest(found)}
 
@@ -109,10 +149,16 @@ def document_lines(document: t.Mapping[str, t.Any], max_age: float) -> list[str]
 
 @dataclass(frozen=True)
 class ApprovedPlan:
-    """A plan that was approved."""
+    """A plan that was approved. ``run``: the name of a rolling restart, empty for a recovery."""
 
     acts: tuple[Act, ...]
     digest: str
+    run: str = ""
+
+    @classmethod
+    def from_dict(cls, given: t.Mapping[str, t.Any]) -> ApprovedPlan:
+        """A plan that was read and checked, as ``asdict`` made it data."""
+        return cls(tuple(Act(**act) for act in given["acts"]), given["digest"], given["run"])
 
     def waves(self, members: t.Sequence[Member]) -> list[Wave]:
         """The waves and batches that were approved, of these hosts.
@@ -180,13 +226,16 @@ def _checked(one: PlannedRow, act: Act | None) -> PlannedRow:
 def _changed(one: PlannedRow, act: Act) -> str:
     """What is not as it was when the plan was made; empty where nothing has changed."""
     row = one.row
-    then_and_now = (
+    return _differs(
         ("state", act.state, row.state),
         ("invocation", act.invocation, row.observation.invocation),
         ("cause", act.cause, row.cause),
         # The verb of a refusal is the guard's word: nothing is done as long as it holds.
         *(() if one.is_refused else (("plan", act.act, one.verb),)),
     )
+
+
+def _differs(*then_and_now: tuple[str, str, str]) -> str:
     said = [
         f"its {what} was {then or 'none'} and is {now or 'none'}" for what, then, now in then_and_now if then != now
     ]
@@ -195,6 +244,39 @@ def _changed(one: PlannedRow, act: Act) -> str:
 
 def _left(one: PlannedRow, why: str) -> PlannedRow:
     return replace(one, verb=f"leave ({APPROVED})", why=why, guard=APPROVED, next_step=_ANEW)
+
+
+def narrow_restarts(rows: list[dict[str, t.Any]], approved: ApprovedPlan, hosts: t.Iterable[str]) -> None:
+    """Leave of the rows of a rolling restart what was not approved or has changed since, and add what is gone.
+
+    ``hosts``: those of this run.
+    """
+    acts = {act.key: act for act in approved.acts}
+    for row in rows:
+        act = acts.pop((row["host"], row["service"], row["scope"]), None)
+        if row["is_due"]:
+            why = "it is not in the approved plan" if act is None else _restart_changed(row, act)
+            row.update(_left_restart(why) if why else {})
+    within = set(hosts) - {row["host"] for row in rows if row["service"] == "-"}
+    why = "its restart was approved, and it is none of the services of the run any more"
+    rows += [{**_no_row(act), **_left_restart(why)} for act in acts.values() if act.host in within]
+
+
+def _restart_changed(row: t.Mapping[str, t.Any], act: Act) -> str:
+    return _differs(("state", act.state, row["state"]), ("invocation", act.invocation, row["invocation"]))
+
+
+def _left_restart(why: str) -> dict[str, t.Any]:
+    return {"verdict": NOT_APPROVED, "is_due": False, "plan": f"leave ({APPROVED})", "why": why, "guard": APPROVED,
+            "next": _ANEW}  # fmt: skip
+
+
+def _no_row(act: Act) -> dict[str, t.Any]:
+    """The row of a service that is not there any more."""
+    label = f"{act.service} of the user" if act.scope == "user" else act.service
+    return {"host": act.host, "service": act.service, "label": label, "scope": act.scope, "kind": act.kind,
+            "state": "unknown", "invocation": "", "stale": None, "evidence": [], "version": "", "group": "",
+            "may_vote": False, "replica_of": ""}  # fmt: skip
 
 
 def approved_services(described: t.Any, acts: t.Any) -> list[t.Any]:
@@ -225,24 +307,28 @@ def read_approved(
     hosts: t.Container[str],
     settings: t.Mapping[str, t.Any],
     expected_digest: str | None = None,
+    playbook: str = RECOVER,
 ) -> ApprovedPlan:
     """A plan that is given to be carried out. Raises FleetError that says why it cannot be.
 
-    ``hosts``: those of the inventory. ``settings``: those of this run.
+    ``hosts``: those of the inventory. ``settings``, ``playbook``: those of this run.
     """
     document = as_mapping(given)
     if document.get("version") != VERSION or isinstance(document.get("version"), bool):
         found = repr(document["version"]) if "version" in document else "none"
         raise _wrong(f"version {found} is not {VERSION}, which this release makes and reads; {_ANEW}")
-    if document.get("playbook") != PLAYBOOK:
-        raise _wrong(f"it is a plan of the playbook {document.get('playbook')!r}, not of {PLAYBOOK}; {_ANEW}")
+    if document.get("playbook") != playbook:
+        raise _wrong(f"it is a plan of the playbook {document.get('playbook')!r}, not of {playbook}; {_ANEW}")
     _check_digest(document, expected_digest)
     _check_age(document.get("created"), now, max_age)
-    _check_settings(as_mapping(document.get("settings")), settings)
+    _check_settings(as_mapping(document.get("settings")), settings, SETTINGS[playbook])
     acts = document.get("acts")
     if not isinstance(acts, (list, tuple)):
         raise _wrong(f"acts is no list; {_ANEW}")
-    plan = ApprovedPlan(tuple(_read_act(number, act) for number, act in enumerate(acts)), document["digest"])
+    run = document.get("run", "")
+    if not isinstance(run, str) or bool(_RUN.fullmatch(run)) != (playbook == RESTART):
+        raise _wrong(f"run is no name of a run that a plan holds; {_ANEW}")
+    plan = ApprovedPlan(tuple(_read_act(number, act) for number, act in enumerate(acts)), document["digest"], run)
     unknown = list(dict.fromkeys(act.host for act in plan.acts if act.host not in hosts))
     if unknown:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
@@ -284,8 +370,8 @@ def _check_age(created: t.Any, now: float, max_age: float) -> None:
         )
 
 
-def _check_settings(planned: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]) -> None:
-    for name in SETTINGS:
+def _check_settings(planned: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any], names: t.Sequence[str]) -> None:
+    for name in names:
         if planned.get(name) != settings[name]:
             raise _wrong(
                 f"it was made with {name}={planned.get(name)!r}, and this run has {settings[name]!r}; give the same, "

@@ -22,6 +22,12 @@ from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _waves
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import (
+    NOT_APPROVED,
+    RESTART,
+    ApprovedPlan,
+    narrow_restarts,
+)
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     CHAIN_STALLED,
     HELD,
@@ -37,6 +43,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     read_fleet,
     usable_entries,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import APPROVED
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import instant, is_given, read_one
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import allowed_in_need, domain_keys
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import fixes, takes_offline
@@ -57,7 +64,7 @@ DONE = "done"
 FRESH = "fresh"
 NOT_MEANT = "not_meant"
 NOT_HEALTHY = "not_healthy"
-PLAYBOOK = "rolling_restart"
+PLAYBOOK = RESTART
 # A run whose last restart is longer ago is not gone on with by itself: its reason may be another one.
 CONTINUES_WITHIN = 3600.0
 # Only a service that is healthy is restarted.
@@ -72,6 +79,7 @@ _SHOWN = {
     UNKNOWN: "leave (unknown)",
     NEEDS_RECOVERY: "refuse (not_healthy)",
     CHAIN_STALLED: "refuse (chain_stalled)",
+    NOT_APPROVED: f"leave ({APPROVED})",
 }
 _RUN = re.compile(r"\brolling_restart (\d{8}T\d{6}Z)\b")
 _NAMED = 8
@@ -256,27 +264,35 @@ def rolling_plan(
     foreseen: t.Mapping[str, t.Any] | None = None,
     width: int = WIDTH,
     domains: t.Mapping[str, t.Any] | None = None,
+    approved: ApprovedPlan | None = None,
 ) -> dict[str, t.Any]:
     """Which services to restart, in which order and how many hosts at a time, or why nobody.
 
     ``settings``: the variables of the playbook; ``now``: before the fleet was looked at, in seconds since the epoch;
     ``foreseen``: host -> the results of dry runs there. ``domains``: host -> its failure domains.
+    ``approved``: what may be restarted, and nothing else.
     """
     selection = Selection.from_dict(settings)
     found = candidates(seen, described, selection)
     _check_selection(selection, found, seen, described)
     given = settings.get("lifecycle_restart_since")
     began, goes_on = begin_of(found, now, now if given == "now" else given, selection.only_stale)
+    if approved is not None:
+        # What was restarted since the plan was made is done: started again, the run goes on with the rest of the plan.
+        began, goes_on = instant(approved.run), any(one.made == approved.run for one in found)
     rows: list[dict[str, t.Any]] = []
     for one in found:
         verdict, why = verdict_of(one, began, now, selection.only_stale)
         rows.append(_shown(one, verdict, why))
+    if approved is not None:
+        narrow_restarts(rows, approved, seen)
     _foresee(rows, foreseen or {})
     due = [row for row in rows if row["verdict"] == DUE]
-    order = _in_order(due)
+    batches = _batches(due, settings.get("lifecycle_serial") or 1, domains or {}, approved)
+    order = [host for batch in batches for host in batch]
     unwell = {row["host"] for row in rows if row["verdict"] in (*_REFUSED, UNKNOWN)}
     refusal = _too_many(len(unwell), len({row["host"] for row in rows}), settings) if due else ""
-    sizes = [len(one) for one in _batches(order, due, settings.get("lifecycle_serial") or 1, domains or {})]
+    sizes = [len(batch) for batch in batches]
     plan = {
         "run": run_name(began),
         "began": float(int(began)),
@@ -284,13 +300,24 @@ def rolling_plan(
         "hosts": [] if refusal else order,
         "batches": [] if refusal else sizes,
         "services": {host: [row["label"] for row in due if row["host"] == host] for host in order},
+        "expected": _expected(due) if approved is not None else {},
         "in_need": order,
         "unknown": list(dict.fromkeys(row["host"] for row in rows if row["verdict"] == UNKNOWN)),
         "refusal": refusal,
         "guard": "max_unhealthy" if refusal else "",
         "rows": rows,
     }
-    return {**plan, "lines": plan_lines(plan, sizes, width)}
+    lines = [*(approved.lines(seen) if approved is not None else []), *plan_lines(plan, sizes, width)]
+    return {**plan, "lines": lines}
+
+
+def _expected(due: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
+    """host -> label -> the options that bind the restart to what was approved."""
+    found: dict[str, dict[str, t.Any]] = {}
+    for row in due:
+        bound = {"expected_state": [row["state"]], "expected_invocation": row["invocation"]}
+        found.setdefault(row["host"], {})[row["label"]] = bound
+    return found
 
 
 def _shown(one: Candidate, verdict: str, why: str) -> dict[str, t.Any]:
@@ -300,9 +327,12 @@ def _shown(one: Candidate, verdict: str, why: str) -> dict[str, t.Any]:
         "host": row.host,
         "service": row.service,
         "label": row.label,
+        "scope": row.scope,
         "kind": row.kind,
         "state": row.state,
+        "invocation": row.observation.invocation or "",
         "verdict": verdict,
+        "is_due": verdict == DUE,
         "why": why,
         "stale": one.is_stale,
         "evidence": list(one.evidence),
@@ -368,9 +398,13 @@ def _in_order(due: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
 
 
 def _batches(
-    order: t.Sequence[str], due: t.Sequence[t.Mapping[str, t.Any]], serial: t.Any, domains: t.Mapping[str, t.Any]
+    due: t.Sequence[t.Mapping[str, t.Any]],
+    serial: t.Any,
+    domains: t.Mapping[str, t.Any],
+    approved: ApprovedPlan | None,
 ) -> list[list[str]]:
     """The hosts of each batch: never two with a validator, with replicas of one tunnel, or of one failure domain."""
+    order = _in_order(due)
     keys: dict[str, list[_waves.Key]] = {host: domain_keys(domains.get(host) or {}) for host in order}
     for row in due:
         if row["may_vote"]:
@@ -378,6 +412,8 @@ def _batches(
         if row["replica_of"]:
             keys[row["host"]].append(_waves.Key("tunnel", row["replica_of"]))
     members = [_waves.Member(host, tuple(dict.fromkeys(keys[host]))) for host in order]
+    if approved is not None:
+        return [batch for wave in approved.waves(members) for batch in wave]
     return _waves.in_series(members, serial)
 
 
@@ -442,12 +478,17 @@ def version_lines(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
 
 
 def services_to_restart(
-    seen: t.Any, described: t.Any, labels: t.Any = None, hooks: t.Mapping[str, t.Any] | None = None
+    seen: t.Any,
+    described: t.Any,
+    labels: t.Any = None,
+    hooks: t.Mapping[str, t.Any] | None = None,
+    expected: t.Mapping[str, t.Any] | None = None,
 ) -> list[dict[str, t.Any]]:
     """The services of one host to restart now, as the role service_recovery takes them.
 
     ``labels``: those that are meant, all that are healthy where none is given. ``hooks``: the variables of the role,
-    as they are given. One that is not healthy any more has a ``refusal``.
+    as they are given. ``expected``: label -> the options that bind a restart to what was approved. One that is not
+    healthy any more has a ``refusal``.
     """
     given = as_mappings(as_mapping(seen).get("services"))
     entries = observed_entries(described, given)
@@ -458,7 +499,7 @@ def services_to_restart(
     if unknown:
         raise FleetError(f"rolling_restart_labels: {sorted(unknown)[0]!r} is no service of this host")
     return [
-        {**_to_restart(row, entry, one), "hooks": called}
+        {**_to_restart(row, entry, one, as_mapping((expected or {}).get(row.label))), "hooks": called}
         for row, entry, one in zip(rows, entries, given, strict=True)
         if (row.label in wanted if wanted else _candidate(row, {}).is_eligible)
     ]
@@ -468,9 +509,11 @@ def _hooks(name: str, given: t.Mapping[str, t.Any]) -> list[str]:
     return list(read_one(name, given[name])) if is_given(given.get(name)) else []
 
 
-def _to_restart(row: Row, entry: dict[str, t.Any], observed: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _to_restart(
+    row: Row, entry: dict[str, t.Any], observed: t.Mapping[str, t.Any], expected: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
     asked = {key: value for key, value in entry.items() if key != "expected_state"}
-    asked = {"daemon_reload": True, **asked, "state": "restarted"}
+    asked = {"daemon_reload": True, **asked, **expected, "state": "restarted"}
     verdict = HELD if row.observation.hold else row.verdict
     need = {"kind": row.kind, **asked, "entry": asked, "seen": dict(observed), "causes": [], "label": row.label}
     return {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import NOT_APPROVED
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     CHAIN_STALLED,
     HELD,
@@ -50,6 +51,7 @@ _OUTCOMES = {
     UNKNOWN: o.UNKNOWN,
     NEEDS_RECOVERY: o.REFUSED,
     CHAIN_STALLED: o.REFUSED,
+    NOT_APPROVED: o.REFUSED,
 }
 
 

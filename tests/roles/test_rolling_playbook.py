@@ -93,13 +93,14 @@ class Fleet:
         done = common.play(self.folder, "chainops.lifecycle.rolling_restart", self.hosts, *given_as, **paths)
         output = done.stdout + done.stderr
         stats = re.search(r"RUN: (.*)", output)
-        outcome = json.loads(stats[1])["lifecycle_outcome"] if stats else {}
+        left = json.loads(stats[1]) if stats else {}
+        outcome = left.get("lifecycle_outcome", {})
         if outcome and importlib.util.find_spec("jsonschema"):  # not installed beside the oldest ansible-core
             schema = json.loads((common.ROOT / "docs/schemas/lifecycle_outcome.json").read_text())
             importlib.import_module("jsonschema").validate(outcome, schema)
         asked = common.asked_of_stubs(self.folder) if (self.folder / "asked").exists() else []
         driven = [one for one in asked if one["module"] == "service"]
-        return Run(done.returncode, output, outcome, driven)
+        return Run(done.returncode, output, outcome, driven, json.loads(left.get("lifecycle_plan", "{}")))
 
 
 class Run(t.NamedTuple):
@@ -107,6 +108,7 @@ class Run(t.NamedTuple):
     output: str
     outcome: dict[str, t.Any]
     driven: list[dict[str, t.Any]]
+    plan: dict[str, t.Any]
 
     @property
     def outcomes(self) -> dict[str, str]:
@@ -215,6 +217,33 @@ def test_an_interrupted_run_goes_on_with_those_that_are_left(fleet: Fleet) -> No
     assert second.outcomes == {"b": "restarted", "c": "restarted"}
     third = fleet.play(lifecycle_restart_since=run[1])
     assert third.outcomes == {} and third.code == 0 and "no service had to be restarted" in third.output
+
+
+def test_what_was_approved_is_restarted_and_nothing_else(fleet: Fleet) -> None:
+    file = fleet.folder / "plan.json"
+    for name in "abc":
+        facts = {"active_state": "active", "sub_state": "running", "invocation_id": name * 32}
+        fleet.add(name, seen(unit_facts=facts), restarted())
+    planned = fleet.play("--check", lifecycle_plan_file=str(file), lifecycle_serial=3)
+    assert planned.plan and planned.plan == json.loads(file.read_text()), planned.output
+    assert [act["host"] for act in planned.plan["acts"]] == ["a", "b", "c"]
+    assert f"Plan {planned.plan['digest']}" in planned.output
+    if importlib.util.find_spec("jsonschema"):
+        schema = json.loads((common.ROOT / "docs/schemas/lifecycle_plan.json").read_text())
+        importlib.import_module("jsonschema").validate(planned.plan, schema)
+
+    fleet.answers["seen b"]["unit_facts"]["invocation_id"] = "f" * 32
+    fleet.add("new", seen(), restarted())
+    given = {"lifecycle_plan_approved": json.dumps(planned.plan), "lifecycle_plan_digest": planned.plan["digest"]}
+    run = fleet.play("--limit", "a,b,new", **given)
+    assert run.outcomes == {"a": "restarted", "b": "refused", "new": "refused"}, run.output
+    assert {one["guard"] for one in run.outcome["entries"] if one["outcome"] == "refused"} == {"approved_plan"}
+    assert f"Approved: plan {planned.plan['digest']}, 3 acts, 1 of them for hosts outside of this run" in run.output
+    bound = [one for one in run.driven if "expected_invocation" in one]
+    assert {(one["name"], one["expected_invocation"]) for one in bound} == {("a", "a" * 32)}
+    assert bound[-1]["expected_state"] == ["running"] and run.code == 2
+    again = fleet.play("--limit", "c", **given)
+    assert again.outcomes == {"c": "restarted"} and again.code == 0, again.output
 
 
 def test_who_is_not_healthy_is_not_restarted_and_too_many_stop_it(fleet: Fleet) -> None:

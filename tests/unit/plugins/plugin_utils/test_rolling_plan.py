@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approved_plan as a
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars as v
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _rolling_plan as r
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
@@ -317,3 +318,103 @@ def test_one_that_fell_ill_after_the_plan_is_refused_and_one_that_is_not_named_i
     assert [one["label"] for one in r.services_to_restart(services, ["api", "web"])] == ["web"]
     with pytest.raises(FleetError, match="rolling_restart_labels: 'x' is no service of this host"):
         r.services_to_restart(services, ["api", "web"], ["x"])
+
+
+def at(invocation, state="running", **more):
+    return [seen("api", state=state, **more) | {"unit_facts": {"active_state": "active", "invocation_id": invocation}}]
+
+
+def approved_of(fleet, **settings):
+    made = plan(fleet, **settings)
+    document = a.restart_document(made, {**SETTINGS, **settings}, NOW)
+    known = {"now": NOW + 5, "max_age": 3600.0, "hosts": set(fleet), "settings": {**SETTINGS, **settings}}
+    return document, a.read_approved(document, **known, playbook=r.PLAYBOOK)
+
+
+def carry_out(fleet, approved, now=NOW + 60, **settings):
+    described = {host: [one["name"] for one in services] for host, services in fleet.items()}
+    observed = {host: {"services": services} for host, services in fleet.items()}
+    return r.rolling_plan(observed, described, {**SETTINGS, **settings}, now, approved=approved)
+
+
+def test_a_plan_to_approve_has_each_restart_with_what_it_rests_on():
+    document, approved = approved_of({"v1": [besu()], "h1": at("1" * 32), "h2": at("2" * 32)}, lifecycle_serial=2)
+    assert [(act["host"], act["wave"], act["batch"]) for act in document["acts"]] == [
+        ("h1", 1, 1), ("h2", 1, 1), ("v1", 1, 2),
+    ]  # fmt: skip
+    assert document["acts"][0] == {
+        "wave": 1, "batch": 1, "host": "h1", "service": "api", "scope": "system", "kind": "generic", "state": "running",
+        "invocation": "1" * 32, "cause": "", "act": "restart",
+    }  # fmt: skip
+    assert (document["playbook"], document["run"]) == ("rolling_restart", r.run_name(NOW))
+    assert approved.run == document["run"] and approved.digest == document["digest"]
+
+
+def test_what_is_refused_already_is_not_approved():
+    block = {"name": "api", "reached": False, "blocked_by": [{"guard": "hold", "reason": "held"}], "transitions": []}
+    made = plan({"h1": at("1" * 32), "h2": at("2" * 32)}, foreseen={"h1": [block]})
+    assert [act["host"] for act in a.restart_document(made, SETTINGS, NOW)["acts"]] == ["h2"]
+
+
+def test_what_was_approved_is_restarted_in_its_order_and_nothing_else():
+    names = ("same", "again", "new", "other", "gone")
+    before = {host: at(f"{number}" * 32) for number, host in enumerate(names) if host != "new"}
+    _document, approved = approved_of(before, lifecycle_serial="100%")
+    now = {**before, "again": at("f" * 32, age=7200.0), "new": at("e" * 32), "other": at("3" * 32, state="error")}
+    now["gone"] = [seen("web")]
+    made = carry_out(now, approved)
+    assert (made["hosts"], made["batches"]) == (["same"], [1])
+    assert made["expected"] == {"same": {"api": {"expected_state": ["running"], "expected_invocation": "0" * 32}}}
+    said = {f"{row['host']}/{row['service']}": (row["guard"], row["why"]) for row in made["rows"]}
+    assert said["again/api"] == (
+        "approved_plan",
+        f"since the plan was approved its invocation was {'1' * 32} and is {'f' * 32}",
+    )
+    assert said["new/api"] == said["gone/web"] == ("approved_plan", "it is not in the approved plan")
+    assert said["other/api"][0] == "not_healthy"
+    assert said["gone/api"][0] == "approved_plan" and "none of the services of the run any more" in said["gone/api"][1]
+    assert made["lines"][0] == f"Approved: plan {approved.digest}, 4 acts"
+
+
+def test_an_approved_plan_that_was_interrupted_goes_on_with_the_rest():
+    before = {host: at(host[-1] * 32) for host in ("h1", "h2", "h3")}
+    _document, approved = approved_of(before)
+    done = at("f" * 32, age=30.0, made=(approved.run, 30.0))
+    made = carry_out({**before, "h1": done}, approved)
+    assert (made["hosts"], made["continues"], verdicts(made)["h1/api"]) == (["h2", "h3"], True, "done")
+
+
+def test_a_batch_that_was_approved_is_split_where_two_must_not_be_restarted_at_once():
+    before = {"h1": [connector("t-1")], "h2": [connector("t-2")]}
+    _document, approved = approved_of(before, lifecycle_serial=2)
+    made = carry_out({**before, "h2": [connector("t-1")]}, approved, lifecycle_serial=2)
+    assert (made["hosts"], made["batches"]) == (["h1", "h2"], [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "playbook", "said"),
+    [
+        ({}, {"lifecycle_only_name": ["db"]}, "rolling_restart", "it was made with lifecycle_only_name=[]"),
+        ({}, {"rolling_restart_before": ["/x.yml"]}, "rolling_restart", "it was made with rolling_restart_before=[]"),
+        ({}, {}, "recover", "a plan of the playbook 'rolling_restart', not of recover"),
+        ({"run": "yesterday"}, {}, "rolling_restart", "run is no name of a run"),
+        ({"run": 7}, {}, "rolling_restart", "run is no name of a run"),
+    ],
+)
+def test_a_plan_of_other_restarts_is_refused(change, settings, playbook, said):
+    document, _approved = approved_of({"h1": at("1" * 32)})
+    document |= change
+    document["digest"] = a.digest(document)
+    known = {"now": NOW, "max_age": 3600.0, "hosts": {"h1"}, "settings": {**SETTINGS, **settings}, "playbook": playbook}
+    with pytest.raises(FleetError) as refused:
+        a.read_approved(document, **known)
+    assert said in str(refused.value)
+
+
+def test_a_restart_is_bound_to_what_was_approved():
+    bound = {"expected_state": ["running"], "expected_invocation": "1" * 32}
+    described = [{"name": "api", "expected_state": ["error"]}]
+    (found,) = r.services_to_restart({"services": at("1" * 32)}, described, ["api"], None, {"api": bound})
+    assert {key: found["entry"][key] for key in bound} == bound
+    (free,) = r.services_to_restart({"services": at("1" * 32)}, described, ["api"])
+    assert not set(bound) & set(free["entry"])

@@ -568,6 +568,8 @@ def test_the_tip_needs_a_quorum_of_the_set_on_one_chain():
     assert q.tip_of([*looks[:2], replace(looks[2], address=OBSERVER)]) is None
     assert q.tip_of([replace(looks[0], genesis="0x" + "b" * 64), *looks[1:3]]) is None
     assert q.tip_of([*looks[:3], node(0, height=500, address=OBSERVER)]).number == 102
+    assert q.tip_of([replace(one, next_validators=None) for one in looks[:3]]).number == 102, "by the set of its head"
+    assert q.tip_of([node(0, height=0), node(1, height=1), node(2, height=0)]).number == 1
 
 
 @pytest.mark.parametrize(
@@ -582,6 +584,17 @@ def test_the_tip_needs_a_quorum_of_the_set_on_one_chain():
 def test_who_is_cut_off(more, cut_off):
     base = {"followers": {TARGET: False}, "witnessed": (frozenset(names(4)[1:]),)}
     assert q.is_cut_off(view(**{**base, **more}), TARGET) is cut_off
+
+
+@pytest.mark.parametrize(("n", "spare"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (6, 2), (7, 2), (9, 3), (10, 3)])
+def test_how_many_may_stop_of_a_healthy_network(n, spare):
+    found = q.spare_validators(view(n), PACE)
+    assert (found.may_stop, found.safe, found.which) == (spare, spare > 0, names(n) if spare else ())
+
+
+def test_nobody_may_stop_where_the_set_is_not_known():
+    found = q.spare_validators(view(next_validators=None), PACE)
+    assert (found.safe, found.may_stop, found.which) == (False, 0, ())
 
 
 def test_words_for_what_is_missing():

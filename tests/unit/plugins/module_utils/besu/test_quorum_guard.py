@@ -219,6 +219,44 @@ def test_one_that_hangs_is_looked_at_once_and_all_others_twice(rpc, looks):
     assert len(asked) >= looks and (looks > 1 or len(asked) == 1)
 
 
+@pytest.mark.parametrize(("period", "seconds"), [(2.0, 6 * 2.0 + 4.0), (1.0, 6 * 1.0 + 4.0), (0.2, 6 * 1.0 + 4.0)])
+def test_versions_that_may_not_understand_each_other_are_watched_until_each_had_its_turn(period, seconds):
+    """One was upgraded between the looks, so that its blocks prove nothing; four turns, two to spare, and a round."""
+    world, looks = World(), []
+
+    def others():
+        looks.append(world.clock.now)
+        seen = [world.chain.look(i) for i in (1, 2, 3)]
+        return [replace(seen[0], version="25.12.0" if len(looks) == 1 else "26.8.0"), *seen[1:2],
+                replace(seen[2], version="25.12.0")]  # fmt: skip
+
+    guard = guarding.QuorumGuard(world.clock, lambda: world.chain.look(0), others)
+    began = world.clock.now
+    block, _seen = guard.check(world.chain.look(0), q.ChainTiming(period, 4.0, 5.0), BesuLog)
+    assert block is not None and "do not understand each other" in block.reason
+    assert seconds <= world.clock.now - began <= seconds + max(period, 1.0)
+
+
+def test_a_healthy_chain_is_watched_for_one_block_and_one_that_nobody_knows_for_no_longer():
+    world = World()
+    began = world.clock.now
+    assert world.guard().check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)[0] is None
+    assert world.clock.now - began <= 3.0
+    world.chain.down, began = {0, 1, 2, 3}, world.clock.now
+    assert world.guard().check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)[0] is not None
+    assert world.clock.now - began <= 1.0
+
+
+def test_whose_node_it_is_that_is_judged():
+    """Its own word, or else the option's; all of two others were asked, so that nobody is left to guess."""
+    world = World()
+    own, other = world.chain.look(0), world.chain.look(1)
+    pairs = [(own, own), (other, other)]
+    assert guarding.judge(pairs, None, q.ChainTiming()).address == MEMBERS[0]
+    mute = replace(own, address=None)
+    assert guarding.judge([(mute, mute), (other, other)], MEMBERS[3], q.ChainTiming()).address == MEMBERS[3]
+
+
 @pytest.mark.parametrize(("down", "allowed"), [({3}, True), ({2, 3}, False)])
 def test_a_restart_of_all_needs_as_many_as_the_quorum_and_no_more(down, allowed):
     world = World(quorum_lost="restart_all")

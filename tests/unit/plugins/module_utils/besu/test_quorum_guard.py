@@ -201,6 +201,9 @@ def test_a_node_of_a_chain_with_another_block_0_does_not_count_whichever_is_grea
     ours, theirs = "0x" + "a" * 64, "0x" + digit * 64
     pairs = [shown(ours), shown(theirs), shown(None)]
     assert guarding.of_chain(pairs, ours) == [pairs[0], pairs[2]]
+    mute = replace(pairs[1][1], genesis=None)
+    for once in ((mute, pairs[1][1]), (pairs[1][1], mute)):
+        assert guarding.of_chain([pairs[0], once], ours) == [pairs[0]], "one look is enough to tell whose node it is"
     guard = guarding.QuorumGuard(World().clock, lambda: pairs[0][1], list, genesis=theirs)
     block, _seen = guard.check(pairs[0][1], q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
     assert block is not None and "genesis_hash" in block.reason
@@ -235,6 +238,18 @@ def test_versions_that_may_not_understand_each_other_are_watched_until_each_had_
     block, _seen = guard.check(world.chain.look(0), q.ChainTiming(period, 4.0, 5.0), BesuLog)
     assert block is not None and "do not understand each other" in block.reason
     assert seconds <= world.clock.now - began <= seconds + max(period, 1.0)
+
+
+def test_an_address_that_an_earlier_look_had_is_known():
+    """Two of the four are not asked, so that the set does not tell who is left."""
+    world = World()
+    guard = guarding.QuorumGuard(
+        world.clock, lambda: replace(world.chain.look(0), address=None), lambda: [world.chain.look(i) for i in (1, 2)]
+    )
+    timing = q.ChainTiming(2.0, 4.0, 9.0)
+    assert guard.check(world.chain.look(0), timing, BesuLog)[0] is None
+    block, _seen = guard.check(replace(world.chain.look(0), address=None), timing, BesuLog)
+    assert block is not None and "the node's own address is not known" in block.reason
 
 
 def test_a_healthy_chain_is_watched_for_one_block_and_one_that_nobody_knows_for_no_longer():

@@ -173,6 +173,9 @@ networks:
       description: Any of these, by name or address.
       type: list
       elements: str
+    has_quorum:
+      description: False where it is known that no quorum of validators decides on blocks, as on mainnet.
+      type: bool
     arithmetic:
       description: The numbers in a sentence.
       type: str

@@ -212,6 +212,9 @@ def network_lines(look: Look, names: t.Mapping[str, str] | None = None) -> list[
 def _network(network: Look, names: t.Mapping[str, str], unnamed: str) -> list[str]:
     age = f", {network['head_age']:.0f} s old" if network["head_age"] is not None else ""
     head = f"at block {network['head']}{age}"
+    if network.get("has_quorum") is False:
+        how = "STALLED" if network["stalled"] else "advances" if network["advances"] else "was not seen to move"
+        return [f"Chain {network['chain_id']} {how} {head}", f"  {network['reason']}"]
     if network["stalled"]:
         # Who proposed before says nothing now: the nodes themselves tell who is missing.
         quorum, members_of = network["quorum"], len(network["validators"])

@@ -273,12 +273,15 @@ def _network(
 
 def _progress(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTiming) -> dict[str, t.Any]:
     """Where the chain is, whether it advances, and whether it was watched for long enough to call it stalled."""
+    best = _best(members)
+    # An execution client gets its blocks from its consensus client: where that is silent the chain goes on elsewhere.
+    driven = best is not None and best.is_execution_client
     return {
         "chain_id": view.chain_id,
         "head": view.head,
         "head_age": None if view.head_age is None else round(view.head_age, 1),
         "advances": view.moved,
-        "stalled": _is_old(members, pace) and min(map(_watched, members)) >= _stall_watch(pace),
+        "stalled": not driven and _is_old(members, pace) and min(map(_watched, members)) >= _stall_watch(pace),
         "last_proposed": dict(view.last_proposed),
     }
 
@@ -287,7 +290,9 @@ def _quorum(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTimi
     """Which validators take part, and how many more may stop."""
     verdict, best = q.spare_validators(view, pace), _best(members)
     names = {one.first.address: one.name for one in members if one.first and one.first.address}
+    nobody_votes = best is not None and best.has_no_quorum
     return {
+        "has_quorum": not nobody_votes,
         "validators": list(view.next_validators or ()),
         "quorum": verdict.quorum,
         "may_be_down": q.may_be_down(verdict.members),
@@ -295,8 +300,8 @@ def _quorum(members: t.Sequence[Endpoint], view: cv.ChainView, pace: q.ChainTimi
         "missing": [{"address": a, "node": names.get(a), "why": why} for a, why in sorted(verdict.missing.items())],
         "may_stop": verdict.may_stop,
         "which": [names.get(a, a) for a in verdict.which],
-        "arithmetic": verdict.arithmetic,
-        "reason": _NO_QUORUM if best is not None and best.has_no_quorum else verdict.reason,
+        "arithmetic": "no quorum decides" if nobody_votes else verdict.arithmetic,
+        "reason": _NO_QUORUM if nobody_votes else verdict.reason,
     }
 
 

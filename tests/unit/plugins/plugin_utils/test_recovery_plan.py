@@ -329,6 +329,15 @@ def test_two_validators_on_one_host_count_as_two():
     ]
 
 
+@pytest.mark.parametrize(("more", "how"), [({}, "advances"), ({"advances": False}, "was not seen to move"),
+                                           ({"advances": False, "stalled": True}, "STALLED")])  # fmt: skip
+def test_the_lines_of_a_network_on_whose_blocks_no_quorum_decides(more, how):
+    alone = network(has_quorum=False, quorum=0, validators=[], arithmetic="?", reason="no quorum guard applies", **more)
+    assert _besu_networks.network_lines({"networks": [alone]}) == [
+        f"Chain 7 {how} at block 9, 1 s old", "  no quorum guard applies",
+    ]  # fmt: skip
+
+
 def test_the_lines_of_a_network():
     assert _besu_networks.network_lines({"networks": [network()], "unobserved": ["b4"]}) == [
         "Chain 7 advances at block 9, 1 s old: 3 of 4 take part",

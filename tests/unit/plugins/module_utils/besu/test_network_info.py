@@ -148,13 +148,45 @@ def test_a_stall_is_watched_before_it_is_told(clock, period):
     assert seen["networks"][0]["stalled"] and 2 * period <= clock.now - began < 2 * period + 4
 
 
+class ExecutionClient(Node):
+    """One of mainnet: blocks without a difficulty, a genesis file with proof of work, no consensus API."""
+
+    def block(self, number):
+        return {**super().block(number), "difficulty": "0x0", "miner": "0x" + "f" * 40}
+
+    def answer(self, method, params):
+        mainnet = {"protocols": {"eth": {"config": {"ethash": {}}}}}
+        return mainnet if method == "admin_nodeInfo" else super().answer(method, params)
+
+    def batch(self, calls):
+        off = Answer("not_enabled")
+        return [
+            off if call[0].startswith(("qbft", "ibft")) else told for call, told in zip(calls, super().batch(calls))
+        ]
+
+
+@pytest.mark.parametrize(("silent", "cause"), [(False, None), (True, "consensus_client_unreachable")])
+def test_execution_clients_have_no_quorum_and_their_chain_is_not_stalled(clock, silent, cause):
+    nodes = [ExecutionClient(clock, key) for key in KEYS]
+    if silent:
+        height = nodes[0].height()
+        for node in nodes:
+            node.height = lambda: height
+        clock.sleep(200.0)
+    seen = look(*nodes, clock=clock)
+    assert {node["cause"] for node in seen["nodes"]} == {cause}
+    (net,) = seen["networks"]
+    assert (net["has_quorum"], net["stalled"], net["may_stop"]) == (False, False, 0)
+    assert "no quorum guard applies" in net["reason"] and net["arithmetic"] == "no quorum decides"
+
+
 def test_a_healthy_network(clock):
     nodes = four(clock)
     seen = look(*nodes, clock=clock)
     assert [node["state"] for node in seen["nodes"]] == ["consensus"] * 4
     (net,) = seen["networks"]
     assert (net["quorum"], net["may_be_down"], net["may_stop"], net["advances"]) == (3, 1, 1, True)
-    assert sorted(net["which"]) == ["n0", "n1", "n2", "n3"] and net["reason"] == ""
+    assert sorted(net["which"]) == ["n0", "n1", "n2", "n3"] and net["reason"] == "" and net["has_quorum"]
     assert net["forks"] == [] and net["laggards"] == {} and net["versions"] == {"26.8.0": 4}
     assert all(len(node.asked) == 2 and node.closed for node in nodes)
     assert "secret" not in str(seen)

@@ -82,7 +82,7 @@ def _needs(
     found: list[dict[str, t.Any]] = []
     for entry, given in zip(entries, seen, strict=True):
         view = ObservationView.from_dict(given)
-        row = _fleet.make_row("", view, entry)
+        row = _fleet.resumed(_fleet.make_row("", view, entry))
         if row.verdict not in verdicts or (stalled and not row.in_network):
             continue
         causes = [cause.id for cause in view.diagnosis.causes] + ([view.cause] if view.cause else [])

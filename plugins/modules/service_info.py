@@ -232,7 +232,7 @@ services:
       description:
         - The last start or restart that was made through this collection, with C(at) in seconds since the epoch,
           C(age) in seconds, C(owner) and C(outcome). Null where there is none.
-      returned: when O(staleness) asks for it
+      returned: when O(staleness) asks for it, and for a service that is starting
       type: dict
     alerts:
       description:

@@ -9,7 +9,7 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
@@ -170,6 +170,16 @@ def make_row(host: str, seen: ObservationView, entry: t.Mapping[str, t.Any]) -> 
         observation=seen,
         scope=as_text(entry.get("scope")) or "system",
         network=traits.network_of(seen.details, options) if traits.network_of else None,
+    )
+
+
+def resumed(row: Row) -> Row:
+    """The row as a recovery takes it: a start that an earlier run began, and saw no end of, is its own to wait for."""
+    seen = row.observation
+    if row.verdict != TRANSITIONING or row.state != m.STARTING or seen.begun is None:
+        return row
+    return replace(
+        row, verdict=NEEDS_RECOVERY, why=f"its start was begun by {seen.begun or 'a run'}, which saw no end of it"
     )
 
 

@@ -30,6 +30,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     FleetError,
     Row,
     read_fleet,
+    resumed,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import (
     RESTART_ALL,
@@ -101,6 +102,8 @@ def recovery_plan(
         raise FleetError(f"quorum_lost: {quorum_lost!r} is unknown; give refuse or restart_all")
     hosts = list(seen)
     rows = [_with_look(row, look or {}) for row in read_fleet(seen, described)]
+    # What was approved rests on other states than that of a start under way.
+    rows = rows if approved is not None else [resumed(row) for row in rows]
     stalled = [row for row in rows if row.verdict == CHAIN_STALLED]
     together = _stalled_hosts(rows) if quorum_lost == "restart_all" else []
     sick = {row.host for row in rows if row.verdict in (NEEDS_RECOVERY, UNKNOWN)} - set(together)

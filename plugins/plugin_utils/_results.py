@@ -144,7 +144,7 @@ class Hold:
 class ObservationView:
     """One service as service_info saw it. ``details``: what its kind adds; ``active``: systemd's word, if known.
 
-    ``alerts``: the identifiers of those that fire.
+    ``alerts``: the identifiers of those that fire. ``begun``: who began a start that no run has seen the end of.
     """
 
     name: str
@@ -161,10 +161,12 @@ class ObservationView:
     invocation: str = ""
     flags: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
+    begun: str | None = None
 
     @classmethod
     def from_dict(cls, data: t.Any) -> ObservationView:
         given = as_mapping(data)
+        last = as_mapping(given.get("last_start"))
         kind = as_text(given.get("kind")) or "generic"
         facts = as_mapping(given.get("unit_facts"))
         return cls(
@@ -182,6 +184,7 @@ class ObservationView:
             invocation=as_text(facts.get("invocation_id")),
             flags=as_texts(given.get("flags")),
             alerts=tuple(as_text(one.get("id")) for one in as_mappings(given.get("alerts"))),
+            begun=as_text(last.get("owner")) if last.get("outcome") == "open" else None,
         )
 
     @property

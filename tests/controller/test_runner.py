@@ -165,6 +165,12 @@ def test_a_canceled_job_is_gone_on_with(fleet: Fleet, tmp_path: Path) -> None:
     assert ended and ended[0].status == "canceled"
     assert ended[0].artifacts == {}
     assert (fleet.state("a"), fleet.state("b")) == ("running", "starting")
+    (fleet.folder / "acted").write_text("")
+    again = run(fleet, tmp_path / "second", "recover.yml", hosts)
+    assert again.status == "successful", again.stdout
+    assert "its start was begun by AWX job 1, which saw no end of it" in again.stdout
+    assert outcomes(again) == {"b": "self_recovered"} and fleet.state("b") == "running"
+    assert fleet.acted_on(check=False) == ["b"], "the start is waited for, and no other one is made"
 
 
 def test_a_host_costs_few_bytes(fleet: Fleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,8 @@ def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
             found["diagnosis"] = _diagnosis(host, watched, seen).as_dict()
         if options.get("staleness"):
             found["stale"] = _stale(host, watched, seen)
+        # By it a later run tells a start that it goes on with from one that is none of its business.
+        if options.get("staleness") or seen.state == m.STARTING:
             found["last_start"] = _last_start(host, seen)
         return found
 

@@ -272,3 +272,10 @@ def test_a_service_that_runs_to_its_end(state, flags, verdict):
         row.verdict
         == {"ok": _fleet.OK, "needs_recovery": _fleet.NEEDS_RECOVERY, "transitioning": _fleet.TRANSITIONING}[verdict]
     )
+
+
+@pytest.mark.parametrize(("outcome", "number"), [("open", 1), ("verified", 0), ("failed", 0)])
+def test_a_recovery_takes_up_a_start_of_which_no_run_saw_the_end(outcome, number):
+    starting = {**seen("starting"), "last_start": {"owner": "ann", "outcome": outcome}}
+    assert len(services_to_recover([starting], ["api"])) == number
+    assert _fleet.read_fleet({"h": {"services": [starting]}}, {"h": ["api"]})[0].verdict == "transitioning"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _besu_networks, _recovery_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approved_plan, _besu_networks, _recovery_plan
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
 
 GENESIS = "0x" + "a" * 64
@@ -68,6 +68,30 @@ def test_down_comes_first_and_validators_last():
     assert made["hosts"] == ["down", "api", "other", "validator", "unknown"]
     assert made["batches"] == [3, 1, 1], "of the two nodes that may vote nobody knows the chain"
     assert made["waves"] == [{"hosts": made["hosts"], "batches": [3, 1, 1], "look": False}]
+
+
+ACTIVATING = {"active_state": "activating", "sub_state": "start"}
+
+
+def begun(outcome):
+    found = generic("starting", ACTIVATING)
+    found["services"][0]["last_start"] = {"at": 1.0, "age": 9.0, "owner": "AWX job 35", "outcome": outcome}
+    return found
+
+
+def test_a_start_that_a_run_began_and_saw_no_end_of_is_waited_for():
+    seen = {"a": begun("open"), "b": begun("failed"), "c": generic("starting", ACTIVATING)}
+    step = {"trigger": "initialized", "action": "wait"}
+    made = plan(seen, foreseen={"a": [{"name": "api", "reached": True, "changed": False, "transitions": [step]}]})
+    assert made["hosts"] == ["a"]
+    assert [row["verdict"] for row in made["rows"]] == ["needs_recovery", "transitioning", "transitioning"]
+    assert {row["plan"] for row in made["rows"]} == {"wait"}
+    assert "its start was begun by AWX job 35, which saw no end of it" in "\n".join(made["lines"])
+
+
+def test_what_was_approved_is_no_start_under_way():
+    made = plan({"a": begun("open")}, approved=_approved_plan.ApprovedPlan((), "sha256:0"))
+    assert made["hosts"] == [] and made["rows"][0]["verdict"] == "transitioning"
 
 
 def test_a_serial_that_means_nothing_is_refused():

@@ -14,7 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import Observer
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt, Records
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import (
     Unit,
     VirtualClock,
@@ -76,3 +76,36 @@ def test_what_is_wrong_with_one_is_a_note_and_takes_no_other_row(rows):
     assert "a.service.json is no record of this collection" in rows[0]["reasons"][-1] and rows[0]["attempts"] == {}
     assert not any("records" in reason for reason in rows[1]["reasons"]) and rows[1]["attempts"]["used"] == 0
     assert rows[1]["diagnosis"]["notes"] == ["systemctl did not answer within 20 s"]
+
+
+def test_a_service_that_is_starting_says_who_began_it_and_whether_that_ended(tmp_path):
+    clock = VirtualClock()
+    begun = Unit("a.service", active="activating", sub="start", pid=7, invocation=1)
+    world = World(clock, begun, Unit("b.service", active="active", sub="running", pid=8, invocation=1))
+    records = Records(clock, str(tmp_path / "state"), str(tmp_path / "run"))
+    for name in ("a.service", "b.service"):
+        records.begin(name, Attempt(clock.wall(), "start", True, "", owner="AWX job 35"))
+    clock.sleep(12)
+
+    class Host(HostContext):
+        def __init__(self, scope):
+            super().__init__(scope, clock)
+            self.systemd = Systemd(world)
+            self.observer = Observer(self.systemd, clock, lambda unit, window: None)
+
+        ledger = property(lambda _self: records)
+
+        def has_records(self):
+            return True
+
+    module = Module("a", "b")
+    module.params["diagnose"] = "never"
+    with pytest.raises(Ended):
+        run_info(module, KINDS, Host, info_details.requested_details)
+    first, second = module.result["services"]
+    assert (first["state"], first["last_start"]["owner"], first["last_start"]["outcome"]) == (
+        "starting",
+        "AWX job 35",
+        "open",
+    )
+    assert second["state"] == "running" and "last_start" not in second

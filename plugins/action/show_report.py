@@ -25,14 +25,25 @@ class ActionModule(ActionBase):
         _checked, arguments = self.validate_argument_spec(
             argument_spec={
                 "title": {"type": "str"},
-                "lines": {"type": "list", "elements": "str", "required": True},
+                "lines": {"type": "list", "elements": "str"},
+                "report": {"type": "dict"},
                 "failure": {"type": "str"},
-            }
+            },
+            mutually_exclusive=[("lines", "report")],
+            required_one_of=[("lines", "report")],
         )
-        title = ["", arguments["title"]] if arguments["title"] else []
-        lines = [escape_control(line, _MAX_LINE) for line in (*title, *arguments["lines"])]
-        if arguments["lines"]:
-            Display().display("\n".join([*lines, ""]))  # as one: each call is an event of a job, some 900 bytes
+        report = arguments["report"] or {}
+        shown = [str(line) for line in report.get("lines", [])] if arguments["lines"] is None else arguments["lines"]
+        title = [arguments["title"]] if arguments["title"] else []
+        lines = [escape_control(line, _MAX_LINE) for line in (*title, *shown)]
+        if shown:
+            Display().display("\n".join(lines))  # as one: each call is an event of a job, some 900 bytes
+        if arguments["report"] is not None:
+            # What was printed is in the output; every event of a job carries results as a whole.
+            result["report"] = {name: value for name, value in report.items() if name not in ("lines", "outcome")}
+        if report.get("outcome"):
+            data = {"lifecycle_outcome": report["outcome"]}
+            result["ansible_stats"] = {"data": data, "per_host": False, "aggregate": False}
         if arguments["failure"]:
             return {**result, "failed": True, "changed": False, "msg": arguments["failure"]}
         return {**result, "changed": False}

@@ -91,6 +91,10 @@ _value:
       description: One for each wave, with its C(hosts), C(batches), and whether to C(look) at the fleet after it.
       type: list
       elements: dict
+    turns:
+      description: What is done one after the other, each with its C(title), C(hosts), and C(tasks) of the playbook.
+      type: list
+      elements: dict
     acts:
       description: With O(approved), a dictionary from host to the rows that may be acted on there.
       type: dict

@@ -29,10 +29,14 @@ options:
     description: A line to print first.
     type: str
   lines:
-    description: The lines.
+    description: The lines. Either these or O(report).
     type: list
     elements: str
-    required: true
+  report:
+    description:
+      - What a filter such as P(chainops.lifecycle.recovery_plan#filter) returned. Its C(lines) are printed, if it has
+        any, and its C(outcome) becomes the statistic C(lifecycle_outcome), an artifact of a job of AWX.
+    type: dict
   failure:
     description: What the task fails with after the lines. Empty where all is well.
     type: str
@@ -46,4 +50,9 @@ EXAMPLES = r"""
   run_once: true
 """
 
-RETURN = r"""#"""
+RETURN = r"""
+report:
+  description: What is left of O(report) without what was printed and left as a statistic.
+  returned: with O(report)
+  type: dict
+"""

@@ -126,7 +126,7 @@ def recovery_plan(
         "batches": [len(batch) for wave in going for batch in wave],
         "waves": [_shown_wave(wave, soak > 0 and wave is not going[-1]) for wave in going],
         "restart_all": [] if refusal else together,
-        "groups": [] if refusal else _groups(waves, together),
+        "turns": [] if refusal else _turns(waves, together, hosts, soak),
         "in_need": [*together, *needy],
         "unknown": list(dict.fromkeys(row.host for row in rows if row.verdict == UNKNOWN)),
         "stalled": list(dict.fromkeys(row.host for row in stalled)),
@@ -151,10 +151,27 @@ def _acts(
     return found
 
 
-def _groups(waves: t.Sequence[_waves.Wave], together: t.Sequence[str]) -> list[list[str]]:
-    """The hosts with the inventory groups that the plays of the playbook run on."""
-    found = [[host, f"lifecycle_wave_{number}"] for number, wave in enumerate(waves, 1) for one in wave for host in one]
-    return found + [[host, "lifecycle_restart_all"] for host in together]
+def _turns(
+    waves: t.Sequence[_waves.Wave], together: t.Sequence[str], everyone: t.Sequence[str], soak: float
+) -> list[dict[str, t.Any]]:
+    """What is done one after the other: ``tasks`` of the playbook, by ``hosts``.
+
+    After the last one nothing is left to stop. Where it is the turn of all hosts nobody has to be passed over.
+    """
+    turns = [_turn("recover_some", "Together: ", together, 0)] if together else []
+    for number, wave in enumerate(waves, 1):
+        of = f"Wave {number} of {len(waves)}: " if len(waves) > 1 else ""
+        turns += [_turn("recover_some", of, batch, number) for batch in wave]
+        if soak > 0 and number < len(waves):
+            turns.append({**_turn("look_again", "", everyone, number), "title": f"A look after wave {number}"})
+    if turns:
+        is_everyone = set(turns[-1]["hosts"]) == set(everyone)
+        turns[-1] = {**turns[-1], "tasks": "recover_host" if is_everyone else "recover_last"}
+    return turns
+
+
+def _turn(tasks: str, what: str, hosts: t.Sequence[str], wave: int) -> dict[str, t.Any]:
+    return {"title": what + ", ".join(hosts), "tasks": tasks, "hosts": list(hosts), "wave": wave}
 
 
 def _shown_wave(wave: _waves.Wave, look: bool) -> dict[str, t.Any]:

@@ -9,8 +9,10 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import shlex
+import textwrap
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import ANY_HOST
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import ALERTS_BY_ID, SEVERITIES
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
@@ -73,6 +75,9 @@ def _alert_lines(rows: t.Sequence[Row]) -> list[str]:
     steps = [f"  next for {name}: {ALERTS_BY_ID[name].next_step}" for name in dict.fromkeys(a.id for a, _row in found)]
     return ["", f"{count(len(found), 'alert')}:", *lines, *steps]
 
+
+# The kinds whose services end side by side, with a line for each.
+_SIDE_BY_SIDE = tuple(name for name, kind in KINDS.items() if kind.module in ("service", "service_drive"))
 
 Fallen = t.Sequence[t.Mapping[str, str]]
 
@@ -143,7 +148,7 @@ def summary_lines(
     lines: list[str] = []
     for host in plan["in_need"]:
         if host in results:
-            lines += [line for one in results[host] for line in result_lines(host, ServiceResult.from_dict(one))]
+            lines += [line for one in results[host] for line in result_lines(host, ServiceResult.from_dict(one), width)]
         else:
             lines.append(f"{host}: {o.shown(o.NOT_ATTEMPTED)}")
     left = [row for row in as_mappings(plan.get("rows")) if row.get("guard") == APPROVED]
@@ -160,9 +165,11 @@ def summary_lines(
     ]
 
 
-def result_lines(host: str, result: ServiceResult) -> list[str]:
-    """The block of one service."""
+def result_lines(host: str, result: ServiceResult, width: int = WIDTH) -> list[str]:
+    """The block of one service, short where the plan, and the line as it ended, have said what there is to say."""
     outcome = o.outcome_of(result)
+    if outcome not in o.BAD and result.kind in _SIDE_BY_SIDE and not result.fixes:
+        return _in_short(host, outcome, result, width)
     # The role has looked before it fixed anything: that is what was seen, and not what the last step began with.
     before = result.seen or result.before or ObservationView(result.name, state=result.state)
     cause = (result.seen.diagnosis if result.seen else result.diagnosis).first
@@ -175,6 +182,20 @@ def result_lines(host: str, result: ServiceResult) -> list[str]:
         lines.append(f"  why    {result.msg}")
         return lines + [f"  next   {for_host(hint, host)}" for hint in result.hints[:2]]
     return lines if result.is_planned else lines + _proof(result)
+
+
+def _in_short(host: str, outcome: str, result: ServiceResult, width: int) -> list[str]:
+    """What was seen, what was done or would be, and what proves it."""
+    before = result.seen or result.before or ObservationView(result.name, state=result.state)
+    first = (result.seen.diagnosis if result.seen else result.diagnosis).first
+    why = "; ".join(filter(None, (first.id if first else before.cause, result.resolved)))
+    acts = "; ".join(step.action for step in result.steps if step.acts)
+    said = f"{host} {result.name}: {o.shown(outcome).upper()} from {before.state}" + (f" ({why})" if why else "")
+    said += f" by {acts}" if acts else ""
+    after = result.after or ObservationView(result.name, state=result.state)
+    proof = f", invocation {after.invocation[:8]}" if after.invocation else ""
+    said += "" if result.is_planned else f": {after.state}{proof}"
+    return textwrap.wrap(said, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def for_host(hint: str, host: str) -> str:

@@ -238,9 +238,32 @@ def test_the_summary_says_what_the_role_saw_before_it_mended_anything():
 
 def test_a_stop_by_force_is_not_shown_as_the_cause_of_the_stop():
     given = result(seen=seen("running"), diagnosis=seen("error", causes=("killed",))["diagnosis"])
-    assert (
-        _reports.summary_lines({"a": [given]}, {"in_need": ["a"], "rows": []})[1] == "  saw    running, it is running"
-    )
+    summary = _reports.summary_lines({"a": [given]}, {"in_need": ["a"], "rows": []})
+    assert summary[0].startswith("a api: RECOVERED from running") and "killed" not in summary[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "a api: RECOVERED from error (killed; the port is free now) by start: running, invocation 76e7bc52"),
+        (
+            {"changed": False, "transitions": []},
+            "a api: SELF RECOVERED from error (killed; the port is free now): running, invocation 76e7bc52",
+        ),
+        (
+            {"transitions": [{"action": "start", "applied": False}]},
+            "a api: PLANNED from error (killed; the port is free now) by start",
+        ),
+    ],
+)
+def test_what_ended_well_is_a_sentence_within_the_width(given, said):
+    after = {**seen("running"), "unit_facts": {"active_state": "active", "invocation_id": "76e7bc52" * 4}}
+    known = {"seen": seen("error", causes=("killed",)), "after": after, "resolved": "the port is free now"}
+    done, plan = {"a": [result(**{**known, **given})]}, {"in_need": ["a"], "rows": []}
+    assert _reports.summary_lines(done, plan, 200)[:2] == [said, ""]
+    for width in (80, 100):
+        lines = _reports.summary_lines(done, plan, width)[:-2]
+        assert " ".join(line.strip() for line in lines) == said and all(len(line) <= width for line in lines)
 
 
 def test_a_host_that_was_lost_has_a_summary():

@@ -108,7 +108,17 @@ def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
     assert made["waves"][0]["hosts"] == ["h00"] and made["hosts"] == sorted(made["hosts"])
     assert "Wave 1 of 4: h00" in made["lines"] and "Wave 2 of 4: h01, h02" in made["lines"]
     assert "After each wave but the last: 5 s, then the fleet is looked at again" in made["lines"]
-    assert made["groups"][:2] == [["h00", "lifecycle_wave_1"], ["h01", "lifecycle_wave_2"]]
+    assert [(turn["title"][:20], turn["tasks"], turn["wave"]) for turn in made["turns"]][:3] == [
+        ("Wave 1 of 4: h00", "recover_some", 1),
+        ("A look after wave 1", "look_again", 1),
+        ("Wave 2 of 4: h01, h02"[:20], "recover_some", 2),
+    ]
+    assert made["turns"][1]["hosts"] == sorted(made["hosts"])
+    assert [turn["tasks"] for turn in made["turns"]][-2:] == ["look_again", "recover_last"]
+
+
+def test_where_it_is_the_turn_of_all_hosts_nobody_is_passed_over():
+    assert [turn["tasks"] for turn in plan({"a": generic()})["turns"]] == ["recover_host"]
 
 
 def test_one_that_is_known_to_be_refused_is_no_canary():

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils import color
-from ansible.utils.display import Display
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approved_plan, _playbook_vars
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NO_SERVICES, FleetError
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import line_width
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import line_width, terminal_columns
 
+# Asked as Ansible loads this plugin in its main process: the processes that run tasks have no terminal. Ansible's own
+# figure cannot tell a terminal of 80 columns from none.
+_COLUMNS = terminal_columns()
 # The services of one kind alone may also be described for the role of their playbook.
 _OWN_SERVICES = {"besu": "besu_sync_wait_services", "cloudflared": "tunnel_reconnect_services"}
 
@@ -50,9 +51,13 @@ class ActionModule(ActionBase):
             approved = self._approved(settings, known, given["playbook"])
         except FleetError as exc:
             raise AnsibleActionFail(str(exc)) from None
-        columns: t.Any = Display().columns
-        width = line_width(int(columns or 0), bool(color.ANSIBLE_COLOR))
-        found = {"settings": settings, "width": width, "domains": domains, "approved": approved, "began": time.time()}
+        found = {
+            "settings": settings,
+            "width": line_width(_COLUMNS),
+            "domains": domains,
+            "approved": approved,
+            "began": time.time(),
+        }
         return {**result, "changed": False, **found}
 
     def _settings(self, known: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

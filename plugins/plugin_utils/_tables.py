@@ -1,13 +1,14 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text for people: tables that fit a width, lengths of time, counts of things. Pure.
+"""Text for people: tables that fit a width, lengths of time, counts of things.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 WIDTH = 100
@@ -79,11 +80,14 @@ def render(table: t.Sequence[t.Sequence[str]], width: int = WIDTH, indent: str =
     return lines
 
 
-def line_width(columns: int, colored: bool) -> int:
-    """The width of the terminal, or WIDTH where there is none, by what Ansible knows of it.
+def line_width(columns: int) -> int:
+    """How long a line may be on a terminal of so many columns; 0 is no terminal, or one that does not say."""
+    return columns or WIDTH
 
-    Ansible calls a line without a terminal 79 columns, as it does one of 80.
-    """
-    if columns > 79:
-        return columns + 1
-    return 80 if colored else WIDTH
+
+def terminal_columns() -> int:
+    """The columns of the terminal that standard output is, 0 where it is none."""
+    try:
+        return os.get_terminal_size(1).columns
+    except OSError:
+        return 0

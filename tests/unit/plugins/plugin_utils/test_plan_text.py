@@ -109,11 +109,9 @@ def test_the_table_fits_the_width_and_keeps_both_ends(width):
     assert why.endswith("THE END") and "address_in_use" in why and why.startswith(("a ", "    "))
 
 
-@pytest.mark.parametrize(
-    ("columns", "colored", "width"), [(79, False, 100), (79, True, 80), (119, False, 120), (200, True, 201)]
-)
-def test_the_width_of_a_line(columns, colored, width):
-    assert _tables.line_width(columns, colored) == width
+@pytest.mark.parametrize(("columns", "width"), [(0, 100), (80, 80), (120, 120)])
+def test_the_width_of_a_line(columns, width):
+    assert _tables.line_width(columns) == width
 
 
 @pytest.mark.parametrize("width", range(1, 30))

@@ -41,11 +41,13 @@ class ActionModule(ActionBase):
                     "choices": list(_approved_plan.SETTINGS),
                     "default": _approved_plan.RECOVER,
                 },
+                "required": {"type": "list", "elements": "str", "default": []},
             }
         )
         known = task_vars or {}
         try:
             settings = self._settings(known)
+            _playbook_vars.require(given["required"], settings)
             self._check_services(given["target"], given["kind"], known)
             domains = self._domains(settings["lifecycle_failure_domain"], known)
             approved = self._approved(settings, known, given["playbook"])

@@ -39,6 +39,11 @@ options:
     type: str
     choices: [recover, rolling_restart]
     default: recover
+  required:
+    description: The variables that have to be given.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""

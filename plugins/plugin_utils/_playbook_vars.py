@@ -22,12 +22,13 @@ import typing as t
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import parse_window
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.drills import FAULTS, UNDO_AFTER
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._waves import DEFAULT, MAX_SIZES
 
 # What the playbooks themselves keep under these names, or leave for the next node of a workflow.
 KEPT = frozenset(f"lifecycle_{one}" for one in ("networks", "outcome", "plan", "seen", "settings", "summary"))
-_PREFIXES = ("lifecycle_", "service_recovery_", "rolling_restart_")
+_PREFIXES = ("lifecycle_", "service_recovery_", "rolling_restart_", "service_drill_")
 # How alike a name has to be to count as a misspelling.
 _ALIKE = 0.8
 
@@ -113,6 +114,21 @@ def whole(value: t.Any) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", text):
         raise ValueError("is no whole number; give 3")
     return int(text)
+
+
+def port(value: t.Any) -> int:
+    number = whole(value)
+    if not 0 < number < 65536:
+        raise ValueError("is no port; give a TCP port of the service, such as 8545")
+    return number
+
+
+def undo_after(value: t.Any) -> float:
+    """Seconds after which the host takes a fault away."""
+    number, (low, high) = span(value), UNDO_AFTER
+    if not low <= number <= high:
+        raise ValueError(f"is not from {low:.0f} to {high:.0f} s; give seconds, such as 300, or 5min")
+    return number
 
 
 def at_least_one(value: t.Any) -> int:
@@ -259,6 +275,22 @@ VARIABLES: t.Mapping[str, Variable] = {
     "lifecycle_only_name": Variable(words(), []),
     "lifecycle_only_stale": Variable(boolean, False),
     "lifecycle_restart_since": Variable(since),
+    "lifecycle_drill_service": Variable(text),
+    "lifecycle_drill_fault": Variable(choice(*FAULTS)),
+    "lifecycle_drill_path": Variable(text),
+    "lifecycle_drill_port": Variable(port),
+    "lifecycle_drill_undo_after": Variable(undo_after, 300.0),
+    "lifecycle_drill_detect_within": Variable(seconds, 60.0),
+    "lifecycle_drill_recover_within": Variable(seconds, 300.0),
+    "service_drill_fault": Variable(choice(*FAULTS)),
+    "service_drill_path": Variable(text),
+    "service_drill_port": Variable(port),
+    "service_drill_undo_after": Variable(undo_after, 300.0),
+    "service_drill_detect_within": Variable(seconds, 60.0),
+    "service_drill_recover_within": Variable(seconds, 300.0),
+    "service_drill_owner": Variable(text),
+    "service_drill_report": Variable(boolean, True),
+    "service_drill_fail": Variable(boolean, True),
     "rolling_restart_before": Variable(hooks, []),
     "rolling_restart_after": Variable(hooks, []),
     "rolling_restart_owner": Variable(text),
@@ -280,6 +312,13 @@ VARIABLES: t.Mapping[str, Variable] = {
     "service_recovery_quorum_lost": Variable(choice("refuse", "restart_all"), "refuse"),
     "service_recovery_quorum_lost_timeout": Variable(seconds, 300.0),
 }
+# What is said where one that has to be given is not.
+_WANTED: t.Mapping[str, str] = {
+    "lifecycle_drill_service": "name a service that is marked with drill: true, such as web1/api",
+    "lifecycle_drill_fault": f"give {' or '.join(FAULTS)}",
+    "lifecycle_drill_path": "name a directory on the file system to fill, such as /srv/data",
+    "lifecycle_drill_port": "give a TCP port of the service, such as 8545",
+}
 # Read per service by other means, so that a wrong entry costs itself only.
 _SERVICES = frozenset(
     (
@@ -296,6 +335,10 @@ _SERVICES = frozenset(
         "rolling_restart_foreseen",
         "rolling_restart_state_before",
         "rolling_restart_state_after",
+        "service_drill_name",
+        "service_drill_services",
+        "service_drill_result",
+        "service_recovery_fault",
     )
 )
 
@@ -307,6 +350,13 @@ def read(given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         if is_given(given.get(name)):
             found[name] = read_one(name, given[name])
     return found
+
+
+def require(names: t.Sequence[str], settings: t.Mapping[str, t.Any]) -> None:
+    """Raise FleetError naming the first variable that has to be given and is not."""
+    for name in names:
+        if settings.get(name) is None:
+            raise FleetError(f"{name}: not given; {_WANTED.get(name, 'give it')}")
 
 
 def read_one(name: str, value: t.Any) -> t.Any:

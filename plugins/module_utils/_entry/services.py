@@ -29,6 +29,7 @@ def entry_options(kinds: t.Mapping[str, ServiceKind]) -> Spec:
         "state": {"type": "str", "default": "running"},
         "known_good": {"type": "dict", "default": {}},
         "depends_on": {"type": "list", "elements": "str", "default": []},
+        "drill": {"type": "bool", "default": False},
         **{kind: {"type": "dict", "default": {}} for kind in kinds if kind != "generic"},
     }
 

@@ -243,6 +243,10 @@ class Systemd:
     def kill(self, unit: str, signal: str) -> Completed:
         return self._call("kill", f"--signal={signal}", "--", unit)
 
+    def stop(self, unit: str) -> Completed:
+        """Stop a unit of the collection's own and wait for it."""
+        return self._call("stop", "--", unit)
+
     def needs(self, unit: str) -> t.Mapping[str, str]:
         """What the unit's start needs, as far as systemd prints it. It may hold secrets: the arguments of commands."""
         return self.show([unit], readiness.PROPERTIES)[0].properties

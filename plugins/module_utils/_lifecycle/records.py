@@ -29,6 +29,7 @@ HOST_HOLD = "/var/lib/chainops-lifecycle.hold"
 _PUBLIC = 0o644
 _PATIENCE = 10.0
 _KEEP_ATTEMPTS = 50
+_KEEP_DRILLS = 20
 _LOCK_TEXT = 4096
 _LOCK_TRIES = 20
 _LOCK_PAUSE = 0.01
@@ -63,6 +64,32 @@ class Hold:
 
     def active(self, wall: float) -> bool:
         return self.expires is None or wall < self.expires
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A fault that was made on purpose. ``at``: when, and ``undo_at``: when the host undoes it, both since the epoch.
+
+    ``outcome``: open, recovered, failed, or abandoned. ``invocation`` and ``head``: of the service before the fault.
+    ``detected_after``, ``recovered_after``, ``lost``: seconds, None where it did not come to that. ``blocks``: how far
+    the head of a Besu node has come since.
+    """
+
+    at: float
+    fault: str
+    owner: str
+    undo_at: float
+    invocation: str = ""
+    head: float | None = None
+    outcome: str = "open"
+    detected_after: float | None = None
+    detected_as: str = ""
+    recovered_after: float | None = None
+    lost: float | None = None
+    blocks: float | None = None
 
     def as_dict(self) -> dict[str, t.Any]:
         return asdict(self)
@@ -230,6 +257,23 @@ class Records:
         """Forget the attempts: it has run well for long enough."""
         files.remove(self._path("attempts", unit))
 
+    def drills(self, unit: str) -> tuple[Drill, ...]:
+        """The drills of ``unit``, oldest first."""
+        path = self._path("drills", unit)
+        rows = files.read_json(path)
+        if not isinstance(rows, list) and rows is not None:
+            raise files.misshapen(path, "it is no list")
+        return tuple(_record(Drill, row, path) for row in rows or ())
+
+    def begin_drill(self, unit: str, drill: Drill) -> None:
+        """Record a drill before its fault is made. One that was left open has been abandoned."""
+        kept = [replace(one, outcome="abandoned") if one.outcome == "open" else one for one in self.drills(unit)]
+        self._write("drills", unit, [asdict(one) for one in (*kept[-(_KEEP_DRILLS - 1) :], drill)])
+
+    def change_drill(self, unit: str, drill: Drill) -> None:
+        """Record what has come of the last drill of ``unit``."""
+        self._write("drills", unit, [asdict(one) for one in (*self.drills(unit)[:-1], drill)])
+
     def hold(self, unit: str) -> Hold | None:
         """The hold in force on the unit or, before it, on the whole host: a user's service is on that host, too."""
         wall = self._clock.wall()
@@ -307,7 +351,7 @@ def _as_hold(path: str, row: t.Any) -> Hold | None:
     return None if row is None else _record(Hold, row, path)
 
 
-_Record = t.TypeVar("_Record", Attempt, Hold)
+_Record = t.TypeVar("_Record", Attempt, Hold, Drill)
 
 
 def _is_number(value: t.Any) -> bool:

@@ -1,0 +1,155 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The faults of drills: what each may be made of, when it has been noticed, and what it has cost. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import shlex
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Drill
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+
+KILLED = "killed"
+STOPPED = "stopped"
+HUNG = "hung"
+DISK_FULL = "disk_full"
+PORT_TAKEN = "port_taken"
+
+# Each kind of fault, and what it does.
+FAULTS: t.Mapping[str, str] = {
+    KILLED: "SIGKILL for the main process",
+    STOPPED: "the service is stopped, as if somebody had called systemctl stop",
+    HUNG: "SIGSTOP for the main process: it is there, and does nothing",
+    DISK_FULL: "the file system behind a path is filled by a file that is never visible",
+    PORT_TAKEN: "another process takes the port of the service between its stop and its start",
+}
+
+RECOVERED = "recovered"
+FAILED = "failed"
+_HOST_ACTIONS = ("FailureAction", "StartLimitAction", "JobTimeoutAction", "SuccessAction")
+
+# Longer than the guards of a validator and a recovery may take; shorter than the memory of who began it.
+UNDO_AFTER = (30.0, 3600.0)
+# What the fault leaves of a file system, in bytes: the journal and the records of the recovery may be on it.
+LEFT_FREE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is asked for. ``undo_after``, ``wait_timeout`` in seconds; ``max_bytes``: the most that a disk may take."""
+
+    kind: str
+    undo_after: float
+    wait_timeout: float
+    path: str = ""
+    port: int = 0
+    max_bytes: int = 0
+
+    def check(self) -> None:
+        """Raise LifecycleError naming the option that is missing or means nothing."""
+        low, high = UNDO_AFTER
+        if not low <= self.undo_after <= high:
+            raise LifecycleError(f"undo_after: {self.undo_after:g} is not from {low:g} to {high:g} s; give seconds")
+        if not 0 < self.wait_timeout < self.undo_after:
+            raise LifecycleError(
+                f"wait_timeout: {self.wait_timeout:g} is not above 0 and below undo_after, {self.undo_after:g} s"
+            )
+        if self.kind == DISK_FULL and not self.path.startswith("/"):
+            raise LifecycleError(f"path: {self.path!r} is no absolute path; name a directory, such as /var/lib/besu")
+        if self.kind == PORT_TAKEN and not 0 < self.port < 65536:
+            raise LifecycleError(f"port: {self.port} is no port; give that which the service listens on, such as 8545")
+
+
+def objections(
+    seen: Observation,
+    *,
+    marked: bool,
+    scope: str,
+    goal: t.Collection[str],
+    on_host: t.Mapping[str, str],
+) -> tuple[Refusal, ...]:
+    """What forbids a drill of this service beyond the guards of a restart.
+
+    ``marked``: whether its entry has ``drill: true``; ``goal``: the states in which it is as it is meant to be;
+    ``on_host``: what systemd does to the host where the service fails (``FailureAction`` and the like).
+    """
+    found: list[Refusal] = []
+    if not marked:
+        hint = "set drill: true in its entry of lifecycle_services, where the service may be taken down on purpose"
+        found.append(Refusal("drill", "the service is not marked for drills", hint))
+    if scope != "system":
+        found.append(Refusal("drill", "it is a service of a user", "drills are for services of the system"))
+    if seen.state not in goal or seen.facts is None or not seen.facts.main_pid:
+        said = f"it is {seen.state}" + "".join(f": {reason}" for reason in seen.reasons[:1])
+        hint = "a drill begins with a healthy service that has a process: recover it first"
+        found.append(Refusal("drill", said, hint))
+    for name in _HOST_ACTIONS:
+        if on_host.get(name, "none") not in ("none", ""):
+            said = f"{name}={on_host[name]}: the fault might make systemd do that to the host"
+            found.append(Refusal("host_action", said, "no drill of a service that takes its host along"))
+    return tuple(found)
+
+
+def goal_of(machine: m.Machine, desired: str) -> t.Collection[str]:
+    """The states in which a service is as it is meant to be."""
+    return machine.targets.get(desired, machine.targets[m.RUNNING])
+
+
+def is_noticed(drill: Drill, seen: Observation, goal: t.Collection[str]) -> bool:
+    """Whether an observation shows the fault: the service is not as it is meant to be, or was started anew since."""
+    if seen.state == m.UNKNOWN:
+        return False
+    # With a port that is taken the fault itself has started the service anew.
+    told = seen.facts.invocation if seen.facts is not None and drill.fault != PORT_TAKEN else ""
+    anew = told not in ("", drill.invocation)
+    return anew or seen.state not in goal
+
+
+def ended(drill: Drill, seen: Observation, wall: float, recovered: bool) -> Drill:
+    """What has come of a drill. ``seen``: the service as it is now, at ``wall`` (seconds since the epoch)."""
+    head = seen.details.get("head")
+    blocks = max(head - drill.head, 0) if isinstance(head, int) and drill.head is not None else None
+    if not recovered:
+        return replace(drill, outcome=FAILED, blocks=blocks)
+    since = seen.since if seen.since is not None and seen.since > drill.at else wall
+    after = max(since - drill.at, 0.0)
+    # With a full disk a service may go on for a while; every other fault ends at once what it serves.
+    served = drill.detected_after if drill.fault == DISK_FULL else 0.0
+    lost = 0.0 if drill.detected_after is None else max(after - (served or 0.0), 0.0)
+    return replace(drill, outcome=RECOVERED, recovered_after=round(after, 1), lost=round(lost, 1), blocks=blocks)
+
+
+UNDO_SCRIPT = """\
+# Undoes the drill {fault} of {unit}. It may be run at any time, and more than once.
+unit={unit} holds={holds} starts=${{1:-start}}
+systemctl stop -- {holder} 2>/dev/null
+systemctl kill --signal=SIGCONT -- "$unit" 2>/dev/null
+[ "$starts" = start ] || exit 0
+# Whoever holds the service or the host wants nothing to be done to it.
+if [ -e "$holds/$unit.json" ] || [ -e "$holds/_host.json" ]; then exit 0; fi
+if systemctl is-active --quiet -- "$unit"; then exit 0; fi
+systemctl reset-failed -- "$unit" 2>/dev/null
+exec systemctl --no-block --job-mode=fail start -- "$unit"
+"""
+
+
+def undo_script(fault: str, unit: str, holder: str, holds: str) -> str:
+    """The shell script that takes a fault away and, unless its argument is ``stay``, starts what is down.
+
+    ``holder``: the unit of the process that holds a port or a disk; ``holds``: the folder of the holds.
+    """
+    return UNDO_SCRIPT.format(
+        fault=fault,
+        unit=shlex.quote(unit),
+        holder=shlex.quote(holder),
+        holds=shlex.quote(holds),
+    )

@@ -1,0 +1,160 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a drill may be made of, when its fault has been noticed, and what it has cost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import drills as d
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Drill, Records
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
+
+GOAL = frozenset({"running"})
+DRILL = Drill(at=1000.0, fault="killed", owner="ann", undo_at=1300.0, invocation="aa")
+
+
+def seen(state="running", invocation="aa", pid="7", kind="generic", **more):
+    facts = UnitFacts("api.service", {"InvocationID": invocation, "MainPID": pid})
+    return Observation("api", "api.service", kind, state, "running", facts=facts, **more)
+
+
+def fault(kind="killed", **more):
+    return d.Fault(kind, **{"undo_after": 300.0, "wait_timeout": 60.0, **more})
+
+
+@pytest.mark.parametrize(
+    "wrong, named",
+    [
+        ({"undo_after": 10.0}, "undo_after"),
+        ({"undo_after": 4000.0}, "undo_after"),
+        ({"undo_after": float("nan")}, "undo_after"),
+        ({"wait_timeout": 300.0}, "wait_timeout"),
+        ({"wait_timeout": 0.0}, "wait_timeout"),
+        ({"kind": "disk_full", "path": "srv"}, "path"),
+        ({"kind": "port_taken", "port": 70000}, "port"),
+    ],
+)
+def test_an_option_that_means_nothing_is_named(wrong, named):
+    with pytest.raises(LifecycleError, match=f"^{named}: "):
+        fault(**wrong).check()
+    fault().check()
+
+
+@pytest.mark.parametrize(
+    "given, guards",
+    [
+        ({}, []),
+        ({"marked": False}, ["drill"]),
+        ({"scope": "user"}, ["drill"]),
+        ({"seen": seen("error")}, ["drill"]),
+        ({"seen": seen(pid="0")}, ["drill"]),
+        ({"on_host": {"FailureAction": "reboot"}}, ["host_action"]),
+        ({"on_host": {"FailureAction": "none", "StartLimitAction": "poweroff"}}, ["host_action"]),
+    ],
+)
+def test_what_is_not_for_drills_is_refused(given, guards):
+    rest = {"seen": seen(), "marked": True, "scope": "system", "goal": GOAL, "on_host": {}, **given}
+    found = d.objections(rest.pop("seen"), **rest)
+    assert [refusal.guard for refusal in found] == guards
+
+
+@pytest.mark.parametrize(
+    "now, noticed",
+    [
+        (seen(), False),
+        (seen("error"), True),
+        (seen("restarting"), True),
+        (seen(invocation="bb"), True),  # systemd was faster than the look
+        (seen("unknown"), False),  # nothing is known of it
+        (seen("unknown", invocation="bb"), False),
+    ],
+)
+def test_a_fault_is_noticed_where_the_service_shows_it(now, noticed):
+    assert d.is_noticed(DRILL, now, GOAL) is noticed
+
+
+def test_the_start_that_a_fault_makes_itself_shows_nothing():
+    taken = replace(DRILL, fault="port_taken")
+    assert not d.is_noticed(taken, seen(invocation="bb"), GOAL)
+    assert d.is_noticed(taken, seen("error", invocation="bb"), GOAL)
+
+
+@pytest.mark.parametrize(
+    "drill, now, expected",
+    [
+        # Running since the moment that systemd tells, not since the look.
+        ({"detected_after": 2.0}, seen(since=1030.0), (30.0, 30.0, None)),
+        # It was never started anew: since the look.
+        ({"detected_after": 2.0, "fault": "hung"}, seen(since=500.0), (60.0, 60.0, None)),
+        # It served until the full disk showed.
+        ({"detected_after": 20.0, "fault": "disk_full"}, seen(since=1030.0), (30.0, 10.0, None)),
+        # Nobody noticed, so nothing was lost.
+        ({}, seen(since=500.0), (60.0, 0.0, None)),
+        ({"detected_after": 1.0, "head": 100}, seen(since=1030.0, details={"head": 112}), (30.0, 30.0, 12)),
+    ],
+)
+def test_what_a_drill_has_cost(drill, now, expected):
+    ended = d.ended(replace(DRILL, **drill), now, 1060.0, True)
+    assert (ended.recovered_after, ended.lost, ended.blocks) == expected
+    assert ended.outcome == "recovered"
+
+
+def test_a_drill_that_did_not_end_well_has_no_time_to_recover():
+    ended = d.ended(replace(DRILL, detected_after=1.0), seen("error"), 1060.0, False)
+    assert (ended.outcome, ended.recovered_after, ended.lost) == ("failed", None, None)
+
+
+def test_the_host_keeps_the_last_drills(tmp_path):
+    ledger = Records(VirtualClock(), str(tmp_path / "state"), str(tmp_path / "run"))
+    assert ledger.drills("api.service") == ()
+    for number in range(25):
+        ledger.begin_drill("api.service", replace(DRILL, at=float(number)))
+    ledger.change_drill("api.service", replace(DRILL, at=24.0, outcome="recovered", lost=3.0))
+    kept = ledger.drills("api.service")
+    assert [drill.at for drill in kept] == [float(number) for number in range(5, 25)]
+    assert {drill.outcome for drill in kept[:-1]} == {"abandoned"} and kept[-1].lost == 3.0
+    (tmp_path / "state/drills/api.service.json").write_text('[{"at": "x", "fault": "y", "owner": "z", "undo_at": 1}]')
+    with pytest.raises(LifecycleError, match="is no record of this collection"):
+        ledger.drills("api.service")
+
+
+UNIT = "a\\x2d b'$(false).service"
+# Writes down the verb and the unit of each call; ``is-active`` is true where the file active is there.
+SYSTEMCTL = """#!/bin/sh
+while [ "${1#-}" != "$1" ]; do shift; done
+verb=$1; while [ "$1" != -- ]; do shift; [ $# -gt 0 ] || break; done
+printf '%s %s\\n' "$verb" "$2" >>"$FOLDER/called"
+[ "$verb" != is-active ] || [ -e "$FOLDER/active" ]
+"""
+
+
+@pytest.mark.parametrize("fault", d.FAULTS)
+def test_the_undo_takes_the_fault_away_and_starts_only_what_is_down_and_not_held(tmp_path, fault):
+    (tmp_path / "systemctl").write_text(SYSTEMCTL)
+    (tmp_path / "systemctl").chmod(0o755)
+    script = d.undo_script(fault, UNIT, "holder.service", str(tmp_path / "holds"))
+
+    def called(*arguments):
+        (tmp_path / "called").write_text("")
+        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FOLDER": str(tmp_path)}
+        subprocess.run(["/bin/sh", "-c", script, "undo", *arguments], env=env, check=True)
+        return (tmp_path / "called").read_text().splitlines()
+
+    away = ["stop holder.service", f"kill {UNIT}"]
+    assert called() == [*away, f"is-active {UNIT}", f"reset-failed {UNIT}", f"start {UNIT}"]
+    assert called("stay") == away
+    (tmp_path / "active").touch()
+    assert called() == [*away, f"is-active {UNIT}"]
+    (tmp_path / "active").unlink()
+    (tmp_path / "holds").mkdir()
+    (tmp_path / f"holds/{UNIT}.json").touch()
+    assert called() == away

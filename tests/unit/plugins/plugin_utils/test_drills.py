@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a drill may begin, and what its steps come to."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _drills
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+
+SETTINGS = {"lifecycle_drill_service": "a/api", "lifecycle_drill_fault": "hung", "lifecycle_drill_undo_after": 300.0}
+ENTRIES = {"a": [{"name": "api", "drill": True}, "cron"], "b": [{"name": "api", "drill": "yes"}]}
+DRILL = {"detected_after": 0.5, "detected_as": "error (hung)", "recovered_after": 4.0, "lost": 4.0, "blocks": None}
+WELL = {"name": "api", "reached": True, "changed": True}
+
+
+def row(name, state="running", **more):
+    return {"name": name, "kind": "generic", "state": state, "reasons": ["x"], **more}
+
+
+def seen(**states):
+    found = {"a": ["api", "cron"], "b": ["api"]}
+    return {
+        host: {"services": [row(name, states.get(f"{host}_{name}", "running")) for name in names]}
+        for host, names in found.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "states, lost, missing, guard, said",
+    [
+        ({}, (), (), "", ""),
+        ({"b_api": "error"}, (), (), "fleet_not_healthy", "b/api is error"),
+        ({"a_cron": "starting"}, (), (), "fleet_not_healthy", "a/cron is starting"),
+        ({}, ("b",), (), "fleet_not_healthy", "b/- is unknown"),
+        ({}, (), ("c",), "fleet_not_healthy", "does not look at c"),
+    ],
+)
+def test_a_drill_begins_while_the_whole_fleet_is_healthy(states, lost, missing, guard, said):
+    looked = {**seen(**states), **{host: {"unreachable": True, "msg": "gone"} for host in lost}}
+    plan = _drills.drill_plan(looked, ENTRIES, SETTINGS, missing)
+    assert plan["guard"] == guard and said in plan["refusal"]
+    assert bool(plan["refusal"]) == any(line.startswith("REFUSED: ") for line in plan["lines"])
+
+
+def test_only_a_service_that_is_marked_is_drilled():
+    plan = _drills.drill_plan(seen(), ENTRIES, {**SETTINGS, "lifecycle_drill_service": "a/cron"})
+    assert plan["guard"] == "drill" and "marked are a/api, b/api" in plan["refusal"]
+
+
+@pytest.mark.parametrize("named", ["api", "a/", "a/apy", "z/api"])
+def test_a_service_that_is_nowhere_is_named_with_those_that_are_marked(named):
+    with pytest.raises(FleetError, match=r"^lifecycle_drill_service: .*a/api, b/api$"):
+        _drills.drill_plan(seen(), ENTRIES, {**SETTINGS, "lifecycle_drill_service": named})
+
+
+@pytest.mark.parametrize(
+    "fault, recovery, ended, again, outcome",
+    [
+        ({"reached": True}, [WELL], {"reached": True, "drill": DRILL}, None, "recovered"),
+        # systemd has started it again before anybody acted.
+        ({"reached": True}, [], {"reached": True, "drill": DRILL}, None, "self_recovered"),
+        ({"reached": True}, [{**WELL, "reached": False}], {"reached": True, "drill": DRILL}, [WELL], "recovered"),
+        ({"reached": True}, [], {"reached": True, "drill": {**DRILL, "detected_after": None}}, None, "failed"),
+        ({"reached": True}, [WELL], {"reached": False, "msg": "it is error"}, None, "failed"),
+        ({"reached": True}, [WELL], {"unreachable": True, "msg": "gone"}, None, "failed"),
+        ({"reached": False, "blocked_by": [{"guard": "hold", "reason": "held"}]}, [], {}, None, "refused"),
+        ({"reached": False, "msg": "systemd-run ended with 1"}, [], {}, None, "failed"),
+        ({"unreachable": True, "msg": "gone"}, [], {}, None, "failed"),
+    ],
+)
+def test_how_a_drill_ends(fault, recovery, ended, again, outcome):
+    result = _drills.drill_result(fault, recovery, ended, again)
+    assert result["outcome"] == outcome
+    summary = _drills.drill_summary(result, _drills.drill_plan(seen(), ENTRIES, SETTINGS))
+    assert summary["outcome"]["entries"][0]["outcome"] == outcome and summary["outcome"]["counts"]["healthy"] == 2
+    assert bool(summary["failure"]) == (outcome in ("failed", "refused"))

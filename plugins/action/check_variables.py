@@ -49,6 +49,8 @@ class ActionModule(ActionBase):
             settings = self._settings(known)
             _playbook_vars.require(given["required"], settings)
             self._check_services(given["target"], given["kind"], known)
+            everyone = (known.get("groups") or {}).get("all") or ()
+            _playbook_vars.check_slice(settings["lifecycle_failure_domain"], len(everyone), settings["lifecycle_hosts"])
             domains = self._domains(settings["lifecycle_failure_domain"], known)
             approved = self._approved(settings, known, given["playbook"])
         except FleetError as exc:

@@ -252,6 +252,7 @@ VARIABLES: t.Mapping[str, Variable] = {
     "lifecycle_serial": Variable(series),
     "lifecycle_soak": Variable(span, 10.0),
     "lifecycle_failure_domain": Variable(words(), []),
+    "lifecycle_hosts": Variable(at_least_one),
     "lifecycle_plan_file": Variable(text),
     "lifecycle_plan_approved": Variable(document),
     "lifecycle_plan_digest": Variable(text),
@@ -388,6 +389,19 @@ def _domains(name: str, host: str, value: t.Any) -> list[str]:
     if isinstance(value, t.Mapping):
         raise FleetError(f"lifecycle_failure_domain: {name} of {host} is a dictionary; give text, or a list of it")
     return [str(one) for one in listed(value)] if is_given(value) else []
+
+
+def check_slice(variables: t.Sequence[str], hosts: int, whole: int | None) -> None:
+    """Raises FleetError where the run has a slice of the inventory, and is asked to keep failure domains apart.
+
+    ``hosts``: of this run's inventory. ``whole``: of the whole one, where that is known.
+    """
+    if variables and whole is not None and hosts < whole:
+        raise FleetError(
+            f"lifecycle_failure_domain: the inventory of this run has {hosts} of {whole} hosts (lifecycle_hosts), so "
+            f"that another slice may work on the same {' or '.join(variables)} at the same time; run it in one slice, "
+            f"or correct lifecycle_hosts"
+        )
 
 
 def misspelt(names: t.Iterable[str]) -> dict[str, str]:

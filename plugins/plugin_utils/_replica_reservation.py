@@ -18,6 +18,10 @@ _SEEN_BY = ("metrics", "metrics_timeout", "expected_connections", "min_connectio
 
 Entries = t.Sequence[t.Any]
 Rows = t.Mapping[str, t.Any]
+_NO_OTHER = (
+    "no other host of the inventory has a connector of its tunnel in its lifecycle_services; where this run is a slice "
+    "of a job, give it all hosts of the tunnel"
+)
 
 
 def replica_asks(
@@ -96,7 +100,7 @@ def replica_grants(results: t.Sequence[Rows], item: str) -> dict[str, t.Any]:
             refused[ask["key"]] = "; ".join(filter(None, (refused.get(ask["key"]), words)))
     for ask in granted:
         if ask["key"] not in held:
-            refused.setdefault(ask["key"], "no other host of the inventory has a connector of its tunnel")
+            refused.setdefault(ask["key"], _NO_OTHER)
     back = [{key: ask[key] for key in ("key", "host", "tunnel", "owner", "scope")} for ask in granted]
     busy = [ask["key"] for ask, result in answered if result.get("holder") and not result.get("granted")]
     return {"held": held, "refused": refused, "busy": [key for key in refused if key in busy], "granted": back}

@@ -101,6 +101,13 @@ def assess(answers: t.Sequence[Answer], own_host: str, last: bool = True) -> Rou
         return Round(granted)
     silent = "; ".join(f"{answer.host}: {answer.reason}" for answer in answers if not answer.granted)
     reason = f"hosts of {count} validators have granted, {needed} are needed" + (f" ({silent})" if silent else "")
+    known = sum(answer.validators for answer in answers)
+    if isinstance(needed, int) and known < needed:
+        # The set is that of the chain, whatever the inventory has: two slices of a job never both have more than half.
+        reason += (
+            f"; the inventory of this run has hosts of {known} of them only: give it all hosts of the chain with their "
+            f"lifecycle_services, and no slice of these"
+        )
     return Round(granted, refusal=reason)
 
 

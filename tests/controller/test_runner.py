@@ -10,6 +10,7 @@ import json
 import threading
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,28 @@ def test_no_event_holds_a_secret(tmp_path: Path, playbook: str) -> None:
     played = jobs.play(tmp_path, PROJECT, playbook, hosts, answers[playbook], "-vvv", environment=environment)
     assert "lifecycle-none" in played.text, played.stdout
     assert SECRET not in played.text
+
+
+def test_slices_of_a_job_refuse_what_they_cannot_keep_and_do_the_rest(fleet: Fleet, tmp_path: Path) -> None:
+    """Two runs at once, each with an inventory of its part alone, as AWX slices a job."""
+    fleet.set(**dict.fromkeys("abcd", "error"))
+    parts = {"first": ("a", "b"), "second": ("c", "d")}
+    racks = {"a": "east", "b": "west", "c": "east", "d": "west"}
+
+    def slices(name: str, **more: str) -> list[jobs.Played]:
+        def one(part: str) -> jobs.Played:
+            hosts = fleet.inventory(*parts[part])
+            for host, given in hosts["all"]["hosts"].items():
+                given["rack"] = racks[host]
+            return run(fleet, tmp_path / f"{name}-{part}", "recover.yml", hosts, answers={**ANSWERS, **more})
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(one, parts))
+
+    for played in slices("racks", lifecycle_failure_domain="rack", lifecycle_hosts="4"):
+        assert played.status == "failed"
+        assert "has 2 of 4 hosts (lifecycle_hosts)" in played.stdout
+    assert fleet.acted_on() == []
+    first, second = slices("plain", lifecycle_hosts="4")
+    assert (outcomes(first), outcomes(second)) == (dict.fromkeys("ab", "recovered"), dict.fromkeys("cd", "recovered"))
+    assert sorted(fleet.acted_on(check=False)) == ["a", "b", "c", "d"]

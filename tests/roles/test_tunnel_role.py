@@ -176,7 +176,9 @@ def test_without_a_grant_the_module_is_told_that_nobody_has_one(collection: Path
     played = play(collection, every={}, answers=answers)
     assert [one["reservation"] for one in played.of("cloudflared_tunnel")] == ["nobody"]
     assert [one.get("state") for one in played.of("cloudflared_reservation")] == [None, "absent"]
-    assert "no other host of the inventory has a connector of its tunnel" in json.dumps(played.of("show_report"))
+    assert "no other host of the inventory has a connector of its tunnel in its lifecycle_services" in json.dumps(
+        played.of("show_report")
+    )
 
 
 def test_what_another_run_works_on_is_tried_again(collection: Path) -> None:

@@ -179,3 +179,21 @@ def test_failure_domains_of_hosts():
         v.failure_domains(["rak"], hosts)
     with pytest.raises(FleetError, match="rack of a is a dictionary"):
         v.failure_domains(["rack"], {"a": {"rack": {"x": 1}}})
+
+
+@pytest.mark.parametrize(
+    ("variables", "hosts", "whole", "refused"),
+    [
+        (["rack"], 4, 8, True),
+        (["rack"], 8, 8, False),
+        (["rack"], 9, 8, False),
+        (["rack"], 4, None, False),
+        ([], 4, 8, False),
+    ],
+)
+def test_a_slice_cannot_keep_failure_domains_apart(variables, hosts, whole, refused):
+    if not refused:
+        v.check_slice(variables, hosts, whole)
+        return
+    with pytest.raises(FleetError, match=r"has 4 of 8 hosts \(lifecycle_hosts\).*same rack"):
+        v.check_slice(variables, hosts, whole)

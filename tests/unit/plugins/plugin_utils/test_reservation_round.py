@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import reservation
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_round import (
     HOLDER,
     asks_next,
@@ -16,6 +18,10 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_ro
     rounds,
 )
 
+IN_A_SLICE = (
+    "; the inventory of this run has hosts of 2 of them only: give it all hosts of the chain with their "
+    "lifecycle_services, and no slice of these"
+)
 OTHER = {"owner": "somebody else", "left": 170}
 
 
@@ -39,7 +45,7 @@ def answers(*said, needed=3, validators=1):
         ("", False, [], ""),
         ("+++", True, ["h1", "h2", "h3"], ""),
         ("++?+", True, ["h1", "h2", "h4"], ""),
-        ("++", False, ["h1", "h2"], "hosts of 2 validators have granted, 3 are needed"),
+        ("++", False, ["h1", "h2"], f"hosts of 2 validators have granted, 3 are needed{IN_A_SLICE}"),
         ("+?+?", False, ["h1", "h3"], "hosts of 2 validators have granted, 3 are needed (h2: no route; h4: no route)"),
         ("?..", False, [], "h1: no route"),
         ("-..", False, [], "h1: taken"),
@@ -117,3 +123,40 @@ def test_the_first_round_asks_no_more_than_are_needed_and_the_next_asks_all():
 def test_what_cannot_be_reserved_is_not_asked_for():
     assert rounds(plan(needed=0), "", "h1", 3) == []
     assert [len(one["holders"]) for one in rounds(plan(1, 1, needed=3), "", "h1", 1)] == [2], "all that there are"
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_of_slices_that_run_at_once_one_at_most_takes_a_validator_offline(size):
+    """Each run knows the hosts of its part alone, and all of them ask at the same time, in every order."""
+    chain = [f"0x{number}" for number in range(size)]
+    chance = random.Random(size)
+    for _case in range(200):
+        part_of = {one: chance.randrange(3) for one in chain}
+        network = {"genesis": "0xa", "validators": chain}
+        asking, grants, done = [], {}, []
+        for target in chain:
+            nodes = [{"address": one, "name": f"h{one}/besu"} for one in chain if part_of[one] == part_of[target]]
+            look = {"networks": [network], "nodes": nodes}
+            made = reservation(look, f"h{target}", "0xa", target)
+            asking.append((made, rounds(made, "ann", f"h{target}", 2)[1]["holders"]))
+            assert {one["host"] for one in asking[-1][1]} == {node["name"].partition("/")[0] for node in nodes}
+        answers = {made["address"]: [] for made, _holders in asking}
+        steps = [made["address"] for made, holders in asking for _one in holders]
+        chance.shuffle(steps)
+        for target in steps:
+            made, holders = next(one for one in asking if one[0]["address"] == target)
+            said = answers[target]
+            if not asks_next(said[-1] if said else {}, f"h{target}"):
+                continue
+            holder = holders[len(said)]
+            free = grants.setdefault(holder["host"], target) == target
+            taken = {} if free else {"holder": OTHER, "reason": "taken"}
+            said.append({"granted": free, HOLDER: holder, **taken})
+        for target, said in answers.items():
+            found = reservation_round(said, f"h{target}")
+            part = sum(part_of[one] == part_of[target] for one in chain)
+            done += [target] if found["held"] else []
+            assert not found["held"] or part > size / 2
+            everybody = len(said) == part and all(one["granted"] for one in said)
+            assert ("no slice of these" in found["refusal"]) == (everybody and part <= size / 2), (said, found)
+        assert len(done) <= 1

@@ -558,6 +558,35 @@ def test_from_which_version_on_the_encoding_is_the_new_one(new, safe):
     assert q.may_stop(view(versions=versions), TARGET, PACE).safe is safe
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "target", "safe"),
+    [
+        (1, 6, "new", True),  # five of the new ones are left, which are the quorum of seven
+        (2, 5, "new", False),
+        (6, 1, "old", True),
+        (5, 2, "old", False),
+        (9, 1, "old", True),
+        (1, 9, "new", True),
+        (3, 7, "new", False),
+    ],
+)
+def test_enough_have_to_be_left_that_understand_each_other(old, new, target, safe):
+    members = names(old + new)
+    versions = {m: "25.12.0" if number < old else "26.8.0" for number, m in enumerate(members)}
+    who = members[0] if target == "old" else members[-1]
+    assert q.may_stop(view(old + new, versions=versions), who, PACE).safe is safe
+
+
+@pytest.mark.parametrize(("doubtful", "unasked", "safe"), [(2, 1, True), (1, 1, True), (1, 2, True), (2, 2, False)])
+def test_those_that_do_not_tell_who_they_are_are_doubtful_once_each(doubtful, unasked, safe):
+    """Seven, of whom five are needed: as many as are doubtful, and no more than were not asked themselves."""
+    members = names(7)
+    asked = dict.fromkeys(members[unasked:], True)
+    witness = frozenset(members)
+    seen = view(7, followers=asked, witnessed=(witness,), doubtful=doubtful)
+    assert q.may_stop(seen, members[-1], PACE).safe is safe
+
+
 def test_the_tip_needs_a_quorum_of_the_set_on_one_chain():
     looks = [node(i, height=100 + i) for i in range(4)]
     assert q.tip_of(looks[:3]).number == 102
@@ -566,7 +595,8 @@ def test_the_tip_needs_a_quorum_of_the_set_on_one_chain():
     assert q.tip_of([*looks[:2], replace(looks[2], rpc="hang")]) is None
     assert q.tip_of([*looks[:2], replace(looks[2], head=None)]) is None
     assert q.tip_of([*looks[:2], replace(looks[2], address=OBSERVER)]) is None
-    assert q.tip_of([replace(looks[0], genesis="0x" + "b" * 64), *looks[1:3]]) is None
+    for other in ("0x" + "b" * 64, "0x" + "0" * 64):
+        assert q.tip_of([replace(looks[0], genesis=other), *looks[1:3]]) is None
     assert q.tip_of([*looks[:3], node(0, height=500, address=OBSERVER)]).number == 102
     assert q.tip_of([replace(one, next_validators=None) for one in looks[:3]]).number == 102, "by the set of its head"
     assert q.tip_of([node(0, height=0), node(1, height=1), node(2, height=0)]).number == 1

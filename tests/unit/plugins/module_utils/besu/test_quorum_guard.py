@@ -194,6 +194,9 @@ def test_a_stranger_to_the_set_is_no_validator_only_where_block_0_is_known_on_bo
     found = guarding.judge([shown(own, address=stranger), shown(other)], stranger, q.ChainTiming())
     # A node counts for the chain that it is on, so that its own block 0 is that of the view where it is known.
     assert found.verdict.safe is (own is not None)
+    first, last = shown(own, address=stranger)
+    found = guarding.judge([(replace(first, genesis=None), last), shown(other)], stranger, q.ChainTiming())
+    assert found.verdict.safe is (own is not None), "the last look counts"
 
 
 @pytest.mark.parametrize("digit", ["0", "9", "f"])
@@ -278,6 +281,43 @@ def test_a_restart_of_all_needs_as_many_as_the_quorum_and_no_more(down, allowed)
     world.chain.stands_at, world.chain.down = world.clock.now - 100.0, down
     block, _seen = world.guard().check(world.chain.look(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
     assert (block is None) is allowed
+
+
+@pytest.mark.parametrize("change", [{"address": "0x" + "f" * 40, "genesis": None}, {"chain_id": 2}])
+def test_a_restart_of_all_is_for_members_of_a_set_that_all_agree_on(change):
+    world = World(quorum_lost="restart_all")
+    world.chain.stands_at = world.clock.now - 100.0
+    guard = guarding.QuorumGuard(
+        world.clock, lambda: replace(world.chain.look(0), **change), lambda: [world.chain.look(i) for i in (1, 2, 3)],
+        quorum_lost="restart_all",
+    )  # fmt: skip
+    own = replace(world.chain.look(0), **change)
+    block, _seen = guard.check(own, q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert block is not None
+
+
+def test_one_that_takes_no_part_needs_no_reservation():
+    world = World()
+
+    def behind(who):
+        """Nobody has seen a block of the first validator for long."""
+        look = world.chain.look(who)
+        proposed = {**look.last_proposed, MEMBERS[0]: look.number - 50}
+        return replace(look, last_proposed=proposed, head=replace(look.head, miner=MEMBERS[1]))
+
+    guard = guarding.QuorumGuard(
+        world.clock, lambda: behind(0), lambda: [behind(i) for i in (1, 2, 3)], reservation="me", store=NoGrant
+    )
+    block, verdict = guard.check(behind(0), q.ChainTiming(2.0, 4.0, 9.0), BesuLog)
+    assert block is None and MEMBERS[0] not in verdict.taking_part
+
+
+class NoGrant:
+    def __init__(self, network):
+        self.network = network
+
+    def held(self):
+        return None
 
 
 @pytest.mark.parametrize(

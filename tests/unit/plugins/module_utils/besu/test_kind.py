@@ -16,6 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_samp
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block, NonBftConfig
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import UNIT_FAILURE_RESULT
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.besu_world import (
     FAILED,
@@ -108,6 +109,31 @@ def test_a_crash_loop_before_systemd_says_so(active, state):
     seen = world.see(**{**UP, **young, **active})
     assert (seen.state, seen.cause) == (state, "config_invalid")
     assert "crash_loop" in seen.flags
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("Failed to start Besu: org.rocksdb.RocksDBException: Corruption: bad block", "database_corrupt"),
+        ("Port(s) '[8545]' already in use. Check for other processes using the port(s).", "address_in_use"),
+        ("java.lang.OutOfMemoryError: Java heap space", "out_of_memory"),
+    ],
+)
+def test_a_loop_has_one_cause_and_one_decision_at_any_moment(line, cause):
+    """Ten looks, each by a controller that knows nothing of the others: in a run and between two."""
+    between = {"ActiveState": "activating", "SubState": "auto-restart", "Result": "exit-code"}
+    found = set()
+    failed = entry("Failed with result 'exit-code'.", UNIT_FAILURE_RESULT, "1")
+    failed = replace(failed, fields={**failed.fields, "UNIT_RESULT": "exit-code"})
+    for number in range(10):
+        world = World(entry(line), RESTART, RESTART, RESTART, failed)
+        world.chain.down = {0}
+        began = str(int(5002e6 - 0.7e6 * number))
+        young = {"NRestarts": "3", "ActiveEnterTimestampMonotonic": began, "StateChangeTimestampMonotonic": began}
+        seen = world.see(**{**UP, **young, **(between if number % 2 else {})})
+        found.add((seen.state, seen.cause, "crash_loop" in seen.flags, world.kind.unreachable_reason(seen, m.RUNNING)))
+    ((state, told, looping, _reason),) = found
+    assert (state, told, looping) == ("restarting", cause, True)
 
 
 def test_a_start_that_finds_its_ports_taken_is_not_the_node_that_has_them():

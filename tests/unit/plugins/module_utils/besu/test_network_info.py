@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import network_info as network
@@ -155,7 +157,8 @@ class ExecutionClient(Node):
         return {**super().block(number), "difficulty": "0x0", "miner": "0x" + "f" * 40}
 
     def answer(self, method, params):
-        mainnet = {"protocols": {"eth": {"config": {"ethash": {}}}}}
+        config: dict[str, t.Any] = {"ethash": {}}
+        mainnet = {"protocols": {"eth": {"config": config}}}
         return mainnet if method == "admin_nodeInfo" else super().answer(method, params)
 
     def batch(self, calls):

@@ -6,8 +6,13 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import network_info, options, survey
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import SystemClock
 from ansible_collections.chainops.lifecycle.tests.support.besu_standin.tests.conftest import MakeNetwork
-from ansible_collections.chainops.lifecycle.tests.support.besu_standin.tests.harness import until
+from ansible_collections.chainops.lifecycle.tests.support.besu_standin.tests.harness import Node, until
 
 SILENT = "Execution engine not called in 120 seconds, consensus client may not be connected"
 
@@ -32,3 +37,38 @@ def test_two_execution_clients(make_network: MakeNetwork) -> None:
     until(lambda: one.height == other.height)
     head = one.call("eth_blockNumber")
     assert one.call("eth_getBlockByNumber", head, False) == other.call("eth_getBlockByNumber", head, False)
+
+
+def looked_at(nodes: dict[str, Node]) -> dict[str, Any]:
+    """What besu_network_info returns."""
+    known = {**options.ACCESS_OPTIONS, **options.NODE_OPTIONS}
+    params = {name: spec.get("default") for name, spec in known.items()}
+    params["endpoints"] = [{"name": name, "url": f"http://{node.host}:8545"} for name, node in nodes.items()]
+    return network_info.survey(survey.describe(params), options.judge_options(params), SystemClock(), 1.5)
+
+
+def test_what_is_told_of_execution_clients(make_network: MakeNetwork) -> None:
+    """Slots of 2.4 seconds: two that are missed are nothing, and one after the other is the consensus client's trouble."""
+    nodes = make_network(0, 2, block_scale=0.2, consensus="engine")
+    for node in nodes.values():
+        node.start()
+    first = next(iter(nodes.values()))
+    until(lambda: min(node.height for node in nodes.values()) >= 4)
+
+    def told(causes: set[str | None]) -> None:
+        seen = looked_at(nodes)
+        assert {node["cause"] for node in seen["nodes"]} == causes, seen
+        (chain,) = seen["networks"]
+        assert (chain["has_quorum"], chain["stalled"], chain["may_stop"]) == (False, False, 0)
+        assert "no quorum guard applies" in chain["reason"] and "QBFT" not in str(seen)
+
+    def head_age() -> float:
+        return time.time() - int(first.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+
+    told({None})
+    for node in nodes.values():
+        node.fault(no_consensus_client=True)
+    until(lambda: head_age() > 2 * 2.4)
+    told({None})
+    until(lambda: head_age() > 24)
+    told({"consensus_client_unreachable"})

@@ -131,7 +131,7 @@ def test_a_loop_has_one_cause_and_one_decision_at_any_moment(line, cause):
         began = str(int(5002e6 - 0.7e6 * number))
         young = {"NRestarts": "3", "ActiveEnterTimestampMonotonic": began, "StateChangeTimestampMonotonic": began}
         seen = world.see(**{**UP, **young, **(between if number % 2 else {})})
-        found.add((seen.state, seen.cause, "crash_loop" in seen.flags, world.kind.unreachable_reason(seen, m.RUNNING)))
+        found.add((seen.state, seen.cause, "crash_loop" in seen.flags, world.kind.lasting_cause(seen, m.RUNNING)))
     ((state, told, looping, _reason),) = found
     assert (state, told, looping) == ("restarting", cause, True)
 

@@ -58,12 +58,13 @@ class Stack:
     """The three programs, each as a process of its own on loopback. ``write`` gives them metrics.
 
     ``history``: what Prometheus has stored already, as OpenMetrics text with the time of each sample.
+    ``metrics``: a folder in which somebody else writes the metrics.
     """
 
-    def __init__(self, folder: Path, rules: str, instance: str, history: str = "") -> None:
+    def __init__(self, folder: Path, rules: str, instance: str, history: str = "", metrics: Path | None = None) -> None:
         self.webhook = Webhook()
-        self.metrics = folder / "textfile"
-        self.metrics.mkdir()
+        self.metrics = metrics or folder / "textfile"
+        self.metrics.mkdir(exist_ok=True)
         node, manager, prometheus = free_port(), free_port(), free_port()
         self.url = f"http://{LOOPBACK}:{prometheus}"
         (folder / "rules.yml").write_text(rules)

@@ -9,11 +9,14 @@ generate_docs --check    say which differ, and fail
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import typing as t
 from functools import partial
 from pathlib import Path
+
+import yaml
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
@@ -28,6 +31,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import TRIGGERS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import ALERTS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import FAMILIES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._probes import options as probes
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._outcomes import MEANING
 
 GUIDES = Path(__file__).parent.parent / "docs" / "docsite" / "rst"
@@ -108,14 +112,51 @@ def cause_table(named: t.Iterable[tuple[str, CauseText]]) -> str:
     return table(("Cause", "Category", "Class", "Meaning", "Next step"), seen.values())
 
 
-def options() -> str:
-    """The options that every service may have in the inventory, with their defaults."""
+def documented(fragment: str, *parts: str) -> dict[str, t.Any]:
+    """The options that parts of a documentation fragment describe."""
+    found = importlib.import_module(f"ansible_collections.chainops.lifecycle.plugins.doc_fragments.{fragment}")
+    texts = [getattr(found.ModuleDocFragment, part) for part in parts]
+    return {name: told for text in texts for name, told in yaml.safe_load(text)["options"].items()}
+
+
+def meaning(told: t.Mapping[str, t.Any]) -> str:
+    """The first paragraph of an option's description, in the markup of the guides."""
+    given = told["description"]
+    first = given if isinstance(given, str) else given[0]
+    return re.sub(r"\b(?:RV|[VOCM])\((?:ignore:|probes\[\]\.)?([^)]*)\)", r"``\1``", " ".join(first.split()))
+
+
+def option_table(specs: t.Mapping[str, t.Mapping[str, t.Any]], told: t.Mapping[str, t.Any]) -> str:
+    """Options with their types, defaults and meanings."""
     rows = []
-    for name, spec in {**_args.WATCH_OPTIONS, **_args.DRIVE_OPTIONS}.items():
-        default = spec.get("default")
+    for name, spec in specs.items():
+        default, choices = spec.get("default"), ", ".join(f"``{choice}``" for choice in spec.get("choices", ()))
         shown = "required" if spec.get("required") else "" if default is None else f"``{default}``"
-        rows.append((f"``{name}``", spec["type"], shown, ", ".join(f"``{c}``" for c in spec.get("choices", ()))))
-    return table(("Option", "Type", "Default", "Choices"), rows)
+        of_type = f"{spec['type']}: {choices}" if choices else spec["type"]
+        rows.append((f"``{name}``", of_type, shown, meaning(told[name])))
+    return table(("Option", "Type", "Default", "Meaning"), rows)
+
+
+def options() -> str:
+    """The options that every service may have in the inventory."""
+    told = documented("_service", "DOCUMENTATION", "DRIVE")
+    return option_table({**_args.WATCH_OPTIONS, **_args.DRIVE_OPTIONS}, told)
+
+
+def probe_options() -> str:
+    """The options of a probe, those of all kinds first, then those of each kind."""
+    told = documented("_service", "DOCUMENTATION")["probes"]["suboptions"]
+    parts = [f"Every probe has\n\n{option_table(probes.COMMON, told)}"]
+    for kind, own in probes.OF_KIND.items():
+        needed = {name: {**spec, "required": probes.REQUIRED[kind] == name} for name, spec in own.items()}
+        parts.append(f"``kind: {kind}`` has\n\n{option_table(needed, told)}")
+    return "\n".join(parts)
+
+
+def kind_options(kind: ServiceKind) -> str:
+    """The options that an entry nests under the name of its kind."""
+    parts = {"besu": ("_besu", "DOCUMENTATION", "NODE"), "cloudflared": ("_cloudflared", "CONNECTOR")}[kind.name]
+    return option_table(kind.options, documented(*parts))
 
 
 def alerts() -> str:
@@ -156,6 +197,8 @@ PARTS: dict[str, t.Callable[[], str]] = {
     "guards": guards,
     "causes": causes,
     "options": options,
+    "probe_options": probe_options,
+    **{f"{kind.name}_options": partial(kind_options, kind) for kind in KINDS.values() if kind.options},
     "alerts": alerts,
     "metrics": metrics,
     "triggers": triggers,

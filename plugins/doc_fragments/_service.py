@@ -150,7 +150,7 @@ options:
     type: int
     default: 5
   thrash_window:
-    description: Seconds.
+    description: The seconds within which O(thrash_restarts) is counted.
     type: float
     default: 600.0
   alert_after:
@@ -238,7 +238,7 @@ options:
     type: int
     default: 3
   attempt_window:
-    description: Seconds.
+    description: The seconds within which O(max_attempts) is counted.
     type: float
     default: 3600.0
   attempt_backoff:

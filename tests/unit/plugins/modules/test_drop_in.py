@@ -160,7 +160,7 @@ def test_a_run_that_is_refused_or_fails_changes_nothing_of_the_enablement(bench:
 
 
 def test_systemd_that_does_not_enable_is_an_error(bench: Bench) -> None:
-    bench.world._do_enable = lambda _args: Completed(1, b"", b"Access denied")  # type: ignore[method-assign]
+    bench.world._do_enable = lambda _args: Completed(1, b"", b"Access denied")
     done = bench.run("api", enabled=True).result
     assert done["failed"] and "systemctl enable api.service failed, it is disabled: Access denied" in done["msg"]
 

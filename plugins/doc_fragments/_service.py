@@ -145,7 +145,7 @@ options:
     default: 120.0
   thrash_restarts:
     description:
-      - This many restarts of systemd's own within O(thrash_window) make the state V(error), cause V(crash_loop).
+      - This many restarts of systemd's own within O(thrash_window) are the state V(error), cause V(crash_loop).
         systemd itself may never call it failed.
     type: int
     default: 5

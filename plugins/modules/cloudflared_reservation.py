@@ -120,6 +120,12 @@ holder:
   description: Who has the grant of this host, with C(owner), C(target) and C(left) in seconds.
   returned: when somebody has it
   type: dict
+repeated:
+  description:
+    - Whether the owner had the grant of this host already. Of an owner that is new for each attempt, that says that the
+      host is asked under two names.
+  returned: when it is granted
+  type: bool
 reason:
   description: Why it was not granted.
   returned: always

@@ -98,6 +98,9 @@ def replica_grants(results: t.Sequence[Rows], item: str) -> dict[str, t.Any]:
         if ask["key"] not in held and not result.get("granted"):
             words = f"{ask['host']}: {result.get('reason') or result.get('msg') or 'no answer'}"
             refused[ask["key"]] = "; ".join(filter(None, (refused.get(ask["key"]), words)))
+    for ask, result in answered:
+        if ask["key"] not in held and _is_alias(ask, result):
+            refused[ask["key"]] = f"{ask['host']}: it is the host of the connector under another name"
     for ask in granted:
         if ask["key"] not in held:
             refused.setdefault(ask["key"], _NO_OTHER)
@@ -107,7 +110,12 @@ def replica_grants(results: t.Sequence[Rows], item: str) -> dict[str, t.Any]:
 
 
 def _stays(ask: Rows, result: Rows) -> bool:
-    return bool(result.get("granted") and result.get("healthy"))
+    return bool(result.get("granted") and result.get("healthy")) and not _is_alias(ask, result)
+
+
+def _is_alias(ask: Rows, result: Rows) -> bool:
+    """Whether another host of the inventory is the connector's own: it had this grant, whose owner is new, already."""
+    return bool(not ask["own"] and result.get("granted") and result.get("repeated"))
 
 
 def replica_reasons(runs: t.Mapping[str, Rows], refused: t.Mapping[str, str]) -> dict[str, dict[str, t.Any]]:

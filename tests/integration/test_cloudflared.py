@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import typing as t
 
@@ -64,6 +65,23 @@ def test_all_connections_lost(world: Connectors) -> None:
     world.edge.clear()
     for name, seen in world.until_look(lambda s: s["state"] == "running", "running again").items():
         assert seen["cloudflared"]["connector_id"] == before[name]
+
+
+def test_what_comes_and_goes_is_reconnecting_at_every_look(world: Connectors) -> None:
+    """With all its connections as well as without any."""
+    tunnels = [world.tunnels[name].id for name in world.fleet.hosts]
+    for _outage in range(3):
+        for tunnel in tunnels:
+            world.edge.wait_live(tunnel, 1, 40, or_more=True)
+        world.edge.behave("refuse", reset=True)
+        for tunnel in tunnels:
+            world.edge.wait_live(tunnel, 0, 10)
+        world.edge.clear()
+    seen = world.until_look(lambda s: s["cloudflared"].get("connections") == 4, "all connections")
+    world.edge.behave("refuse", reset=True)
+    for one in (*seen.values(), *world.until_look(lambda s: not s["cloudflared"].get("connections"), "none").values()):
+        assert (one["state"], one["cause"]) == ("reconnecting", "flapping"), one["reasons"]
+        assert re.match(r"all connections were lost \d+ times within \d+ s, ", one["reasons"][0])
 
 
 @pytest.mark.parametrize(

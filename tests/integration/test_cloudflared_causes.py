@@ -45,6 +45,7 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "edge_unreachable_udp": ("test_blocked_udp_with_quic_pinned",),
     "protocol_blocked": ("test_blocked_udp_with_quic_pinned",),
     "edge_silent": ("test_a_start_that_ends_for_the_edge",),
+    "flapping": ("test_what_comes_and_goes_is_reconnecting_at_every_look",),
     "edge_mute": ("test_an_edge_that_never_lets_it_register",),
     "edge_closed": ("test_a_start_that_ends_for_the_edge",),
     "registration_refused": ("test_a_start_that_ends_for_the_edge",),

@@ -150,9 +150,17 @@ def test_what_was_left_to_the_host_before_holds_nothing_up(collection: Path) -> 
 
 def test_an_account_id_that_is_left_as_the_guide_has_it_is_refused_before_anything_is_asked(collection: Path) -> None:
     placeholder = "PUT-YOUR-ACCOUNT-ID-HERE"
-    assert f"tunnel_reconnect_account_id: {placeholder}" in GUIDE.read_text(encoding="utf-8")
+    assert f'tunnel_reconnect_account_id: "{placeholder}"' in GUIDE.read_text(encoding="utf-8")
     played = play(collection, every={"tunnel_reconnect_account_id": placeholder}, answers={}, code=2)
     assert f"tunnel_reconnect_account_id: {placeholder} is not the id of an account" in " ".join(played.output.split())
+    assert played.asked == []
+
+
+@pytest.mark.parametrize("number", [0, 12345678901234567890123456789012])
+def test_an_account_id_that_yaml_takes_for_a_number_is_refused_with_a_word(collection: Path, number: int) -> None:
+    played = play(collection, every={"tunnel_reconnect_account_id": number}, answers={}, code=2)
+    said = " ".join(played.output.split())
+    assert f"tunnel_reconnect_account_id: {number} is not the id of an account" in said and "in quotes" in said
     assert played.asked == []
 
 
@@ -187,6 +195,26 @@ def test_what_another_run_works_on_is_tried_again(collection: Path) -> None:
     played = play(collection, every={"tunnel_reconnect_reserve_tries": 2}, answers=answers)
     assert len(played.of("cloudflared_reservation")) == 2
     assert [one["reservation"] for one in played.of("cloudflared_tunnel")] == ["nobody"]
+
+
+def test_a_grant_that_ended_while_the_connector_was_given_its_time_is_asked_for_anew(collection: Path) -> None:
+    """It has some connections, so that it may not be restarted without a grant, and 367 seconds to get the others."""
+    ended = {"guard": "reservation", "reason": "its grant ends in 0 s, 60 s are needed: reserve again", "hint": "x"}
+    refused = {"reached": False, "changed": False, "msg": "not done", "blocked_by": [ended], "failed": True}
+    back = ANSWERS["cloudflared_tunnel"]
+    played = play(collection, every={}, answers={"cloudflared_tunnel": {"cloudflared": [refused, back]}})
+    assert [one.get("state", "present") for one in played.of("cloudflared_reservation")] == ["present", "absent"] * 2
+    first, second = played.of("cloudflared_tunnel")
+    assert first["reservation"] != second["reservation"]
+
+
+def test_a_grant_that_is_too_short_each_time_ends_refused(collection: Path) -> None:
+    ended = {"guard": "reservation", "reason": "no grant is in force on this host", "hint": "x"}
+    refused = {"reached": False, "changed": False, "msg": "not done", "blocked_by": [ended], "failed": True}
+    answers = {"cloudflared_tunnel": refused}
+    played = play(collection, every={"tunnel_reconnect_reserve_tries": 2}, answers=answers)
+    assert len(played.of("cloudflared_tunnel")) == 2
+    assert "REFUSED" in json.dumps(played.of("show_report"))
 
 
 def test_an_unguarded_connector_needs_no_reservation(collection: Path) -> None:

@@ -10,6 +10,7 @@ Hard causes are those that no restart fixes; what the connector says of them is 
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import replace
 
@@ -59,6 +60,14 @@ def _spoken(cause: str, category: str, rank: int, summary: str, next_step: str, 
     return _rule(cause, category, rank, summary, next_step, said=SAID[cause], **more)
 
 
+CLOCK_IS_BEHIND = _rule(
+    "edge_certificate",
+    NETWORK,
+    68,
+    "the certificate at the edge is not yet valid by the clock of this host",
+    "check the clock of this host first (timedatectl); it comes back by itself when the clock is right",
+    said=r"TLS handshake with edge error.{0,200}not yet valid: current time \S{10,40} is before",
+)
 # The one that says most first: a line belongs to the first rule that it fits.
 RULES: tuple[Rule, ...] = (
     Rule("harmless", NETWORK, SOFT, "it may not ping", "nothing: no tunnel needs it", said=HARMLESS, harmless=True),
@@ -95,6 +104,7 @@ RULES: tuple[Rule, ...] = (
         "config_invalid", CONFIGURATION, 68, "its configuration cannot be used",
         "correct what the evidence names; cloudflared tunnel ingress validate checks the rules",
     ),
+    CLOCK_IS_BEHIND,
     _spoken(
         "edge_certificate", NETWORK, 68, "it does not trust the certificate at the edge",
         "something between here and the edge opens TLS (proxy, firewall): let port 7844 pass untouched",
@@ -154,6 +164,10 @@ OBSERVED: tuple[Rule, ...] = (
         "reconnect it: a black hole under http2 is noticed by nobody for minutes",
     ),
     _rule(
+        "flapping", NETWORK, 60, "its connections come and go: all of them are lost again and again",
+        "see what cuts them: a firewall or proxy in between, the load of this host, the status page of the edge",
+    ),
+    _rule(
         "edge_mute", NETWORK, 60, "it is connected to the edge, which never lets it register",
         "see the status page of the edge; wait, then reconnect",
     ),
@@ -162,12 +176,16 @@ OBSERVED: tuple[Rule, ...] = (
         "see reasons; give its address with metrics, or become root",
     ),
 )  # fmt: skip
-BY_ID: t.Mapping[str, Rule] = {rule.cause: rule for rule in reversed((*RULES, *OBSERVED))}
+BY_ID: t.Mapping[str, Rule] = {
+    rule.cause: rule for rule in reversed((*RULES, *OBSERVED)) if rule is not CLOCK_IS_BEHIND
+}
 
 
 def observed_rule(cause: str, evidence: t.Sequence[str]) -> Rule | None:
     """A rule that holds for a connector that was seen to be in trouble, so that state and diagnosis agree."""
-    rule = BY_ID.get(cause)
+    said = [rule for rule in RULES if rule.cause == cause and rule.said]
+    fitting = (rule for rule in said if any(re.search(rule.said, line) for line in evidence))
+    rule = next(fitting, BY_ID.get(cause))
     if rule is None:
         return None
     return replace(rule, said="", detail=None, facts=lambda _case: Match(tuple(evidence)), rank=85, running=True)

@@ -32,8 +32,12 @@ YOUNG = 60.0
 MUTE = 20.0
 # Times that quic has to fail in a row before its way counts as blocked (each takes 5 s).
 BLOCKED_AFTER = 3
+# All connections lost this often, each time within this many seconds of the time before, and of now: it flaps.
+FLAPS = 3
+CALM = 60.0
 # Log lines this much older than the newest one tell of another trouble, in seconds.
 _RECENT = 120.0
+FLAPPING = "flapping"
 _LATE = ("refused", "reset", "timeout_connect", "timeout")
 
 
@@ -99,6 +103,28 @@ class Verdict:
 
 def judge(unit: ConnectorUnit, sample: Sample, rules: Rules) -> Verdict:
     """The state of a connector whose process is there."""
+    verdict = _at_this_moment(unit, sample, rules)
+    series = _flapping(unit, sample)
+    if not series or verdict.hard or verdict.state not in (CONNECTED, RECONNECTING, m.RUNNING):
+        return verdict
+    spent, ago = series[-1] - series[0], max(unit.wall - series[-1], 0.0)
+    said = f"all connections were lost {len(series)} times within {spent:.0f} s, the last time {ago:.0f} s ago"
+    return Verdict(RECONNECTING, (said, *verdict.reasons[:1]), FLAPPING, series[0], (said, *verdict.evidence[-3:]))
+
+
+def _flapping(unit: ConnectorUnit, sample: Sample) -> tuple[float, ...]:
+    """When it lost all its connections, of late and again and again; empty where it did not."""
+    series: list[float] = []
+    later = unit.wall
+    for at in reversed(sample.log.outages if sample.log is not None else ()):
+        if later - at > CALM:
+            break
+        series.append(at)
+        later = at
+    return tuple(reversed(series)) if len(series) >= FLAPS else ()
+
+
+def _at_this_moment(unit: ConnectorUnit, sample: Sample, rules: Rules) -> Verdict:
     count = sample.ready.connections
     if count is None:
         return _unanswered(unit, sample)
@@ -113,7 +139,9 @@ def judge(unit: ConnectorUnit, sample: Sample, rules: Rules) -> Verdict:
         return _partial(sample, said)
     if rules.remote and sample.config_version == -1:
         return Verdict(CONNECTED, (said, "no configuration has come from the edge yet (/config has version -1)"))
-    return Verdict(m.RUNNING, (said,))
+    # Each outage ends with one registration at least; a connector that lost few connections costs no look at its log.
+    again = (sample.metrics.registered or 0) - rules.expected
+    return Verdict(m.RUNNING, (said,), wants_log=sample.log is None and again >= FLAPS)
 
 
 def expected_connections(sample: Sample, rules: Rules) -> int:

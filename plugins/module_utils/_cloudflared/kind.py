@@ -142,6 +142,12 @@ class CloudflaredKind(Kind):
         if sample.log is not None and verdict.state in _WAITING:
             self._eye.try_edge(watch, sample.log.edge)
             verdict = c.judge(unit, replace(sample, edge_open=watch.edge_open), rules)
+        if verdict.cause == c.FLAPPING:
+            # The log reaches back for some minutes only.
+            watch.flaps_since = min(watch.flaps_since or clock.wall(), verdict.since or clock.wall())
+            verdict = replace(verdict, since=watch.flaps_since)
+        else:
+            watch.flaps_since = None
         if verdict.cause == "unauthorized":
             verdict = _with_token(verdict, watch.identity, unit.wall - unit.age, facts.properties)
         return verdict
@@ -483,9 +489,10 @@ def make_cloudflared(environment: Environment, params: t.Mapping[str, t.Any]) ->
 
 def _causes() -> t.Sequence[tuple[str, CauseText]]:
     """What the connector says, how it ended, and what was seen of it."""
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import OBSERVED, RULES
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import causes as known
 
-    return [(rule.cause, rule) for rule in (*RULES, *OBSERVED) if not rule.harmless]
+    rules = (*known.RULES, *known.OBSERVED)
+    return [(rule.cause, rule) for rule in rules if not rule.harmless and rule is not known.CLOCK_IS_BEHIND]
 
 
 def _tunnel_of(details: Details) -> str | None:

@@ -27,6 +27,7 @@ _LOSSES = (
     "Retrying connection in",
     "Connection terminated",
 )
+_CONNECTION = re.compile(r"\bconnIndex=([0-9]{1,3})\b")
 _MAX_TEXT = 2000
 _MAX_TROUBLE = 50
 
@@ -47,7 +48,8 @@ class ConnectorLog:
     ``trouble``: warnings and errors since the last registration, the newest
     last; ``lost_at``: the first loss after it, or None; ``gone_at``: since when
     no connection at all is left, if none is; ``edge``: the edge addresses that
-    these lines name, the newest first.
+    these lines name, the newest first; ``outages``: each moment at which the
+    last connection was lost, the newest last.
     """
 
     registered_at: float | None = None
@@ -56,6 +58,7 @@ class ConnectorLog:
     trouble: tuple[Line, ...] = ()
     at_most: int | None = None
     edge: tuple[tuple[str, int], ...] = ()
+    outages: tuple[float, ...] = ()
 
 
 def read_line(at: float, raw: str) -> Line:
@@ -111,6 +114,24 @@ class _Losses:
             self.end()
 
 
+class _Outages:
+    """When the last of the connections was lost that had registered."""
+
+    def __init__(self) -> None:
+        self._live: set[str] = set()
+        self.times: list[float] = []
+
+    def registered(self, line: Line) -> None:
+        self._live.update(_CONNECTION.findall(line.text)[:1])
+
+    def lost(self, line: Line) -> None:
+        gone = _CONNECTION.findall(line.text)[-1:]
+        if self._live.intersection(gone):
+            self._live.difference_update(gone)
+            if not self._live:
+                self.times.append(line.at)
+
+
 def read_log(
     records: t.Iterable[tuple[float, str]], port: int = 7844, now: float = 0.0, silence: float = 600.0
 ) -> ConnectorLog:
@@ -120,7 +141,7 @@ def read_log(
     ``now``: when they were read; ``silence``: seconds without a word after which a trouble is over.
     """
     registered_at: float | None = None
-    losses = _Losses(silence)
+    losses, outages = _Losses(silence), _Outages()
     at_most: int | None = None
     trouble: list[Line] = []
     edge: dict[tuple[str, int], None] = {}
@@ -132,11 +153,13 @@ def read_log(
             at_most = int(found[1])
         if line.text.startswith("Registered tunnel connection") or re.match(r"Connection \S+ registered", line.text):
             registered_at = at
+            outages.registered(line)
             losses.end()
             trouble.clear()
             continue
         if line.text.startswith(_LOSSES):
             losses.add(line)
+            outages.lost(line)
         if line.level in ("WRN", "ERR", "FTL", ""):
             trouble.append(line)
             for address in _addresses(line.text, port):
@@ -145,7 +168,8 @@ def read_log(
     losses.expire(now)
     gone_at = next((at for at in (losses.gone, losses.held, losses.first) if at is not None), None)
     fresh = tuple(line for line in trouble if now - line.at <= silence)[-_MAX_TROUBLE:]
-    return ConnectorLog(registered_at, losses.first, gone_at, fresh, at_most, tuple(edge)[-8:][::-1])
+    newest = tuple(edge)[-8:][::-1]
+    return ConnectorLog(registered_at, losses.first, gone_at, fresh, at_most, newest, tuple(outages.times))
 
 
 def _addresses(text: str, port: int) -> list[tuple[str, int]]:

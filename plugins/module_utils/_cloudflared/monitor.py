@@ -83,6 +83,7 @@ class ConnectorSnapshot:
     """What is known of one process of the connector, from one look to the next.
 
     ``lost_at``: when a look first found it without connections (seconds since the epoch);
+    ``flaps_since``: since when it is known to lose all its connections again and again (seconds since the epoch);
     ``serves_nobody``: whether it is sure of its half-open connections that no request comes through them.
     """
 
@@ -100,6 +101,7 @@ class ConnectorSnapshot:
     config_version: int | None = None
     had: bool = False
     lost_at: float | None = None
+    flaps_since: float | None = None
     edge_open: bool | None = None
     edge_at: float = 0.0
     url_failures: int = 0

@@ -26,8 +26,15 @@ RECONNECTING = "reconnecting"
 STATES = (
     State(CONNECTING, 20, STARTING, "no connection registered yet", "2 s", "/ready 503, no registration so far"),
     State(CONNECTED, 21, RUNNING, "some of the expected connections", "seconds", "/ready 200, fewer than expected"),
-    State(RECONNECTING, 22, RESTARTING, "had connections, has none", "seconds to minutes", "/ready 503 after success"),
-)
+    State(
+        RECONNECTING,
+        22,
+        RESTARTING,
+        "had connections, has none or loses all again and again",
+        "seconds to minutes",
+        "/ready 503 after success",
+    ),
+)  # fmt: skip
 CLOUDFLARED = make_machine(
     "cloudflared",
     STATES,

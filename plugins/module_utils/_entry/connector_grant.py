@@ -63,6 +63,7 @@ def request(
     answer = asked(owner, target)
     if answer.refused:
         return _result(False, answer, [], answer.refused)
+    repeated = before is not None and before == answer.grant
     try:
         doubts = doubts_of(params)
     except LifecycleError:
@@ -73,7 +74,7 @@ def request(
         _give_back(store, owner, check_mode)
         seen = "; ".join(f"{name}: {why}" for name, why in doubts.items()) or "no connector is described"
         return _result(False, Answer(None, ""), [], f"no connector here keeps the tunnel up: {seen}")
-    return _result(answer.grant != before, answer, healthy, "")
+    return {**_result(answer.grant != before, answer, healthy, ""), "repeated": repeated}
 
 
 def _give_back(store: GrantStore, owner: str, check_mode: bool) -> None:

@@ -57,6 +57,10 @@ def answer(host, granted, healthy=(), **more):
         ([answer("a", True), {**answer("b", None), "unreachable": True, "msg": "no route"}], False, False, "b: no route"),
         ([answer("a", True)], False, False, "no other host of the inventory"),
         ([answer("a", True), answer("b", True, ["web"]), {"skipped": True, "ask": {}}], True, False, ""),
+        # The host of the connector under another name: the replica that stays there is the connector itself.
+        ([answer("a", True), answer("b", True, ["web"], repeated=True)], False, False, "under another name"),
+        ([answer("a", True, ["web-b"]), answer("b", True, ["web"], repeated=True)], True, False, ""),
+        ([answer("a", True, ["web-b"], repeated=True)], True, False, ""),
         ([], False, False, ""),
     ],
 )  # fmt: skip

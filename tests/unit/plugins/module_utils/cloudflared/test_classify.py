@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -172,6 +173,76 @@ def test_a_real_cut_and_the_way_back():
     assert judge(ACTIVE, Sample(HERE, Ready(4), Metrics(8), log=back), Rules()).state == m.RUNNING
 
 
+def outage(at, lasts=2.0, connections=4):
+    """The lines of a cut and of the way back, as a real connector writes them."""
+    ended = 'Serve tunnel error error="connection with edge closed"'
+    for index in range(connections):
+        yield at, f"2026-01-01T00:00:00Z INF Lost connection with the edge connIndex={index}"
+        yield at, f"2026-01-01T00:00:00Z WRN {ended} connIndex={index} event=0 ip=127.0.0.{index + 1}"
+        yield at, f"2026-01-01T00:00:00Z INF Retrying connection in up to 1s connIndex={index} event=0"
+    for index in range(connections):
+        yield at + 0.5, f'2026-01-01T00:00:00Z ERR Connection terminated error="EOF" connIndex={index}'
+    for index in range(connections):
+        yield (
+            at + lasts + index * 0.2,
+            f"2026-01-01T00:00:00Z INF Registered tunnel connection connIndex={index} connection=1e0f ip=127.0.0.1",
+        )
+
+
+def at_moment(cuts, now, **more):
+    """What is made of a connector that was cut at these moments, seconds since the epoch."""
+    lines = [*registrations(100.0), *(line for at in cuts for line in outage(at, **more))]
+    seen = [(at, text) for at, text in lines if at <= now]
+    alive = set()
+    for _at, text in seen:
+        index = text.partition("connIndex=")[2][:1]
+        alive = alive | {index} if "Registered" in text else alive - {index}
+    registered = sum("Registered" in text for _at, text in seen)
+    unit = ConnectorUnit(m.RUNNING, now - 100.0, True, now)
+    sample = look(len(alive), registered)
+    verdict = judge(unit, sample, Rules())
+    if verdict.wants_log:
+        verdict = judge(unit, replace(sample, log=read_log(seen, now=now)), Rules())
+    return verdict
+
+
+def registrations(at):
+    return [(at, f"2026-01-01T00:00:00Z INF Registered tunnel connection connIndex={index}") for index in range(4)]
+
+
+@pytest.mark.parametrize("every", [3.0, 7.0, 20.0, 50.0])
+def test_what_flaps_does_so_at_every_look(every):
+    """Whether all its connections, some or none are there at the moment of the look."""
+    cuts = [1000.0 + index * every for index in range(6)]
+    third = cuts[2]
+    looks = [at_moment(cuts, third + index * 0.3) for index in range(int((cuts[-1] + 60.0 - third) / 0.3))]
+    assert {(one.state, one.cause) for one in looks} == {(RECONNECTING, "flapping")}
+    assert {one.since for one in looks} == {1000.0}
+    assert all("all connections were lost" in one.reasons[0] and not one.hard for one in looks)
+    later = at_moment(cuts, cuts[-1] + 61.0)
+    assert (later.state, later.cause) == (m.RUNNING, None)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "now", "state"),
+    [
+        ([1000.0, 1010.0], 1015.0, m.RUNNING),
+        ([1000.0, 1300.0, 1600.0], 1605.0, m.RUNNING),
+        ([1000.0, 1010.0, 1020.0], 1090.0, m.RUNNING),
+        ([1000.0, 1010.0, 1020.0], 1025.0, RECONNECTING),
+    ],
+)
+def test_a_few_outages_are_no_flapping(cuts, now, state):
+    assert at_moment(cuts, now).state == state
+
+
+@pytest.mark.parametrize("now", [1000.5, 1003.0, 1020.5, 1023.0, 1030.5, 1033.0])
+def test_one_that_keeps_a_connection_does_not_flap(now):
+    """Three of four come and go: the tunnel is served all the time."""
+    cuts = [1000.0, 1010.0, 1020.0, 1030.0]
+    assert at_moment(cuts, now, connections=3).state in (CONNECTED, m.RUNNING)
+
+
 @pytest.mark.parametrize(
     ("protocol", "times", "edge_open", "cause"),
     [
@@ -323,6 +394,29 @@ def test_a_cause_that_was_observed_comes_first():
     ).primary
     assert (found.id, found.severity, found.evidence) == ("unauthorized", "hard", ("token file /etc/t",))
     assert causes.observed_rule("nonsense", ()) is None
+
+
+NOT_NOW = "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time"
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        (f"{NOT_NOW} 2020-01-01T00:00:00Z is before 2026-08-01T00:00:00Z", "check the clock of this host first"),
+        (f"{NOT_NOW} 2026-08-01T00:00:00Z is after 2020-01-01T00:00:00Z", "something between here and the edge"),
+        ("x509: certificate signed by unknown authority", "something between here and the edge"),
+    ],
+)
+def test_a_certificate_that_is_not_yet_valid_names_the_clock_first(said, first):
+    """Of a connector that ended, and of one that lives."""
+    line = f'x2026-01-01 ERR Unable to establish connection error="TLS handshake with edge error: {said}" connIndex=0'
+    verdict = judge(STARTING, look(0, 0, log=read_log(records([line]))), Rules())
+    assert (verdict.state, verdict.cause) == (m.ERROR, "edge_certificate")
+    assert causes.observed_rule(verdict.cause, verdict.evidence).next_step.startswith(first)
+    facts = {"Id": "c.service", "InvocationID": "i1", "ActiveState": "failed", "SubState": "failed",
+             "Result": "exit-code", "ExecMainCode": "1", "ExecMainStatus": "1"}  # fmt: skip
+    found = diagnose(facts, [entry(line)], rules=(*causes.RULES, *GENERIC_RULES)).primary
+    assert found.id == "edge_certificate" and found.next_step.startswith(first)
 
 
 def test_every_cause_has_words_and_a_class():

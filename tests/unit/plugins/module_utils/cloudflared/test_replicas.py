@@ -97,6 +97,14 @@ def test_a_host_without_a_healthy_replica_grants_for_its_own_connector_only(stor
     assert own["granted"] and own["healthy"] == []
 
 
+def test_a_host_that_is_asked_under_two_names_says_so(store):
+    """Its own connector would pass for the replica that stays."""
+    assert ask(store, own=True)["repeated"] is False
+    assert ask(store)["repeated"] is True
+    connector_grant.release(store, "me", False)
+    assert ask(store, "again", own=True)["repeated"] is False
+
+
 def test_a_look_that_fails_leaves_no_grant(store):
     def fails(_params):
         raise LifecycleError("services[0]: bad")

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import re
-import textwrap
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import yaml
@@ -17,8 +15,6 @@ import yaml
 from ansible_collections.chainops.lifecycle.tests.support.lab import Host, until
 
 from .tunnels import SERVICES, Tunnels, damage, kill
-
-GUIDE = Path(__file__).parent.parent.parent / "docs" / "docsite" / "rst" / "guide_tunnels.rst"
 
 
 def hosts(replicas: Tunnels) -> list[Host]:
@@ -185,23 +181,3 @@ def test_the_tunnel_that_carries_this_connection_is_restarted_by_its_host(replic
     assert new != old and replicas.connectors("cloudflared") == {new}
     logged = first.run("journalctl", "-b", "-o", "cat", "-t", "systemd", "--grep", "handed over", check=False).stdout
     assert "handed over" in logged
-
-
-def test_the_unit_of_the_guide(replicas: Tunnels) -> None:
-    found = re.search(r"code-block:: ini\n\n((?:  .*\n|\n)+)", GUIDE.read_text(encoding="utf-8"))
-    assert found
-    host, tunnel = hosts(replicas)[0], replicas.tunnels["cloudflared"]
-    unit = "/etc/systemd/system/cloudflared.service"
-    stock = host.read_text(unit)
-    host.push_text(unit, textwrap.dedent(found[1]))
-    host.sh("ln -sf /usr/local/bin/cloudflared /usr/bin/cloudflared; systemctl daemon-reload")
-    try:
-        old = replicas.connector(host, "cloudflared")
-        host.sh("systemctl restart cloudflared")
-        until(lambda: len(replicas.connectors("cloudflared") - {old}) == 3, 30, "it has registered")
-        replicas.edge.wait_live(tunnel.id, 12, 30)
-        assert host.sh("systemd-analyze verify cloudflared.service 2>&1").stdout == ""
-        assert "Summary: 6 healthy" in replicas.play().output
-    finally:
-        host.push_text(unit, stock)
-        host.sh("systemctl daemon-reload; systemctl restart --no-block cloudflared")

@@ -3,11 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The second part of the demonstration: a chain of four validators, a node that syncs, and a tunnel of two connectors.
 
+It ends with the report of both parts: chain_and_tunnel.py REPORT INVENTORY VARIABLES SECONDS, the latter three being
+those of the first part.
 Besu is a stand-in that answers as the real one was recorded; cloudflared is the real program, on an edge of our own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -37,6 +40,9 @@ NOISE = re.compile(
 PORTS = tuple(range(7844, 7851))
 
 
+Described = t.Mapping[str, list[t.Any]]
+
+
 def say(text: str) -> None:
     print(f"\n\033[1m== {text}\033[0m", flush=True)
 
@@ -44,8 +50,16 @@ def say(text: str) -> None:
 class Stage:
     """The hosts of this part, and how playbooks are run on them."""
 
-    def __init__(self, fleet: Fleet, folder: Path) -> None:
+    def __init__(self, fleet: Fleet, folder: Path, first: str) -> None:
         self.fleet, self.folder = fleet, folder
+        # The hosts of the first part, each with what its inventory says of all of them.
+        known = yaml.safe_load(Path(first).read_text())["all"]
+        self.first = {
+            name: {**known["vars"], **own}
+            for group in known["children"].values()
+            for name, own in group["hosts"].items()
+            if own
+        }
         folder.mkdir()
         (folder / "ansible.cfg").write_text(
             "[defaults]\nlocalhost_warning = false\n[inventory]\ninventory_unparsed_warning = false\n"
@@ -54,7 +68,7 @@ class Stage:
 
     def play(self, book: str, services: t.Mapping[str, t.Any], *options: str, expect: int = 0, **given: t.Any) -> None:
         """Run a playbook for the services of these hosts, and print what it reports."""
-        hosts = {name: {"lifecycle_services": own} for name, own in services.items()}
+        hosts = {name: {**self.first.get(name, {}), "lifecycle_services": own} for name, own in services.items()}
         (self.folder / "services.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
         (self.folder / "vars.yml").write_text(yaml.safe_dump(given))
         argv = ["ansible-playbook", "-i", str(self.fleet.inventory), "-i", "services.yml", "--limit", ",".join(hosts)]
@@ -75,8 +89,8 @@ class Stage:
             raise SystemExit("".join(["\n", *shown[-40:], f"{book} ended with {done.returncode}, not {expect}"]))
 
 
-def act_chain(stage: Stage) -> None:
-    """A chain of four validators: one is killed and recovered, a second one is refused."""
+def act_chain(stage: Stage) -> Described:
+    """A chain of four validators: one is killed and recovered, a second one is refused. The services of its hosts."""
     fleet = stage.fleet
     hosts = list(fleet.hosts.values())
     (stage.folder.parent / "chain").mkdir()
@@ -121,6 +135,7 @@ def act_chain(stage: Stage) -> None:
     )  # fmt: skip
     chain.fault_until_stopped(second, hang=True)
     stage.play("chainops.lifecycle.recover", services, expect=2)
+    return dict.fromkeys(fleet.hosts, chain.services())
 
 
 def longest_pause(chain: BesuNetwork, first: int) -> int:
@@ -131,8 +146,9 @@ def longest_pause(chain: BesuNetwork, first: int) -> int:
     return max(after - before for before, after in itertools.pairwise(stamps))
 
 
-def act_tunnel(stage: Stage) -> None:
-    """A tunnel of two connectors, one of which loses its connections."""
+@contextlib.contextmanager
+def act_tunnel(stage: Stage) -> t.Iterator[Described]:
+    """A tunnel of two connectors, one of which loses its connections. The services of its hosts, while it is there."""
     hosts = list(stage.fleet.hosts.values())[:2]
     with EdgeProcess([stage.fleet.controller], stage.folder, ports=PORTS) as edge:
         tunnel = TunnelIdentity()
@@ -147,18 +163,33 @@ def act_tunnel(stage: Stage) -> None:
         hosts[0].sh("systemctl kill --signal=SIGSTOP cloudflared")
         stage.play("chainops.lifecycle.tunnel_reconnect", services)
         edge.wait_live(tunnel.id, 8, 90)
+        yield services
 
 
-def main() -> int:
+def act_report(stage: Stage, path: str, seconds: float, *parts: Described) -> None:
+    """One page of everything that was shown in so many seconds."""
+    say("ansible-playbook chainops.lifecycle.report: all of this on one page")
+    services: dict[str, list[t.Any]] = {}
+    for host, own in (item for part in parts for item in part.items()):
+        services[host] = services.get(host, []) + own
+    stage.play(
+        "chainops.lifecycle.report", services, lifecycle_report_window=f"{seconds:.0f}s", lifecycle_report_file=path
+    )
+
+
+def main(report: str, inventory: str, variables: str, seconds: str) -> int:
+    shop = yaml.safe_load(Path(variables).read_text())["lifecycle_services"]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         fleet = Fleet(f"demo-chain-{os.getpid()}", [Group("v", 4, "trixie"), Group("node", 1, "trixie")])
         say("Booting five hosts: four validators of a chain, and a node")
         try:
             fleet.up()
-            stage = Stage(fleet, Path(folder) / "play")
-            act_chain(stage)
-            act_tunnel(stage)
+            stage = Stage(fleet, Path(folder) / "play", inventory)
+            chain = act_chain(stage)
+            with act_tunnel(stage) as tunnel:
+                took = int(seconds) + time.monotonic() - began
+                act_report(stage, report, took, dict.fromkeys(stage.first, shop), chain, tunnel)
         except LabError as exc:
             print(exc, file=sys.stderr)
             return 1
@@ -169,4 +200,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

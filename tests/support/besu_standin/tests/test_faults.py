@@ -113,9 +113,10 @@ def test_others_refuse_blocks_from_the_future(make_network: MakeNetwork) -> None
     assert nodes["b4"].address not in [block["miner"] for block in chain]
 
 
-def test_disk_full_while_running(node: Node) -> None:
-    node.fault(disk_full=True)
-    assert node.wait() == 1
+@pytest.mark.parametrize("code", [1, 0])
+def test_disk_full_while_running(code: int, node: Node) -> None:
+    node.fault(disk_full=True, full_exit=code)
+    assert node.wait() == code
     lines = comparable(node.lines(), [(str(node.data), "/var/lib/besu")])
     recorded = comparable(recorded_lines("disk_full_while_running", "b7"))
     full = next(line for line in recorded if "Disk full detected" in line)

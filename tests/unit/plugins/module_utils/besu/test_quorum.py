@@ -532,9 +532,11 @@ def test_from_which_period_on_no_new_block_is_waited_for(period, safe):
     assert q.may_stop(view(first_head=100), TARGET, q.ChainTiming(period, 4.0, 400.0)).safe is safe
 
 
-@pytest.mark.parametrize(("age", "safe"), [(23.0, True), (23.1, False)])
-def test_from_which_age_on_a_block_is_overdue(age, safe):
-    assert q.may_stop(view(first_head=100, head_age=age), TARGET, q.ChainTiming(20.0, 4.0, 400.0)).safe is safe
+@pytest.mark.parametrize(
+    ("period", "age", "safe"), [(20.0, 23.0, True), (20.0, 23.1, False), (120.0, 132.0, True), (120.0, 132.1, False)]
+)
+def test_from_which_age_on_a_block_is_overdue(period, age, safe):
+    assert q.may_stop(view(first_head=100, head_age=age), TARGET, q.ChainTiming(period, 4.0, 400.0)).safe is safe
 
 
 @pytest.mark.parametrize(("age", "safe"), [(9.0, True), (9.1, False)])

@@ -251,6 +251,10 @@ def test_an_address_that_an_earlier_look_had_is_known():
     )
     timing = q.ChainTiming(2.0, 4.0, 9.0)
     assert guard.check(world.chain.look(0), timing, BesuLog)[0] is None
+    first = guarding.QuorumGuard(
+        world.clock, lambda: world.chain.look(0), lambda: [world.chain.look(i) for i in (1, 2)]
+    )
+    assert first.check(None, timing, BesuLog)[0] is None, "nobody has looked before"
     block, _seen = guard.check(replace(world.chain.look(0), address=None), timing, BesuLog)
     assert block is not None and "the node's own address is not known" in block.reason
 

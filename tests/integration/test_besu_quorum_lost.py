@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lost quorum, two of four down, with nodes that listen at once and answer 5 to 15 s later, as a new JVM does."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.tests.support.besu_standin import network
+from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, until
+
+from .besu_networks import BesuNetwork
+from .conftest import service_suite
+
+RECOVER = "chainops.lifecycle.recover"
+ASKED: dict[str, t.Any] = {"lifecycle_quorum_lost": "restart_all", "lifecycle_max_unhealthy": "100%"}
+# How many seconds after it opened the RPC of each started node begins to answer.
+SILENCE = (5, 15, 9, 12)
+
+
+@pytest.fixture(scope="module")
+def hosts(make_fleet: t.Callable[..., Fleet]) -> Fleet:
+    return make_fleet(*(Group(f"v{number}", 1, service_suite()) for number in range(4)))
+
+
+def chain_of(fleet: Fleet, count: int, folder: Path) -> BesuNetwork:
+    chain = BesuNetwork(list(fleet.hosts.values()), count, fleet.inventory, folder)
+    chain.up()
+    return chain
+
+
+def lose(chain: BesuNetwork, count: int) -> list[str]:
+    """The last validators go down; they, and all others, answer late after their next start. Their names."""
+    for name, silence in zip(chain.validators, SILENCE, strict=True):
+        chain.fault(name, silent_start=silence)
+    missing = chain.validators[-count:]
+    first = chain.validators[0]
+    until(lambda: chain.age(first) > 65, 90, "the validators are no longer young")
+    chain.stop(*missing)
+    head = chain.head()
+    until(lambda: "Moved to round 2" in chain.hosts[first].sh("journalctl -u besu -n 200 -o cat").stdout, 60, "rounds")
+    assert chain.head() <= head + 1
+    return missing
+
+
+def test_two_of_four_are_down(hosts: Fleet, tmp_path: Path) -> None:
+    chain = chain_of(hosts, 4, tmp_path)
+    *_others, wiped, slow = lose(chain, 2)
+    # One of them comes back with an empty data directory: it answers, syncs, is level, and does not vote.
+    chain.hosts[wiped].sh(f"rm -rf {network.DATA}/*")
+    chain.fault(wiped, no_consensus=True)
+    single: list[dict[str, t.Any]] = [{**entry, "max_attempts": 1, "attempt_backoff": 60} for entry in chain.services()]
+    single[0]["besu"]["hang_timeout"] = 20
+
+    chain.fault(slow, no_consensus=True)
+    before = chain.invocations()
+    refused = chain.play(RECOVER, lifecycle_services=single, lifecycle_quorum_lost_timeout=25, **ASKED)
+    assert refused.code == 2, refused.output
+    assert "4 of 4 services on 4 hosts need recovery" in refused.output and "0 of 4 services" not in refused.output
+    told = refused.block(chain.validators[0])
+    assert "2 of 4 validators are shown to vote, quorum 3" in told, refused.output
+    assert f"{wiped}: it answers, and has sent no round since it was started" in told
+    assert "-e lifecycle_quorum_lost=restart_all -e lifecycle_quorum_lost_timeout=50" in told
+    assert f"ansible {','.join(chain.validators)} --become --forks 4 -m ansible.builtin.systemd_service" in told
+    after = chain.invocations()
+    assert all(after[name] == before[name] for name in chain.validators[:2]), "those who run were left alone"
+
+    # Each service may be tried once, and the run that failed has started two of them.
+    for name in (wiped, slow):
+        chain.fault(name, silent_start=5)
+    chain.stop(slow)
+    until(lambda: chain.age(wiped) > 65, 90, "it is no longer young, and votes after a restart alone")
+    before, began = chain.invocations(), time.monotonic()
+    mended = chain.play(RECOVER, lifecycle_services=single, **ASKED)
+    print(f"a quorum lost for {mended.pause:.0f} s was back after {time.monotonic() - began:.0f} s")
+    assert mended.code == 0 and len(mended.outcome["recovered"]) == 4, mended.output
+    after = chain.invocations()
+    assert all(after[name] != before[name] for name in chain.validators)
+    chain.until_moving()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import typing as t
 from pathlib import Path
@@ -15,6 +17,8 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Host
 from ansible_collections.chainops.lifecycle.tests.support.lab.host import until
+
+from .conftest import service_suite
 
 HERE = Path(__file__).parent
 ENTRY = {"name": "drilled", "drill": True, "stable_for": 1}
@@ -58,6 +62,34 @@ class Drilled(t.NamedTuple):
         assert results.exists(), ended.stdout + ended.stderr
         return t.cast("Result", json.loads(results.read_text().splitlines()[0])["result"])
 
+    def playbook(self, fault: str, **given: t.Any) -> subprocess.Popen[str]:
+        """Start the playbook, as the leader of a group of processes."""
+        known = {
+            "lifecycle_target": self.host.name,
+            "lifecycle_services": [ENTRY],
+            "lifecycle_drill_service": f"{self.host.name}/drilled",
+            "lifecycle_drill_fault": fault,
+            **given,
+        }
+        argv = [
+            "ansible-playbook",
+            "-i",
+            str(self.fleet.inventory),
+            "chainops.lifecycle.drill",
+            "-e",
+            json.dumps(known),
+        ]
+        env = {**os.environ, "ANSIBLE_PIPELINING": "1", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
+        return subprocess.Popen(
+            argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        """The drills that the host keeps, each with its outcome."""
+        text = self.host.run("cat", "/var/lib/chainops-lifecycle/drills/drilled.service.json").stdout
+        return [(one["fault"], one["outcome"]) for one in json.loads(text)]
+
     def show(self, unit: str, name: str) -> str:
         return self.host.run("systemctl", "show", unit, "--value", "-p", name).stdout.strip()
 
@@ -75,6 +107,16 @@ class Drilled(t.NamedTuple):
 
 @pytest.fixture
 def drilled(fleet: Fleet, host: Host, tmp_path: Path) -> t.Iterator[Drilled]:
+    yield from install(fleet, host, tmp_path)
+
+
+@pytest.fixture
+def drilled_once(fleet: Fleet, tmp_path: Path) -> t.Iterator[Drilled]:
+    """On one host, for what is the controller's part."""
+    yield from install(fleet, fleet[f"{service_suite()}1"], tmp_path)
+
+
+def install(fleet: Fleet, host: Host, tmp_path: Path) -> t.Iterator[Drilled]:
     host.push_text("/usr/local/lib/drilled.py", PROGRAM)
     host.push_text("/etc/systemd/system/drilled.service", UNIT)
     host.sh("mkdir -p /srv/drilled; mount -t tmpfs -o size=16m tmpfs /srv/drilled; systemctl daemon-reload")
@@ -110,8 +152,7 @@ def test_each_fault_shows_and_is_taken_away(drilled: Drilled) -> None:
         assert ended["reached"] and ended["state"] == "running" and not drilled.is_armed(), ended
         assert ended["drill"]["outcome"] == "recovered" and ended["drill"]["lost"] > 0, ended
     assert [state for state, _shown in shown.values()] == ["error", "stopped", "error", "error", "error"], shown
-    kept = json.loads(drilled.host.run("cat", "/var/lib/chainops-lifecycle/drills/drilled.service.json").stdout)
-    assert [(one["fault"], one["outcome"]) for one in kept] == [(fault, "recovered") for fault in shown]
+    assert drilled.kept == [(fault, "recovered") for fault in shown]
 
 
 def test_the_host_undoes_what_nobody_ends(drilled: Drilled) -> None:
@@ -146,3 +187,29 @@ def test_what_the_guards_of_a_restart_refuse_no_drill_does(drilled: Drilled) -> 
     refused = drilled.fault(fault="killed")
     assert [one["guard"] for one in refused["blocked_by"]] == ["hold"], refused
     assert drilled.show("drilled", "ActiveState") == "active" and not drilled.is_armed()
+
+
+def outcome_of(run: subprocess.Popen[str]) -> tuple[dict[str, t.Any], str]:
+    output, _none = run.communicate(timeout=300)
+    stats = re.search(r"RUN: (\{.*\})", output)
+    assert stats, output
+    return t.cast("dict[str, t.Any]", json.loads(stats[1])["lifecycle_outcome"]["entries"][0]), output
+
+
+def test_the_playbook_recovers_and_a_controller_that_is_killed_leaves_nothing_behind(drilled_once: Drilled) -> None:
+    drilled = drilled_once
+    gone = drilled.playbook("hung", lifecycle_drill_undo_after=45, lifecycle_drill_detect_within=20)
+    until(lambda: drilled.main_state() == "T", 120, "the process hangs")
+    os.killpg(gone.pid, signal.SIGKILL)
+    gone.communicate(timeout=60)
+    assert drilled.main_state() == "T" and drilled.is_armed()
+    until(lambda: drilled.main_state() == "S", 90, "the host lets the process go on")
+    until(lambda: not drilled.is_armed(), 10, "the timer is gone")
+
+    entry, output = outcome_of(drilled.playbook("killed"))
+    assert entry["outcome"] == "recovered" and re.search(r"well again after \d+\.\d s", output), output
+    entry, output = outcome_of(drilled.playbook("port_taken", lifecycle_drill_port=8099))
+    assert entry["outcome"] == "recovered", output
+    assert "recovery: not reached (cause): address_in_use" in output and "without the fault: reached" in output, output
+    assert drilled.kept == [("hung", "abandoned"), ("killed", "recovered"), ("port_taken", "recovered")]
+    assert not drilled.is_armed() and drilled.show("drilled", "ActiveState") == "active"

@@ -203,6 +203,13 @@ services:
     attempts:
       description: The attempt budget, as M(chainops.lifecycle.service) returns it. Empty if its record cannot be read.
       type: dict
+    drills:
+      description:
+        - The faults that drills made within the window, the newest last. See M(chainops.lifecycle.service_fault) for
+          their keys. Null where their records cannot be read.
+      returned: when O(history) asks for it
+      type: list
+      elements: dict
     stale:
       description: What is newer on disk than the main process of the service.
       returned: when O(staleness) asks for it

@@ -31,6 +31,7 @@ def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
         found: dict[str, t.Any] = {}
         if window:
             found["history"] = _history(host, seen, window).as_dict()
+            found["drills"] = _drills(host, seen, window)
         if diagnose == "always" or (diagnose == "errors" and (seen.failed or seen.state in m.TROUBLED)):
             found["diagnosis"] = _diagnosis(host, watched, seen).as_dict()
         if options.get("staleness"):
@@ -50,6 +51,16 @@ def _history(host: HostContext, seen: Observation, window: float) -> History:
         return read_history(host.journal, seen, host.boots, window, attempts, now)
     except LifecycleError as exc:
         return unreadable_history(now - window, now, exc.msg)
+
+
+def _drills(host: HostContext, seen: Observation, window: float) -> list[dict[str, t.Any]] | None:
+    """The faults that were made on purpose within the window; None where their records cannot be read."""
+    begin = host.clock.wall() - window
+    try:
+        made = host.ledger.drills(seen.unit) if host.has_records() else ()
+    except LifecycleError:
+        return None
+    return [one.as_dict() for one in made if one.at >= begin]
 
 
 def _diagnosis(host: HostContext, watched: MonitoredService, seen: Observation) -> Diagnosis:

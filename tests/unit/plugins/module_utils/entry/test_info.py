@@ -13,8 +13,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info imp
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import Observer
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt, Drill, Records
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import (
     Unit,
     VirtualClock,
@@ -76,6 +77,27 @@ def test_what_is_wrong_with_one_is_a_note_and_takes_no_other_row(rows):
     assert "a.service.json is no record of this collection" in rows[0]["reasons"][-1] and rows[0]["attempts"] == {}
     assert not any("records" in reason for reason in rows[1]["reasons"]) and rows[1]["attempts"]["used"] == 0
     assert rows[1]["diagnosis"]["notes"] == ["systemctl did not answer within 20 s"]
+
+
+def test_the_drills_of_the_window_are_told(tmp_path):
+    clock = VirtualClock()
+    records = Records(clock, str(tmp_path / "state"), str(tmp_path / "run"))
+    for hours in (30, 2):
+        at = clock.wall() - hours * 3600
+        records.begin_drill("a.service", Drill(at, "killed", "ann", at + 300, outcome="recovered", lost=hours))
+
+    class Host:
+        ledger = records
+
+        def has_records(self):
+            return True
+
+    Host.clock = clock
+    seen = Observation("a", "a.service", "generic", "running", "running")
+    (drill,) = info_details._drills(Host(), seen, 24 * 3600.0)
+    assert (drill["fault"], drill["lost"], drill["outcome"]) == ("killed", 2, "recovered")
+    (tmp_path / "state/drills/a.service.json").write_text("{")
+    assert info_details._drills(Host(), seen, 24 * 3600.0) is None
 
 
 def test_a_service_that_is_starting_says_who_began_it_and_whether_that_ended(tmp_path):

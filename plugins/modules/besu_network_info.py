@@ -113,6 +113,45 @@ nodes:
     last_proposed:
       description: The last block that it proposed.
       type: int
+    head_hash:
+      description: The hash of its head.
+      type: str
+    head_age:
+      description: The age of its head in seconds. Left out for the genesis block.
+      type: float
+    head_age_limit:
+      description: The seconds that the head of a living chain may be old.
+      type: float
+    reference:
+      description: The highest head that it is compared with.
+      type: int
+    rate:
+      description: Blocks a second between the looks at it.
+      type: float
+    chain_id:
+      description: Its chain id.
+      type: int
+    network_id:
+      description: Its network id.
+      type: int
+    genesis:
+      description: The hash of its block 0.
+      type: str
+    rpc:
+      description: How its RPC answered, such as V(ok) or V(timeout).
+      type: str
+    voted:
+      description: Whether its process is shown to vote, as it has proposed a block or sent a round of its own.
+      type: bool
+    process_age:
+      description: How many seconds ago its process was started, where that is known.
+      type: float
+    taking_part:
+      description: How many validators proposed one of the last blocks, as its blocks alone show it.
+      type: int
+    may_stop:
+      description: How many of these may stop before the chain does, as its blocks alone show it.
+      type: int
     missing:
       description: What could not be known, and which API group would tell.
       type: list

@@ -83,6 +83,15 @@ tunnels:
     remote_config:
       description: Whether its rules of ingress come from Cloudflare.
       type: bool
+    created_at:
+      description: When it was made, as the API tells it.
+      type: str
+    active_at:
+      description: When it got the first connection of those that it has. Empty where it has none.
+      type: str
+    inactive_at:
+      description: When it lost its last connection. Empty where it has connections.
+      type: str
     healthy_connectors:
       description: How many connectors have a connection.
       type: int

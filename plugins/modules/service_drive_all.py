@@ -109,6 +109,9 @@ results:
     name:
       description: The name of the service.
       type: str
+    begun:
+      description: Whether its turn has come. A task never ends with one whose turn has not.
+      type: bool
     reached:
       description: Whether the target was reached and proved.
       type: bool

@@ -9,6 +9,7 @@ them from modules that answer as they are told.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -26,19 +27,16 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diag
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import UNIT_PROCESS_EXIT
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import actions
 from ansible_collections.chainops.lifecycle.plugins.module_utils._probes.run import ServiceHealth, parse_probes
-from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.diagnosis.test_diagnose import (
-    RUN,
-    entry,
-    manager,
-)
-from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.lifecycle.test_engine import Bench
-from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import Unit
 from tests.docs import common
 from tests.roles import test_recover_playbook as playbook
 
 TEXT = (common.ROOT / "README.md").read_text(encoding="utf-8")
 TAKEN = "ERROR: OSError: [Errno 98] Address already in use ('127.0.0.1', 8081)"
 folder = playbook.folder
+UNIT = "ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils"
+# By name, as these are parts of the collection and this is a part of the repository.
+engine: t.Any = importlib.import_module(f"{UNIT}.lifecycle.test_engine")
+journal: t.Any = importlib.import_module(f"{UNIT}.diagnosis.test_diagnose")
 
 
 def blocks(language: str) -> list[str]:
@@ -47,33 +45,39 @@ def blocks(language: str) -> list[str]:
     return ["\n".join(line.removeprefix(indent) for line in body.splitlines()) for indent, body in found]
 
 
-class Service(Bench):
+class Service:
     """A service of the example that has failed; its causes are found as on a host."""
 
     def __init__(
-        self, path: Path, name: str, probes: list[dict[str, t.Any]], lines: list[str], **failure: t.Any
+        self, path: Path, name: str, probes: list[dict[str, t.Any]], said: list[str], **failure: t.Any
     ) -> None:
         path.mkdir()
         fields = {"active": "failed", "sub": "failed", "invocation": 1, **failure}
-        super().__init__(path, Unit(f"{name}.service", **fields))
-        self.service, self.lines = name, lines
-        http = SimpleNamespace(request=lambda *_args, **_options: SimpleNamespace(status=200, body=b"", elapsed=0.01))
+        self.bench = engine.Bench(path, engine.Unit(f"{name}.service", **fields))
+        self.bench._why = self._why
+        self.name, self.said = name, said
+        http: t.Any = SimpleNamespace(
+            request=lambda *_args, **_options: SimpleNamespace(status=200, body=b"", elapsed=0.01)
+        )
         if probes:
-            self.health = ServiceHealth(parse_probes(probes), http=http, runner=self.world, clock=self.clock)
+            bench = self.bench
+            bench.health = ServiceHealth(parse_probes(probes), http=http, runner=bench.world, clock=bench.clock)
 
     def _why(self, observation: t.Any) -> t.Any:
-        properties = {**observation.facts.properties, "InvocationID": RUN}
-        host = HostFacts(ports=(8081,), listeners={8081: "python3 (pid 812)"}) if self.lines else HostFacts()
-        said = [entry(line) for line in self.lines]
+        properties = {**observation.facts.properties, "InvocationID": journal.RUN}
+        host = HostFacts(ports=(8081,), listeners={8081: "python3 (pid 812)"}) if self.said else HostFacts()
+        entries = [journal.entry(line) for line in self.said]
         killed = {"COMMAND": "ExecStart", "EXIT_CODE": "killed", "EXIT_STATUS": "9"}
-        if not said:
-            said = [manager("Main process exited, code=killed, status=9/KILL", UNIT_PROCESS_EXIT, **killed)]
-        return diagnose(properties, said, host=host)
+        if not entries:
+            entries = [journal.manager("Main process exited, code=killed, status=9/KILL", UNIT_PROCESS_EXIT, **killed)]
+        return diagnose(properties, entries, host=host)
 
     def result(self, **options: t.Any) -> dict[str, t.Any]:
-        made = self.run(name=self.unit.name, recovery="reset_start", **options).as_dict()
+        made: dict[str, t.Any] = self.bench.run(
+            name=f"{self.name}.service", recovery="reset_start", **options
+        ).as_dict()
         for seen in (made["before"], made["after"]):
-            seen["name"] = self.service
+            seen["name"] = self.name
         return made
 
 
@@ -89,8 +93,8 @@ def printed(folder: Path, tmp_path: Path) -> str:
         made = one.result()
         cause = made.get("diagnosis") or planned["diagnosis"]
         seen = {key: value for key, value in made["before"].items() if key != "name"}
-        answers[f"seen {one.service}"] = {**seen, "hold": None, "diagnosis": cause}
-        answers[f"service check {one.service}"], answers[f"service {one.service}"] = planned, made
+        answers[f"seen {one.name}"] = {**seen, "hold": None, "diagnosis": cause}
+        answers[f"service check {one.name}"], answers[f"service {one.name}"] = planned, made
     (folder / "answers.json").write_text(json.dumps(answers))
     info = common.STUB + f"ROW = {playbook.seen('x')!r}\n" + playbook.INFO
     modules = folder / "ansible_collections/chainops/lifecycle/plugins/modules"

@@ -111,7 +111,7 @@ def service_info(tmp_path: t.Any, patch: pytest.MonkeyPatch) -> Results:
         def __getattr__(self, _name: str) -> t.Any:
             return lambda *_args, **_options: SimpleNamespace(entries=(), truncated=False, note="", notes=())
 
-    why = {"causes": [], "lines": [], "facts": {}, "notes": []}
+    why: dict[str, t.Any] = {"causes": [], "lines": [], "facts": {}, "notes": []}
     patch.setattr(info_details, "explain", lambda *_args: SimpleNamespace(as_dict=lambda: why))
     params = {"services": ["a", "b"], "diagnose": "always", "history": "never", "staleness": True}
     return [Ended(params, False).of(run_info, KINDS, Host, info_details.requested_details)]
@@ -192,5 +192,5 @@ def test_every_key_of_a_result_is_documented(
 
 
 def test_a_key_that_is_not_documented_is_found() -> None:
-    told = {"a": {"contains": {"b": {}}}, "c": {}}
+    told: dict[str, t.Any] = {"a": {"contains": {"b": {}}}, "c": {}}
     assert undocumented({"a": [{"b": 1, "x": 2}], "c": {"y": 3}, "z": 4}, told) == {"a.x", "z"}

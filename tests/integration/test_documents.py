@@ -51,7 +51,8 @@ def _install(host: t.Any) -> None:
             host.push_text(f"{folder}/{name}.json", f'{{"port": {port}}}')
         host.push_text(
             f"/etc/systemd/system/{name}.service",
-            f"[Service]\nType=notify\nExecStart=/usr/bin/python3 /opt/shop.py /etc/{name}.json\n",
+            f"[Service]\nType=notify\nExecStart=/usr/bin/python3 /opt/shop.py /etc/{name}.json\n"
+            "[Install]\nWantedBy=multi-user.target\n",
         )
     host.sh("systemctl daemon-reload; systemctl start " + " ".join(PORTS))
 

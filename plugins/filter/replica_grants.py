@@ -22,6 +22,13 @@ options:
     description: The name of the variable of that loop.
     type: str
     required: true
+  before:
+    description: What this filter returned for the attempt before.
+    type: dict
+  tries:
+    description: How many attempts in a row are made while another run has the right.
+    type: int
+    default: 1
 seealso:
   - plugin: chainops.lifecycle.replica_asks
     plugin_type: filter
@@ -36,8 +43,9 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(held) has the owner of each connector that may be taken offline, C(refused) why another may not, C(busy) those
-      for which another run has the right, C(granted) what has to be given back.
+    - C(held) has the owner of each connector that may be taken offline, C(refused) why another may not, C(again) those
+      for which another run has the right and another attempt is left, C(granted) what has to be given back.
+    - C(busy) has these whether or not another attempt is left.
   type: dict
 """
 
@@ -49,4 +57,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._replica_reserv
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"replica_grants": from_hosts(replica_grants, "results")}
+        return {"replica_grants": from_hosts(replica_grants, "results", "before")}

@@ -197,8 +197,8 @@ def recovery_result(
 
     ``done``: the results of fixes, with a ``failure`` of one of them; of a
     restart of all the ``start``, the ``asked``, the ``stage`` and the
-    ``together``; and the ``round`` of a reservation. ``network``: what the
-    chain shows afterwards.
+    ``together``; the ``round`` of a validator's reservation, or why a
+    connector's was ``refused``. ``network``: what the chain shows afterwards.
     """
     given = as_mapping(done)
     seen = as_mapping(service.get("seen"))
@@ -264,7 +264,7 @@ def _with_refusal(result: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) ->
         return {"reached": False, "msg": against, "blocked_by": [block]}
     if result["reached"]:
         return {}
-    refusal = as_text(as_mapping(done.get("round")).get("refusal"))
+    refusal = as_text(as_mapping(done.get("round")).get("refusal")) or as_text(done.get("refused"))
     guards = [block.get("guard") for block in as_mappings(result.get("blocked_by"))]
     if not refusal or "reservation" not in guards:
         return {}

@@ -16,6 +16,9 @@ _HEALTHY = "healthy"
 # Options of a connector that say how it is looked at, and hold no secret.
 _SEEN_BY = ("metrics", "metrics_timeout", "expected_connections", "min_connections")
 
+# What a grant is given back by.
+_GRANT = ("key", "host", "tunnel", "owner", "scope")
+
 Entries = t.Sequence[t.Any]
 Rows = t.Mapping[str, t.Any]
 _NO_OTHER = (
@@ -80,33 +83,64 @@ def _services(described: t.Mapping[str, Entries], host: str, scope: str, turn: R
     ]
 
 
-def replica_grants(results: t.Sequence[Rows], item: str) -> dict[str, t.Any]:
+def replica_grants(
+    results: t.Sequence[Rows], item: str, before: Rows | None = None, tries: int = 1
+) -> dict[str, t.Any]:
     """What the answers come to. ``results``: those of the loop over the asks; ``item``: the name of its variable.
 
-    ``held``: key -> owner of what may be done; ``refused``: key -> why not; ``busy``: what another run has the right
-    to, so that it is worth trying again; ``granted``: what has to be given back.
+    ``held``: key -> owner of what may be done; ``refused``: key -> why not; ``granted``: what has to be given back;
+    ``again``: the keys to which another run has the right, as long as fewer than ``tries`` attempts in a row were
+    made; ``attempt``: which of them this was; ``busy``: the same keys, after the last attempt as well. ``before``: what
+    the attempt before came to.
     """
-    answered = [(result[item], result) for result in results if not result.get("skipped")]
-    granted = [ask for ask, result in answered if result.get("granted")]
-    held = {
-        ask["key"]: ask["owner"]
-        for ask in granted
-        if ask["own"] and any(_stays(one, result) for one, result in answered if one["key"] == ask["key"])
+    asked = _Asked([(result[item], result) for result in results if not result.get("skipped")])
+    earlier = before or {}
+    goes_on = bool(asked.keys & set(earlier.get("again") or ()))
+    attempt = int(earlier["attempt"]) + 1 if goes_on else 1
+    again = asked.busy if attempt < tries else []
+    return {
+        "held": asked.held,
+        "refused": asked.refused,
+        "granted": [{key: ask[key] for key in _GRANT} for ask in asked.granted],
+        "again": again,
+        "attempt": attempt,
+        "busy": asked.busy,
     }
-    refused: dict[str, str] = {}
-    for ask, result in answered:
-        if ask["key"] not in held and not result.get("granted"):
-            words = f"{ask['host']}: {result.get('reason') or result.get('msg') or 'no answer'}"
-            refused[ask["key"]] = "; ".join(filter(None, (refused.get(ask["key"]), words)))
-    for ask, result in answered:
-        if ask["key"] not in held and _is_alias(ask, result):
-            refused[ask["key"]] = f"{ask['host']}: it is the host of the connector under another name"
-    for ask in granted:
-        if ask["key"] not in held:
-            refused.setdefault(ask["key"], _NO_OTHER)
-    back = [{key: ask[key] for key in ("key", "host", "tunnel", "owner", "scope")} for ask in granted]
-    busy = [ask["key"] for ask, result in answered if result.get("holder") and not result.get("granted")]
-    return {"held": held, "refused": refused, "busy": [key for key in refused if key in busy], "granted": back}
+
+
+class _Asked:
+    """What was asked and answered, in its order."""
+
+    def __init__(self, answered: t.Sequence[tuple[Rows, Rows]]) -> None:
+        self._answered = answered
+        self.keys = {ask["key"] for ask, _result in answered}
+        self.granted = [ask for ask, result in answered if result.get("granted")]
+        self.held = {ask["key"]: ask["owner"] for ask in self.granted if ask["own"] and self._stays_up(ask["key"])}
+
+    def _stays_up(self, key: str) -> bool:
+        """Whether a host has granted that has a healthy replica of the same tunnel."""
+        return any(ask["key"] == key and _stays(ask, result) for ask, result in self._answered)
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Key -> why it is not held."""
+        found: dict[str, list[str]] = {}
+        for ask, result in self._answered:
+            if not result.get("granted"):
+                reason = result.get("reason") or result.get("msg") or "no answer"
+                found.setdefault(ask["key"], []).append(f"{ask['host']}: {reason}")
+        for ask, result in self._answered:
+            if _is_alias(ask, result):
+                found[ask["key"]] = [f"{ask['host']}: it is the host of the connector under another name"]
+        for ask in self.granted:
+            found.setdefault(ask["key"], [_NO_OTHER])
+        return {key: "; ".join(reasons) for key, reasons in found.items() if key not in self.held}
+
+    @property
+    def busy(self) -> list[str]:
+        """The keys that are refused because another run has the right."""
+        taken = {ask["key"] for ask, result in self._answered if result.get("holder") and not result.get("granted")}
+        return [key for key in self.refused if key in taken]
 
 
 def _stays(ask: Rows, result: Rows) -> bool:

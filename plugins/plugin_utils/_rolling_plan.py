@@ -65,6 +65,8 @@ FRESH = "fresh"
 NOT_MEANT = "not_meant"
 NOT_HEALTHY = "not_healthy"
 PLAYBOOK = RESTART
+# The loop variable of the task that asks the guards: the name of the service.
+ASKED = "__service_recovery_ask"
 # A run whose last restart is longer ago is not gone on with by itself: its reason may be another one.
 CONTINUES_WITHIN = 3600.0
 # Only a service that is healthy is restarted.
@@ -347,13 +349,14 @@ def _shown(one: Candidate, verdict: str, why: str) -> dict[str, t.Any]:
 
 def _foresee(rows: t.Sequence[dict[str, t.Any]], foreseen: t.Mapping[str, t.Any]) -> None:
     """Put what dry runs said into the rows that are due."""
-    left = {host: [ServiceResult.from_dict(one) for one in as_mappings(some)] for host, some in foreseen.items()}
+    left = {host: list(as_mappings(some)) for host, some in foreseen.items()}
     for row in rows:
         mine = left.get(row["host"], [])
-        result = next((one for one in mine if one.name == row["service"]), None)
-        if row["verdict"] != DUE or result is None:
+        given = next((one for one in mine if one.get(ASKED) == row["service"]), None)
+        if row["verdict"] != DUE or given is None:
             continue
-        mine.remove(result)
+        mine.remove(given)
+        result = ServiceResult.from_dict(given)
         if not result.reached:
             refusal = next(iter(result.refusals), None)
             row["guard"] = refusal.guard if refusal and refusal.guard else "error"

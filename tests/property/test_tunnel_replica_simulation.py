@@ -11,6 +11,7 @@ the inventory, look once, work on several connectors at a time, and die anywhere
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import typing as t
@@ -135,7 +136,8 @@ def drive(world: World, name: str, host: Replica, everybody: dict[str, t.Any]) -
     by_name = {one.name: one for one in world.hosts}
     key = f"{host.name}/connector"
     turn = {"key": key, "host": host.name, "service": "connector", "tunnel": TUNNEL}
-    for attempt in range(3):
+    found: dict[str, t.Any] = {}
+    for attempt in itertools.count():
         asks = replica_asks([turn], everybody, {}, f"{name} {attempt}")
         others = asks[1:]
         world.random.shuffle(others)
@@ -150,7 +152,7 @@ def drive(world: World, name: str, host: Replica, everybody: dict[str, t.Any]) -
             yield
             if enough or (ask["own"] and not results[-1].get("granted")):
                 break
-        found = replica_grants(results, "ask")
+        found = replica_grants(results, "ask", found, 3)
         owner = found["held"].get(key)
         if owner:
             yield
@@ -166,7 +168,7 @@ def drive(world: World, name: str, host: Replica, everybody: dict[str, t.Any]) -
             at = by_name[grant["host"]]
             if at.reachable and at.grant is not None and at.grant.owner == grant["owner"]:
                 at.grant = None
-        if owner or key not in found["busy"]:
+        if owner or key not in found["again"]:
             return
         yield
 

@@ -65,11 +65,38 @@ def answer(host, granted, healthy=(), **more):
     ],
 )  # fmt: skip
 def test_what_the_answers_come_to(answers, held, busy, said):
-    found = replica_grants(answers, "ask")
+    found = replica_grants(answers, "ask", tries=2)
     assert found["held"] == ({"a/web": "o"} if held else {})
-    assert found["busy"] == (["a/web"] if busy else [])
+    assert found["again"] == (["a/web"] if busy else [])
     assert said in found["refused"].get("a/web", "") and bool(found["refused"]) == bool(said)
     assert [one["host"] for one in found["granted"]] == [one["ask"]["host"] for one in answers if one.get("granted")]
+
+
+BUSY = [answer("a", False, reason="x has", holder={"owner": "x"})]
+
+
+def test_another_run_is_waited_for_as_often_as_asked():
+    first = replica_grants(BUSY, "ask", {}, 3)
+    second = replica_grants(BUSY, "ask", first, 3)
+    last = replica_grants(BUSY, "ask", second, 3)
+    assert [one["attempt"] for one in (first, second, last)] == [1, 2, 3]
+    assert [one["again"] for one in (first, second, last)] == [["a/web"], ["a/web"], []]
+    assert last["busy"] == ["a/web"]
+
+
+def test_attempts_are_counted_anew_for_another_connector_and_after_the_last():
+    other = {**answer("b", False, reason="x has", holder={"owner": "x"})}
+    other["ask"] = {**other["ask"], "key": "b/web"}
+    first = replica_grants(BUSY, "ask", {}, 2)
+    assert replica_grants([other], "ask", first, 2)["attempt"] == 1
+    last = replica_grants(BUSY, "ask", first, 2)
+    assert (last["attempt"], last["again"]) == (2, [])
+    assert replica_grants(BUSY, "ask", last, 2)["again"] == ["a/web"]
+
+
+def test_without_another_run_nothing_waits():
+    found = replica_grants([answer("a", True), answer("b", False, reason="it is error")], "ask", {}, 9)
+    assert (found["again"], found["busy"]) == ([], [])
 
 
 def test_only_what_was_refused_for_it_says_why_there_was_no_reservation():

@@ -290,6 +290,21 @@ def test_hooks_are_files_and_roles(given, expected):
     assert v.read_one("rolling_restart_before", given) == expected
 
 
+def test_what_the_guards_said_of_a_service_is_in_its_row():
+    refusal = {"guard": "hold", "reason": "held by ann", "hint": "service_hold"}
+    foreseen = {"a": [{r.ASKED: "api", "reached": False, "blocked_by": [refusal]}, {r.ASKED: "web", "reached": True}]}
+    found = plan({"a": [seen("api"), seen("web")]}, foreseen=foreseen)
+    assert [(row["service"], row["guard"], row["why"]) for row in found["rows"] if row["guard"]] == [
+        ("api", "hold", "held by ann")
+    ]
+
+
+def test_an_answer_that_could_not_be_had_is_an_error_of_its_service():
+    lost = {r.ASKED: "api", "unreachable": True, "msg": "no route"}
+    (row,) = plan({"a": [seen("api")]}, foreseen={"a": [lost]})["rows"]
+    assert (row["guard"], row["why"]) == ("error", "unreachable: no route")
+
+
 @pytest.mark.parametrize("given", ["up.yml", "../up.yml", "acme.ops", "a b", "{{ x }}"])
 def test_what_is_no_hook_is_refused(given):
     with pytest.raises(FleetError, match=r"rolling_restart_before: "):

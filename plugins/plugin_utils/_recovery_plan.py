@@ -59,10 +59,10 @@ def allowed_in_need(limit: t.Any, hosts: int) -> int:
 
 
 class Refusal(t.NamedTuple):
-    """Why the run does not touch anything."""
+    """Why the run does not touch anything; without a reason it is not refused."""
 
-    guard: str
-    reason: str
+    guard: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,47 +103,78 @@ def recovery_plan(
     hosts = list(seen)
     rows = [_with_look(row, look or {}) for row in read_fleet(seen, described)]
     # What was approved rests on other states than that of a start under way.
-    rows = rows if approved is not None else [resumed(row) for row in rows]
-    stalled = [row for row in rows if row.verdict == CHAIN_STALLED]
+    rows = rows if approved is not None else list(map(resumed, rows))
     together = _stalled_hosts(rows) if quorum_lost == "restart_all" else []
-    sick = {row.host for row in rows if row.verdict in (NEEDS_RECOVERY, UNKNOWN)} - set(together)
+    unhealthy = {row.host for row in rows if row.verdict in (NEEDS_RECOVERY, UNKNOWN)} - set(together)
     planned = _planned(rows, foreseen or {}, set(together))
     if approved is not None:
         planned, together = narrowed(planned, together, approved)
-    waves = _waves_of(planned, hosts, set(together), pacing or Pacing(), approved)
-    needy = [host for wave in waves for batch in wave for host in batch]
-    refusal = _refusal(len(sick) if needy else 0, len(hosts), max_unhealthy)
-    if stalled and not together:
-        refusal = _stall_refusal(stalled, rows)
-    chain = chain_lines(rows, look or {})
-    soak = pacing.soak if pacing else 0.0
-    lines = plan_lines(planned, together, waves, hosts, refusal.reason if refusal else "", width, soak)
-    lines = lines if rows else [*lines, NO_SERVICES]
-    lines = [*approved.lines(hosts), *lines] if approved is not None else lines
-    going = [] if refusal else waves
+    pacing = pacing or Pacing()
+    waves = _waves_of(planned, hosts, set(together), pacing, approved)
+    needy = _hosts_of(waves)
+    too_many = _refusal(len(unhealthy) if needy else 0, len(hosts), max_unhealthy)
+    refusal = _stall_refusal(rows, together) or too_many
+    lines = plan_lines(planned, together, waves, hosts, refusal.reason, width, pacing.soak)
     return {
-        "hosts": [] if refusal else needy,
-        "batches": [len(batch) for wave in going for batch in wave],
-        "waves": [_shown_wave(wave, soak > 0 and wave is not going[-1]) for wave in going],
-        "restart_all": [] if refusal else together,
-        "turns": [] if refusal else _turns(waves, together, hosts, soak),
+        **(_order_of_work([], [], [], 0.0) if refusal.reason else _order_of_work(waves, together, hosts, pacing.soak)),
+        **_approval(approved, planned, rows, hosts, [*together, *needy]),
         "in_need": [*together, *needy],
-        "unknown": list(dict.fromkeys(row.host for row in rows if row.verdict == UNKNOWN)),
-        "stalled": list(dict.fromkeys(row.host for row in stalled)),
-        "refusal": refusal.reason if refusal else "",
-        "guard": refusal.guard if refusal else "",
+        "unknown": _hosts_with(UNKNOWN, rows),
+        "stalled": _hosts_with(CHAIN_STALLED, rows),
+        "refusal": refusal.reason,
+        "guard": refusal.guard,
         "rows": [_shown(one) for one in planned],
-        "acts": _acts(planned, needy, together) if approved is not None else {},
-        "gone": approved.gone(rows, hosts) if approved is not None else [],
-        "lines": lines + (["", *chain] if chain else []),
+        "lines": [*_heading(approved, hosts), *lines, *_ending(rows, look or {})],
     }
 
 
-def _acts(
-    planned: t.Sequence[PlannedRow], needy: t.Sequence[str], together: t.Sequence[str]
-) -> dict[str, list[dict[str, t.Any]]]:
+def _hosts_of(waves: t.Sequence[_waves.Wave]) -> list[str]:
+    return [host for wave in waves for batch in wave for host in batch]
+
+
+def _hosts_with(verdict: str, rows: t.Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.host for row in rows if row.verdict == verdict))
+
+
+def _order_of_work(
+    waves: t.Sequence[_waves.Wave], together: t.Sequence[str], hosts: t.Sequence[str], soak: float
+) -> dict[str, t.Any]:
+    """The hosts that are worked on, in their order and number."""
+    return {
+        "hosts": _hosts_of(waves),
+        "batches": [len(batch) for wave in waves for batch in wave],
+        "waves": [_shown_wave(wave, soak > 0 and wave is not waves[-1]) for wave in waves],
+        "restart_all": list(together),
+        "turns": _turns(waves, together, hosts, soak),
+    }
+
+
+def _approval(
+    approved: ApprovedPlan | None,
+    planned: t.Sequence[PlannedRow],
+    rows: t.Sequence[Row],
+    hosts: t.Sequence[str],
+    in_need: t.Sequence[str],
+) -> dict[str, t.Any]:
+    """What an approved plan lets this run do, and what of it is gone."""
+    if approved is None:
+        return {"acts": {}, "gone": []}
+    return {"acts": _acts(planned, in_need), "gone": approved.gone(rows, hosts)}
+
+
+def _heading(approved: ApprovedPlan | None, hosts: t.Sequence[str]) -> list[str]:
+    return list(approved.lines(hosts)) if approved is not None else []
+
+
+def _ending(rows: t.Sequence[Row], look: t.Mapping[str, t.Any]) -> list[str]:
+    """The lines below the plan."""
+    chain = chain_lines(rows, look)
+    return [*([] if rows else [NO_SERVICES]), *(["", *chain] if chain else [])]
+
+
+def _acts(planned: t.Sequence[PlannedRow], in_need: t.Sequence[str]) -> dict[str, list[dict[str, t.Any]]]:
     """host -> the rows that may be acted on there."""
-    found: dict[str, list[dict[str, t.Any]]] = {host: [] for host in (*together, *needy)}
+    found: dict[str, list[dict[str, t.Any]]] = {host: [] for host in in_need}
     for one in planned:
         wanted = one.row.verdict == NEEDS_RECOVERY or one.verb == RESTART_ALL
         if wanted and not one.is_left and one.row.host in found:
@@ -260,10 +291,10 @@ def _planned(rows: t.Sequence[Row], foreseen: t.Mapping[str, t.Any], together: t
     return found
 
 
-def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> Refusal | None:
+def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> Refusal:
     allowed = allowed_in_need(max_unhealthy, hosts)
     if unhealthy <= allowed:
-        return None
+        return Refusal()
     return Refusal(
         "max_unhealthy",
         f"{unhealthy} of {count(hosts, 'host')} need recovery or are unknown, more than "
@@ -300,7 +331,11 @@ def _stalled_hosts(rows: t.Sequence[Row]) -> list[str]:
     )
 
 
-def _stall_refusal(stalled: t.Sequence[Row], rows: t.Sequence[Row]) -> Refusal:
+def _stall_refusal(rows: t.Sequence[Row], together: t.Sequence[str]) -> Refusal | None:
+    """A stalled chain stops the run, unless its validators are restarted at the same time."""
+    stalled = [row for row in rows if row.verdict == CHAIN_STALLED]
+    if not stalled or together:
+        return None
     told = [stall for stall in map(StallView.of, best_informed(rows)) if stall]
     said = "; ".join(f"{stall.why}; {stall.advice}" for stall in told) or stalled[0].why
     down = [row.host for row in rows if row.in_network and row.verdict in (NEEDS_RECOVERY, UNKNOWN)]

@@ -263,38 +263,59 @@ def _hosts(seen: t.Mapping[str, t.Any], services: t.Sequence[Data]) -> list[Data
 def _summary(services: t.Sequence[Data], hosts: t.Sequence[Data], window: float) -> Data:
     histories = [one["history"] for one in services if one["history"]]
     should_run = [one["history"] for one in services if one["history"] and one["desired"] not in _NOT_TO_RUN]
-    known = sum(one["known"] for one in should_run)
-    errors = Counter[str]()
-    for one in histories:
-        errors.update(one["errors"])
-    incidents = [incident for one in histories for incident in one["incidents"]]
-    times = [one["seconds"] for one in incidents if one["seconds"] is not None]
-    attempts = [attempt for one in histories for attempt in one["attempts"]]
-    ended = Counter(one["ended"] for one in incidents)
     return {
         "hosts": len(hosts),
         "hosts_not_observed": sum(not one["observed"] for one in hosts),
         "services": len(services),
         "states": dict(sorted(Counter(one["base_state"] for one in services).items())),
         "verdicts": {verdict: sum(one["verdict"] == verdict for one in services) for verdict in SHOWN},
-        "availability": round(sum(one["running"] for one in should_run) / known, 6) if known else None,
-        "known": round(sum(one["known"] for one in histories) / (window * len(services)), 6) if services else None,
-        "errors": sum(errors.values()),
-        "errors_by_cause": dict(sorted(errors.items(), key=lambda item: (-item[1], item[0]))),
+        "availability": _share(_total("running", should_run), _total("known", should_run)),
+        "known": _share(_total("known", histories), window * len(services)),
+        **_error_counts(histories),
+        **_incident_counts([incident for one in histories for incident in one["incidents"]]),
+        **_attempt_counts([attempt for one in histories for attempt in one["attempts"]]),
+        "alerts": sum(len(one["alerts"]) for one in services),
+        "holds": sum(one["hold"] is not None for one in services),
+    }
+
+
+def _total(name: str, histories: t.Sequence[Data]) -> float:
+    return sum(one[name] for one in histories)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def _error_counts(histories: t.Sequence[Data]) -> Data:
+    """Errors by their cause, the most frequent first."""
+    errors = Counter[str]()
+    for one in histories:
+        errors.update(one["errors"])
+    by_cause = sorted(errors.items(), key=lambda item: (-item[1], item[0]))
+    return {"errors": sum(errors.values()), "errors_by_cause": dict(by_cause)}
+
+
+def _incident_counts(incidents: t.Sequence[Data]) -> Data:
+    """How incidents ended, by whose doing, and how long they took (seconds)."""
+    times = [one["seconds"] for one in incidents if one["seconds"] is not None]
+    ended = Counter(one["ended"] for one in incidents)
+    return {
         "incidents": len(incidents),
         "open_incidents": ended[h.OPEN],
         "recoveries": ended[h.RUNNING],
         "recovered_by": dict(sorted(Counter(one["by"] for one in incidents if one["by"]).items())),
-        "attempts": len(attempts),
-        "attempts_verified": sum(one["outcome"] == "verified" for one in attempts),
         "time_to_recover": {
             "count": len(times),
             "median": round(statistics.median(times), 3) if times else None,
             "longest": round(max(times), 3) if times else None,
         },
-        "alerts": sum(len(one["alerts"]) for one in services),
-        "holds": sum(one["hold"] is not None for one in services),
     }
+
+
+def _attempt_counts(attempts: t.Sequence[Data]) -> Data:
+    verified = sum(one["outcome"] == "verified" for one in attempts)
+    return {"attempts": len(attempts), "attempts_verified": verified}
 
 
 def _chains(look: t.Any) -> list[Data]:

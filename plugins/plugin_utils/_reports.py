@@ -112,29 +112,48 @@ def _entry(
     plan: t.Mapping[str, t.Any],
     seen: t.Any,
 ) -> o.Entry:
-    host, service, kind = row["host"], "" if row["service"] == "-" else row["service"], row["kind"]
-    mine = left.get(host, [])
+    mine = left.get(row["host"], [])
     result = next((one for one in mine if one.name == row["service"]), None)
     if result is not None:
         mine.remove(result)
-        return o.entry_of(host, result)
+        return o.entry_of(row["host"], result)
+    return _not_acted_on(row, plan) or _without_result(row, mine, row["host"] in tried, seen)
+
+
+def _of_row(row: t.Mapping[str, t.Any], outcome: str, reason: str, guard: str = "") -> o.Entry:
+    return o.Entry(row["host"], "" if row["service"] == "-" else row["service"], row["kind"], outcome, reason, guard)
+
+
+def _not_acted_on(row: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> o.Entry | None:
+    """The entry of a service that the plan leaves alone; None where it was to be recovered."""
+    if row["verdict"] == OK:
+        return _of_row(row, _OUTCOMES[OK], "")
     if row["verdict"] not in (NEEDS_RECOVERY, CHAIN_STALLED):
-        reason = row["why"] or row["state"]
-        return o.Entry(host, service, kind, _OUTCOMES[row["verdict"]], "" if row["verdict"] == OK else reason)
+        return _of_row(row, _OUTCOMES[row["verdict"]], row["why"] or row["state"])
     if row.get("guard") == APPROVED:
-        return o.Entry(host, service, kind, o.REFUSED, row["why"], APPROVED)
+        return _of_row(row, o.REFUSED, row["why"], APPROVED)
     if plan.get("refusal"):
-        return o.Entry(host, service, kind, o.REFUSED, plan["refusal"], plan.get("guard") or "")
+        return _of_row(row, o.REFUSED, plan["refusal"], plan.get("guard") or "")
+    return None
+
+
+def _without_result(row: t.Mapping[str, t.Any], mine: t.Sequence[ServiceResult], tried: bool, seen: t.Any) -> o.Entry:
+    """The entry of a service that was to be recovered, and of which its host returned nothing."""
     lost = next((one for one in mine if one.name == "-" and not one.observed), None)
     if lost is not None:
-        return o.Entry(host, service, kind, o.UNKNOWN, lost.msg)
-    if host in tried:
-        now = [one for one in read_fleet({host: seen or {}}) if one.service == service and one.verdict in _LEFT]
-        if now:
-            guard = CHAIN_STALLED if now[0].verdict == CHAIN_STALLED else ""
-            return o.Entry(host, service, kind, _LEFT[now[0].verdict], now[0].explanation or now[0].state, guard)
-        return o.Entry(host, service, kind, o.SELF_RECOVERED, "it needed no recovery any more when its turn came")
-    return o.Entry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before its turn")
+        return _of_row(row, o.UNKNOWN, lost.msg)
+    if not tried:
+        return _of_row(row, o.NOT_ATTEMPTED, "the run ended before its turn")
+    service = "" if row["service"] == "-" else row["service"]
+    now = next((one for one in read_fleet({row["host"]: seen or {}}) if _is_left(one, service)), None)
+    if now is None:
+        return _of_row(row, o.SELF_RECOVERED, "it needed no recovery any more when its turn came")
+    guard = CHAIN_STALLED if now.verdict == CHAIN_STALLED else ""
+    return _of_row(row, _LEFT[now.verdict], now.explanation or now.state, guard)
+
+
+def _is_left(row: Row, service: str) -> bool:
+    return row.service == service and row.verdict in _LEFT
 
 
 def summary_lines(

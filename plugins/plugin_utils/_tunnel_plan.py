@@ -87,24 +87,39 @@ def tunnel_plan(
         _tunnel(identity, replicas, edge or {}, account)
         for identity in dict.fromkeys(replica.tunnel for replica in replicas)
     ]
-    waiting = {
-        tunnel["id"]: [r for r in _in_order(replicas) if r.tunnel == tunnel["id"] and r.key not in done]
-        for tunnel in tunnels
-    }
-    # One whose tunnel is not asked about would be missing from the answer, which proves nothing.
-    asked = [r for r in replicas if r.identified and _of_account(r, account)]
-    serving = [r for r in asked if r.connector_id and r.row.state in _SERVING]
+    queues = [_queue(tunnel["id"], replicas, done) for tunnel in tunnels]
     return {
         "tunnels": tunnels,
-        "next": [_turn(queue[0], tunnel) for tunnel in tunnels for queue in [waiting[tunnel["id"]]] if queue],
-        "rounds": max((len(queue) for queue in waiting.values()), default=0),
-        "in_need": [replica.key for replica in replicas if replica.verdict == NEEDS_RECOVERY],
-        "unknown": [replica.key for replica in replicas if replica.verdict == UNKNOWN],
+        "next": [_turn(queue[0], tunnel) for queue, tunnel in zip(queues, tunnels, strict=True) if queue],
+        "rounds": max(map(len, queues), default=0),
+        "in_need": _keys_with(NEEDS_RECOVERY, replicas),
+        "unknown": _keys_with(UNKNOWN, replicas),
+        **_questions(replicas, account),
+        "account": account,
+        "lines": _plan_lines(tunnels),
+    }
+
+
+def _queue(tunnel: str, replicas: t.Sequence[Replica], done: t.Container[str]) -> list[Replica]:
+    """The connectors of a tunnel that wait for their turn."""
+    return [replica for replica in _in_order(replicas) if replica.tunnel == tunnel and replica.key not in done]
+
+
+def _keys_with(verdict: str, replicas: t.Sequence[Replica]) -> list[str]:
+    return [replica.key for replica in replicas if replica.verdict == verdict]
+
+
+def _questions(replicas: t.Sequence[Replica], account: str) -> dict[str, t.Any]:
+    """What the edge is asked about: the tunnels, and the connectors that serve.
+
+    One whose tunnel is not asked about would be missing from the answer, which proves nothing.
+    """
+    asked = [replica for replica in replicas if replica.identified and _of_account(replica, account)]
+    serving = [replica for replica in asked if replica.connector_id and replica.row.state in _SERVING]
+    return {
         "ids": list(dict.fromkeys(replica.tunnel for replica in asked)),
         "connectors": {replica.key: replica.connector_id for replica in serving},
         "connector_tunnels": {replica.key: replica.tunnel for replica in serving},
-        "account": account,
-        "lines": _plan_lines(tunnels),
     }
 
 
@@ -162,11 +177,10 @@ def _tunnel(identity: str, every: t.Sequence[Replica], edge: EdgeView, account: 
     replicas = [replica for replica in every if replica.tunnel == identity]
     ours = {replica.connector_id for replica in every}
     view: t.Mapping[str, t.Any] = next((row for row in edge.get("tunnels") or () if row.get("id") == identity), {})
-    named = next((str(r.details["tunnel_name"]) for r in replicas if r.details.get("tunnel_name")), "")
     return {
         "id": identity,
-        "name": str(view.get("name") or named or (NOT_KNOWN if identity.startswith(_OF) else identity)),
-        "healthy": sum(1 for replica in replicas if replica.verdict == HEALTHY),
+        "name": str(view.get("name") or _name(identity, replicas)),
+        "healthy": len(_keys_with(HEALTHY, replicas)),
         # Connectors that serve and are not of this inventory keep the tunnel up as well. One of ours that the hosts do
         # not call healthy is a stranger to the edge, and no help to its tunnel.
         "elsewhere": sum(1 for stranger in view.get("strangers") or () if stranger not in ours),
@@ -174,6 +188,12 @@ def _tunnel(identity: str, every: t.Sequence[Replica], edge: EdgeView, account: 
         "edge_healthy": view.get("healthy_connectors"),
         "connectors": [_shown(replica, account) for replica in replicas],
     }
+
+
+def _name(identity: str, replicas: t.Sequence[Replica]) -> str:
+    """The name of a tunnel by what its hosts say, or its id."""
+    named = next((str(r.details["tunnel_name"]) for r in replicas if r.details.get("tunnel_name")), "")
+    return named or (NOT_KNOWN if identity.startswith(_OF) else identity)
 
 
 def _shown(replica: Replica, account: str) -> dict[str, t.Any]:

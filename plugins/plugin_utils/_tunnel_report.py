@@ -87,36 +87,65 @@ def tunnel_summary(
     ``after``: a plan of what was seen at the end; ``edge``: what cloudflare_tunnel_info returned then, or its failure.
     """
     done = {key: ServiceResult.from_dict(one) for key, one in results.items() if isinstance(one, t.Mapping)}
-    last = {one.key: one for tunnel in after["tunnels"] for one in _connectors(tunnel)}
-    ends = {tunnel["id"]: tunnel for tunnel in after["tunnels"]}
     asked = _EdgeWord(edge, as_text(after.get("account")))
-    lines: list[str] = []
-    entries: list[o.Entry] = []
-    for tunnel in plan["tunnels"]:
-        shown = _connectors(tunnel)
-        found = [
-            asked.proved(*_entry(one, done.get(one.key), last.get(one.key) or _unseen(one, last))) for one in shown
-        ]
-        good = sum(entry.outcome in _GOOD for entry in found)
-        seen = {"elsewhere": 0, "edge_status": None, **tunnel, **ends.get(tunnel["id"], {"edge_status": None})}
-        lines.append(head({**seen, "healthy": good, "connectors": tunnel["connectors"]}))
-        for entry, one in zip(found, shown, strict=True):
-            lines += _lines(entry, one.service, done.get(one.key))
-        entries += found
-    known = [tunnel for tunnel in after["tunnels"] if tunnel["name"] != NOT_KNOWN]
-    unserved = [tunnel["name"] for tunnel in known if not tunnel["healthy"] + tunnel["elsewhere"]]
+    blocks = [_block(tunnel, done, _End(after), asked) for tunnel in plan["tunnels"]]
+    entries = [entry for block in blocks for entry in block.entries]
+    unserved = _unserved(after["tunnels"])
     problem = _edge_problem(as_mapping(edge))
-    lines += [f"Tunnels without a connector: {', '.join(unserved)}"] if unserved else []
-    lines += [f"Edge side: {problem}"] if problem else []
-    lines += ["", asked.proof, f"Summary: {o.counted(entries) or 'no connector was found'}"]
     return {
-        "lines": lines,
+        "lines": [
+            *(line for block in blocks for line in block.lines),
+            *([f"Tunnels without a connector: {', '.join(unserved)}"] if unserved else []),
+            *([f"Edge side: {problem}"] if problem else []),
+            "",
+            asked.proof,
+            f"Summary: {o.counted(entries) or 'no connector was found'}",
+        ],
         "outcome": o.artifact("tunnel_reconnect", entries, check_mode),
         "unserved": unserved,
         "failed": [f"{entry.host}/{entry.service or '-'}" for entry in entries if entry.outcome in o.BAD],
         "edge_problem": problem,
         "ghosts": _ghosts(done.values(), as_mapping(edge)),
     }
+
+
+class _End:
+    """What was seen at the end."""
+
+    def __init__(self, after: t.Mapping[str, t.Any]) -> None:
+        self._tunnels = {tunnel["id"]: tunnel for tunnel in after["tunnels"]}
+        self._connectors = {one.key: one for tunnel in after["tunnels"] for one in _connectors(tunnel)}
+
+    def tunnel(self, identity: str) -> t.Mapping[str, t.Any]:
+        """A tunnel; the edge says nothing of one that was not seen again."""
+        return self._tunnels.get(identity, {"edge_status": None})
+
+    def connector(self, one: ConnectorView) -> ConnectorView:
+        return self._connectors.get(one.key) or _unseen(one, self._connectors)
+
+
+class _Block(t.NamedTuple):
+    """A tunnel in the summary."""
+
+    entries: list[o.Entry]
+    lines: list[str]
+
+
+def _block(tunnel: t.Mapping[str, t.Any], done: t.Mapping[str, ServiceResult], end: _End, asked: _EdgeWord) -> _Block:
+    shown = _connectors(tunnel)
+    entries = [asked.proved(*_entry(one, done.get(one.key), end.connector(one))) for one in shown]
+    seen = {"elsewhere": 0, "edge_status": None, **tunnel, **end.tunnel(tunnel["id"])}
+    healthy = sum(entry.outcome in _GOOD for entry in entries)
+    lines = [head({**seen, "healthy": healthy, "connectors": tunnel["connectors"]})]
+    for entry, one in zip(entries, shown, strict=True):
+        lines += _lines(entry, one.service, done.get(one.key))
+    return _Block(entries, lines)
+
+
+def _unserved(tunnels: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """The names of known tunnels that no connector serves."""
+    known = [tunnel for tunnel in tunnels if tunnel["name"] != NOT_KNOWN]
+    return [tunnel["name"] for tunnel in known if not tunnel["healthy"] + tunnel["elsewhere"]]
 
 
 class _EdgeWord:
@@ -200,15 +229,19 @@ def _driven(result: ServiceResult, last: ConnectorView) -> tuple[str, str]:
     if not result.reached:  # a task may have been told not to fail
         return outcome, result.msg or "no reason given"
     if outcome == o.PLANNED:
-        return outcome, ", ".join(
-            step.action for step in result.steps if not step.applied and step.acts
-        ) or "wait for it"
+        acts = [step.action for step in result.steps if not step.applied and step.acts]
+        return outcome, ", ".join(acts) or "wait for it"
     if result.handover == "pending":
         return o.RESTART_SCHEDULED, "the host restarts it; run again to see how it went"
     if result.handover == "failed":
         return o.FAILED, "the restart that was left to the host did not bring it back"
     if last.verdict in (NEEDS_RECOVERY, UNKNOWN):
         return _OUTCOMES[last.verdict], f"it was back, and then {last.because}"
+    return _back(result, last)
+
+
+def _back(result: ServiceResult, last: ConnectorView) -> tuple[str, str]:
+    """The outcome of a connector that serves again."""
     spent = "" if result.duration is None else f", {result.duration:.0f} s"
     if result.changed or result.handover == "verified":
         before, now = connector_id(result.before) or "none", connector_id(result.after) or "unknown"

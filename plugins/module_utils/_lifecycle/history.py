@@ -187,34 +187,46 @@ def build_history(
         said = "systemd logs no transitions of this unit (LogLevelMax= or LogLevel=)"
         gap = Gap(begin, present.at, said)
         return History(begin, present.at, None, (), (gap,), notes=(*notes, said), attempts=tuple(attempts))
-    stepped = {entry.boot_id for entry in entries if entry.message_id == j.TIME_CHANGE and entry.from_manager}
+    steps = [entry for entry in entries if entry.message_id == j.TIME_CHANGE and entry.from_manager]
     decoder = Decoder(restarts, boots)
-    decoder.feed(read_records(earlier))
-    decoder.flush()
-    oldest = min((boot.first for boot in boots), default=present.at)
-    gaps = [Gap(begin, oldest, "the journal does not reach back so far")] if oldest > begin else []
-    if decoder.state == m.UNKNOWN and any(boot.first >= begin for boot in boots[-1:]):
-        decoder.settle(m.STOPPED)  # nothing runs before the host has booted
+    _decode_before(decoder, earlier, begin, boots)
     first = decoder.state
-    records = _on_one_clock(read_records(entries), stepped)
+    records = _on_one_clock(read_records(entries), {entry.boot_id for entry in steps})
     transitions = [change for change in (*decoder.feed(records), *decoder.flush()) if change.at >= begin]
     if first == m.UNKNOWN and not transitions and present.since is not None and present.since <= begin:
         first = present.state
         decoder.settle(first)
-    transitions = credit(transitions, attempts)
-    transitions, unrecorded = reconcile(transitions, decoder.state, present, begin)
-    dropped = [entry for entry in entries if entry.message_id in (j.JOURNAL_DROPPED, j.JOURNAL_MISSED)]
+    transitions, unrecorded = reconcile(credit(transitions, attempts), decoder.state, present, begin)
     return History(
         begin,
         present.at,
         None if first == m.UNKNOWN else first,
         tuple(transitions),
-        (*gaps, unrecorded) if unrecorded else tuple(gaps),
+        (*_before_the_journal(begin, present.at, boots), *filter(None, [unrecorded])),
         boots=sum(1 for boot in boots if boot.last >= begin) or 1,
-        clock_steps=sum(1 for entry in entries if entry.message_id == j.TIME_CHANGE and entry.from_manager),
-        notes=(*notes, *(["the journal lost messages in this window"] if dropped else [])),
+        clock_steps=len(steps),
+        notes=(*notes, *_losses(entries)),
         attempts=tuple(attempt for attempt in attempts if attempt.at >= begin),
     )
+
+
+def _decode_before(decoder: Decoder, earlier: t.Sequence[j.Entry], begin: float, boots: t.Sequence[Boot]) -> None:
+    """Bring the decoder to the state in which the window begins."""
+    decoder.feed(read_records(earlier))
+    decoder.flush()
+    if decoder.state == m.UNKNOWN and any(boot.first >= begin for boot in boots[-1:]):
+        decoder.settle(m.STOPPED)  # nothing runs before the host has booted
+
+
+def _before_the_journal(begin: float, end: float, boots: t.Sequence[Boot]) -> list[Gap]:
+    """The time of the window that the journal does not reach back to."""
+    oldest = min((boot.first for boot in boots), default=end)
+    return [Gap(begin, oldest, "the journal does not reach back so far")] if oldest > begin else []
+
+
+def _losses(entries: t.Sequence[j.Entry]) -> list[str]:
+    lost = any(entry.message_id in (j.JOURNAL_DROPPED, j.JOURNAL_MISSED) for entry in entries)
+    return ["the journal lost messages in this window"] if lost else []
 
 
 def unreadable_history(begin: float, end: float, reason: str) -> History:

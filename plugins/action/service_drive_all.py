@@ -41,6 +41,12 @@ class _Call(t.NamedTuple):
         return KINDS[self.entry["kind"]].module not in ("service", "service_drive")
 
 
+def _has_results(answer: t.Mapping[str, t.Any], number: int) -> bool:
+    """Whether the module returned a result for each of its services."""
+    results = answer.get("results")
+    return isinstance(results, list) and len(results) == number
+
+
 class ActionModule(DriveOne):
     """Drives several services in one task: slices of a run on the host, with a line as each service ends."""
 
@@ -86,12 +92,16 @@ class ActionModule(DriveOne):
             )
         return call
 
-    def _drive(
-        self, calls: t.Sequence[_Call], waits: _several.Waits, given: t.Mapping[str, t.Any], task_vars: t.Any
-    ) -> None:
+    def _drive_alone(self, calls: t.Sequence[_Call], waits: _several.Waits, task_vars: t.Any) -> None:
+        """Run the modules of those that depend on other hosts, one after the other."""
         for place, call in enumerate(calls):
             if call.goes_alone:
                 waits.take([place], [{"begun": True, **self._run(call.module, call.options, task_vars)}])
+
+    def _drive(
+        self, calls: t.Sequence[_Call], waits: _several.Waits, given: t.Mapping[str, t.Any], task_vars: t.Any
+    ) -> None:
+        self._drive_alone(calls, waits, task_vars)
         interval = None if self._task.check_mode else seconds(given["progress_interval"])
         if waits.open and interval is not None:
             self._low_level_execute_command("true", sudoable=False)  # a host that is not there at all is told at once
@@ -117,7 +127,7 @@ class ActionModule(DriveOne):
                 self._say(f"[{self._host}] the connection was lost, the recovery goes on: {' '.join(str(exc).split())}")
                 self._reconnect()
                 continue
-            if not isinstance(seen.get("results"), list) or len(seen["results"]) != len(waits.open):
+            if not _has_results(seen, len(waits.open)):
                 self._tell(waits, waits.give_up(str(seen.get("msg") or "the module ended without a result")))
                 return
             ended = waits.take(waits.open, seen["results"])

@@ -40,12 +40,7 @@ def fallen_services(
     was just recovered has to stay where it was brought.
     """
     healthy = {(row["host"], row["service"], row["scope"]) for row in as_mappings(plan["rows"]) if row["verdict"] == OK}
-    recovered = {
-        (host, result.name)
-        for host, done in results.items()
-        for result in map(ServiceResult.from_dict, as_mappings(done))
-        if result.reached and not result.is_planned
-    }
+    recovered = _recovered(results)
     hosts_before = {host for host, _service, _scope in healthy} | {host for host, _service in recovered}
     found: list[dict[str, str]] = []
     for row in read_fleet(seen, described):
@@ -57,6 +52,16 @@ def fallen_services(
         elif (row.host, row.service, row.scope) in healthy and row.verdict in _WORSE:
             found.append(_fallen(row, f"it was healthy before wave {wave}, and after it is {_how(row)}"))
     return found
+
+
+def _recovered(results: t.Mapping[str, t.Any]) -> set[tuple[str, str]]:
+    """The host and the name of each service that was brought to its desired state."""
+    return {
+        (host, result.name)
+        for host, done in results.items()
+        for result in map(ServiceResult.from_dict, as_mappings(done))
+        if result.reached and not result.is_planned
+    }
 
 
 def _how(row: Row) -> str:

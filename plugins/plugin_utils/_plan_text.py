@@ -71,12 +71,16 @@ def planned_row(row: Row, foreseen: ServiceResult | None, together: bool = False
         verb = "stop" if row.desired == m.STOPPED else _BY_STATE.get(row.state, "recover")
         return PlannedRow(row, verb, _evidence(row))
     if not foreseen.reached:
-        refusal = next(iter(foreseen.refusals), None)
-        guard = refusal.guard if refusal and refusal.guard else "error"
-        why = _evidence(row) if guard == "cause" else refusal.reason if refusal else foreseen.msg or "no reason given"
-        return PlannedRow(row, f"refuse ({guard})", why, guard, _next_step(row, foreseen, guard))
+        return _refused_row(row, foreseen)
     acts = list(dict.fromkeys(step.trigger or step.action for step in foreseen.steps if step.acts))
     return PlannedRow(row, " and ".join(acts) or "wait", foreseen.resolved or _evidence(row))
+
+
+def _refused_row(row: Row, foreseen: ServiceResult) -> PlannedRow:
+    refusal = next(iter(foreseen.refusals), None)
+    guard = refusal.guard if refusal and refusal.guard else "error"
+    why = _evidence(row) if guard == "cause" else refusal.reason if refusal else foreseen.msg or "no reason given"
+    return PlannedRow(row, f"refuse ({guard})", why, guard, _next_step(row, foreseen, guard))
 
 
 def _evidence(row: Row) -> str:
@@ -115,18 +119,26 @@ def plan_lines(
     shown = sorted(
         (one for one in planned if one.row.verdict != OK), key=lambda one: first.get(one.row.host, len(first))
     )
-    lines = [_counts(planned, hosts)]
-    table = [("HOST", "SERVICE", "STATE", "PLAN", "WHY")]
-    for one in shown:
-        verb = "-" if refusal and one.row.verdict == NEEDS_RECOVERY and not one.is_refused else one.verb
-        table.append((one.row.host, one.row.label, one.row.state, verb, one.why))
-    lines += render(table, width) if shown else []
-    for one in shown:
-        if one.is_refused and one.next_step:
-            lines.append(f"next for {one.row.host} {one.row.label}: {one.next_step}")
+    lines = [_counts(planned, hosts), *_table(shown, bool(refusal), width)]
+    lines += [f"next for {one.row.host} {one.row.label}: {one.next_step}" for one in shown if _has_next(one)]
     if refusal:
         return [*lines, "", f"REFUSED: {refusal}."]
     return lines + _order_lines(together, waves, width, soak) if len(order) > 1 else lines
+
+
+def _has_next(one: PlannedRow) -> bool:
+    return one.is_refused and bool(one.next_step)
+
+
+def _table(shown: t.Sequence[PlannedRow], refused: bool, width: int) -> list[str]:
+    """The plan of each service; where the whole run is refused nothing is done to those that might be recovered."""
+    if not shown:
+        return []
+    table = [("HOST", "SERVICE", "STATE", "PLAN", "WHY")]
+    for one in shown:
+        verb = "-" if refused and one.row.verdict == NEEDS_RECOVERY and not one.is_refused else one.verb
+        table.append((one.row.host, one.row.label, one.row.state, verb, one.why))
+    return render(table, width)
 
 
 def _order_lines(

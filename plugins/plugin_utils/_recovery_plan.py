@@ -79,6 +79,9 @@ class Pacing:
     soak: float = 0.0
 
 
+_AT_ONCE = Pacing()
+
+
 def recovery_plan(
     seen: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
@@ -87,7 +90,7 @@ def recovery_plan(
     quorum_lost: str = "refuse",
     foreseen: t.Mapping[str, t.Any] | None = None,
     width: int = WIDTH,
-    pacing: Pacing | None = None,
+    pacing: Pacing = _AT_ONCE,
     approved: ApprovedPlan | None = None,
 ) -> dict[str, t.Any]:
     """Whom to recover, in which order and how many at a time, or why nobody.
@@ -109,7 +112,6 @@ def recovery_plan(
     planned = _planned(rows, foreseen or {}, set(together))
     if approved is not None:
         planned, together = narrowed(planned, together, approved)
-    pacing = pacing or Pacing()
     waves = _waves_of(planned, hosts, set(together), pacing, approved)
     needy = _hosts_of(waves)
     too_many = _refusal(len(unhealthy) if needy else 0, len(hosts), max_unhealthy)

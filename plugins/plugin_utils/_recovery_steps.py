@@ -65,19 +65,10 @@ def fixed(plan: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any], check_mode: 
     Ansible skips commands in check mode: there the journal counts as shrunk.
     A task that was never reached has no result: an earlier fix failed.
     """
-    dependencies, vacuum, copied = (as_mapping(done.get(key)) for key in ("dependencies", "vacuum", "copied"))
-    hooks = plan["hooks"] if dependencies else []
-    started = [
-        as_text(item.get(_DEPENDENCY))
-        for item in as_mappings(dependencies.get("results"))
-        if item.get("reached") and item.get("changed")
-    ]
-    shrunk = plan["free_journal_space"] and (check_mode or bool(vacuum.get("changed")))
-    restored = [
-        as_text(as_mapping(item.get(_FILE)).get("used"))
-        for item in as_mappings(copied.get("results"))
-        if item.get("changed")
-    ]
+    hooks = plan["hooks"] if as_mapping(done.get("dependencies")) else []
+    started = [as_text(item.get(_DEPENDENCY)) for item in _changed(done.get("dependencies")) if item.get("reached")]
+    shrunk = plan["free_journal_space"] and (check_mode or bool(as_mapping(done.get("vacuum")).get("changed")))
+    restored = [as_text(as_mapping(item.get(_FILE)).get("used")) for item in _changed(done.get("copied"))]
     return {
         "made": [
             *(f"hook for {cause}" for cause in hooks),
@@ -87,6 +78,11 @@ def fixed(plan: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any], check_mode: 
         ],
         "causes": [*hooks, *(["disk_full"] if shrunk else []), *(CONFIG_CAUSES if restored else ())],
     }
+
+
+def _changed(looped: t.Any) -> list[t.Mapping[str, t.Any]]:
+    """The results of a loop that changed something."""
+    return [item for item in as_mappings(as_mapping(looped).get("results")) if item.get("changed")]
 
 
 def _fixable(plan: t.Mapping[str, t.Any]) -> list[str]:
@@ -124,27 +120,41 @@ def drive_options(
     if step and step.get("plain"):
         return _plain_start(service, settings)
     entry = service["entry"]
-    kind = as_text(service.get("kind")) or "generic"
     planned = service.get("fixes")
-    causes = _fixable(planned) if planned and foresee else fixed(planned, done or {})["causes"] if planned else []
+    causes = [*_dealt_with(planned, done or {}, foresee), *(entry.get("accept_causes") or ())]
     override: dict[str, t.Any] = {
-        "accept_causes": [*listed(settings["accept_causes"]), *causes, *(entry.get("accept_causes") or ())],
+        "accept_causes": [*listed(settings["accept_causes"]), *causes],
         **({"recovery": "reset_start"} if planned and planned["clear_start_limit"] else {}),
         **({"owner": settings["owner"]} if settings.get("owner") else {}),
     }
     defaults: dict[str, t.Any] = {"state": "running", "recovery": settings["depth"], **_given(settings, "neighbours")}
-    if kind == "cloudflared":
-        # One that carries Ansible's own connection is left to the role tunnel_reconnect, which waits for its host.
-        override["own_tunnel_action"] = "refuse"
-        defaults |= _given(settings, "own_tunnel")
-    if kind == "besu":
-        own = as_mapping(entry.get("besu")).get("reference_urls")
-        override |= {"reference_urls": own} if own else _given(settings, "reference_urls")
-        defaults |= _given(settings, "quorum_lost", "reservation")
+    more, fallback = _of_kind(as_text(service.get("kind")), entry, settings)
+    override, defaults = {**override, **more}, {**defaults, **fallback}
     if step and step.get("together"):
         override["accept_causes"] += _OF_A_RESTART
         step = {**{name: value for name, value in step.items() if name != "together"}, **_WITHOUT_BUDGET}
     return {"service": entry, "override": {**override, **(step or {})}, "defaults": defaults}
+
+
+def _dealt_with(planned: t.Any, done: t.Mapping[str, t.Any], foresee: bool) -> list[str]:
+    """The causes that fixes have dealt with, or will."""
+    if not planned:
+        return []
+    return _fixable(planned) if foresee else fixed(planned, done)["causes"]
+
+
+def _of_kind(
+    kind: str, entry: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]
+) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    """What a kind is asked for beyond the rest: what goes before the entry, and what it may overrule."""
+    if kind == "cloudflared":
+        # One that carries Ansible's own connection is left to the role tunnel_reconnect, which waits for its host.
+        return {"own_tunnel_action": "refuse"}, _given(settings, "own_tunnel")
+    if kind == "besu":
+        own = as_mapping(entry.get("besu")).get("reference_urls")
+        urls = {"reference_urls": own} if own else _given(settings, "reference_urls")
+        return urls, _given(settings, "quorum_lost", "reservation")
+    return {}, {}
 
 
 def _given(settings: t.Mapping[str, t.Any], *names: str) -> dict[str, t.Any]:

@@ -75,11 +75,8 @@ def recovered_together(
     ``run``: what service_drive_all returned; ``done``: the results before. One
     that was refused for want of another, which is still to come, comes again after that.
     """
-    given = as_mapping(run)
     before = {result.get("label") for result in done}
-    chosen = [need for need in together(needs) if need["label"] not in before]
-    found = as_mappings(given.get("results")) or [given] * len(chosen)
-    paired = list(zip(chosen, found, strict=False)) if given and not given.get("skipped") else []
+    paired = _paired([need for need in together(needs) if need["label"] not in before], as_mapping(run))
     chosen_labels = {need["label"] for need, _result in paired}
     alone = [need for need in needs if need["label"] not in {*before, *chosen_labels}]
     again = [need for need, result in paired if alone and _waits_for_another(result)]
@@ -89,6 +86,14 @@ def recovered_together(
     ]
     left = [need["label"] for need in [*alone, *again]]
     return {"results": [*done, *results], "left": left}
+
+
+def _paired(chosen: t.Sequence[Need], run: t.Mapping[str, t.Any]) -> list[tuple[Need, t.Mapping[str, t.Any]]]:
+    """Each service with its result; without results of its own, what became of the task is that of each."""
+    if not run or run.get("skipped"):
+        return []
+    found = as_mappings(run.get("results")) or [run] * len(chosen)
+    return list(zip(chosen, found, strict=False))
 
 
 def _waits_for_another(result: t.Mapping[str, t.Any]) -> bool:

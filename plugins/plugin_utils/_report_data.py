@@ -261,8 +261,8 @@ def _hosts(seen: t.Mapping[str, t.Any], services: t.Sequence[Data]) -> list[Data
 
 
 def _summary(services: t.Sequence[Data], hosts: t.Sequence[Data], window: float) -> Data:
-    histories = [one["history"] for one in services if one["history"]]
-    should_run = [one["history"] for one in services if one["history"] and one["desired"] not in _NOT_TO_RUN]
+    histories = _histories(services)
+    should_run = _histories([one for one in services if one["desired"] not in _NOT_TO_RUN])
     return {
         "hosts": len(hosts),
         "hosts_not_observed": sum(not one["observed"] for one in hosts),
@@ -277,6 +277,10 @@ def _summary(services: t.Sequence[Data], hosts: t.Sequence[Data], window: float)
         "alerts": sum(len(one["alerts"]) for one in services),
         "holds": sum(one["hold"] is not None for one in services),
     }
+
+
+def _histories(services: t.Sequence[Data]) -> list[Data]:
+    return [one["history"] for one in services if one["history"]]
 
 
 def _total(name: str, histories: t.Sequence[Data]) -> float:

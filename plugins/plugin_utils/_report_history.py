@@ -111,31 +111,36 @@ class ServiceHistory:
         looped = False
         harmless = {one.at for one in self.transitions if one.after == m.RESTARTING and not one.cause}
         for span in self.spans:
-            # The run at the end of the window may still last, but for one that comes after runs that did not.
-            lasting = span.end - span.begin >= WELL or (span.end >= self.end and not looped)
             if span.base == m.ERROR or (span.base == m.RESTARTING and span.begin not in harmless):
                 if began is None:
                     began, looped = span.begin, False
-            elif began is None:
                 continue
-            elif span.base in (None, m.UNKNOWN):
-                found.append(self._incident(began, span.begin, NOT_KNOWN))
-                began = None
-            elif span.base in (m.RUNNING, m.STOPPED) and lasting:
-                found.append(self._incident(began, span.begin, RUNNING if span.base == m.RUNNING else STOPPED))
+            if began is None:
+                continue
+            ended = self._ended_by(span, looped)
+            if ended:
+                found.append(self._incident(began, span.begin, ended))
                 began = None
             elif span.base == m.RUNNING:
                 looped = True
         return [*found, self._incident(began, None, OPEN)] if began is not None else found
 
+    def _ended_by(self, span: Span, looped: bool) -> str:
+        """How an incident ends with this span; empty where it goes on. ``looped``: after runs that did not last."""
+        if span.base in (None, m.UNKNOWN):
+            return NOT_KNOWN
+        # The run at the end of the window may still last, but for one that comes after runs that did not.
+        lasting = span.end - span.begin >= WELL or (span.end >= self.end and not looped)
+        return {m.RUNNING: RUNNING, m.STOPPED: STOPPED}.get(span.base, "") if lasting else ""
+
     def _incident(self, begin: float, end: float | None, ended: str) -> Incident:
         within = [one for one in self.transitions if begin <= one.at and (end is None or one.at <= end)]
         cause = next((one.cause for one in within if one.cause), None)
-        acts = [one for one in within if one.trigger in (OPERATOR, COLLECTION, HOST)] if ended == RUNNING else []
-        by = acts[-1].trigger if acts else SERVICE if ended == RUNNING else None
-        owner = acts[-1].owner or None if acts else None
-        seconds = end - begin if end is not None and ended == RUNNING and begin > self.begin else None
-        return Incident(begin, end, ended, cause, by, owner, seconds)
+        if ended != RUNNING or end is None:
+            return Incident(begin, end, ended, cause, None, None, None)
+        acts = [one for one in within if one.trigger in (OPERATOR, COLLECTION, HOST)]
+        by, owner = (acts[-1].trigger, acts[-1].owner or None) if acts else (SERVICE, None)
+        return Incident(begin, end, ended, cause, by, owner, end - begin if begin > self.begin else None)
 
 
 def cut(text: str, limit: int = TEXT) -> str:
@@ -160,22 +165,14 @@ def read_service_history(data: t.Any, kind: str, window: float) -> tuple[Service
     if begin is None or end is None or begin <= 0 or abs(end - begin - window) > _SLACK:
         return None, "the host returned a history of another window"
     coverage = as_mapping(given.get("coverage"))
-    changes = [one for one in map(_transition, as_mappings(given.get("transitions"))) if one and begin <= one.at <= end]
-    changes.sort(key=lambda one: one.at)
-    gaps = _gaps(coverage, begin, end)
-    first = as_text(given.get("first_state")) or None
-    if len(changes) > MAX_TRANSITIONS:
-        changes = changes[-MAX_TRANSITIONS:]
-        gaps = [Gap(begin, changes[0].at, f"only the last {MAX_TRANSITIONS} transitions are shown"), *gaps]
-        first = None
-    stated = History(begin, end, first, tuple(changes), tuple(gaps))
+    stated = _stated(given, begin, end)
     errors = {cut(str(cause), NAME): _count(number) for cause, number in as_mapping(given.get("errors")).items()}
     found = ServiceHistory(
         begin,
         end,
         tuple(Span(low, high, state, state and base_state(kind, state)) for low, high, state in stated.spans()),
-        tuple(changes),
-        tuple(gaps),
+        stated.transitions,
+        stated.gaps,
         tuple(_attempt(one) for one in as_mappings(given.get("attempts"))[-MAX_ATTEMPTS:]),
         tuple(cut(note) for note in as_texts(coverage.get("notes"))[:20]),
         dict(list(errors.items())[:50]),
@@ -185,6 +182,19 @@ def read_service_history(data: t.Any, kind: str, window: float) -> tuple[Service
         _count(coverage.get("clock_steps")),
     )
     return found, ""
+
+
+def _stated(given: t.Mapping[str, t.Any], begin: float, end: float) -> History:
+    """The transitions in the window, of very many the last ones."""
+    read = map(_transition, as_mappings(given.get("transitions")))
+    changes = sorted((one for one in read if one and begin <= one.at <= end), key=lambda one: one.at)
+    gaps = _gaps(as_mapping(given.get("coverage")), begin, end)
+    first = as_text(given.get("first_state")) or None
+    if len(changes) > MAX_TRANSITIONS:
+        changes = changes[-MAX_TRANSITIONS:]
+        gaps = [Gap(begin, changes[0].at, f"only the last {MAX_TRANSITIONS} transitions are shown"), *gaps]
+        first = None
+    return History(begin, end, first, tuple(changes), tuple(gaps))
 
 
 def _count(value: t.Any) -> int:

@@ -190,8 +190,7 @@ def result_lines(host: str, result: ServiceResult, width: int = WIDTH) -> list[s
     if outcome not in o.BAD and result.kind in _SIDE_BY_SIDE and not result.fixes:
         return _in_short(host, outcome, result, width)
     # The role has looked before it fixed anything: that is what was seen, and not what the last step began with.
-    before = result.seen or result.before or ObservationView(result.name, state=result.state)
-    cause = (result.seen.diagnosis if result.seen else result.diagnosis).first
+    before, cause = _seen_before(result)
     lines = [f"{host} {result.name}: {o.shown(outcome).upper()}", f"  saw    {_saw(before, cause)}"]
     lines += [f"         {line}" for line in (cause.evidence[:1] if cause else ())]
     lines += [f"  now    {result.resolved}"] if result.resolved else []
@@ -203,10 +202,15 @@ def result_lines(host: str, result: ServiceResult, width: int = WIDTH) -> list[s
     return lines if result.is_planned else lines + _proof(result)
 
 
+def _seen_before(result: ServiceResult) -> tuple[ObservationView, CauseView | None]:
+    """What was seen before anything was done, and the first cause."""
+    before = result.seen or result.before or ObservationView(result.name, state=result.state)
+    return before, (result.seen.diagnosis if result.seen else result.diagnosis).first
+
+
 def _in_short(host: str, outcome: str, result: ServiceResult, width: int) -> list[str]:
     """What was seen, what was done or would be, and what proves it."""
-    before = result.seen or result.before or ObservationView(result.name, state=result.state)
-    first = (result.seen.diagnosis if result.seen else result.diagnosis).first
+    before, first = _seen_before(result)
     why = "; ".join(filter(None, (first.id if first else before.cause, result.resolved)))
     acts = "; ".join(step.action for step in result.steps if step.acts)
     said = f"{host} {result.name}: {o.shown(outcome).upper()} from {before.state}" + (f" ({why})" if why else "")

@@ -99,16 +99,28 @@ def assess(answers: t.Sequence[Answer], own_host: str, last: bool = True) -> Rou
         return Round(granted, is_held=True)
     if not last:
         return Round(granted)
-    silent = "; ".join(f"{answer.host}: {answer.reason}" for answer in answers if not answer.granted)
-    reason = f"hosts of {count} validators have granted, {needed} are needed" + (f" ({silent})" if silent else "")
+    reason = f"hosts of {count} validators have granted, {needed} are needed"
+    return Round(granted, refusal=reason + _silent(answers) + _too_few(answers, needed))
+
+
+def _silent(answers: t.Sequence[Answer]) -> str:
+    """Who did not grant, and why, as the end of a sentence."""
+    said = [f"{answer.host}: {answer.reason}" for answer in answers if not answer.granted]
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def _too_few(answers: t.Sequence[Answer], needed: t.Any) -> str:
+    """That the inventory of this run can never do, as the end of a sentence.
+
+    The set is that of the chain, whatever the inventory has: two slices of a job never both have more than half.
+    """
     known = sum(answer.validators for answer in answers)
-    if isinstance(needed, int) and known < needed:
-        # The set is that of the chain, whatever the inventory has: two slices of a job never both have more than half.
-        reason += (
-            f"; the inventory of this run has hosts of {known} of them only: give it all hosts of the chain with their "
-            f"lifecycle_services, and no slice of these"
-        )
-    return Round(granted, refusal=reason)
+    if not isinstance(needed, int) or known >= needed:
+        return ""
+    return (
+        f"; the inventory of this run has hosts of {known} of them only: give it all hosts of the chain with their "
+        f"lifecycle_services, and no slice of these"
+    )
 
 
 def reservation_round(results: t.Any, host: str, run: t.Any = None, state: str = "running") -> dict[str, t.Any]:

@@ -18,6 +18,7 @@ import fnmatch
 import itertools
 import re
 import typing as t
+from collections import Counter
 from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
@@ -160,6 +161,11 @@ class Candidate:
         meant = self.row.desired not in (m.STOPPED, m.SUCCEEDED, "reset")
         return self.row.verdict == OK and meant and not self.row.down and not self.row.observation.hold
 
+    @property
+    def is_recent(self) -> bool:
+        """Whether the run that restarted it last may be gone on with."""
+        return bool(self.made) and self.made_ago is not None and self.made_ago < CONTINUES_WITHIN
+
     def is_done(self, since: float, now: float) -> bool:
         """Whether its process was started since ``since``, and with what is on disk now."""
         return self.age is not None and now - self.age >= since and self.is_stale is not True
@@ -218,8 +224,7 @@ def begin_of(
     """
     if since is not None:
         return since, since < now
-    recent = [one for one in found if one.made and one.made_ago is not None and one.made_ago < CONTINUES_WITHIN]
-    begun = [moment for one in recent for moment in [instant(one.made)] if moment <= now]
+    begun = [moment for moment in (instant(one.made) for one in found if one.is_recent) if moment <= now]
     if not begun:
         return now, False
     meant = [one for one in found if one.is_eligible or one.row.verdict in _REFUSED]
@@ -277,40 +282,48 @@ def rolling_plan(
     selection = Selection.from_dict(settings)
     found = candidates(seen, described, selection)
     _check_selection(selection, found, seen, described)
-    given = settings.get("lifecycle_restart_since")
-    began, goes_on = begin_of(found, now, now if given == "now" else given, selection.only_stale)
-    if approved is not None:
-        # What was restarted since the plan was made is done: started again, the run goes on with the rest of the plan.
-        began, goes_on = instant(approved.run), any(one.made == approved.run for one in found)
-    rows: list[dict[str, t.Any]] = []
-    for one in found:
-        verdict, why = verdict_of(one, began, now, selection.only_stale)
-        rows.append(_shown(one, verdict, why))
+    began, goes_on = _begin(found, settings, now, selection.only_stale, approved)
+    rows = [_shown(one, *verdict_of(one, began, now, selection.only_stale)) for one in found]
     if approved is not None:
         narrow_restarts(rows, approved, seen)
     _foresee(rows, foreseen or {})
     due = [row for row in rows if row["verdict"] == DUE]
     batches = _batches(due, settings.get("lifecycle_serial") or 1, domains or {}, approved)
-    order = [host for batch in batches for host in batch]
-    unwell = {row["host"] for row in rows if row["verdict"] in (*_REFUSED, UNKNOWN)}
-    refusal = _too_many(len(unwell), len({row["host"] for row in rows}), settings) if due else ""
-    sizes = [len(batch) for batch in batches]
+    order = list(itertools.chain.from_iterable(batches))
+    refusal = _too_many(rows, settings) if due else ""
+    sizes = list(map(len, batches))
     plan = {
         "run": run_name(began),
         "began": float(int(began)),
         "continues": goes_on,
         "hosts": [] if refusal else order,
         "batches": [] if refusal else sizes,
-        "services": {host: [row["label"] for row in due if row["host"] == host] for host in order},
+        "services": _labels(due, order),
         "expected": _expected(due) if approved is not None else {},
         "in_need": order,
-        "unknown": list(dict.fromkeys(row["host"] for row in rows if row["verdict"] == UNKNOWN)),
+        "unknown": _hosts_with(rows, UNKNOWN),
         "refusal": refusal,
         "guard": "max_unhealthy" if refusal else "",
         "rows": rows,
     }
-    lines = [*(approved.lines(seen) if approved is not None else []), *plan_lines(plan, sizes, width)]
-    return {**plan, "lines": lines}
+    heading = approved.lines(seen) if approved is not None else []
+    return {**plan, "lines": [*heading, *plan_lines(plan, sizes, width)]}
+
+
+def _begin(
+    found: t.Sequence[Candidate],
+    settings: t.Mapping[str, t.Any],
+    now: float,
+    only_stale: bool,
+    approved: ApprovedPlan | None,
+) -> tuple[float, bool]:
+    """When the run began, and whether it goes on with one that was interrupted."""
+    given = settings.get("lifecycle_restart_since")
+    own = begin_of(found, now, now if given == "now" else given, only_stale)
+    if approved is None:
+        return own
+    # What was restarted since the plan was made is done: started again, the run goes on with the rest of the plan.
+    return instant(approved.run), any(one.made == approved.run for one in found)
 
 
 def _expected(due: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
@@ -320,6 +333,15 @@ def _expected(due: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, dict[str, t.A
         bound = {"expected_state": [row["state"]], "expected_invocation": row["invocation"]}
         found.setdefault(row["host"], {})[row["label"]] = bound
     return found
+
+
+def _labels(due: t.Sequence[t.Mapping[str, t.Any]], order: t.Sequence[str]) -> dict[str, list[str]]:
+    """host -> the labels of its services to restart."""
+    return {host: [row["label"] for row in due if row["host"] == host] for host in order}
+
+
+def _hosts_with(rows: t.Sequence[t.Mapping[str, t.Any]], *verdicts: str) -> list[str]:
+    return list(dict.fromkeys(row["host"] for row in rows if row["verdict"] in verdicts))
 
 
 def _shown(one: Candidate, verdict: str, why: str) -> dict[str, t.Any]:
@@ -420,7 +442,9 @@ def _batches(
     return _waves.in_series(members, serial)
 
 
-def _too_many(unwell: int, hosts: int, settings: t.Mapping[str, t.Any]) -> str:
+def _too_many(rows: t.Sequence[t.Mapping[str, t.Any]], settings: t.Mapping[str, t.Any]) -> str:
+    unwell = len(_hosts_with(rows, *_REFUSED, UNKNOWN))
+    hosts = len({row["host"] for row in rows})
     limit = settings.get("lifecycle_max_unhealthy", "50%")
     allowed = allowed_in_need(limit, hosts)
     if unwell <= allowed:
@@ -435,12 +459,7 @@ def _too_many(unwell: int, hosts: int, settings: t.Mapping[str, t.Any]) -> str:
 def plan_lines(plan: t.Mapping[str, t.Any], sizes: t.Sequence[int], width: int = WIDTH) -> list[str]:
     """The plan as a person reads it."""
     rows = plan["rows"]
-    counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in _SHOWN}
-    services = sum(row["service"] != "-" for row in rows)
-    hosts = count(len({row["host"] for row in rows}), "host")
-    lines = [f"{counts[DUE]} of {count(services, 'service')} on {hosts} to restart"]
-    said = {DONE: "restarted since the run began", FRESH: "not stale"}
-    lines[0] += "".join(f", {counts[verdict]} {words}" for verdict, words in said.items() if counts[verdict])
+    lines = [_counts(rows)]
     began = "goes on with run" if plan["continues"] else "run"
     lines.append(f"{began} {plan['run']}, to go on after an interruption: -e lifecycle_restart_since={plan['run']}")
     shown = [row for row in rows if row["verdict"] not in (DONE, FRESH)]
@@ -458,6 +477,16 @@ def plan_lines(plan: t.Mapping[str, t.Any], sizes: t.Sequence[int], width: int =
     if plan["in_need"]:
         lines += ["", f"Order: {' | '.join(', '.join(batch) for batch in split(plan['in_need'], sizes))}"]
     return lines
+
+
+def _counts(rows: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    """How many services are restarted, and how many need no restart any more, in a sentence."""
+    counts = Counter(row["verdict"] for row in rows)
+    services = sum(row["service"] != "-" for row in rows)
+    hosts = count(len({row["host"] for row in rows}), "host")
+    said = {DONE: "restarted since the run began", FRESH: "not stale"}
+    more = "".join(f", {counts[verdict]} {words}" for verdict, words in said.items() if counts[verdict])
+    return f"{counts[DUE]} of {count(services, 'service')} on {hosts} to restart{more}"
 
 
 def split(order: t.Sequence[str], sizes: t.Sequence[int]) -> list[list[str]]:

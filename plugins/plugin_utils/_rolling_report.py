@@ -93,13 +93,18 @@ def rolling_result(
     if has_run(part) and not part.get("reached"):
         said = as_text(part.get("msg")) or "no answer"
         found |= {"reached": False, "msg": f"it was restarted, and does not take part in the consensus again: {said}"}
-    failure = as_mapping(done.get("failure"))
-    if failure:
-        why = failed_fix(failure).partition(": ")[2]
-        left = "so that it was left as it is" if failure.get("when") == "before" else "after it was restarted"
-        found |= {"reached": False, "blocked_by": [], "changed": not check_mode}
-        found["msg"] = f"a hook failed, {left}: {why}"
+    found |= _hook_failure(as_mapping(done.get("failure")), check_mode)
     return {**found, "failed": not found["reached"]}
+
+
+def _hook_failure(failure: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """What a hook that failed makes of a result; nothing where none did."""
+    if not failure:
+        return {}
+    why = failed_fix(failure).partition(": ")[2]
+    left = "so that it was left as it is" if failure.get("when") == "before" else "after it was restarted"
+    said = f"a hook failed, {left}: {why}"
+    return {"reached": False, "blocked_by": [], "changed": not check_mode, "msg": said}
 
 
 def rolling_entries(

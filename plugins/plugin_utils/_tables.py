@@ -58,16 +58,7 @@ def render(table: t.Sequence[t.Sequence[str]], width: int = WIDTH, indent: str =
     if not rows:
         return []
     room = width - len(indent) - 2 * (len(rows[0]) - 1)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    last = max(len(row[-1]) for row in rows)
-    over = sum(widths) + min(last, room // 3) - room
-    while over > 0:
-        spare = {i: size - (_LEAST_NAME if i < _NAMES else _LEAST) for i, size in enumerate(widths)}
-        longest = max((i for i in spare if spare[i] > 0), key=lambda i: widths[i], default=-1)
-        if longest < 0:
-            break
-        widths[longest] -= 1
-        over -= 1
+    widths = _widths(rows, room)
     free = max(room - sum(widths), _LEAST)
     lines: list[str] = []
     for row in rows:
@@ -78,6 +69,19 @@ def render(table: t.Sequence[t.Sequence[str]], width: int = WIDTH, indent: str =
             further = indent + " " * _ON_ITS_OWN
             lines.append(further + shorten(row[-1], width - len(further)))
     return lines
+
+
+def _widths(rows: t.Sequence[t.Sequence[str]], room: int) -> list[int]:
+    """The widths of all columns but the last, the longest made shorter until the last one has its share."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    last = max(len(row[-1]) for row in rows)
+    for _cut in range(sum(widths) + min(last, room // 3) - room):
+        spare = {i: size - (_LEAST_NAME if i < _NAMES else _LEAST) for i, size in enumerate(widths)}
+        longest = max((i for i in spare if spare[i] > 0), key=lambda i: widths[i], default=-1)
+        if longest < 0:
+            break
+        widths[longest] -= 1
+    return widths
 
 
 def line_width(columns: int) -> int:

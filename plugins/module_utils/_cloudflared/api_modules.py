@@ -54,6 +54,10 @@ def client(params: t.Mapping[str, t.Any]) -> a.TunnelApi:
     )
 
 
+# Tunnels by their id, each with its connectors.
+Seen = dict[str, tuple[a.Tunnel, list[a.Connector]]]
+
+
 def inform(module: AnsibleModule) -> None:
     """See the tunnels, and end the module with them."""
     try:
@@ -76,20 +80,9 @@ def survey(
     Raises LifecycleError where none of them was found: then it is the account that is wrong.
     """
     known = {host: str(identity).lower() for host, identity in hosts.items() if identity}
-    seen: dict[str, tuple[a.Tunnel, list[a.Connector]]] = {}
-    missing: dict[str, LifecycleError] = {}
-    for name in dict.fromkeys(_lowered(text) for text in wanted):
-        try:
-            tunnel = _named(api, name)
-            seen.setdefault(tunnel.id, (tunnel, api.connectors(tunnel.id)))
-        except a.ApiError as exc:
-            if exc.kind != "not_found":
-                raise
-            missing[name] = exc
+    seen, missing = _asked_for(api, wanted) if wanted else (_all_of(api), {})
     if missing and not seen:
         raise next(iter(missing.values()))
-    if not wanted:
-        seen = {tunnel.id: (tunnel, api.connectors(tunnel.id)) for tunnel in api.tunnels()}
     every = [connector for row in seen.values() for connector in row[1]]
     of = host_tunnels or {}
     lost_hosts = [host for host in a.lost(every, known) if _lowered(of.get(host)) not in missing]
@@ -100,6 +93,25 @@ def survey(
         "lost_hosts": lost_hosts,
         "calls": api.calls,
     }
+
+
+def _all_of(api: a.TunnelApi) -> Seen:
+    return {tunnel.id: (tunnel, api.connectors(tunnel.id)) for tunnel in api.tunnels()}
+
+
+def _asked_for(api: a.TunnelApi, wanted: t.Sequence[str]) -> tuple[Seen, dict[str, LifecycleError]]:
+    """The tunnels of these ids and names, and those that the account does not have. Raises LifecycleError."""
+    seen: Seen = {}
+    missing: dict[str, LifecycleError] = {}
+    for name in dict.fromkeys(_lowered(text) for text in wanted):
+        try:
+            tunnel = _named(api, name)
+            seen.setdefault(tunnel.id, (tunnel, api.connectors(tunnel.id)))
+        except a.ApiError as exc:
+            if exc.kind != "not_found":
+                raise
+            missing[name] = exc
+    return seen, missing
 
 
 def _is_id(text: str) -> bool:

@@ -175,25 +175,35 @@ def _partial(sample: Sample, said: str) -> Verdict:
 
 
 def _disconnected(unit: ConnectorUnit, sample: Sample, rules: Rules, count: int) -> Verdict:
-    registered = sample.metrics.registered or 0
-    had = registered > 0 or sample.had or (unit.ready and unit.state == m.RUNNING)
+    had = _had_connection(unit, sample)
     state = RECONNECTING if had else CONNECTING
     said = "no connection is registered" if count == 0 else f"{count} of at least {rules.minimum} connections"
-    history = f"{registered} registrations since its start" if registered else "none since its start"
-    if sample.metrics.registered is None:
-        history = "how many there were since its start is not known"
+    reason = f"{said} ({_registrations(sample)})"
     began = unit.wall - unit.age
     if sample.log is None:
-        return Verdict(state, (f"{said} ({history})",), since=None if had else began, wants_log=True)
+        return Verdict(state, (reason,), since=None if had else began, wants_log=True)
     lost_at = sample.log.lost_at if count else sample.log.gone_at
     since = lost_at if had else began
     found = _from_log(sample)
     if found is None:
         mute = not had and unit.age > MUTE
-        return Verdict(state, (f"{said} ({history})",), "edge_mute" if mute else None, since, (said,) if mute else ())
+        return Verdict(state, (reason,), "edge_mute" if mute else None, since, (said,) if mute else ())
     cause, evidence = _tried(*found, sample, rules)
     state = m.ERROR if cause in HARD and count == 0 else state
-    return Verdict(state, (f"{said} ({history})", *evidence[-2:]), cause, since, evidence)
+    return Verdict(state, (reason, *evidence[-2:]), cause, since, evidence)
+
+
+def _had_connection(unit: ConnectorUnit, sample: Sample) -> bool:
+    """Whether a connection was registered since the start of the process."""
+    return (sample.metrics.registered or 0) > 0 or sample.had or (unit.ready and unit.state == m.RUNNING)
+
+
+def _registrations(sample: Sample) -> str:
+    """How many connections were registered since the start of the process."""
+    registered = sample.metrics.registered
+    if registered is None:
+        return "how many there were since its start is not known"
+    return f"{registered} registrations since its start" if registered else "none since its start"
 
 
 def _tried(cause: str, evidence: tuple[str, ...], sample: Sample, rules: Rules) -> tuple[str, tuple[str, ...]]:

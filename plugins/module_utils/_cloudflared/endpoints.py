@@ -89,16 +89,18 @@ def find(settings: Settings, pid: int, proc: str = "/proc", given: str = "") -> 
     asked = settings.text("metrics")
     open_at = sockets.listeners(pid, proc)
     if asked not in _DEFAULTS and not asked.endswith(":0"):
-        how = (
-            f"{settings.sources['metrics']} --metrics"
-            if settings.sources["metrics"] == "argument"
-            else (f"{settings.sources['metrics']} of the connector")
-        )
+        source = settings.sources["metrics"]
+        how = f"{source} --metrics" if source == "argument" else f"{source} of the connector"
         if open_at is not None and not _listens(asked, open_at):
             return Endpoint(problem=f"process {pid} does not listen on {sanitize(asked, 80)} ({how}) yet", pending=True)
         return Endpoint(base_url(asked), how)
     if open_at is None:
         return Endpoint(problem=f"the sockets of process {pid} may not be seen (become root), and no metrics is given")
+    return _found(open_at, pid)
+
+
+def _found(open_at: t.Sequence[sockets.Address], pid: int) -> Endpoint:
+    """The endpoint among the sockets that a process listens on."""
     known = [address for address in open_at if address[1] in KNOWN_PORTS]
     chosen = known or open_at
     if len(chosen) == 1 or known:

@@ -56,6 +56,17 @@ _JOURNAL_LAG = 5.0
 _AT_ONCE = 10.0
 
 
+def _may_serve(observation: Observation, facts: UnitFacts) -> bool:
+    """Whether what the connector says of itself decides its state: its process is up, or comes up."""
+    if observation.state == m.RUNNING:
+        return True
+    failed = observation.state == m.ERROR
+    if failed and observation.cause in _REFUTABLE and facts.active in ("active", "activating"):
+        return True
+    slow = failed and observation.cause == "start_timeout"
+    return facts.active == "activating" and (slow or observation.state in (m.STARTING, m.RESTARTING))
+
+
 class CloudflaredKind(Kind):
     """One connector."""
 
@@ -80,11 +91,7 @@ class CloudflaredKind(Kind):
         if facts is None:
             return observation
         self._properties = facts.properties
-        up = facts.active in ("active", "activating")
-        refutable = observation.state == m.ERROR and observation.cause in _REFUTABLE and up
-        slow = observation.state == m.ERROR and observation.cause == "start_timeout"
-        comes_up = facts.active == "activating" and (slow or observation.state in (m.STARTING, m.RESTARTING))
-        if facts.main_pid and (observation.state == m.RUNNING or comes_up or refutable):
+        if facts.main_pid and _may_serve(observation, facts):
             return self._living(observation, facts)
         if observation.state == m.STOPPING and observation.cause == "stop_overdue" and facts.main_pid:
             return self._draining(observation, facts)

@@ -48,6 +48,18 @@ def load(*states: str) -> t.Callable[[FailureCase], Match | None]:
     return facts
 
 
+def _said_of_step(case: FailureCase) -> list[str]:
+    """It is the manager's child that says why, before it becomes the service."""
+    said = [entry.message for entry in case.manager if not entry.from_manager]
+    return said or case.manager_said(r"Failed at step|Failed to (?:locate|execute)|Unable to locate executable")
+
+
+def _fits(words: str, without: str, only: str) -> bool:
+    if without and re.search(without, words, re.IGNORECASE):
+        return False
+    return not only or bool(re.search(only, words, re.IGNORECASE))
+
+
 def step(
     *statuses: int, without: str = "", only: str = "", setting: str = ""
 ) -> t.Callable[[FailureCase], Match | None]:
@@ -57,15 +69,11 @@ def step(
         ended = case.exit
         if ended is None or ended.how != "exited" or ended.status not in statuses:
             return None
-        # It is the manager's child that says why, before it becomes the service.
-        said = [entry.message for entry in case.manager if not entry.from_manager]
-        said = said or case.manager_said(r"Failed at step|Failed to (?:locate|execute)|Unable to locate executable")
+        said = _said_of_step(case)
         if not said and case.lines:
             return None  # the program ran and chose this number itself
         words = " ".join(said)
-        if (without and re.search(without, words, re.IGNORECASE)) or (
-            only and not re.search(only, words, re.IGNORECASE)
-        ):
+        if not _fits(words, without, only):
             return None
         name = STEPS.get(ended.status, "")
         named = f"Supplementary{setting}s" if setting == "Group" and "supplementary" in words else setting

@@ -227,9 +227,14 @@ def _setup(signs: Signs) -> str | None:
 def _accounts(signs: Signs) -> str | None:
     words = "\n".join(line for line in signs.cause.evidence if "nam(" in line or "unknown" in line.lower())
     said = [name for pair in _NAMED_USER.findall(words) for name in pair if name]
-    users, groups = signs.values("User"), [*signs.values("Group"), *signs.values("SupplementaryGroups")]
     if said:
         return f"{said[0]} exists now" if all(_known_user(name) or _known_group(name) for name in said) else None
+    return _own_accounts(signs)
+
+
+def _own_accounts(signs: Signs) -> str | None:
+    """The accounts that the unit names all exist."""
+    users, groups = signs.values("User"), [*signs.values("Group"), *signs.values("SupplementaryGroups")]
     known = all(map(_known_user, users)) and all(map(_known_group, groups))
     wanted = users if signs.cause.id == "user_missing" else groups
     kind = "user" if signs.cause.id == "user_missing" else "group"

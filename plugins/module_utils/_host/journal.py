@@ -204,10 +204,7 @@ class Journal:
         after_cursor: str = "",
     ) -> Records:
         argv = ["journalctl", "--no-pager", "-o", "json", "-n", str(limit), f"--output-fields={_FIELDS}"]
-        if since is not None:
-            argv.append(f"--since=@{max(math.floor(since), 0)}")
-        if until is not None:
-            argv.append(f"--until=@{max(math.floor(until), 0)}")
+        argv += _window(since, until)
         # Newest first, so that where the size is cut the oldest are lost; with a cursor that would run backwards.
         # And --after-cursor leaves out one record more where that of the cursor is gone, or does not match.
         argv.append(f"--cursor={after_cursor}" if after_cursor else "--reverse")
@@ -224,8 +221,7 @@ class Journal:
         cut = done.truncated or len(entries) >= limit
         if after_cursor and entries and entries[0].cursor == after_cursor:
             entries = entries[1:]
-        failed = done.not_found or done.timed_out or (done.rc != 0 and not done.truncated)
-        return Records(entries, notes, cut, failed)
+        return Records(entries, notes, cut, _has_failed(done))
 
     def _notes(self, done: Completed, entries: t.Sequence[Entry], limit: int, end: str) -> tuple[str, ...]:
         notes: dict[str, None] = {}
@@ -248,6 +244,16 @@ class Journal:
             if entry.message_id == JOURNAL_DROPPED and entry.fields.get("_TRANSPORT") == "driver":
                 notes[f"the journal dropped messages (rate limit): {entry.shown}"] = None
         return tuple(notes)
+
+
+def _has_failed(done: Completed) -> bool:
+    return done.not_found or done.timed_out or (done.rc != 0 and not done.truncated)
+
+
+def _window(since: float | None, until: float | None) -> list[str]:
+    """Arguments of journalctl for a window, in whole seconds: what began within the second is left out afterwards."""
+    bounds = (("since", since), ("until", until))
+    return [f"--{name}=@{max(math.floor(at), 0)}" for name, at in bounds if at is not None]
 
 
 _MOMENT = r"\w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC"

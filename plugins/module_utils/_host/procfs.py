@@ -250,6 +250,10 @@ def _reaches_sshd(pid: int, proc: str) -> bool:
     clients = [row for row in rows if (own is None or row.inode in own) and (row.local, row.remote) in peers]
     if not clients:
         return False
-    servers = [server for name in _SSHD for server in named(name, proc)]
-    theirs = {inode for server in servers for inode in open_sockets(server, proc) or ()}
+    theirs = _sockets_of_sshd(proc)
     return any(row.remote[1] == _SSH_PORT or peers[row.local, row.remote] in theirs for row in clients)
+
+
+def _sockets_of_sshd(proc: str) -> set[str]:
+    servers = [server for name in _SSHD for server in named(name, proc)]
+    return {inode for server in servers for inode in open_sockets(server, proc) or ()}

@@ -146,29 +146,8 @@ def run_command(
 
 def _communicate(process: subprocess.Popen[bytes], deadline: float, max_bytes: int) -> Completed:
     streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
-    buffers: dict[int, list[bytes]] = {stream.fileno(): [] for stream in streams}
-    sizes = dict.fromkeys(buffers, 0)
-    open_fds = set(buffers)
-    timed_out = truncated = False
-    while open_fds:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            timed_out = True
-            break
-        for fd in select.select(list(open_fds), [], [], left)[0]:
-            chunk = os.read(fd, _CHUNK)
-            if not chunk:
-                open_fds.discard(fd)
-                continue
-            room = max_bytes - sizes[fd]
-            if len(chunk) > room:
-                truncated = True
-                chunk = chunk[:room]
-            if chunk:
-                buffers[fd].append(chunk)
-                sizes[fd] += len(chunk)
-        if truncated:
-            break
+    buffers = {stream.fileno(): bytearray() for stream in streams}
+    timed_out, truncated = _read(buffers, deadline, max_bytes)
     if not (timed_out or truncated):
         try:
             process.wait(max(deadline - time.monotonic(), 0.01))
@@ -180,8 +159,32 @@ def _communicate(process: subprocess.Popen[bytes], deadline: float, max_bytes: i
         except ProcessLookupError:
             pass  # it ended in between
         _reap(process)
-    stdout, stderr = (b"".join(parts) for parts in buffers.values())
+    stdout, stderr = (bytes(buffer) for buffer in buffers.values())
     return Completed(None if timed_out else process.returncode, stdout, stderr, timed_out, truncated)
+
+
+def _read(buffers: dict[int, bytearray], deadline: float, max_bytes: int) -> tuple[bool, bool]:
+    """Fill the buffers of these file descriptors until all are at their end.
+
+    Whether the time was over before that, and whether one had more than ``max_bytes``.
+    """
+    open_fds = set(buffers)
+    while open_fds:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return True, False
+        truncated = False
+        for fd in select.select(list(open_fds), [], [], left)[0]:
+            chunk = os.read(fd, _CHUNK)
+            if not chunk:
+                open_fds.discard(fd)
+                continue
+            room = max_bytes - len(buffers[fd])
+            truncated = truncated or len(chunk) > room
+            buffers[fd] += chunk[:room]
+        if truncated:
+            return False, True
+    return False, False
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:

@@ -303,6 +303,10 @@ class Engine:
             return  # a look at what has become of it, and the guards again
         except Refused as refused:
             raise TargetNotReached(f"{self._watched.unit}: {refused.block.reason}", [refused.block]) from refused
+        self._note_act(step, observation, asked, began)
+
+    def _note_act(self, step: m.Step, observation: Observation, asked: t.Sequence[str], began: float) -> None:
+        """Remember what was done, for the wait that follows and for the next run."""
         self._acts += 1
         self._displaced = tuple(other.unit for other in self._around.conflicting)
         self._renewed = self._renewed or step.action in ("start", "restart")

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import parse_span
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts, parse_span
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Budget, Hold
@@ -120,16 +120,24 @@ def unit(s: GuardContext) -> Refusal | None:
         return Refusal(
             "unit", s.forgotten, f"start it as it is with systemctl restart {facts.unit}, or write a unit file"
         )
-    if s.leads_to_start and not s.surroundings.needed:
-        said = "the unit has StopWhenUnneeded=yes, and nothing that needs it is running: systemd would stop it at once"
-        return Refusal("unit", said, "start what needs it")
-    if facts.flag("NeedDaemonReload") and s.leads_to_start and ends_process(s.step, facts):
-        said = "its files were changed since systemd read them: what is up would be ended for what nobody has seen run"
-        return Refusal("unit", said, "set daemon_reload=true, or systemctl daemon-reload")
-    if facts.flag("RefuseManualStart") and s.leads_to_start:
-        return Refusal("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
+    found = _start_of(s, facts) if s.leads_to_start else None
+    if found is not None:
+        return found
     if facts.flag("RefuseManualStop") and s.step.action in _STOPS and facts.active not in ("inactive", "failed"):
         return Refusal("unit", "the unit has RefuseManualStop=yes", "stop what pulls it in")
+    return None
+
+
+def _start_of(s: GuardContext, facts: UnitFacts) -> Refusal | None:
+    """What of the unit forbids its start."""
+    if not s.surroundings.needed:
+        said = "the unit has StopWhenUnneeded=yes, and nothing that needs it is running: systemd would stop it at once"
+        return Refusal("unit", said, "start what needs it")
+    if facts.flag("NeedDaemonReload") and ends_process(s.step, facts):
+        said = "its files were changed since systemd read them: what is up would be ended for what nobody has seen run"
+        return Refusal("unit", said, "set daemon_reload=true, or systemctl daemon-reload")
+    if facts.flag("RefuseManualStart"):
+        return Refusal("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
     return None
 
 

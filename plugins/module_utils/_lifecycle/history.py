@@ -185,15 +185,14 @@ def build_history(
     """
     if silent:
         said = "systemd logs no transitions of this unit (LogLevelMax= or LogLevel=)"
-        gap = Gap(begin, present.at, said)
-        return History(begin, present.at, None, (), (gap,), notes=(*notes, said), attempts=tuple(attempts))
+        return unreadable_history(begin, present.at, said)._replace(notes=(*notes, said), attempts=tuple(attempts))
     steps = [entry for entry in entries if entry.message_id == j.TIME_CHANGE and entry.from_manager]
     decoder = Decoder(restarts, boots)
     _decode_before(decoder, earlier, begin, boots)
-    first = decoder.state
+    first, lasting = decoder.state, present.since is not None and present.since <= begin
     records = _on_one_clock(read_records(entries), {entry.boot_id for entry in steps})
     transitions = [change for change in (*decoder.feed(records), *decoder.flush()) if change.at >= begin]
-    if first == m.UNKNOWN and not transitions and present.since is not None and present.since <= begin:
+    if first == m.UNKNOWN and not transitions and lasting:
         first = present.state
         decoder.settle(first)
     transitions, unrecorded = reconcile(credit(transitions, attempts), decoder.state, present, begin)
@@ -203,7 +202,7 @@ def build_history(
         None if first == m.UNKNOWN else first,
         tuple(transitions),
         (*_before_the_journal(begin, present.at, boots), *filter(None, [unrecorded])),
-        boots=sum(1 for boot in boots if boot.last >= begin) or 1,
+        boots=_count_boots(boots, begin),
         clock_steps=len(steps),
         notes=(*notes, *_losses(entries)),
         attempts=tuple(attempt for attempt in attempts if attempt.at >= begin),
@@ -222,6 +221,11 @@ def _before_the_journal(begin: float, end: float, boots: t.Sequence[Boot]) -> li
     """The time of the window that the journal does not reach back to."""
     oldest = min((boot.first for boot in boots), default=end)
     return [Gap(begin, oldest, "the journal does not reach back so far")] if oldest > begin else []
+
+
+def _count_boots(boots: t.Sequence[Boot], begin: float) -> int:
+    """How many boots the window has; one where the journal does not tell."""
+    return sum(1 for boot in boots if boot.last >= begin) or 1
 
 
 def _losses(entries: t.Sequence[j.Entry]) -> list[str]:

@@ -95,9 +95,7 @@ class Observer:
         try:
             shown = self._systemd.show([w.unit for w in watched])
             jobs = self._systemd.jobs() if any(facts.job for facts in shown) else {}
-            named = {name for facts in shown for name in _triggers(facts)}
-            asked = self._systemd.triggers(sorted(named)) if named else {}
-            triggers = {name: found for name, found in asked.items() if found.get("LoadState") != "not-found"}
+            triggers = self._triggers_of(shown)
         except LifecycleError as exc:
             return [unobserved(w.name, w.unit, exc.msg, w.kind.name) for w in watched]
         pairs = list(zip(watched, shown))
@@ -110,6 +108,12 @@ class Observer:
 
         with ThreadPoolExecutor(max_workers=min(len(pairs), 16)) as pool:
             return list(pool.map(lambda pair: self._one(pair[0], pair[1], jobs, triggers), pairs))
+
+    def _triggers_of(self, shown: t.Sequence[UnitFacts]) -> dict[str, t.Mapping[str, str]]:
+        """The units that start one of these, with their properties."""
+        named = {name for facts in shown for name in _triggers(facts)}
+        asked = self._systemd.triggers(sorted(named)) if named else {}
+        return {name: found for name, found in asked.items() if found.get("LoadState") != "not-found"}
 
     def observe_settled(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
         """Like ``look``, and again for those whose kind or probes need more than one sample."""

@@ -140,6 +140,17 @@ def follow_json_path(value: t.Any, path: JsonPath) -> t.Any:
     return value
 
 
+def _number(value: t.Any, wanted: str) -> float | None:
+    """A finite number of the type that is wanted, or None."""
+    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value) if wanted == "float" else int(str(value))
+    except ValueError:
+        return None
+    return number if number - number == 0 else None  # not infinite, not NaN
+
+
 class _Options:
     """The options of one probe, converted as Ansible does it, since they may come from the inventory unchecked."""
 
@@ -172,13 +183,10 @@ class _Options:
             known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
             if str(value).lower() in known:
                 return known[str(value).lower()]
-        if wanted in ("int", "float") and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            try:
-                number = float(value) if wanted == "float" else int(str(value))
-                if number - number == 0:  # not infinite, not NaN
-                    return number
-            except ValueError:
-                pass  # told below
+        if wanted in ("int", "float"):
+            number = _number(value, wanted)
+            if number is not None:
+                return number
         if wanted in ("str", "path") and isinstance(value, (str, int, float)):
             return str(value)
         shown = "a secret" if ALL_OPTIONS[option].get("no_log") else f"{value!r}"[:80]

@@ -153,20 +153,34 @@ def _service(one: Data, most: int, window: Data) -> dict[str, t.Any]:
             "errors": errors,
         },
         "search": " ".join(filter(None, (one["host"], label, one["kind"], one["state"], one["cause"]))).lower(),
-        "had_incident": bool(history and history["incidents"]),
         "verdict_text": SHOWN[one["verdict"]],
-        "segments": _segments(one) if history else [_whole_gap(one)],
         "summary": _said(one, errors),
-        "bands": _bands(one) if history else [],
-        "marks": _marks(history) if history else [],
-        "transitions": [_change(change) for change in reversed(history["transitions"][-most:])] if history else [],
-        "earlier": max(history["changes"], len(history["transitions"])) - most if history else 0,
-        "incident_list": [_incident(incident) for incident in history["incidents"][-most:]] if history else [],
-        "attempt_list": [_attempt(attempt) for attempt in history["attempts"][-most:]] if history else [],
-        "time_in": _time_in(history) if history else [],
+        **(_past(one, history, most) if history else _without_past(one)),
         "hold_text": _hold(one["hold"]) if one["hold"] else "",
         "detail_text": ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in one["details"].items()),
     }
+
+
+def _past(one: Data, history: Data, most: int) -> dict[str, t.Any]:
+    """What happened to a service; of very many events the last ones."""
+    return {
+        "had_incident": bool(history["incidents"]),
+        "segments": _segments(one),
+        "bands": _bands(one),
+        "marks": _marks(history),
+        "transitions": [_change(change) for change in reversed(history["transitions"][-most:])],
+        "earlier": max(history["changes"], len(history["transitions"])) - most,
+        "incident_list": [_incident(incident) for incident in history["incidents"][-most:]],
+        "attempt_list": [_attempt(attempt) for attempt in history["attempts"][-most:]],
+        "time_in": _time_in(history),
+    }
+
+
+def _without_past(one: Data) -> dict[str, t.Any]:
+    lists: dict[str, t.Any] = {
+        name: [] for name in ("bands", "marks", "transitions", "incident_list", "attempt_list", "time_in")
+    }
+    return {**lists, "had_incident": False, "segments": [_whole_gap(one)], "earlier": 0}
 
 
 def _plain(value: t.Any) -> str:

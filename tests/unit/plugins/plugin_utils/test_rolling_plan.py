@@ -366,7 +366,7 @@ def test_a_plan_to_approve_has_each_restart_with_what_it_rests_on():
 
 
 def test_what_is_refused_already_is_not_approved():
-    block = {"name": "api", "reached": False, "blocked_by": [{"guard": "hold", "reason": "held"}], "transitions": []}
+    block = {r.ASKED: "api", "reached": False, "blocked_by": [{"guard": "hold", "reason": "held"}], "transitions": []}
     made = plan({"h1": at("1" * 32), "h2": at("2" * 32)}, foreseen={"h1": [block]})
     assert [act["host"] for act in a.restart_document(made, SETTINGS, NOW)["acts"]] == ["h2"]
 

@@ -14,7 +14,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approved_plan, _playbook_vars
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NO_SERVICES, FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NO_SERVICES
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import line_width, terminal_columns
 
 # Asked as Ansible loads this plugin in its main process: the processes that run tasks have no terminal. Ansible's own

@@ -138,8 +138,9 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _recovery_plan
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import ApprovedPlan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH
 
@@ -168,7 +169,7 @@ def _make_plan(
             _recovery_plan.Pacing(**pacing),
             plan,
         )
-    except _fleet.FleetError as exc:
+    except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from exc
 
 

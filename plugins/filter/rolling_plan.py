@@ -101,7 +101,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import ApprovedPlan
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._rolling_plan import rolling_plan
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH

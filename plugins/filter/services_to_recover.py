@@ -60,6 +60,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _fleet, _recovery_steps
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import is_given, listed, read_one
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ObservationView
@@ -76,7 +77,7 @@ def _needs(
         may_fix = read_one("service_recovery_fixes", fixes) if is_given(fixes) else []
         hooked = read_one("service_recovery_hooks", hooks) if is_given(hooks) else {}
         entries = _fleet.observed_entries(described, seen)
-    except _fleet.FleetError as exc:
+    except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from None
     verdicts = (_fleet.CHAIN_STALLED, _fleet.NEEDS_RECOVERY) if stalled else (_fleet.NEEDS_RECOVERY,)
     found: list[dict[str, t.Any]] = []

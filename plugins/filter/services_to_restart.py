@@ -55,7 +55,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._rolling_plan import services_to_restart
 

@@ -20,7 +20,8 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NEEDS_RECOVERY, OK, FleetError, Row
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NEEDS_RECOVERY, OK, Row
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import neutralise
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import APPROVED, RESTART_ALL, PlannedRow
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import as_mapping, as_mappings

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import GENERIC, FleetTraits
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ObservationView,
     as_mapping,
@@ -89,10 +90,6 @@ class Row:
     @property
     def explanation(self) -> str:
         return f"{self.cause}: {self.why}" if self.cause and self.cause != self.why else self.why
-
-
-class FleetError(ValueError):
-    """An option of a playbook that means nothing."""
 
 
 def usable_entries(described: t.Any) -> list[dict[str, t.Any]]:

@@ -23,7 +23,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.drills import FAULTS, UNDO_AFTER
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._waves import DEFAULT, MAX_SIZES
 
 # What the playbooks themselves keep under these names, or leave for the next node of a workflow.

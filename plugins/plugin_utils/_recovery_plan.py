@@ -8,8 +8,6 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
-import math
-import re
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -27,11 +25,11 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     NEEDS_RECOVERY,
     NO_SERVICES,
     UNKNOWN,
-    FleetError,
     Row,
     read_fleet,
     resumed,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import (
     RESTART_ALL,
     PlannedRow,
@@ -45,17 +43,6 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 _RANK = {m.STOPPED: 0, m.ERROR: 1, m.RESTARTING: 2}
 # A validator that runs, and is in need all the same, counts for its quorum until it is restarted.
 _RISK_OF_QUORUM = 2
-
-
-def allowed_in_need(limit: t.Any, hosts: int) -> int:
-    """How many hosts may be in need: a number, or a share of the fleet such as ``50%`` (rounded up, at least one)."""
-    text = str(limit).strip()
-    if re.fullmatch(r"\d+", text):
-        return int(text)
-    share = re.fullmatch(r"(\d{1,3})%", text)
-    if share is None or int(share[1]) > 100:
-        raise FleetError(f"max_unhealthy: {limit!r} is neither a number of hosts nor a share; give 3 or 50%")
-    return max(math.ceil(hosts * int(share[1]) / 100), 1)
 
 
 class Refusal(t.NamedTuple):
@@ -253,17 +240,8 @@ def _member(
     rows = [one.row for one in mine]
     keys = [_waves.Key("chain", row.network) for row in rows if row.may_vote]
     keys += [_waves.Key("tunnel", row.replica_of) for row in rows if row.has_replicas]
-    keys += [key for key in domain_keys(domains.get(host) or {}) if key not in down]
+    keys += [key for key in _waves.domain_keys(domains.get(host) or {}) if key not in down]
     return _waves.Member(host, tuple(dict.fromkeys(keys)), _risk(mine) == _RISK_OF_QUORUM)
-
-
-def domain_keys(values: t.Mapping[str, t.Any]) -> list[_waves.Key]:
-    """The failure domains of a host; one whose value is not known may be in any."""
-    return [
-        _waves.Key(f"domain {variable}", one)
-        for variable, given in values.items()
-        for one in (given if isinstance(given, (list, tuple)) and given else [None])
-    ]
 
 
 def _domains_down(planned: t.Sequence[PlannedRow], domains: t.Mapping[str, t.Mapping[str, t.Any]]) -> set[_waves.Key]:
@@ -276,7 +254,7 @@ def _domains_down(planned: t.Sequence[PlannedRow], domains: t.Mapping[str, t.Map
     found: set[_waves.Key] = set()
     lives: set[_waves.Key] = set()
     for host, values in domains.items():
-        (found if host in observed else lives).update(domain_keys(values))
+        (found if host in observed else lives).update(_waves.domain_keys(values))
     unknown = {key.sort for key in lives if key.value is None}
     return {key for key in found - lives if key.value is not None and key.sort not in unknown}
 
@@ -294,7 +272,7 @@ def _planned(rows: t.Sequence[Row], foreseen: t.Mapping[str, t.Any], together: t
 
 
 def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> Refusal:
-    allowed = allowed_in_need(max_unhealthy, hosts)
+    allowed = _waves.allowed_in_need(max_unhealthy, hosts)
     if unhealthy <= allowed:
         return Refusal()
     return Refusal(

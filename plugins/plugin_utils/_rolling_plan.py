@@ -25,7 +25,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _waves
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._approved_plan import (
     NOT_APPROVED,
-    RESTART,
     ApprovedPlan,
     narrow_restarts,
 )
@@ -36,7 +35,6 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     OK,
     TRANSITIONING,
     UNKNOWN,
-    FleetError,
     Row,
     make_row,
     matched_entries,
@@ -44,9 +42,9 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     read_fleet,
     usable_entries,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import APPROVED
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import instant, is_given, read_one
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import allowed_in_need, domain_keys
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import fixes, takes_offline
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ObservationView,
@@ -57,15 +55,16 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_text,
     as_texts,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._rolling_state import (
+    DONE,
+    DUE,
+    FRESH,
+    NOT_MEANT,
+    shown_state,
+)
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render
 
-# What the run does with a service of the selection, beside the verdicts of a fleet.
-DUE = "due"
-DONE = "done"
-FRESH = "fresh"
-NOT_MEANT = "not_meant"
 NOT_HEALTHY = "not_healthy"
-PLAYBOOK = RESTART
 # The loop variable of the task that asks the guards: the name of the service.
 ASKED = "__service_recovery_ask"
 # A run whose last restart is longer ago is not gone on with by itself: its reason may be another one.
@@ -250,19 +249,6 @@ def verdict_of(one: Candidate, since: float, now: float, only_stale: bool) -> tu
     return DUE, one.evidence[0] if one.evidence else "it is of the selection"
 
 
-def shown_state(observed: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """A state as hooks, the summary and the results have it: what a restart or an upgrade may change."""
-    view = ObservationView.from_dict(observed)
-    stale = as_mapping(observed.get("stale"))
-    return {
-        "state": view.state,
-        "version": as_text(view.details.get("version")) or None,
-        "invocation": view.invocation or None,
-        "process_age": as_number(stale.get("age")),
-        "stale": stale.get("is_stale") if isinstance(stale.get("is_stale"), bool) else None,
-    }
-
-
 def rolling_plan(
     seen: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
@@ -430,7 +416,7 @@ def _batches(
 ) -> list[list[str]]:
     """The hosts of each batch: never two with a validator, with replicas of one tunnel, or of one failure domain."""
     order = _in_order(due)
-    keys: dict[str, list[_waves.Key]] = {host: domain_keys(domains.get(host) or {}) for host in order}
+    keys: dict[str, list[_waves.Key]] = {host: _waves.domain_keys(domains.get(host) or {}) for host in order}
     for row in due:
         if row["may_vote"]:
             keys[row["host"]].append(_waves.Key("validator", ""))
@@ -446,7 +432,7 @@ def _too_many(rows: t.Sequence[t.Mapping[str, t.Any]], settings: t.Mapping[str, 
     unwell = len(_hosts_with(rows, *_REFUSED, UNKNOWN))
     hosts = len({row["host"] for row in rows})
     limit = settings.get("lifecycle_max_unhealthy", "50%")
-    allowed = allowed_in_need(limit, hosts)
+    allowed = _waves.allowed_in_need(limit, hosts)
     if unwell <= allowed:
         return ""
     return (

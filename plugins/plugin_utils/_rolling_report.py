@@ -30,7 +30,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_text,
     as_texts,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._rolling_plan import (
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._rolling_state import (
     DONE,
     DUE,
     FRESH,

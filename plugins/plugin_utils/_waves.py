@@ -11,11 +11,12 @@ it does side by side. Everything here takes time in proportion to its input.
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 
 # The playbook has a play for each wave; Ansible knows no loop over plays.
 MAX_SIZES = 4
@@ -30,6 +31,26 @@ class Key(t.NamedTuple):
 
     sort: str
     value: str | None
+
+
+def domain_keys(values: t.Mapping[str, t.Any]) -> list[Key]:
+    """The failure domains of a host; one whose value is not known may be in any."""
+    return [
+        Key(f"domain {variable}", one)
+        for variable, given in values.items()
+        for one in (given if isinstance(given, (list, tuple)) and given else [None])
+    ]
+
+
+def allowed_in_need(limit: t.Any, hosts: int) -> int:
+    """How many hosts may be in need: a number, or a share of the fleet such as ``50%`` (rounded up, at least one)."""
+    text = str(limit).strip()
+    if re.fullmatch(r"\d+", text):
+        return int(text)
+    share = re.fullmatch(r"(\d{1,3})%", text)
+    if share is None or int(share[1]) > 100:
+        raise FleetError(f"max_unhealthy: {limit!r} is neither a number of hosts nor a share; give 3 or 50%")
+    return max(math.ceil(hosts * int(share[1]) / 100), 1)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import BesuKind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample, sample_from
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import Answer, answer_of, answers_of
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer, answer_of, answers_of
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts

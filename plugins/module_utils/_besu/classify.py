@@ -22,7 +22,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import ar
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import SampleHistory
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import last_proposed
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import CANNOT_OBSERVE, OUTCOMES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import CANNOT_OBSERVE, OUTCOMES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU, CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
     YOUNG,

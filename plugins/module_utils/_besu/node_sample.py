@@ -37,7 +37,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses
     syncing_of,
     version_of,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import Answer, Call, RpcClient
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer, Call, Endpoint
 
 _NOBODY = "0x" + "00" * 20
 # Over how many blocks the period is measured, and the fewest that tell it. Block 0 has any timestamp.
@@ -164,13 +164,13 @@ def _whole(value: float | None) -> int | None:
 
 
 def read_sample(
-    client: RpcClient,
+    client: Endpoint,
     *,
     at: float,
     wall: float,
     before: NodeSample | None = None,
     own: str | None = None,
-    metrics_client: RpcClient | None = None,
+    metrics_client: Endpoint | None = None,
     p2p_probe: t.Callable[[], bool] | None = None,
 ) -> NodeSample:
     """Look once. ``before``: an earlier sample of the same process, whose unchanging answers are kept.

@@ -27,7 +27,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependenc
     ShowUnits,
     missing_dependencies,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage, written_paths
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
     UNIT_FAILURE_RESULT,
     UNIT_SUCCESS,
@@ -35,6 +35,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal i
     Journal,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import read_settings
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.written_paths import written_paths
 
 # What a unit is between two runs of a loop; how the process ended is told by the manager's records of that run.
 _BETWEEN_RUNS = {"ActiveState": "activating", "SubState": "auto-restart", "ExecMainCode": "0", "ExecMainPID": "0"}

@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage, written_paths
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.readiness import unready
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
@@ -30,6 +30,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd i
     parse_span,
     slice_group,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.written_paths import written_paths
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import guards as g
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approved_plan as a
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars, _reports
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import Pacing, recovery_plan
 
 NOW = 1_800_000_000.5

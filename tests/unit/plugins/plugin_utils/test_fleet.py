@@ -14,6 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import (
     _recovery_plan,
     _reports,
     _tables,
+    _waves,
 )
 
 services_to_recover = NeedFilter().filters()["services_to_recover"]
@@ -92,7 +93,7 @@ def test_an_answer_that_is_none_costs_its_host_and_not_the_fleet(services):
     [(3, 10, 3), ("0", 10, 0), ("50%", 3, 2), ("1%", 10, 1), ("0%", 10, 1), ("100%", 7, 7), (" 2 ", 4, 2)],
 )
 def test_how_many_may_be_in_need(limit, hosts, allowed):
-    assert _recovery_plan.allowed_in_need(limit, hosts) == allowed
+    assert _waves.allowed_in_need(limit, hosts) == allowed
 
 
 @pytest.mark.parametrize("limit", ["many", "-1", "101%", "1.5", "", None, "50 %"])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars as v
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 
 
 @pytest.mark.parametrize("name", list(v.VARIABLES))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approved_plan, _besu_networks, _recovery_plan
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 
 GENESIS = "0x" + "a" * 64
 UP = {"active_state": "active", "sub_state": "running"}

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approved_plan as a
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars as v
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _rolling_plan as r
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 
 NOW = 1_795_952_400.0
 GENESIS = "0x" + "ab" * 32
@@ -343,7 +343,7 @@ def approved_of(fleet, **settings):
     made = plan(fleet, **settings)
     document = a.restart_document(made, {**SETTINGS, **settings}, NOW)
     known = {"now": NOW + 5, "max_age": 3600.0, "hosts": set(fleet), "settings": {**SETTINGS, **settings}}
-    return document, a.read_approved(document, **known, playbook=r.PLAYBOOK)
+    return document, a.read_approved(document, **known, playbook=a.RESTART)
 
 
 def carry_out(fleet, approved, now=NOW + 60, **settings):

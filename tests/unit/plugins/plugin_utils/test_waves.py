@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _waves as w
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 
 
 def members(*given):

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import network_info as network
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import survey
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import Answer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import parse_url
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError

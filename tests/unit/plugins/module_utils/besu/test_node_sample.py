@@ -14,7 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_samp
     read_sample,
     sample_from,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import Answer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer
 
 KEY = "26ce7196045763d94f1f936d80902d885ea4bd8aa81301593ef2308a39409ece5e92a9277d4dc5381991e35e91abd4af52b5c9894305a73d5f228661702d9a44"
 OWN = "0x73bf4ea1ca3143f3a8cde418781db81bfe1a8ab9"

@@ -9,7 +9,8 @@ import json
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import OUTCOMES, RpcClient, answer_of
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import RpcClient
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import OUTCOMES, answer_of
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpError, Response, parse_url
 
 CALLS = [("eth_blockNumber", ()), ("admin_peers", ()), ("net_peerCount", ())]

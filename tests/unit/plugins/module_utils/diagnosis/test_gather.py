@@ -13,9 +13,10 @@ import pytest
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import gather as e
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed, missing_dependencies
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage, written_paths
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.written_paths import written_paths
 
 
 def test_dependencies_that_are_missing() -> None:

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers to JSON-RPC calls, and the closed set of outcomes that a call can have. Pure.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
+
+OUTCOMES: dict[str, str] = {
+    "ok": "answered",
+    "not_enabled": "the method's API group is not in --rpc-http-api",
+    "unknown_method": "this version has no such method",
+    "unauthorized": "no valid token, or the token does not permit the method",
+    "host_not_allowed": "the name used is not in --host-allowlist",
+    "timeout_504": "Besu gave up on the call after its own time limit",
+    "refused": "nothing listens there",
+    "reset": "the connection was closed before an answer",
+    "hang": "the port accepts, no answer comes in time",
+    "unreachable": "the address cannot be reached or resolved from here",
+    "tls": "no agreement on TLS, or a certificate that is not trusted",
+    "rpc_error": "the method answered with an error",
+    "protocol": "the answer is no JSON-RPC answer to what was asked",
+}
+# The port answered, but not about the node.
+CANNOT_OBSERVE = frozenset(("unauthorized", "host_not_allowed", "timeout_504", "unreachable", "tls", "protocol"))
+OF_STATUS = {401: "unauthorized", 403: "host_not_allowed", 504: "timeout_504"}
+_OF_CODE = {-32604: "not_enabled", -32601: "unknown_method", -40100: "unauthorized"}
+
+
+class Answer(t.NamedTuple):
+    """What came of one call. ``result`` where the outcome is ok; ``code`` of a JSON-RPC error; ``message`` made fit."""
+
+    outcome: str
+    result: t.Any = None
+    code: int | None = None
+    message: str = ""
+
+
+Call = tuple[str, t.Sequence[t.Any]]
+
+
+def answer_of(reply: t.Any) -> Answer:
+    """The answer in one JSON-RPC response object."""
+    if not isinstance(reply, dict):
+        return Answer("protocol", message="no JSON-RPC object")
+    error = reply.get("error")
+    if error is not None:
+        code = error.get("code") if isinstance(error, dict) else None
+        code = code if isinstance(code, int) and not isinstance(code, bool) else None
+        if code in _OF_CODE:
+            return Answer(_OF_CODE[code], None, code)
+        text = error.get("message", "") if isinstance(error, dict) else error
+        return Answer("rpc_error", None, code, sanitize(str(text), 200))
+    if "result" not in reply:
+        return Answer("protocol", message="neither result nor error")
+    return Answer("ok", reply["result"])
+
+
+def answers_of(status: int, body: bytes, count: int) -> list[Answer]:
+    """The answers to a batch of ``count`` calls with the ids 0 to count - 1."""
+    if status in OF_STATUS:
+        return [Answer(OF_STATUS[status], message=f"HTTP status {status}")] * count
+    try:
+        replies = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return [Answer("protocol", message=f"HTTP status {status}, and no JSON")] * count
+    if isinstance(replies, dict):
+        whole = answer_of(replies)
+        return [whole if whole.outcome != "ok" else Answer("protocol", message="one answer to a batch")] * count
+    found: dict[int, Answer] = {}
+    for reply in replies if isinstance(replies, list) else ():
+        number = reply.get("id") if isinstance(reply, dict) else None
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < count or number in found:
+            return [Answer("protocol", message="an id that was not asked for")] * count
+        found[number] = answer_of(reply)
+    return [found.get(number, Answer("protocol", message="no answer to this call")) for number in range(count)]
+
+
+class Endpoint(t.Protocol):
+    """What can be asked: RpcClient, or what stands for it."""
+
+    def batch(self, calls: t.Sequence[Call]) -> list[Answer]:
+        """One answer for each call, in their order."""
+
+    def get(self, path: str) -> tuple[str, int, str]:
+        """Outcome, HTTP status (0: none) and body."""

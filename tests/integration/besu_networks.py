@@ -85,7 +85,7 @@ class BesuNetwork:
         self.until_moving(3)
 
     def _fresh(self, host: Host) -> None:
-        host.sh(breaks.MENDS)
+        host.sh(breaks.FIXES)
         host.sh("rm -rf /var/lib/chainops-lifecycle /run/chainops-lifecycle")
         self.install(host.name)
 

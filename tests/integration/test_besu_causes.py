@@ -65,7 +65,7 @@ def test_every_cause_is_in_the_table() -> None:
 
 
 def _break(chain: BesuNetwork, host: Host, scenario: str) -> None:
-    host.sh(breaks.MENDS)
+    host.sh(breaks.FIXES)
     host.sh("rm -rf /var/lib/chainops-lifecycle")
     blocks = 5 if scenario in breaks.NEEDS_DATA else 0
     chain.install(host.name, blocks, unit_lines=["Restart=no"])
@@ -93,7 +93,7 @@ ROUNDS = [dict(list(CAUSES.items())[start : start + NODES]) for start in range(0
 
 
 @pytest.mark.parametrize("scenarios", ROUNDS, ids=lambda scenarios: next(iter(scenarios)))
-def test_a_cause_that_no_start_mends_is_named_and_left_to_a_person(
+def test_a_cause_that_no_start_fixes_is_named_and_left_to_a_person(
     chain: BesuNetwork, scenarios: dict[str, str]
 ) -> None:
     names = [name for name in chain.hosts if name not in chain.validators]
@@ -114,11 +114,11 @@ def test_a_cause_that_no_start_mends_is_named_and_left_to_a_person(
     assert {name for name, one in chain.invocations().items() if one != before[name]} <= loops
 
 
-def test_once_mended_they_are_recovered(chain: BesuNetwork) -> None:
+def test_once_fixed_they_are_recovered(chain: BesuNetwork) -> None:
     """All at once, as no validator is among them; a second run finds nothing to do."""
     names = [name for name in chain.hosts if name not in chain.validators]
     for name in names:
-        chain.hosts[name].sh(breaks.MENDS)
+        chain.hosts[name].sh(breaks.FIXES)
     chain.at_once([functools.partial(chain.install, name) for name in names])
     fixed = dict.fromkeys(names, "")
     played = _round(chain, fixed)

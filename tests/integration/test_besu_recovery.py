@@ -59,7 +59,7 @@ def test_what_is_down_comes_back(chain: BesuNetwork) -> None:
     assert played.pause <= PAUSE + played.late
 
 
-def test_a_lost_quorum_is_told_and_mended_only_when_asked(chain: BesuNetwork) -> None:
+def test_a_lost_quorum_is_told_and_fixed_only_when_asked(chain: BesuNetwork) -> None:
     first, _second, *missing, other = chain.hosts
     until(lambda: chain.age(first) > 65, 90, "the validators are no longer young")
     chain.stop(*missing)
@@ -155,7 +155,7 @@ def test_a_network_of_one(chain: BesuNetwork, tmp_path: Path) -> None:
     host = next(iter(chain.hosts.values()))
     alone = BesuNetwork([host], 1, chain.inventory, tmp_path)
     for other in list(chain.hosts.values()):
-        other.sh(breaks.MENDS)
+        other.sh(breaks.FIXES)
     alone.up()
     alone.stop(host.name)
     played = alone.play(RECOVER)

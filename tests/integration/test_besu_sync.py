@@ -279,10 +279,10 @@ def test_with_leave_to_recover_a_stalled_one_is_restarted_once(chain: Chain, pla
         until(lambda: chain.show("stalled", "InvocationID") != invocation, 90, "it is restarted")
         deploy.fault(host, sync_rate=2000)
 
-    mender = threading.Thread(target=fix)
-    mender.start()
+    fixer = threading.Thread(target=fix)
+    fixer.start()
     again = chain.play("--limit", host.name, besu_sync_wait_recovery="restart")
-    mender.join()
+    fixer.join()
     assert again.code == 0, again.output
     in_sync(chain, again, "stalled")
     assert len(again.lines("stalled")) >= 2 and again.changed("stalled") == 1

@@ -174,7 +174,7 @@ HARD: dict[str, tuple[Prepare, str]] = {
 
 
 @pytest.mark.parametrize("name", HARD)
-def test_what_no_restart_mends(world: Connectors, name: str) -> None:
+def test_what_no_restart_fixes(world: Connectors, name: str) -> None:
     prepare, cause = HARD[name]
     world.fleet.each(lambda host: prepare(world, host))
     world.fleet.each(lambda host: host.run("systemctl", "restart", "--no-block", "cloudflared"))

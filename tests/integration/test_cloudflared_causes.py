@@ -32,12 +32,12 @@ UPDATING = "/opt/updating/cloudflared"
 # Cause -> the tests that make it with the real cloudflared.
 CAUSES: dict[str, tuple[str, ...]] = {
     "unauthorized": ("test_a_start_that_gets_no_connection", "test_a_refused_token_is_not_retried_and_a_new_one_is_taken"),
-    "token_unreadable": ("test_what_no_restart_mends",),
-    "token_malformed": ("test_what_no_restart_mends",),
+    "token_unreadable": ("test_what_no_restart_fixes",),
+    "token_malformed": ("test_what_no_restart_fixes",),
     "token_replaced": ("test_a_refused_token_is_not_retried_and_a_new_one_is_taken",),
-    "unknown_flag": ("test_what_no_restart_mends", "test_exit_0_under_type_simple_is_told"),
-    "address_in_use": ("test_what_no_restart_mends",),
-    "config_invalid": ("test_what_no_restart_mends",),
+    "unknown_flag": ("test_what_no_restart_fixes", "test_exit_0_under_type_simple_is_told"),
+    "address_in_use": ("test_what_no_restart_fixes",),
+    "config_invalid": ("test_what_no_restart_fixes",),
     "no_edge_address": ("test_no_address_of_the_family_that_it_may_use",),
     "dns": ("test_names_that_do_not_resolve",),
     "edge_certificate": ("test_a_start_that_gets_no_connection",),
@@ -64,7 +64,7 @@ STATES: dict[str, str] = {
     RECONNECTING: "test_all_connections_lost",
     m.RESTARTING: "test_a_killed_connector_is_waited_for",
     m.STOPPING: "test_requests_are_drained",
-    m.ERROR: "test_what_no_restart_mends",
+    m.ERROR: "test_what_no_restart_fixes",
     m.UNKNOWN: "test_without_rights_nothing_is_guessed",
 }
 

@@ -270,19 +270,19 @@ OWNER = """
 import sys, time
 from lab import Fleet, Group
 fleet = Fleet(sys.argv[1], [Group("h", 2, "bookworm")]).up()
-print(fleet.record.bridge, fleet.status()["keeper"], flush=True)
+print(fleet.record.bridge, fleet.status()["daemon"], flush=True)
 time.sleep(600)
 """
 
 
 def _owned_fleet(name: str) -> tuple[subprocess.Popen[str], str, int]:
-    """A fleet owned by a process of its own: that process, the bridge, the keeper's pid."""
+    """A fleet owned by a process of its own: that process, the bridge, the daemon's pid."""
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, name], cwd=settings.TESTS_DIR, stdout=subprocess.PIPE, text=True
     )
     assert owner.stdout is not None
-    bridge, keeper = owner.stdout.readline().split()
-    return owner, bridge, int(keeper)
+    bridge, daemon = owner.stdout.readline().split()
+    return owner, bridge, int(daemon)
 
 
 def _left_of(name: str, bridge: str) -> list[str]:
@@ -290,21 +290,21 @@ def _left_of(name: str, bridge: str) -> list[str]:
     return [str(path) for path in folders if path.exists()]
 
 
-@pytest.mark.parametrize("victim", ["owner", "keeper", "keeper and guard"])
+@pytest.mark.parametrize("victim", ["owner", "daemon", "daemon and guard"])
 def test_nothing_is_left_after_a_kill(make_fleet: FleetMaker, victim: str) -> None:
     name = f"killed-{os.getpid()}"
-    owner, bridge, keeper = _owned_fleet(name)
+    owner, bridge, daemon = _owned_fleet(name)
     assert len(_left_of(name, bridge)) == 4
     try:
         if victim == "owner":
             owner.kill()
         else:
-            guard = int(Path(f"/proc/{keeper}/stat").read_text().rpartition(")")[2].split()[1])
-            if victim == "keeper and guard":
+            guard = int(Path(f"/proc/{daemon}/stat").read_text().rpartition(")")[2].split()[1])
+            if victim == "daemon and guard":
                 os.kill(guard, signal.SIGKILL)
-            os.kill(keeper, signal.SIGKILL)
-        if victim == "keeper and guard":
-            until(lambda: not cleanup.is_living(settings.paths().fleet(name)), 20, "the keeper is dead")
+            os.kill(daemon, signal.SIGKILL)
+        if victim == "daemon and guard":
+            until(lambda: not cleanup.is_living(settings.paths().fleet(name)), 20, "the daemon is dead")
             cleanup.collect(settings.paths())  # unless another one that starts hosts now has been faster
         until(lambda: not _left_of(name, bridge), 60, "nothing is left")
     finally:

@@ -32,7 +32,7 @@ def described(name: str, **options: t.Any) -> dict[str, t.Any]:
     return {"name": name, "kind": "cloudflared", "attempt_backoff": 0.1, "max_attempts": 50, **options}
 
 
-def test_what_is_down_is_recovered_and_what_no_restart_mends_is_refused(replicas: Tunnels) -> None:
+def test_what_is_down_is_recovered_and_what_no_restart_fixes_is_refused(replicas: Tunnels) -> None:
     first, second, third = replicas.fleet.hosts.values()
     damage(first, "cloudflared")
     second.sh("systemctl stop cloudflared")

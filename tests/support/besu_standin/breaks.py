@@ -5,7 +5,7 @@
 """Real causes of the recorded failures, made on a host where a node is installed: shell scripts by scenario.
 
 They need the node's files where ``deploy.install`` puts them and leave it stopped; ``deploy.install`` fixes all but
-what ``MENDS`` undoes. ``NEEDS_DATA``: scenarios in which the node has run before, so install it with blocks.
+what ``FIXES`` undoes. ``NEEDS_DATA``: scenarios in which the node has run before, so install it with blocks.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ NEEDS_DATA = frozenset({
     "start_version_downgrade_refused",
 })  # fmt: skip
 
-MENDS = "; ".join(
+FIXES = "; ".join(
     (
         "set +e",
         "for unit in besu port-holder lock-holder; do systemctl stop $unit.service; systemctl reset-failed $unit.service; "

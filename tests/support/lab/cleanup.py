@@ -36,14 +36,14 @@ def clear_away(fleet: FleetRecord) -> None:
 
 
 def claim(folder: Path) -> int:
-    """Take the lock of a new fleet; the descriptor that holds it, for the keeper to inherit."""
+    """Take the lock of a new fleet; the descriptor that holds it, for the daemon to inherit."""
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
 
 
 def is_living(folder: Path) -> bool:
-    """Whether a keeper holds the fleet's lock. Asking shares the lock for a moment and so disturbs nobody."""
+    """Whether a daemon holds the fleet's lock. Asking shares the lock for a moment and so disturbs nobody."""
     try:
         with open(folder / "lock", "rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -55,7 +55,7 @@ def is_living(folder: Path) -> bool:
 
 
 def living(lab: Paths) -> list[str]:
-    """Names of the fleets whose keeper is alive."""
+    """Names of the fleets whose daemon is alive."""
     return [folder.name for folder in _folders(lab) if is_living(folder)]
 
 
@@ -64,7 +64,7 @@ def _folders(lab: Paths) -> list[Path]:
 
 
 def collect_locked(lab: Paths) -> list[str]:
-    """Clear away every fleet without a keeper; the caller holds the laboratory's lock. What was removed, in words."""
+    """Clear away every fleet without a daemon; the caller holds the laboratory's lock. What was removed, in words."""
     removed = []
     for folder in _folders(lab):
         if not is_living(folder):
@@ -94,10 +94,10 @@ def collect(lab: Paths, bases: bool = False) -> list[str]:
 
 
 def purge(lab: Paths, name: str) -> None:
-    """Clear away what is left of a fleet whose keeper has ended."""
+    """Clear away what is left of a fleet whose daemon has ended."""
     with lab.lock("lab"):
         folder = lab.fleet(name)
         if folder.exists():
             if is_living(folder):
-                raise LabError(f"the keeper of fleet {name} is still alive")
+                raise LabError(f"the daemon of fleet {name} is still alive")
             _clear_folder(folder)

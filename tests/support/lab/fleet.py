@@ -19,7 +19,7 @@ import types
 import typing as t
 from pathlib import Path
 
-from . import base, check, cleanup, hostfiles, keeper, network
+from . import base, check, cleanup, fleet_daemon, hostfiles, network
 from .host import Host, Report, until
 from .record import FleetRecord, Group, check_name, plan_hosts
 from .settings import LabError, Paths, boot_limit, paths
@@ -151,7 +151,7 @@ class Fleet:
             raise LabError(f"owner {self.owner}: no such process") from None
 
     def _launch(self, bases: dict[str, Path], owner_fd: int | None) -> int:
-        """Claim name, subnet and bridge, and start the keeper; a descriptor with its verdict."""
+        """Claim name, subnet and bridge, and start the daemon; a descriptor with its verdict."""
         folder = self.lab.fleet(self.name)
         with self.lab.lock("lab"):
             cleanup.collect_locked(self.lab)
@@ -168,7 +168,7 @@ class Fleet:
                 record.save()
                 self._prepare(record)
                 self._adopt(record)
-                return keeper.spawn(record, self.lab, lock_fd, owner_fd)
+                return fleet_daemon.spawn(record, self.lab, lock_fd, owner_fd)
             except BaseException:
                 if (folder / "fleet.json").exists():
                     cleanup.clear_away(FleetRecord.load(folder))
@@ -176,7 +176,7 @@ class Fleet:
                     shutil.rmtree(folder)
                 raise
             finally:
-                os.close(lock_fd)  # the keeper has its own
+                os.close(lock_fd)  # the daemon has its own
 
     def _prepare(self, record: FleetRecord) -> None:
         if record.run.exists():  # left by a laboratory whose folder was deleted
@@ -187,11 +187,11 @@ class Fleet:
 
     def _wait_up(self, reader: int) -> None:
         with os.fdopen(reader, "rb") as verdict:
-            log = self.record.path / "keeper.log"
-            limit = boot_limit(len(self.hosts)) + 30  # the keeper says which host it waited for in vain
+            log = self.record.path / "daemon.log"
+            limit = boot_limit(len(self.hosts)) + 30  # the daemon says which host it waited for in vain
             ready, _unused, _unused = select.select([verdict], [], [], limit)
             line = verdict.readline() if ready else b""
-            error = json.loads(line)["error"] if line else f"its keeper ended or hangs: {_tail(log)}"
+            error = json.loads(line)["error"] if line else f"its daemon ended or hangs: {_tail(log)}"
         if error:
             self.down()
             raise LabError(f"fleet {self.name}: {error}")
@@ -199,7 +199,7 @@ class Fleet:
     # -- requests and the end ------------------------------------------------------------------
 
     def ask(self, action: str, **details: t.Any) -> Report:
-        """One request to the keeper: status, cut, start, down."""
+        """One request to the daemon: status, cut, start, down."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(30.0)
@@ -222,7 +222,7 @@ class Fleet:
             return
         folder = self.record.path
         try:
-            pid = int(self.ask("down")["keeper"])
+            pid = int(self.ask("down")["daemon"])
         except LabError:
             pid = 0  # died by itself, or is just ending
         try:
@@ -243,7 +243,7 @@ def _tail(path: Path) -> str:
 
 
 def _open_standard_streams() -> None:
-    """Fill 0, 1 and 2 where a caller closed them: a descriptor meant for the keeper must not get such a number."""
+    """Fill 0, 1 and 2 where a caller closed them: a descriptor meant for the daemon must not get such a number."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -266,7 +266,7 @@ def _make_key(lab: Paths) -> None:
 
 
 def overview(lab: Paths) -> list[tuple[FleetRecord, Report]]:
-    """Every living fleet and what its keeper says of it."""
+    """Every living fleet and what its daemon says of it."""
     found = []
     for name in cleanup.living(lab):
         with contextlib.suppress(LabError, FileNotFoundError):  # it may go down while we look

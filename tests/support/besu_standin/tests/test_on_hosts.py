@@ -117,7 +117,7 @@ def _scenarios() -> list[str]:
 
 def _broken(host: Host, plan: network.NetworkPlan, name: str, scenario: str, **unit: Any) -> str:
     """Install, break, start; the journal's cursor from before the start."""
-    host.sh(breaks.MENDS)
+    host.sh(breaks.FIXES)
     blocks = plan.history(5) if scenario in breaks.NEEDS_DATA else ()
     deploy.install(host, plan, name, scale=0.05, blocks=blocks, unit_lines=["Restart=no"], **unit)
     host.sh(breaks.SCRIPTS[scenario])
@@ -135,7 +135,7 @@ def test_failed_start_by_its_real_cause(scenario: str, fleet: Fleet, plan: netwo
     assert int(_property(host, "ExecMainStatus")) == recorded_exit(scenario, recorded)
     expected = comparable(recorded_lines(scenario, recorded))
     assert comparable(_own_lines(host, cursor)) == expected
-    host.sh(breaks.MENDS)
+    host.sh(breaks.FIXES)
 
 
 def test_binary_that_is_not_there(fleet: Fleet, plan: network.NetworkPlan) -> None:
@@ -143,7 +143,7 @@ def test_binary_that_is_not_there(fleet: Fleet, plan: network.NetworkPlan) -> No
     _broken(host, plan, name, "start_binary_missing")
     until(lambda: _property(host, "ActiveState") == "failed", 60, "the unit has failed")
     assert int(_property(host, "ExecMainStatus")) == recorded_exit("start_binary_missing", "b7")
-    host.sh(breaks.MENDS)
+    host.sh(breaks.FIXES)
 
 
 def test_real_full_disk(fleet: Fleet, plan: network.NetworkPlan) -> None:
@@ -153,7 +153,7 @@ def test_real_full_disk(fleet: Fleet, plan: network.NetworkPlan) -> None:
     deploy.install(source, one, source_name, scale=0.05, block_scale=0.5, blocks=one.history(2000))
     source.run("systemctl", "start", "besu.service")
     until(lambda: _height(source) >= 2000, 20, "the source is up")
-    host.sh(breaks.MENDS)
+    host.sh(breaks.FIXES)
     deploy.install(host, one, name, scale=0.05, block_scale=0.5, unit_lines=["Restart=no"])
     # Room for the first files and some blocks.
     host.sh(breaks.SCRIPTS["start_disk_full"].replace("16k", "96k"))
@@ -162,7 +162,7 @@ def test_real_full_disk(fleet: Fleet, plan: network.NetworkPlan) -> None:
     until(lambda: _property(host, "ActiveState") == "failed", 30, "the unit has failed")
     assert int(_property(host, "ExecMainStatus")) == recorded_exit("disk_full_while_running", "b7")
     assert any("Disk full detected: While appending to file" in line for line in _own_lines(host, cursor))
-    host.sh(breaks.MENDS)
+    host.sh(breaks.FIXES)
     source.run("systemctl", "stop", "besu.service")
 
 
@@ -171,4 +171,4 @@ def test_crash_loop(fleet: Fleet, plan: network.NetworkPlan) -> None:
     _broken(host, plan, name, "start_crash_loop")
     until(lambda: int(_property(host, "NRestarts")) >= 3, 60, "systemd has started it again and again")
     assert _property(host, "ActiveState") in ("activating", "active")
-    host.sh(breaks.MENDS)
+    host.sh(breaks.FIXES)

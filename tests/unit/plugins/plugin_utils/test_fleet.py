@@ -227,7 +227,7 @@ def test_what_was_found_in_need_later_is_counted_too():
     assert _outcomes.counted(entries) == "1 recovered, 1 healthy"
 
 
-def test_the_summary_says_what_the_role_saw_before_it_mended_anything():
+def test_the_summary_says_what_the_role_saw_before_it_fixed_anything():
     given = result(seen=seen("error", causes=("start_limit",)), before=seen("stopped"), fixes=["start limit cleared"])
     lines = _reports.summary_lines({"a": [given]}, {"in_need": ["a"], "rows": []})
     assert lines[1:4] == [

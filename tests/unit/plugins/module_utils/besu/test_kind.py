@@ -162,7 +162,7 @@ def test_old_restarts_are_no_loop():
     assert seen.state == "consensus"
 
 
-def test_a_loop_of_starts_that_no_start_mends_is_hopeless():
+def test_a_loop_of_starts_that_no_start_fixes_is_hopeless():
     loop = {
         **UP,
         "ActiveState": "activating",

@@ -116,7 +116,7 @@ def test_many_restarts_on_purpose_are_no_thrashing():
     assert service.trouble == 0.0
 
 
-def test_a_service_that_was_mended_is_well_after_a_minute():
+def test_a_service_that_was_fixed_is_well_after_a_minute():
     service = Watched()
     service.loop(100, 6)
     service.run(125)

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The process that keeps a fleet: boots its hosts, boots them again when they reboot, ends all of it with its owner.
 
-One keeper for each fleet. It holds the lock of the fleet's folder as long as
+One daemon for each fleet. It holds the lock of the fleet's folder as long as
 it lives, so whoever can take that lock knows that the fleet is dead and may
-clear it away. Hosts die with the keeper, mounts are seen by it alone.
+clear it away. Hosts die with the daemon, mounts are seen by it alone.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Machine:
 
 
 @dataclass
-class Keeper:
+class FleetDaemon:
     fleet: FleetRecord
     lab: Paths
     ready_fd: int
@@ -248,17 +248,17 @@ class Keeper:
         elif action != "status":
             raise ValueError(action)
         hosts = {name: machine.report() for name, machine in self.machines.items()}
-        return {"keeper": os.getpid(), "owner": self.fleet.owner, "hosts": hosts}
+        return {"daemon": os.getpid(), "owner": self.fleet.owner, "hosts": hosts}
 
 
 def spawn(fleet: FleetRecord, lab: Paths, lock_fd: int, owner_fd: int | None) -> int:
-    """Start the keeper of ``fleet`` and give it the lock; a descriptor to read its verdict on the boot from."""
+    """Start the daemon of ``fleet`` and give it the lock; a descriptor to read its verdict on the boot from."""
     reader, writer = os.pipe()
     passed = [lock_fd, writer] + ([] if owner_fd is None else [owner_fd])
     arguments = [fleet.folder, str(lab.root), str(writer), str(-1 if owner_fd is None else owner_fd)]
-    with open(fleet.path / "keeper.log", "wb") as log:
+    with open(fleet.path / "daemon.log", "wb") as log:
         subprocess.Popen(
-            [sys.executable, "-c", "import sys; from lab.keeper import main; main(sys.argv[1:])", *arguments],
+            [sys.executable, "-c", "import sys; from lab.fleet_daemon import main; main(sys.argv[1:])", *arguments],
             cwd=TESTS_DIR,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -276,11 +276,11 @@ def main(arguments: list[str]) -> None:
     fleet, lab = FleetRecord.load(Path(folder)), Paths(Path(root))
     child = os.fork()
     if child == 0:
-        Keeper(fleet, lab, int(ready_fd)).run(int(owner_fd) if int(owner_fd) >= 0 else None)
+        FleetDaemon(fleet, lab, int(ready_fd)).run(int(owner_fd) if int(owner_fd) >= 0 else None)
         return
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda signum, _unused: os.kill(child, signum))
-    os.close(int(ready_fd))  # its end must tell that the keeper ended
+    os.close(int(ready_fd))  # its end must tell that the daemon ended
     _unused, status = os.waitpid(child, 0)
     if status != 0:
         with lab.lock("lab"):

@@ -284,7 +284,7 @@ def _histories(services: t.Sequence[Data]) -> list[Data]:
 
 
 def _total(name: str, histories: t.Sequence[Data]) -> float:
-    return sum(one[name] for one in histories)
+    return sum(float(one[name]) for one in histories)
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -113,7 +113,7 @@ class _End:
     """What was seen at the end."""
 
     def __init__(self, after: t.Mapping[str, t.Any]) -> None:
-        self._tunnels = {tunnel["id"]: tunnel for tunnel in after["tunnels"]}
+        self._tunnels: dict[str, t.Mapping[str, t.Any]] = {tunnel["id"]: tunnel for tunnel in after["tunnels"]}
         self._connectors = {one.key: one for tunnel in after["tunnels"] for one in _connectors(tunnel)}
 
     def tunnel(self, identity: str) -> t.Mapping[str, t.Any]:

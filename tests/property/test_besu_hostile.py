@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics, quorum, rpc
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics, quorum, rpc_answers
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.chain_view import ChainView
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import fold
@@ -65,9 +65,10 @@ NODE_INFOS = st.builds(
     JSON,
 )
 ANSWERS = st.one_of(
-    st.builds(lambda value: rpc.Answer("ok", value), JSON | NODE_INFOS),
+    st.builds(lambda value: rpc_answers.Answer("ok", value), JSON | NODE_INFOS),
     st.builds(
-        lambda outcome: rpc.Answer(outcome, message="P2P network is not running"), st.sampled_from(sorted(rpc.OUTCOMES))
+        lambda outcome: rpc_answers.Answer(outcome, message="P2P network is not running"),
+        st.sampled_from(sorted(rpc_answers.OUTCOMES)),
     ),
 )
 STATES = {"starting", "syncing", "synced", "running", "consensus", "error", "restarting", "unknown"}
@@ -75,7 +76,7 @@ STATES = {"starting", "syncing", "synced", "running", "consensus", "error", "res
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(LABELS), ANSWERS), min_size=1, max_size=4), st.booleans())
-def test_any_answers_make_a_state(rounds: list[dict[str, rpc.Answer]], local: bool) -> None:
+def test_any_answers_make_a_state(rounds: list[dict[str, rpc_answers.Answer]], local: bool) -> None:
     track = before = None
     for number, answers in enumerate(rounds):
         before = sample_from(answers, at=1000.0 + number, wall=1.795e9 + number, before=before)
@@ -95,8 +96,8 @@ def test_any_answers_make_a_state(rounds: list[dict[str, rpc.Answer]], local: bo
     st.integers(1, 20),
 )
 def test_any_body_is_as_many_answers_as_calls(status: int, body: bytes, count: int) -> None:
-    answers = rpc.answers_of(status, body, count)
-    assert len(answers) == count and all(answer.outcome in rpc.OUTCOMES for answer in answers)
+    answers = rpc_answers.answers_of(status, body, count)
+    assert len(answers) == count and all(answer.outcome in rpc_answers.OUTCOMES for answer in answers)
 
 
 FRAGMENTS = st.sampled_from(

@@ -75,7 +75,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _drills
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 

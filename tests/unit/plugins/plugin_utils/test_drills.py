@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _drills
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 
 SETTINGS = {"lifecycle_drill_service": "a/api", "lifecycle_drill_fault": "hung", "lifecycle_drill_undo_after": 300.0}
 ENTRIES = {"a": [{"name": "api", "drill": True}, "cron"], "b": [{"name": "api", "drill": "yes"}]}

@@ -129,6 +129,19 @@ def test_rolling_restart_takes_answers_of_a_survey_and_a_limit(fleet: Fleet, tmp
     assert fleet.acted_on(check=False) == ["a2", "b"]
 
 
+def test_a_plan_of_restarts_is_carried_out_as_it_was_approved(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.set(a1="running", a2="running", b="error", c="running")
+    hosts = fleet.inventory("a1", "a2", "b", "c")
+    planned = run(fleet, tmp_path / "plan", "rolling_restart.yml", hosts, "--check", answers=RESTART)
+    assert planned.artifacts["lifecycle_plan_digest"] in planned.stdout
+    fleet.set(b="running")
+    handed_on = {**RESTART, **planned.artifacts, "lifecycle_plan_approved": planned.artifacts["lifecycle_plan"]}
+    played = run(fleet, tmp_path / "job", "rolling_restart.yml", hosts, answers=handed_on)
+    assert outcomes(played) == {"a1": "restarted", "a2": "restarted", "b": "refused"}, played.stdout
+    assert "it is not in the approved plan" in played.stdout
+    assert fleet.acted_on(check=False) == ["a1", "a2"]
+
+
 def test_a_report_takes_answers_and_writes_its_file(fleet: Fleet, tmp_path: Path) -> None:
     fleet.set(a="error", b="running")
     answers = {"lifecycle_report_window": "24h", "lifecycle_report_format": "json", "lifecycle_diagnose": "errors",

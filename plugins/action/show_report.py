@@ -9,7 +9,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import one_line
 
 _MAX_LINE = 500
 
@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
         report = arguments["report"] or {}
         shown = [str(line) for line in report.get("lines", [])] if arguments["lines"] is None else arguments["lines"]
         title = [arguments["title"]] if arguments["title"] else []
-        lines = [escape_control(line, _MAX_LINE) for line in (*title, *shown)]
+        lines = [one_line(line, _MAX_LINE) for line in (*title, *shown)]
         if shown:
             Display().display("\n".join(lines))  # as one: each call is an event of a job, some 900 bytes
         if arguments["report"] is not None:

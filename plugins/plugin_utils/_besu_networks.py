@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import ACCESS_OPTIONS, NODE_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count
 
 Look = t.Mapping[str, t.Any]
 Described = t.Mapping[str, t.Sequence[t.Any]]
@@ -218,12 +219,12 @@ def _network(network: Look, names: t.Mapping[str, str], unnamed: str) -> list[st
     if network["stalled"]:
         # Who proposed before says nothing now: the nodes themselves tell who is missing.
         quorum, members_of = network["quorum"], len(network["validators"])
-        return [f"Chain {network['chain_id']} STALLED {head}: quorum is {quorum} of {members_of} validators"]
+        return [f"Chain {network['chain_id']} STALLED {head}: quorum is {quorum} of {count(members_of, 'validator')}"]
     moves = "advances" if network["advances"] else "was not seen to move"
     lines = [f"Chain {network['chain_id']} {moves} {head}: {network['arithmetic']}"]
-    count = network["may_stop"]
-    which = f" (any of {', '.join(network['which'][:_SHOWN])})" if count else f" ({network['reason']})"
-    lines.append(f"  {count} more may stop{which}")
+    more = network["may_stop"]
+    which = f" (any of {', '.join(network['which'][:_SHOWN])})" if more else f" ({network['reason']})"
+    lines.append(f"  {more} more may stop{which}")
     for one in network["missing"][:_SHOWN]:
         who = one["node"] or names.get(one["address"]) or unnamed
         lines.append(f"  missing {one['address']} ({who}): {one['why']}")

@@ -14,8 +14,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import one_line
 
 SCHEMA_VERSION = 1
 
@@ -75,7 +75,7 @@ class Entry:
             "service": self.service or None,
             "kind": self.kind or None,
             "outcome": self.outcome,
-            "reason": escape_control(self.reason, _MAX_REASON) or None,
+            "reason": one_line(self.reason, _MAX_REASON) or None,
             "guard": self.guard or None,
         }
 

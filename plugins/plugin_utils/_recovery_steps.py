@@ -300,7 +300,8 @@ def not_observed(seen: t.Any, host: str, described: t.Any = None) -> list[dict[s
     given = as_mapping(seen)
     bare = {"observed": False, "reached": False, "failed": True, "changed": False}
     if given.get("unreachable") or "services" not in given:
-        msg = f"{host} cannot be reached: {as_text(given.get('msg')) or 'no answer'}"
+        how = "reached" if given.get("unreachable") else "observed"
+        msg = f"{host} cannot be {how}: {as_text(given.get('msg')) or 'no answer'}"
         return [{"name": "-", "kind": "generic", "msg": msg, **bare}]
     unknown = [one for one in as_mappings(given["services"]) if one.get("state") == UNKNOWN]
     wrong = [{"name": name, "kind": "generic", "msg": why, **bare} for name, why in split_entries(described)[1]]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ServiceResult,
@@ -21,7 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_texts,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import is_busy, seconds
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import duration
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import duration, one_line
 
 _WAIT_TIMEOUT = 120.0
 _MAX_LINE = 300
@@ -194,4 +193,4 @@ def line(host: str, given: t.Mapping[str, t.Any]) -> str:
         said = f"{o.shown(entry.outcome)}, {entry.reason}: {did}"
         said += f", invocation {proof}" if proof and acts else ""
     took = f" ({duration(result.duration)})" if result.duration is not None else ""
-    return escape_control(f"[{host}] {result.name}: {said}{took}", _MAX_LINE)
+    return one_line(f"[{host}] {result.name}: {said}{took}", _MAX_LINE)

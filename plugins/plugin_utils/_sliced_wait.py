@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import as_mappings
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import one_line
 
 _MAX_LINE = 500
 _MAX_WORDS = 200
@@ -101,7 +101,7 @@ class SlicedWait:
         return self._line(f"{seen.get('state')}{_how_far(seen)}")
 
     def _line(self, said: str) -> str:
-        return escape_control(f"{self._label}: {said} ({self.spent:.0f} of {self._timeout:.0f} s)", _MAX_LINE)
+        return one_line(f"{self._label}: {said} ({self.spent:.0f} of {self._timeout:.0f} s)", _MAX_LINE)
 
 
 def _head(shown: t.Any) -> int | None:

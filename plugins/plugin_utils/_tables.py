@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import escape_control
+
 WIDTH = 100
 
 # No column but the last is cut below this; the names of hosts and services, which come first, not below the second.
@@ -47,6 +49,11 @@ def shorten(text: str, width: int) -> str:
         return text[: max(width - 1, 0)] + "…"
     tail = (width - 1) // 3
     return text[: width - 1 - tail].rstrip() + "…" + text[len(text) - tail :].lstrip()
+
+
+def one_line(text: str, width: int) -> str:
+    """Text of a host as a line of at most ``width`` characters that no terminal acts on, cut in the middle."""
+    return shorten(escape_control(shorten(text, 20 * width), 400 * width), width)
 
 
 def render(table: t.Sequence[t.Sequence[str]], width: int = WIDTH, indent: str = "") -> list[str]:

@@ -9,7 +9,7 @@ import shlex
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _tables
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes, _several, _tables
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import recovery_plan
 
 EVIDENCE = "127.0.0.1:8080 held by python3 (pid 812)"
@@ -131,3 +131,18 @@ def test_a_reason_without_room_has_a_line_of_its_own():
         "    no_peers: no peers for 8 s",
         f"b{' ' * 29}  running  -",
     ]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        lambda text: _several.line("h", {"name": "api", "failed": True, "msg": text, "duration": 3}),
+        lambda text: _outcomes.Entry("h", "api", "generic", _outcomes.FAILED, text).as_dict()["reason"],
+        lambda text: _tables.one_line(text, 80),
+    ],
+)
+@pytest.mark.parametrize("middle", ["x" * 9000, "\x1b[31m\u202e{{" * 3000, "\n" * 700])
+def test_a_long_text_keeps_its_end_which_has_the_reason(shown, middle):
+    said = shown(f"it began with {middle} and that is why")
+    assert len(said) <= 300 and "it began with" in said and "that is why" in said
+    assert said.isprintable() and "{{" not in said

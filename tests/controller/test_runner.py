@@ -242,3 +242,15 @@ def test_slices_of_a_job_refuse_what_they_cannot_keep_and_do_the_rest(fleet: Fle
     first, second = slices("plain", lifecycle_hosts="4")
     assert (outcomes(first), outcomes(second)) == (dict.fromkeys("ab", "recovered"), dict.fromkeys("cd", "recovered"))
     assert sorted(fleet.acted_on(check=False)) == ["a", "b", "c", "d"]
+
+
+def test_the_events_of_a_host_with_four_services_in_need_are_few_and_short(fleet: Fleet, tmp_path: Path) -> None:
+    """What AWX stores, counts and shows: each event has more than 1 kB of its own before it says anything."""
+    names = ("a", "b", "c", "d")
+    fleet.set(**dict.fromkeys(names, "error"))
+    hosts = {"all": {"hosts": {"here": HERE | {"lifecycle_services": list(names)}}}}
+    played = run(fleet, tmp_path / "job", "recover.yml", hosts)
+    assert played.status == "successful", played.stdout
+    size = sum(len(json.dumps(event)) for event in played.events)
+    print(f"{len(played.events)} events, {size} bytes")
+    assert len(played.events) <= 44 and size <= 60_000

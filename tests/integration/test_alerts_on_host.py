@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import IN_ERROR
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import IN_ERROR, THRASHING
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._alert_rules import rules_text
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host
 
@@ -23,8 +23,18 @@ from .conftest import FleetMaker, service_suite
 FOLDER = "/srv/textfile"
 THRESHOLD, INTERVAL = 4, 5
 ONCE = "[Service]\nExecStart=/bin/sleep infinity\n"
+LOOP = """[Unit]
+StartLimitIntervalSec=0
+[Service]
+ExecStart=/bin/sleep 2
+ExecStopPost=/bin/false
+Restart=always
+RestartSec=1
+"""
+# A crash loop is told before it has been in error for too long, as with the limits that nobody sets.
+SERVICES = [{"name": "shop", "alert_after": {"error": THRESHOLD}}, {"name": "looping", "thrash_restarts": 3}]
 VARIABLES = {
-    "lifecycle_services": [{"name": "shop", "alert_after": {"error": THRESHOLD}}],
+    "lifecycle_services": SERVICES,
     "state_monitoring_directory": FOLDER,
     "state_monitoring_interval": INTERVAL,
 }
@@ -62,6 +72,7 @@ def monitored(make_fleet: FleetMaker, tmp_path_factory: pytest.TempPathFactory) 
     fleet = make_fleet(Group("alerts", 1, service_suite()))
     (name, host), folder = next(iter(fleet.hosts.items())), tmp_path_factory.mktemp("alerts")
     host.push_text("/etc/systemd/system/shop.service", ONCE)
+    host.push_text("/etc/systemd/system/looping.service", LOOP)
     host.sh(f"mkdir -p {FOLDER}; systemctl daemon-reload; systemctl start shop")
     (folder / "install.yml").write_text(json.dumps(ROLE))
     stack = Stack(folder, rules_text(labels={"team": "chain"}), name, metrics=Path(f"/proc/{host.leader}/root{FOLDER}"))
@@ -101,3 +112,19 @@ def test_a_broken_service_reaches_the_webhook_until_a_hold_and_until_it_is_recov
     monitored.ansible("ansible-playbook", "chainops.lifecycle.recover", "-e", '{"lifecycle_services": ["shop"]}')
     until("its end once it has run for a minute", lambda: len(heard("resolved", name, "shop")) == 2)
     assert len(heard("firing", name, "shop")) == 2, "it never flapped"
+
+
+def test_a_crash_loop_that_runs_at_most_scrapes_alerts_once(monitored: Monitored) -> None:
+    stack, name = monitored.stack, THRASHING.rule_name
+    monitored.host.sh("systemctl start looping")
+    until("the alert", lambda: monitored.heard("firing", name, "looping"))
+    loops = 'chainops_service_automatic_restarts_total{service="looping"}'
+    [before] = stack.query(loops)
+    until("five more rounds", lambda: float(stack.query(loops)[0]["value"][1]) >= float(before["value"][1]) + 5)
+    about = {
+        (one["status"], one["labels"]["alertname"], one["startsAt"])
+        for one in stack.webhook.alerts
+        if one["labels"].get("service") == "looping"
+    }
+    assert len(about) == 1 and next(iter(about))[:2] == ("firing", name)
+    monitored.host.sh("systemctl stop looping")

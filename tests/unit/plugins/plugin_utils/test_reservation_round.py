@@ -133,14 +133,15 @@ def test_of_slices_that_run_at_once_one_at_most_takes_a_validator_offline(size):
     for _case in range(200):
         part_of = {one: chance.randrange(3) for one in chain}
         network = {"genesis": "0xa", "validators": chain}
-        asking, grants, done = [], {}, []
+        grants: dict[str, dict] = {}
+        asking, done = [], []
         for target in chain:
             nodes = [{"address": one, "name": f"h{one}/besu"} for one in chain if part_of[one] == part_of[target]]
             look = {"networks": [network], "nodes": nodes}
             made = reservation(look, f"h{target}", "0xa", target)
             asking.append((made, rounds(made, "ann", f"h{target}", 2)[1]["holders"]))
             assert {one["host"] for one in asking[-1][1]} == {node["name"].partition("/")[0] for node in nodes}
-        answers = {made["address"]: [] for made, _holders in asking}
+        answers: dict[str, list] = {made["address"]: [] for made, _holders in asking}
         steps = [made["address"] for made, holders in asking for _one in holders]
         chance.shuffle(steps)
         for target in steps:

@@ -193,7 +193,7 @@ def at_moment(cuts, now, **more):
     """What is made of a connector that was cut at these moments, seconds since the epoch."""
     lines = [*registrations(100.0), *(line for at in cuts for line in outage(at, **more))]
     seen = [(at, text) for at, text in lines if at <= now]
-    alive = set()
+    alive: set[str] = set()
     for _at, text in seen:
         index = text.partition("connIndex=")[2][:1]
         alive = alive | {index} if "Registered" in text else alive - {index}

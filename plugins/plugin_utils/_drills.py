@@ -19,10 +19,10 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     OK,
     TRANSITIONING,
     UNKNOWN,
-    FleetError,
     Row,
     read_fleet,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ServiceResult,
     as_mapping,

@@ -94,7 +94,9 @@ def test_the_drills_of_the_window_are_told(tmp_path):
 
     Host.clock = clock
     seen = Observation("a", "a.service", "generic", "running", "running")
-    (drill,) = info_details._drills(Host(), seen, 24 * 3600.0) or ()
+    drills = info_details._drills(Host(), seen, 24 * 3600.0)
+    assert drills is not None
+    (drill,) = drills
     assert (drill["fault"], drill["lost"], drill["outcome"]) == ("killed", 2, "recovered")
     (tmp_path / "state/drills/a.service.json").write_text("{")
     assert info_details._drills(Host(), seen, 24 * 3600.0) is None

@@ -34,6 +34,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan
 
 VERSION = 1
+# How a drill may have ended; a host may return anything.
+DRILL_OUTCOMES = ("open", "recovered", "failed", "abandoned")
 _MOST = 20  # of reasons, causes, alerts and the like of one service
 _EVIDENCE = 5
 # Services that are to be off, or that run to their end, say nothing of availability.
@@ -114,6 +116,7 @@ def _service(row: Row, told: t.Any, window: float, now: float) -> Data:
             "causes": [_cause(one) for one in row.observation.diagnosis.causes[:_MOST]],
             "lines": [h.cut(line) for line in row.observation.diagnosis.lines[-_EVIDENCE:]],
             "details": _details(row.kind, row.observation.details),
+            "drills": [_drill(one) for one in as_mappings(given.get("drills"))[-_MOST:]],
             "history": history and _history(history, now, row.desired not in _NOT_TO_RUN),
             "history_problem": reason or None,
         }
@@ -144,6 +147,7 @@ def _bare(host: str, service: str, scope: str, kind: str, desired: str, why: str
         "causes": [],
         "lines": [],
         "details": {},
+        "drills": [],
         "history": None,
         "history_problem": h.cut(why) or "was not observed",
     }
@@ -184,6 +188,19 @@ def _alert(data: t.Mapping[str, t.Any]) -> Data:
         "since": as_number(data.get("since")),
         "next_step": _text(data.get("next_step")),
         "runbook": _text(data.get("runbook")),
+    }
+
+
+def _drill(data: t.Mapping[str, t.Any]) -> Data:
+    """A fault that was made on purpose; its keys are those that service_info returns."""
+    outcome = as_text(data.get("outcome"))
+    return {
+        "at": as_number(data.get("at")),
+        "fault": _text(data.get("fault"), h.NAME),
+        "owner": _text(data.get("owner"), h.NAME),
+        "outcome": outcome if outcome in DRILL_OUTCOMES else None,
+        "detected_as": _text(data.get("detected_as"), h.NAME),
+        **{name: as_number(data.get(name)) for name in ("detected_after", "recovered_after", "lost", "blocks")},
     }
 
 
@@ -276,6 +293,7 @@ def _summary(services: t.Sequence[Data], hosts: t.Sequence[Data], window: float)
         **_attempt_counts([attempt for one in histories for attempt in one["attempts"]]),
         "alerts": sum(len(one["alerts"]) for one in services),
         "holds": sum(one["hold"] is not None for one in services),
+        "drills": sum(len(one["drills"]) for one in services),
     }
 
 

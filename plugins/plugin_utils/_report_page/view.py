@@ -59,6 +59,7 @@ _ATTEMPTS = {"verified": "verified", "failed": "failed"}
 _STEPS = (60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 _TICKS = 8
 _DETAILS = 6000  # transitions in the whole page
+_DRILLS = 100  # in the whole page; the report as JSON has them all
 _COLUMNS = 12
 _CAUSE_SERVICES = 24
 _LANE = {
@@ -107,6 +108,7 @@ def page_view(data: Data) -> dict[str, t.Any]:
         "chains": [_chain(one) for one in data["chains"]],
         "chains_problem": data["chains_problem"],
         "tunnels": [_tunnel(one) for one in data["tunnels"]],
+        "drills": _drills(services),
         "legend": [(state, words, *_LANE[state]) for state, words in LEGEND],
         "incidents": data["summary"]["incidents"],
     }
@@ -315,6 +317,33 @@ def _incident(incident: Data) -> dict[str, t.Any]:
     by = f" by {incident['owner'] or _BY[incident['by']]}" if incident["by"] else ""
     cause = f"{incident['cause']}: " if incident["cause"] else ""
     return {"at": clock(incident["begin"]), "text": f"{cause}{_ENDED[incident['ended']]}{by}{took}"}
+
+
+def _drills(services: t.Sequence[Data]) -> list[dict[str, t.Any]]:
+    """The drills of the fleet, the last one first."""
+    made = [(one, drill) for one in services for drill in one["drills"]]
+    made.sort(key=lambda pair: -(pair[1]["at"] or 0.0))
+    return [
+        {
+            "at": clock(drill["at"]),
+            "host": one["host"],
+            "service": one["label"],
+            "fault": (drill["fault"] or "not known").replace("_", " "),
+            "owner": drill["owner"] or "–",
+            "outcome": drill["outcome"] or "not known",
+            "detected": _age(drill["detected_after"]),
+            "recovered": _age(drill["recovered_after"]),
+            "lost": _age(drill["lost"])
+            if drill["blocks"] is None
+            else f"{_age(drill['lost'])}, {_plain(drill['blocks'])} blocks",
+        }
+        for one, drill in made[:_DRILLS]
+    ]
+
+
+def _lost(drill: Data) -> str:
+    blocks = "" if drill["blocks"] is None else f", {_plain(drill['blocks'])} blocks"
+    return f"{_age(drill['lost'])}{blocks}"
 
 
 def _time_in(history: Data) -> list[tuple[str, str]]:

@@ -282,6 +282,57 @@ def test_a_fleet_without_services_has_a_page():
     assert "lifecycle_services" in render_page(report({"a": {"services": []}}))
 
 
+DRILL = {
+    "at": NOW - 3600,
+    "fault": "port_taken",
+    "owner": "ann",
+    "undo_at": NOW - 3000,
+    "invocation": "0a",
+    "head": None,
+    "outcome": "recovered",
+    "detected_after": 2.5,
+    "detected_as": "error",
+    "recovered_after": 95.0,
+    "lost": 92.5,
+    "blocks": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        pytest.param([], [], id="none"),
+        pytest.param(
+            [DRILL], [("api", "port taken", "ann", "recovered", "2 s", "1 min 35 s", "1 min 32 s")], id="one that ended"
+        ),
+        pytest.param(
+            [DRILL, {**DRILL, "at": NOW - 60, "outcome": "open", "recovered_after": None, "lost": 3, "blocks": 7}],
+            [
+                ("api", "port taken", "ann", "open", "2 s", "–", "3 s, 7 blocks"),
+                ("api", "port taken", "ann", "recovered", "2 s", "1 min 35 s", "1 min 32 s"),
+            ],
+            id="the last one first",
+        ),
+        pytest.param(
+            [{"at": "x", "outcome": "<b>", "fault": 3}, 7],
+            [("api", "not known", "–", "not known", "–", "–", "–")],
+            id="what is no drill",
+        ),
+        pytest.param("all of them", [], id="no list"),
+        pytest.param(None, [], id="unreadable"),
+    ],
+)
+def test_the_drills_of_the_window_are_a_part_of_the_report(given, shown):
+    data = service(history([]), drills=given)
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(json.loads(json.dumps(data, allow_nan=False)), SCHEMA)
+    assert data["summary"]["drills"] == len(shown)
+    rows = v.page_view(data)["drills"]
+    names = ("service", "fault", "owner", "outcome", "detected", "recovered", "lost")
+    assert [tuple(row[name] for name in names) for row in rows] == shown
+    assert ("<h2>Drills</h2>" in render_page(data)) == bool(shown)
+
+
 # --- the page ---
 
 

@@ -150,6 +150,62 @@ def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]
     assert len(re.findall(r"^TASK ", done.stdout, re.MULTILINE)) == len(tasks)
 
 
+def test_a_role_is_switched_from_systemd_service_by_one_line(pair: Fleet, tmp_path: Path) -> None:
+    """The role of guide_services, as it was written for ansible.builtin.systemd_service, and with ours."""
+    (block,) = [
+        one for one in yaml_blocks(ROOT / "docs/docsite/rst/guide_services.rst") if "# handlers/main.yml" in one
+    ]
+    tasks, _cut, handlers = block.partition("# handlers/main.yml")
+    host, role = pair["host1"], tmp_path / "roles/shop"
+    for folder in ("tasks", "handlers", "templates"):
+        (role / folder).mkdir(parents=True)
+    (tmp_path / "book.yml").write_text("[{hosts: host1, gather_facts: false, roles: [shop]}]")
+
+    def run(module: str, text: str, *options: str) -> dict[str, bool]:
+        (role / "templates/api.json.j2").write_text(text)
+        for name, written in (("tasks", tasks), ("handlers", handlers)):
+            (role / name / "main.yml").write_text(written.replace("chainops.lifecycle.service", module))
+        done = play(pair, tmp_path, "book.yml", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        recap = re.findall(r"^(?:TASK|RUNNING HANDLER) \[(?:shop : )?(.+?)\]|^changed: ", done.stdout, re.MULTILINE)
+        found: dict[str, bool] = {}
+        for name in recap:
+            found[name or list(found)[-1]] = not name
+        return found
+
+    started, handler = "Enable and start the services of the shop", "Restart the API"
+    pid = "systemctl show -P MainPID api"
+    for number, module in enumerate(("ansible.builtin.systemd_service", "chainops.lifecycle.service")):
+        host.sh("systemctl disable --now api worker; rm -rf /var/lib/chainops-lifecycle")
+        text = f'{{"port": 8080, "n": {number}}}'
+        planned = run(module, text, "--check")
+        assert (
+            planned[started]
+            and handler in planned
+            and host.sh("! systemctl is-enabled api").stdout.strip() == "disabled"
+        )
+        assert run(module, text)[started]
+        assert host.sh("systemctl is-enabled api worker").stdout.split() == ["enabled"] * 2
+        assert host.sh("systemctl is-active api worker").stdout.split() == ["active"] * 2
+        before = host.sh(pid).stdout
+        again = run(module, text)
+        assert not again[started] and handler not in again and host.sh(pid).stdout == before
+        assert run(module, text + " ")[handler] and host.sh(pid).stdout != before
+    host.sh(
+        "mkdir -p /run/systemd/system; for name in fixed hidden; do printf '[Service]\\nExecStart=/bin/sleep 99\\n' "
+        ">/run/systemd/system/$name.service; done; systemctl mask hidden; systemctl daemon-reload"
+    )
+    for name, why in (("hidden", "it is masked"), ("fixed", "it is static: its file has no [Install] section")):
+        ask = {"chainops.lifecycle.service": {"name": name, "state": "started", "enabled": True}}
+        (tmp_path / "book.yml").write_text(
+            yaml.safe_dump([{"hosts": "host1", "gather_facts": False, "tasks": [{"name": "Ask", **ask}]}])
+        )
+        done = play(pair, tmp_path, "book.yml")
+        assert done.returncode == 2 and f"{name}.service cannot be enabled: {why}" in done.stdout, done.stdout
+    assert host.sh("! systemctl is-active fixed").stdout.strip() == "inactive"
+    host.sh("systemctl unmask hidden; systemctl start api worker; rm -rf /var/lib/chainops-lifecycle")
+
+
 def test_the_playbook_for_awx(pair: Fleet, tmp_path: Path) -> None:
     done = play(
         pair, tmp_path, str(ROOT / "extensions/awx/project/recover.yml"), "-e", '{"lifecycle_services": ["api"]}'

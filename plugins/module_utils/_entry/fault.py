@@ -148,7 +148,7 @@ class FaultRun:
         try:
             self._faults.arm(script, fault.undo_after, what)
         except LifecycleError:
-            self._abandon(drill)
+            self._give_up(drill)  # what is armed, if anything, is the undo of another drill
             raise
         for _asked in range(_ASKED_AT_MOST):
             if self._clock.monotonic() - asked_at <= _GUARDS_HOLD_FOR and self._ledger.hold(self._unit) is None:
@@ -172,6 +172,9 @@ class FaultRun:
 
     def _abandon(self, drill: Drill) -> None:
         self._faults.disarm()
+        self._give_up(drill)
+
+    def _give_up(self, drill: Drill) -> None:
         self._ledger.change_drill(self._unit, replace(drill, outcome="abandoned"))
 
     def _begin(self, fault: d.Fault, before: Observation) -> Drill:

@@ -75,13 +75,18 @@ class HostFaults:
         return any(facts.active not in _DOWN for facts in self._systemd.show([f"{UNDO}.timer", f"{UNDO}.service"]))
 
     def arm(self, script: str, after: float, what: str) -> None:
-        """Have the host run the script after ``after`` seconds. Raises LifecycleError."""
+        """Have the host run the script after ``after`` seconds. Raises LifecycleError; then it does not."""
         files.make_folder(_FOLDER)
-        files.replace(SCRIPT, script)
         options = [f"--unit={UNDO}", f"--on-active={after:.0f}s", "--timer-property=AccuracySec=1s"]
+        # systemd refuses a second timer of this name: only whoever has it may write the script, or stop it.
         self._start_transient(*options, f"--description={what}", "--", "/bin/sh", SCRIPT)
-        if not self.is_armed():
-            raise LifecycleError(f"systemd did not keep {UNDO}.timer, so that no fault was made; see systemctl status")
+        try:
+            files.replace(SCRIPT, script)
+            if not self.is_armed():
+                raise LifecycleError(f"systemd did not keep {UNDO}.timer, so that no fault was made; see systemctl")
+        except LifecycleError:
+            self.disarm()
+            raise
 
     def disarm(self) -> None:
         """The drill is over: nothing is to be undone any more."""

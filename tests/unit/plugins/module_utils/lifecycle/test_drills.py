@@ -11,8 +11,10 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.fault import FaultRun
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import faults
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import drills as d
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Drill, Records
@@ -158,3 +160,52 @@ def test_the_undo_takes_the_fault_away_and_starts_only_what_is_down_and_not_held
     (tmp_path / "holds").mkdir()
     (tmp_path / f"holds/{UNIT}.json").touch()
     assert called() == away
+
+
+class OneTimer:
+    """A systemd with the timer of the undo: it refuses a second one of that name, as the real one does."""
+
+    def __init__(self):
+        self.is_armed = False
+
+    def __call__(self, argv, **_options):
+        if argv[0] == "systemd-run" and self.is_armed:
+            return Completed(1, b"", b"Failed to start transient timer unit: Unit was already loaded")
+        if argv[0] == "systemd-run":
+            self.is_armed = True
+        if "stop" in argv:
+            self.is_armed = False
+        shown = "ActiveState=active" if self.is_armed else "ActiveState=inactive"
+        return Completed(0, f"Id=undo.timer\n{shown}\n\nId=undo.service\nActiveState=inactive\n".encode(), b"")
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    monkeypatch.setattr(faults, "_FOLDER", str(tmp_path / "run"))
+    monkeypatch.setattr(faults, "SCRIPT", str(tmp_path / "run/drill-undo"))
+    timer = OneTimer()
+    return timer, faults.HostFaults(timer, Systemd(timer), VirtualClock()), tmp_path
+
+
+def test_a_second_drill_that_comes_at_the_same_time_leaves_the_undo_of_the_first_as_it_is(host):
+    timer, on_host, folder = host
+    on_host.arm("the first", 300, "first")
+    run = FaultRun.__new__(FaultRun)
+    run._faults, run._clock, run._unit = on_host, VirtualClock(), "worker.service"
+    run._ledger = Records(run._clock, str(folder / "state"), str(folder / "run"))
+    run._begin = lambda _fault, _before: DRILL
+    with pytest.raises(LifecycleError, match="already loaded"):
+        run._armed(fault(), seen())
+    assert timer.is_armed and (folder / "run/drill-undo").read_text() == "the first"
+    assert [drill.outcome for drill in run._ledger.drills("worker.service")] == ["abandoned"]
+
+
+def test_an_undo_that_cannot_be_written_is_not_armed(host, monkeypatch):
+    def full(*_arguments):
+        raise LifecycleError("no space left")
+
+    timer, on_host, _folder = host
+    monkeypatch.setattr(faults.files, "replace", full)
+    with pytest.raises(LifecycleError, match="no space left"):
+        on_host.arm("script", 300, "what")
+    assert not timer.is_armed

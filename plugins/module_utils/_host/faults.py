@@ -90,7 +90,8 @@ class HostFaults:
 
     def disarm(self) -> None:
         """The drill is over: nothing is to be undone any more."""
-        self._systemd.stop(f"{UNDO}.timer")
+        for kind in ("timer", "service"):
+            self._systemd.stop(f"{UNDO}.{kind}")
 
     def undo(self, unit: str, starts: bool) -> None:
         """Take the fault of the unit away now, by the script that the timer runs. Raises LifecycleError."""

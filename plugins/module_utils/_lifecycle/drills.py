@@ -130,15 +130,27 @@ def ended(drill: Drill, seen: Observation, wall: float, recovered: bool) -> Dril
 
 UNDO_SCRIPT = """\
 # Undoes the drill {fault} of {unit}. It may be run at any time, and more than once.
-unit={unit} holds={holds} starts=${{1:-start}}
+unit={unit} holds={holds} starts=${{1:-start}} tries=${{1:+1}}
 systemctl stop -- {holder} 2>/dev/null
 systemctl kill --signal=SIGCONT -- "$unit" 2>/dev/null
 [ "$starts" = start ] || exit 0
-# Whoever holds the service or the host wants nothing to be done to it.
-if [ -e "$holds/$unit.json" ] || [ -e "$holds/_host.json" ]; then exit 0; fi
-if systemctl is-active --quiet -- "$unit"; then exit 0; fi
-systemctl reset-failed -- "$unit" 2>/dev/null
-exec systemctl --no-block --job-mode=fail start -- "$unit"
+in_force() {{
+    [ -e "$1" ] || return 1
+    expires=$(sed -n 's/^ *"expires": *\\([0-9][0-9]*\\)[.0-9]* *$/\\1/p' "$1")
+    [ -z "$expires" ] || [ "$expires" -ge "$(date +%s)" ]
+}}
+# systemd refuses a start while a stop that was asked for is on its way, which may take minutes.
+tries=${{tries:-120}}
+while :; do
+    # Whoever holds the service or the host wants nothing to be done to it.
+    if in_force "$holds/$unit.json" || in_force "$holds/_host.json"; then exit 0; fi
+    if systemctl is-active --quiet -- "$unit"; then exit 0; fi
+    systemctl reset-failed -- "$unit" 2>/dev/null
+    if systemctl --no-block --job-mode=fail start -- "$unit"; then exit 0; fi
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || exit 1
+    sleep 5
+done
 """
 
 

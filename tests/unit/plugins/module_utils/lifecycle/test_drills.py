@@ -17,7 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import drills as d
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Drill, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Drill, Hold, Records
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
 
 GOAL = frozenset({"running"})
@@ -135,8 +135,11 @@ SYSTEMCTL = """#!/bin/sh
 while [ "${1#-}" != "$1" ]; do shift; done
 verb=$1; while [ "$1" != -- ]; do shift; [ $# -gt 0 ] || break; done
 printf '%s %s\\n' "$verb" "$2" >>"$FOLDER/called"
+[ "$verb" != start ] || [ ! -e "$FOLDER/stopping" ] || exit 1
 [ "$verb" != is-active ] || [ -e "$FOLDER/active" ]
 """
+# What the unit does while the undo waits: its stop ends.
+SLEEP = '#!/bin/sh\nprintf "sleep\\n" >>"$FOLDER/called"\nrm "$FOLDER/stopping"\n'
 
 
 @pytest.mark.parametrize("fault", d.FAULTS)
@@ -160,6 +163,35 @@ def test_the_undo_takes_the_fault_away_and_starts_only_what_is_down_and_not_held
     (tmp_path / "holds").mkdir()
     (tmp_path / f"holds/{UNIT}.json").touch()
     assert called() == away
+
+
+def undone(folder, *arguments):
+    """What the undo asks of systemd, and with what it ends."""
+    for name, text in (("systemctl", SYSTEMCTL), ("sleep", SLEEP)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    env = {"PATH": f"{folder}:{os.environ['PATH']}", "FOLDER": str(folder)}
+    script = d.undo_script("stopped", "api.service", "holder.service", str(folder / "state/holds"))
+    done = subprocess.run(["/bin/sh", "-c", script, "undo", *arguments], env=env, check=False)
+    return [line.split()[0] for line in (folder / "called").read_text().splitlines()], done.returncode
+
+
+def test_the_undo_of_the_host_waits_for_a_stop_that_is_on_its_way(tmp_path):
+    (tmp_path / "stopping").touch()
+    asked = ["is-active", "reset-failed", "start"]
+    assert undone(tmp_path) == (["stop", "kill", *asked, "sleep", *asked], 0)
+    (tmp_path / "called").unlink()
+    (tmp_path / "stopping").touch()
+    # The module has others to wait for it: it asks once, and the timer again.
+    assert undone(tmp_path, "start") == (["stop", "kill", *asked], 1)
+
+
+@pytest.mark.parametrize("scope", ["api.service", "_host"])
+@pytest.mark.parametrize(("expires", "starts"), [(None, False), (0.5, True), (9e9, False), (9e99, False), (12, True)])
+def test_a_hold_that_has_expired_does_not_keep_the_undo_from_a_start(tmp_path, scope, expires, starts):
+    ledger = Records(VirtualClock(), str(tmp_path / "state"), str(tmp_path / "run"))
+    ledger.set_hold(Hold(scope, "ann", '\n "expires": 1.0\n', 0.0, expires))
+    assert ("start" in undone(tmp_path)[0]) is starts
 
 
 class OneTimer:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
@@ -30,17 +31,25 @@ _MAX_FILE = 1024 * 1024
 # A JVM on a busy host. One that takes longer tells nothing.
 _TIMEOUT = 60.0
 _REFUSES = re.compile(r"((?:Unknown options? in TOML configuration file|Invalid TOML configuration): [^\n]*)")
+# What gives the unit other files than those of the host, under the same names, or makes them anew at each start.
+_OWN_FILES = (
+    "RootDirectory RootImage MountImages ExtensionImages ExtensionDirectories BindPaths BindReadOnlyPaths "
+    "TemporaryFileSystem ExecStartPre"
+).split()
 _MAIN_CLASS = "org.hyperledger.besu.Besu"
 # One value of a single line, and what may come behind it.
 _VALUE = re.compile(
-    r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|true|false|[+-]?(?:inf|nan|[0-9][0-9A-Za-z_.:+-]*)|\[|\{)""", re.VERBOSE
+    r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|true|false|[0-9-]{10}\ [0-9:]{8}[0-9Z.:+-]*|
+    [+-]?(?:inf|nan|[0-9][0-9A-Za-z_.:+-]*)|\[|\{)""",
+    re.VERBOSE,
 )
-_KEY = re.compile(r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*'))*\s*""")
+_PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_KEY = re.compile(rf"{_PART}(?:\s*\.\s*{_PART})*\s*")
 
 
 def refusal(properties: t.Mapping[str, str], runner: Runner) -> Refusal | None:
     """Why the next start would fail; None where nothing shows that. ``properties``: where the unit's files are."""
-    settings = read_settings(properties)
+    settings = read_settings(properties, whole=True)
     program, path = _besu(settings)
     if not path:
         return None
@@ -53,15 +62,16 @@ def refusal(properties: t.Mapping[str, str], runner: Runner) -> Refusal | None:
 def _besu(settings: Settings) -> tuple[str, str]:
     """The program and the configuration file; empty where this is no Besu on this host, or no file is known.
 
-    What a container has under the path is not on this host.
+    What a container or a unit has under the path is not on this host.
     """
-    if settings.get("RootDirectory") or settings.get("RootImage"):
+    if any(settings.get(key) for key in _OWN_FILES):
         return "", ""
     for words in command_lines(settings):
         if os.path.basename(words[0]) != "besu" and _MAIN_CLASS not in words:
             continue
         path = _option(words[1:]) or _variable(settings)
-        if path.startswith("/") and "$" not in path:
+        own_tmp = settings.get("PrivateTmp") and path.startswith(("/tmp/", "/var/tmp/"))
+        if path.startswith("/") and not set("$%") & set(path) and not own_tmp:
             return words[0], path
     return "", ""
 
@@ -77,10 +87,21 @@ def _option(words: t.Sequence[str]) -> str:
 
 def _variable(settings: Settings) -> str:
     """BESU_CONFIG_FILE of the unit itself; one of an environment file may go before it, so that nothing is known."""
-    if settings.get("EnvironmentFile"):
+    if settings.get("EnvironmentFile") or settings.get("UnsetEnvironment"):
         return ""
-    found = [re.search(r"(?:^|[\s\"'])BESU_CONFIG_FILE=([^\s\"']+)", one) for one in settings.get("Environment", ())]
-    return next((one[1] for one in reversed(found) if one), "")
+    return _environment(settings).get("BESU_CONFIG_FILE", "")
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The variables that the unit itself sets. One that cannot be told has a ``%`` in it."""
+    found: dict[str, str] = {}
+    for value in settings.get("Environment", ()):
+        try:
+            words = shlex.split(value)
+        except ValueError:
+            words = value.split()
+        found.update((name, given) for name, equals, given in (word.partition("=") for word in words) if equals)
+    return found
 
 
 def _broken(path: str) -> str:
@@ -92,8 +113,8 @@ def _broken(path: str) -> str:
         return f"its configuration file {path} is not there"
     except (OSError, UnicodeDecodeError):
         return ""  # not for this user, or in an encoding of its own
-    if len(data) > _MAX_FILE:
-        return ""
+    if len(data) > _MAX_FILE or text.startswith("\ufeff"):
+        return ""  # whether a byte order mark may be there is a matter of the parser
     why = toml_error(text)
     return f"its configuration file {path} is no TOML: {sanitize(why, 200)}" if why else ""
 
@@ -115,7 +136,7 @@ def toml_error(text: str) -> str:
 
 def line_error(text: str) -> str:
     """What is certainly wrong with the lines of a TOML text. It gives up at a value of several lines."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         rest = line.strip()
         if not rest or rest.startswith(("#", "[")):
             continue
@@ -146,13 +167,19 @@ def _unknown_options(program: str, path: str, settings: Settings, runner: Runner
     """What Besu's own check of the file says.
 
     Only the launcher of a distribution is run: a wrapper might start a node.
+    It knows the options of plugins by the folder of its distribution, and not
+    by one that the unit sets.
     """
     launcher = os.path.realpath(program)
     home = os.path.dirname(os.path.dirname(launcher))
     if os.path.basename(launcher) != "besu" or not glob.glob(os.path.join(glob.escape(home), "lib", "besu-*.jar")):
         return ""
-    java = [re.search(r"(?:^|[\s\"'])JAVA_HOME=([^\s\"']+)", one) for one in settings.get("Environment", ())]
-    env = {"JAVA_HOME": java[-1][1]} if java and java[-1] else {}
+    given = _environment(settings)
+    if settings.get("EnvironmentFile") or any(
+        "plugins.dir" in given.get(one, "") for one in ("BESU_OPTS", "JAVA_OPTS")
+    ):
+        return ""
+    env = {"JAVA_HOME": given["JAVA_HOME"]} if given.get("JAVA_HOME") else {}
     done = runner([launcher, "validate-config", f"--config-file={path}"], timeout=_TIMEOUT, env=env)
     found = _REFUSES.search(done.out) or _REFUSES.search(done.err)
     return f"besu validate-config {path}: {sanitize(found[1].strip(), 300)}" if found else ""

@@ -23,15 +23,20 @@ _EXEC_PREFIXES = "@-:+!|"
 Settings = t.Mapping[str, t.Sequence[str]]
 
 
-def read_settings(properties: t.Mapping[str, str]) -> dict[str, list[str]]:
-    """key -> its values, from FragmentPath and DropInPaths in their order; an empty value resets those before it."""
+def read_settings(properties: t.Mapping[str, str], *, whole: bool = False) -> dict[str, list[str]]:
+    """key -> its values, from FragmentPath and DropInPaths in their order; an empty value resets those before it.
+
+    ``whole``: with the values that hold a specifier, as they are written, for who has to know that there is one.
+    """
     found: dict[str, list[str]] = {}
     for path in [properties.get("FragmentPath", ""), *listed(properties.get("DropInPaths", ""))]:
         for key, value in _assignments(path) if path.startswith("/") else ():
             if not value:
                 found.pop(key, None)
-            elif not re.search(r"%(?!%)", value):
+            elif not re.search(r"%(?!%)", value.replace("%%", "")):
                 found.setdefault(key, []).append(value.replace("%%", "%"))
+            elif whole:
+                found.setdefault(key, []).append(value)
     return found
 
 

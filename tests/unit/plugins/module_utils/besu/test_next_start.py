@@ -79,6 +79,13 @@ NOT_KNOWN = [
     ("{besu} --config-file=/etc/besu/%i.toml", ""),
     ("{besu}", "Environment=BESU_CONFIG_FILE={config}\nEnvironmentFile=/etc/besu/env\n"),
     ("{besu} --config-file={config}", "RootDirectory=/srv/besu\n"),
+    # The unit sees other files under the same names, or its file is made anew at each start.
+    ("{besu} --config-file={config}", "BindReadOnlyPaths=/srv/besu:/etc/besu\n"),
+    ("{besu} --config-file={config}", "TemporaryFileSystem=/etc\n"),
+    ("{besu} --config-file=/tmp/besu.toml", "PrivateTmp=yes\n"),
+    ("{besu} --config-file={config}", 'ExecStartPre=/bin/sh -c "envsubst </etc/besu.in >{config}"\n'),
+    ("{besu}", "Environment=BESU_CONFIG_FILE={config}\nUnsetEnvironment=BESU_CONFIG_FILE\n"),
+    ("{besu}", "Environment=BESU_CONFIG_FILE={config}\nEnvironment=BESU_CONFIG_FILE=/etc/besu/%i.toml\n"),
 ]
 
 
@@ -95,6 +102,29 @@ def test_a_file_that_is_no_toml_refuses(host: Host, command: str, more: str) -> 
 def test_a_file_that_is_not_known_refuses_nothing(host: Host, command: str, more: str) -> None:
     host.config.write_text("=\n")
     assert host.refused(command, more) == "" and host.asked == []
+
+
+def test_a_path_with_a_space_is_read_whole(host: Host) -> None:
+    host.config = host.folder / "my config.toml"
+    host.config.write_text(GOOD)
+    for one in ('"BESU_CONFIG_FILE={config}"', "A=1 'BESU_CONFIG_FILE={config}' B=2"):
+        assert host.refused("{besu}", f"Environment={one}\n") == ""
+    host.config.write_text("=\n")
+    assert host.refused("{besu}", 'Environment="BESU_CONFIG_FILE={config}"\n').startswith("its configuration file")
+
+
+def test_a_byte_order_mark_is_left_to_besu(host: Host) -> None:
+    host.config.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert host.refused() == ""
+
+
+@pytest.mark.parametrize(
+    "more", ["Environment=BESU_OPTS=-Dbesu.plugins.dir=/opt/plugins\n", "EnvironmentFile=-/etc/default/besu\n"]
+)
+def test_options_of_plugins_of_another_folder_are_not_known_to_the_check(host: Host, more: str) -> None:
+    host.distribute()
+    host.answer = Completed(0, UNKNOWN, b"")
+    assert host.refused(more=more) == "" and host.asked == []
 
 
 def test_options_that_the_version_does_not_know(host: Host) -> None:
@@ -141,6 +171,10 @@ WHOLE = [
     '[table]\na="\\"x\\" = y"\n',
     'a="""\nany thing\n"""\n',
     "a={b=1}\n",
+    'a=1 # x\u2028y\nb="x\x85y"\n',
+    "a=1979-05-27 07:32:00Z\n",
+    '"a\\"b".c=1\n',
+    'a=["x",\r\n "y"]\r\nb=1\r\n',
 ]
 
 

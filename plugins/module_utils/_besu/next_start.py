@@ -180,6 +180,13 @@ def _unknown_options(program: str, path: str, settings: Settings, runner: Runner
     ):
         return ""
     env = {"JAVA_HOME": given["JAVA_HOME"]} if given.get("JAVA_HOME") else {}
-    done = runner([launcher, "validate-config", f"--config-file={path}"], timeout=_TIMEOUT, env=env)
+    argv = [launcher, "validate-config", f"--config-file={path}"]
+    done = runner([*_as_user(settings), *argv], timeout=_TIMEOUT, env=env)
     found = _REFUSES.search(done.out) or _REFUSES.search(done.err)
     return f"besu validate-config {path}: {sanitize(found[1].strip(), 300)}" if found else ""
+
+
+def _as_user(settings: Settings) -> list[str]:
+    """What runs a program as the user of the unit, whose program it may be, and not as root."""
+    user = (settings.get("User") or ["root"])[-1]
+    return ["runuser", "-u", user, "--"] if os.geteuid() == 0 and user not in ("root", "0") else []

@@ -127,6 +127,24 @@ def test_options_of_plugins_of_another_folder_are_not_known_to_the_check(host: H
     assert host.refused(more=more) == "" and host.asked == []
 
 
+@pytest.mark.parametrize(
+    ("uid", "more", "by"),
+    [
+        (0, "User=besu\n", ["runuser", "-u", "besu", "--"]),
+        (0, "User=root\n", []),
+        (0, "", []),
+        (1000, "User=besu\n", []),
+    ],
+)
+def test_the_program_of_the_unit_is_run_as_its_user(
+    host: Host, monkeypatch: pytest.MonkeyPatch, uid: int, more: str, by: list[str]
+) -> None:
+    host.distribute()
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    assert host.refused(more=more) == ""
+    assert host.asked == [[*by, str(host.besu), "validate-config", f"--config-file={host.config}"]]
+
+
 def test_options_that_the_version_does_not_know(host: Host) -> None:
     host.answer = Completed(0, UNKNOWN, b"")
     assert host.refused() == "" and host.asked == [], "what only is called besu may be a wrapper that starts a node"

@@ -48,6 +48,8 @@ if t.TYPE_CHECKING:
 _RESTART_WINDOW = 600.0
 _LOG_EVERY = 3.0
 _JOURNAL_LAG = 5.0
+# What the quorum has said counts for so long beside another check, in seconds.
+_QUORUM_HOLDS_FOR = 1.0
 _TAKING = ("stop", "restart", "reset")
 _FAILED = (m.ERROR, m.RESTARTING)
 # What systemd's own view already explains better than any line of a log.
@@ -250,8 +252,15 @@ class BesuKind(Kind):
     def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
         """The quorum, before a validator whose process is there is taken away; its configuration, before a restart."""
         blocks = tuple(self._quorum_objections(step, observation))
-        broken = None if blocks else self._broken_config(step, observation)
-        return blocks if broken is None else (broken,)
+        if blocks:
+            return blocks
+        clock = self._environment.clock
+        asked_at = clock.monotonic()
+        broken = self._broken_config(step, observation)
+        if broken is not None:
+            return (broken,)
+        # To start a JVM takes long: by then another validator may be gone.
+        return self._quorum_objections(step, observation) if clock.monotonic() - asked_at > _QUORUM_HOLDS_FOR else ()
 
     def _broken_config(self, step: m.Step, observation: Observation) -> Refusal | None:
         facts = observation.facts

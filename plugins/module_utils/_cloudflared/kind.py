@@ -317,19 +317,24 @@ class CloudflaredKind(Kind):
             return ()
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
 
+        broken = self._broken_start(step, observation)  # it may take long, so that the replicas are asked after it
         dead = observation.cause == "half_open" and watch.serves_nobody
         serving = 0 if dead else watch.ready.connections or 0
         blocks = [
             self._keeps_serving(serving, watch),
             guarding.own_tunnel(self._eye.carries_us(watch), watch.pid),
+            broken,
         ]
-        if step.action == "restart" and observation.facts is not None:
-            from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import next_start
-
-            runner, properties = self._environment.runner, observation.facts.properties
-            own_check = bool(self._params.get("config_check"))
-            blocks.append(next_start.refusal(properties, self._of_user(), runner, validate=not own_check))
         return [block for block in blocks if block is not None]
+
+    def _broken_start(self, step: m.Step, observation: Observation) -> Refusal | None:
+        if step.action != "restart" or observation.facts is None:
+            return None
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import next_start
+
+        runner, properties = self._environment.runner, observation.facts.properties
+        own_check = bool(self._params.get("config_check"))
+        return next_start.refusal(properties, self._of_user(), runner, validate=not own_check)
 
     def _of_user(self) -> bool:
         return self._params.get("scope") == "user"

@@ -18,6 +18,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
 
@@ -232,3 +233,34 @@ def test_the_check_comes_before_a_restart_of_what_lives_and_ones_own_takes_its_p
 
     assert asked("restart", "active") == blocked
     assert asked("restart", "failed") == asked("stop", "active") == asked("start", "inactive") == []
+
+
+@pytest.mark.parametrize(("took", "asked", "blocked"), [(30.0, 2, ["quorum"]), (0.1, 1, [])])
+def test_the_quorum_is_asked_again_after_a_check_that_took_long(
+    host: Host, took: float, asked: int, blocked: list[str]
+) -> None:
+    host.distribute()
+    (host.folder / "besu.service").write_text(f"[Service]\nExecStart={host.besu} --config-file={host.config}\n")
+    (params,) = describe([{"name": "besu", "kind": "besu", "besu": {"validator": True}}], KINDS)
+    clock = VirtualClock()
+
+    def slow(argv: t.Sequence[str], **options: t.Any) -> Completed:
+        clock.sleep(took)
+        return host.runner(argv, **options)
+
+    class Guard:
+        """A quorum that another validator has left while the check ran."""
+
+        answers: t.ClassVar[list[Refusal | None]] = [None, Refusal("quorum", "3 of 4 take part", "wait")]
+
+        def check(self, *_given: t.Any) -> tuple[Refusal | None, None]:
+            said.append("asked")
+            return self.answers[len(said) - 1], None
+
+    said: list[str] = []
+    kind = t.cast("t.Any", KINDS["besu"].make(t.cast("t.Any", Environment("besu", clock, slow, None, None)), params))
+    kind._quorum_guard = Guard
+    shown = {"FragmentPath": str(host.folder / "besu.service"), "ActiveState": "active", "SubState": "running"}
+    seen = Observation("besu", "besu.service", "besu", "running", "running", facts=UnitFacts("besu.service", shown))
+    blocks = kind.guards(m.Step(m.RUNNING, "restart", m.RESTARTING), seen)
+    assert ([block.guard for block in blocks], len(said)) == (blocked, asked)

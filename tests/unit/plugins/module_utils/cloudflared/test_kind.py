@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import typing as t
+from types import SimpleNamespace
 
 import pytest
 
@@ -412,3 +413,15 @@ def test_progress(make):
     world = make()
     assert dict(world.kind.progress(world.see(), "running") or {})["connections"] == 4
     assert world.kind.progress(world.see(STOPPED), "running") is None
+
+
+def test_the_replicas_are_asked_after_the_check_of_the_next_start_which_may_take_long():
+    order = []
+    kind = CloudflaredKind.__new__(CloudflaredKind)
+    kind._watch = SimpleNamespace(serves_nobody=False, ready=SimpleNamespace(connections=4), pid=1)
+    kind._eye = SimpleNamespace(carries_us=lambda _watch: False)
+    kind._broken_start = lambda *_given: order.append("next start")
+    kind._keeps_serving = lambda *_given: order.append("replicas")
+    seen = SimpleNamespace(cause=None, facts=None)
+    assert kind.guards(m.Step(m.RUNNING, "restart", m.RESTARTING), seen) == []
+    assert order == ["next start", "replicas"]

@@ -96,6 +96,7 @@ class Fleet:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.book = "chainops.lifecycle.drill"
         self.answers: dict[str, t.Any] = {
             "needs_lift": False,
             "present": {"reached": True, "changed": True, "blocked_by": [], "drill": {**DRILL, "outcome": "open"}},
@@ -106,6 +107,8 @@ class Fleet:
             name: HERE | {"lifecycle_services": [{"name": name, **({"drill": True} if name == "a" else {})}]}
             for name in "abc"
         }
+
+        self.groups: dict[str, t.Any] = {}
 
     def set_state(self, service: str, state: str) -> None:
         (self.folder / f"state of {service}").write_text(state)
@@ -118,8 +121,11 @@ class Fleet:
             "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
         }
-        given_as = ("-e", json.dumps({**GIVEN, **given}), *options)
-        done = common.play(self.folder, "chainops.lifecycle.drill", self.hosts, *given_as, **paths)
+        variables = {name: value for name, value in {**GIVEN, **given}.items() if value is not None}
+        given_as = ("-e", json.dumps(variables), *options)
+        (self.folder / "groups.yml").write_text(json.dumps({"all": {"children": self.groups}}))
+        given_as = ("-i", "groups.yml", *given_as)
+        done = common.play(self.folder, self.book, self.hosts, *given_as, **paths)
         output = done.stdout + done.stderr
         stats = re.search(r"RUN: (.*)", output)
         outcome = json.loads(stats[1])["lifecycle_outcome"] if stats else {}
@@ -236,3 +242,28 @@ def test_a_variable_that_means_nothing_is_named(fleet: Fleet, given: dict[str, s
     run = fleet.play(**given)
     assert run.code == 2 and said in run.output.replace("\\", ""), run.output
     assert run.acts == []
+
+
+def test_a_group_of_the_inventory_with_the_name_of_that_of_the_run_is_not_drilled(fleet: Fleet) -> None:
+    fleet.groups["lifecycle_drill"] = {"hosts": {"b": None, "a": None}}
+    fleet.hosts["a"]["lifecycle_services"] = fleet.hosts["b"]["lifecycle_services"] = [{"name": "x", "drill": True}]
+    run = fleet.play(lifecycle_drill_service="a/x")
+    assert run.code == 0 and run.acts == ["killed", "recover", "absent"], run.output
+    assert run.outcomes == {"a": "recovered"}
+    fleet.set_state("c", "error")
+    run = fleet.play(lifecycle_drill_service="a/x")
+    assert run.code == 2 and run.acts == [] and run.outcomes == {"a": "refused", "c": "not_attempted"}, run.output
+
+
+def test_a_drill_that_is_refused_is_not_told_as_an_earlier_one_of_the_same_run(fleet: Fleet) -> None:
+    fleet.hosts["a"]["lifecycle_services"].append({"name": "x"})
+    books = [
+        {"import_playbook": "chainops.lifecycle.drill", "vars": {"lifecycle_drill_service": service}}
+        for service in ("a/a", "a/x")
+    ]
+    (fleet.folder / "drills.yml").write_text(json.dumps(books))
+    fleet.book = "drills.yml"
+    run = fleet.play(lifecycle_drill_service=None)
+    assert run.code == 2 and run.acts == ["killed", "recover", "absent"], run.output
+    last = run.output.rpartition("a x: REFUSED")[2]
+    assert run.outcomes == {"a": "refused"} and "not marked" in last and "shown after" not in last, run.output

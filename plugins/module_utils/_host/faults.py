@@ -13,6 +13,7 @@ script, and the process that holds a port or a disk are gone after a reboot.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -40,7 +41,12 @@ _PATIENCE = 30.0
 _PAUSE = 0.1
 _DOWN = ("inactive", "failed")
 # File systems on which more depends than one service: the undo itself, the journal, the log-in.
-_OF_THE_SYSTEM = ("/", "/etc", "/usr", "/run", "/tmp", "/var", "/var/lib", "/var/log", "/var/log/journal", "/home")
+_OF_THE_SYSTEM = (
+    "/ /boot /dev /dev/shm /etc /home /run /tmp /usr /var /var/lib /var/log /var/log/journal /var/tmp"
+).split()
+_MOUNTS = "/proc/self/mountinfo"
+# These share the room of one device, or of one pool, among file systems with device numbers of their own.
+_POOLED = ("btrfs", "zfs", "bcachefs")
 
 # The file has no name: it is gone with its process, however that ends.
 _FILL = """
@@ -127,8 +133,8 @@ class HostFaults:
         """Why the file system behind ``path`` cannot be filled but for ``leave`` bytes; empty where it can."""
         if not os.path.isdir(path):
             return f"{path} is no directory"
-        device = os.stat(path).st_dev
-        shared = [one for one in _OF_THE_SYSTEM if os.path.isdir(one) and os.stat(one).st_dev == device]
+        taken = _rooms(path)
+        shared = [one for one in _OF_THE_SYSTEM if os.path.isdir(one) and _rooms(one) & taken]
         if shared:
             return f"{path} is on the file system of {shared[0]}, on which more depends than this service"
         free = _free(path)
@@ -170,6 +176,39 @@ class HostFaults:
             if self._clock.monotonic() > ends:
                 raise LifecycleError(f"{otherwise} within {_PATIENCE:.0f} s")
             self._clock.sleep(_PAUSE)
+
+
+def _rooms(path: str) -> set[str]:
+    """What a path takes its room from: two that have one of these in common fill up together."""
+    found = {f"device {_device(path)}"}
+    kind, source = _mount(os.path.realpath(path))
+    if kind in _POOLED:
+        found.add(f"{kind} {source.partition('/')[0] if kind == 'zfs' else source}")
+    return found
+
+
+def _device(path: str) -> int:
+    return os.stat(path).st_dev
+
+
+def _mount(path: str) -> tuple[str, str]:
+    """The type and the source of the file system of a path; empty where that is not told. See proc(5)."""
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as stream:
+            lines = stream.read().split("\n")
+    except OSError:
+        return "", ""
+    best, found = "", ("", "")
+    for line in lines:
+        first, _dash, last = line.partition(" - ")
+        words, about = first.split(" "), last.split(" ")
+        if len(words) < 5 or len(about) < 2:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[4])
+        # Of two on one place the later one is seen.
+        if len(point) >= len(best) and (path + "/").startswith(point.rstrip("/") + "/"):
+            best, found = point, (about[0], about[1])
+    return found
 
 
 def _free(path: str) -> int:

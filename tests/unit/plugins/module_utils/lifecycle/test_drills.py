@@ -241,3 +241,27 @@ def test_an_undo_that_cannot_be_written_is_not_armed(host, monkeypatch):
     with pytest.raises(LifecycleError, match="no space left"):
         on_host.arm("script", 300, "what")
     assert not timer.is_armed
+
+
+@pytest.mark.parametrize(
+    ("root", "own", "shares"),
+    [
+        ("btrfs /dev/vda2", "btrfs /dev/vda2", True),
+        ("btrfs /dev/vda2", "btrfs /dev/vdb1", False),
+        ("zfs rpool/ROOT/debian", "zfs rpool/besu", True),
+        ("zfs rpool/ROOT/debian", "zfs data/besu", False),
+        ("ext4 /dev/vda2", "ext4 /dev/vdb1", False),
+        ("tmpfs tmpfs", "tmpfs tmpfs", False),
+    ],
+)
+def test_a_subvolume_shares_the_room_of_the_system(host, monkeypatch, root, own, shares):
+    _timer, on_host, folder = host
+    path = folder / "of its own"
+    path.mkdir()
+    told = str(path).replace(" ", "\\040")
+    mounts = [f"1 1 0:{number} / {point} rw - {what} rw" for number, point, what in ((1, "/", root), (2, told, own))]
+    (folder / "mountinfo").write_text("\n".join([*mounts, ""]))
+    monkeypatch.setattr(faults, "_MOUNTS", str(folder / "mountinfo"))
+    monkeypatch.setattr(faults, "_device", lambda one: 2 if one.startswith(str(path)) else 1)
+    said = on_host.why_not_fill(str(path), 1, 2**60)
+    assert ("on which more depends" in said) is shares, said

@@ -248,7 +248,8 @@ class FaultRun:
             self._faults.disarm()
         else:
             self._faults.undo(self._unit, starts=True)
-        drill = d.ended(drill, seen, self._clock.wall(), well)
+        by_start = self._entry["kind"] == "generic" and not self._entry["probes"]
+        drill = d.ended(drill, seen, self._clock.wall(), well, by_start=by_start)
         self._ledger.change_drill(self._unit, drill)
         return self._result(before, seen, drill, changed=True), well
 

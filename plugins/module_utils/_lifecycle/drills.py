@@ -114,13 +114,17 @@ def is_noticed(drill: Drill, seen: Observation, goal: t.Collection[str]) -> bool
     return anew or seen.state not in goal
 
 
-def ended(drill: Drill, seen: Observation, wall: float, recovered: bool) -> Drill:
-    """What has come of a drill. ``seen``: the service as it is now, at ``wall`` (seconds since the epoch)."""
+def ended(drill: Drill, seen: Observation, wall: float, recovered: bool, *, by_start: bool = True) -> Drill:
+    """What has come of a drill. ``seen``: the service as it is now, at ``wall`` (seconds since the epoch).
+
+    ``by_start``: whether its start is all that it takes to be well. One that has probes, or that has to find others,
+    came to that later, which systemd does not tell: it counts from when it was seen so.
+    """
     head = seen.details.get("head")
     blocks = max(head - drill.head, 0) if isinstance(head, int) and drill.head is not None else None
     if not recovered:
         return replace(drill, outcome=FAILED, blocks=blocks)
-    since = seen.since if seen.since is not None and seen.since > drill.at else wall
+    since = seen.since if by_start and seen.since is not None and seen.since > drill.at else wall
     after = max(since - drill.at, 0.0)
     # With a full disk a service may go on for a while; every other fault ends at once what it serves.
     served = drill.detected_after if drill.fault == DISK_FULL else 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -108,6 +109,30 @@ def test_what_a_drill_has_cost(drill, now, expected):
     ended = d.ended(replace(DRILL, **drill), now, 1060.0, True)
     assert (ended.recovered_after, ended.lost, ended.blocks) == expected
     assert ended.outcome == "recovered"
+
+
+@pytest.mark.parametrize(
+    ("entry", "lost"),
+    [
+        ({}, 30.0),
+        ({"probes": [{"kind": "http", "url": "http://localhost"}]}, 60.0),
+        ({"kind": "besu"}, 60.0),
+        ({"kind": "cloudflared"}, 60.0),
+    ],
+)
+def test_what_is_well_some_time_after_its_start_is_not_told_as_well_since_then(tmp_path, entry, lost):
+    run = FaultRun.__new__(FaultRun)
+    run._clock, run._unit, run._goal, run._wait = VirtualClock(), "api.service", GOAL, 60.0
+    run._entry = {"kind": "generic", "probes": [], **entry}
+    run._ledger = Records(run._clock, str(tmp_path / "state"), str(tmp_path / "run"))
+    run._faults = SimpleNamespace(undo=lambda *_given, **_options: None, disarm=lambda: None)
+    began = run._clock.wall()
+    run._ledger.begin_drill("api.service", replace(DRILL, at=began, detected_after=1.0))
+    # Its process was started after 30 s, and it is well after 60 s.
+    run._clock.sleep(60.0)
+    run._look = run._settled = lambda: seen(since=began + 30.0)
+    result, well = run.end(check_mode=False)
+    assert well and (result["drill"]["recovered_after"], result["drill"]["lost"]) == (lost, lost)
 
 
 def test_a_drill_that_did_not_end_well_has_no_time_to_recover():

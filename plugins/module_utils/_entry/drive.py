@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
     requester,
     run_command,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import guards
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.enablement import MISSING, Enablement
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
@@ -73,7 +74,7 @@ class ServiceRun:
         outcome = self._as_it_is() if against is not None or not self._drives else self._engine()
         against = against or (switch.objection() if not self._drives else None)
         if against is None and not outcome.failed and not outcome.waiting and switch.is_due:
-            against = self._change(switch, outcome)
+            against = self._unexpected(outcome) or self._change(switch, outcome)
         if against is not None:
             outcome.failed, outcome.blocked_by = True, (against,)
             outcome.msg = f"{self.watched.unit} is {outcome.after.state}; not done: {against.reason}"
@@ -93,6 +94,13 @@ class ServiceRun:
         """The outcome of a run that does nothing to the service itself."""
         (seen,) = self.host.observer.observe_settled([self.watched])
         return Outcome(before=seen, after=seen)
+
+    def _unexpected(self, outcome: Outcome) -> Refusal | None:
+        """Where the engine has had nothing to do, it has not asked whether all is as the caller expects."""
+        asked = self.request
+        if outcome.changed:
+            return None
+        return guards.unexpected(outcome.before, asked.expected_state, asked.expected_invocation)
 
     def _change(self, switch: Enablement, outcome: Outcome) -> Refusal | None:
         if self.request.check_mode:

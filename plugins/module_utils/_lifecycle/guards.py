@@ -169,15 +169,17 @@ def frozen(s: GuardContext) -> Refusal | None:
 
 def precondition(s: GuardContext) -> Refusal | None:
     """The state and the invocation are still what the caller expects. Looked at before the first act only."""
-    if s.acted:
-        return None
-    if s.expected_state and s.observation.state not in s.expected_state:
-        wanted = " or ".join(s.expected_state)
-        said = f"expected_state is {wanted}, the service is {s.observation.state}"
+    return None if s.acted else unexpected(s.observation, s.expected_state, s.expected_invocation)
+
+
+def unexpected(seen: Observation, states: t.Collection[str], expected: str | None) -> Refusal | None:
+    """What is not as the caller expects, who has named the ``states`` and the invocation, or neither."""
+    if states and seen.state not in states:
+        said = f"expected_state is {' or '.join(states)}, the service is {seen.state}"
         return Refusal("precondition", said, "look again: somebody or something was faster")
-    invocation = s.observation.facts.invocation if s.observation.facts else ""
-    if s.expected_invocation is not None and s.expected_invocation != invocation:
-        said = f"expected_invocation is {s.expected_invocation}, the service has {invocation or 'none'}"
+    invocation = seen.facts.invocation if seen.facts else ""
+    if expected is not None and expected != invocation:
+        said = f"expected_invocation is {expected}, the service has {invocation or 'none'}"
         return Refusal("precondition", said, "it has been started anew since you looked: look again")
     return None
 

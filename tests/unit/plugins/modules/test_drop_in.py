@@ -186,3 +186,15 @@ def test_several_are_driven_one_after_the_other_and_one_does_not_cost_the_others
     assert planned["changed"] and [one["before_header"] for one in planned["diff"]] == ["api", "worker"]
     for names, why in (((), "no service is named"), (("api", "api"), "api is named twice")):
         assert why in bench.run(*names).result["msg"]
+
+
+@pytest.mark.parametrize("expected", [{"expected_state": ["running"]}, {"expected_invocation": "of another start"}])
+@pytest.mark.parametrize("state", [{}, {"state": "stopped"}])
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_nothing_is_enabled_where_something_is_not_as_it_was_expected(
+    bench: Bench, expected: dict[str, t.Any], state: dict[str, str], check_mode: bool
+) -> None:
+    done = bench.run("api", enabled=True, check_mode=check_mode, **state, **expected).result
+    assert done["failed"] and not done["changed"] and bench.verbs == []
+    assert [one["guard"] for one in done["blocked_by"]] == ["precondition"]
+    assert not bench.run("api", enabled=False, check_mode=check_mode, **state, **expected).result["failed"]

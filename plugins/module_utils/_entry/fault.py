@@ -38,6 +38,8 @@ _INTERVAL = 0.5
 # What the guards have said counts for so long, in seconds, as for every other act.
 _GUARDS_HOLD_FOR = 2.0
 _ASKED_AT_MOST = 3
+# What systemd gives a service by default to end, in seconds: a node closes its database in that time.
+_STOPS_WITHIN = 90.0
 
 
 class Refused(Exception):
@@ -201,7 +203,8 @@ class FaultRun:
         elif fault.kind == d.DISK_FULL:
             faults.fill(fault.path, d.LEFT_FREE, fault.undo_after)
         else:
-            faults.stop(unit)
+            # Its undo must not come before the fault.
+            faults.stop(unit, min(_STOPS_WITHIN, fault.undo_after / 2))
             faults.take_port(fault.port, fault.undo_after)
             faults.ask("start", unit)
 

@@ -116,10 +116,10 @@ class HostFaults:
         except OSError as exc:
             raise LifecycleError(f"cannot send {number.name} to process {facts.main_pid}: {exc.strerror}") from exc
 
-    def stop(self, unit: str) -> None:
-        """Stop the unit and wait until it is down. Raises LifecycleError."""
+    def stop(self, unit: str, patience: float) -> None:
+        """Stop the unit and wait until it is down, for at most ``patience`` seconds. Raises LifecycleError."""
         self.ask("stop", unit)
-        self._wait_until(lambda: self._systemd.show([unit])[0].active in _DOWN, f"{unit} did not stop")
+        self._wait_until(lambda: self._systemd.show([unit])[0].active in _DOWN, f"{unit} did not stop", patience)
 
     def ask(self, verb: str, unit: str) -> None:
         """Ask systemd for a job of the unit and do not wait for it. Raises LifecycleError."""
@@ -170,11 +170,11 @@ class HostFaults:
         if done.rc != 0:
             raise LifecycleError(f"systemd-run ended with {done.rc}: {_said(done)}")
 
-    def _wait_until(self, holds: t.Callable[[], bool], otherwise: str) -> None:
-        ends = self._clock.monotonic() + _PATIENCE
+    def _wait_until(self, holds: t.Callable[[], bool], otherwise: str, patience: float = _PATIENCE) -> None:
+        ends = self._clock.monotonic() + patience
         while not holds():
             if self._clock.monotonic() > ends:
-                raise LifecycleError(f"{otherwise} within {_PATIENCE:.0f} s")
+                raise LifecycleError(f"{otherwise} within {patience:.0f} s")
             self._clock.sleep(_PAUSE)
 
 

@@ -290,3 +290,22 @@ def test_a_subvolume_shares_the_room_of_the_system(host, monkeypatch, root, own,
     monkeypatch.setattr(faults, "_device", lambda one: 2 if one.startswith(str(path)) else 1)
     said = on_host.why_not_fill(str(path), 1, 2**60)
     assert ("on which more depends" in said) is shares, said
+
+
+@pytest.mark.parametrize(("stops_after", "undo_after", "taken"), [(60, 300.0, True), (60, 100.0, False)])
+def test_a_port_is_taken_once_a_slow_service_is_down_and_never_after_the_undo(stops_after, undo_after, taken):
+    clock, asked = VirtualClock(), []
+
+    def runner(argv, **_options):
+        asked.append(argv[0] if argv[0] != "systemctl" else argv[2])
+        active = "inactive" if clock.monotonic() - began >= stops_after else "deactivating"
+        return Completed(0, f"Id=api.service\nActiveState={active}\n".encode(), b"")
+
+    run = FaultRun.__new__(FaultRun)
+    run._faults, run._unit, began = faults.HostFaults(runner, Systemd(runner), clock), "api.service", clock.monotonic()
+    run._faults.listens = lambda *_given: True
+    try:
+        run._make(fault("port_taken", port=8545, undo_after=undo_after), seen())
+    except LifecycleError as exc:
+        assert not taken and "did not stop within 50 s" in exc.msg
+    assert ("systemd-run" in asked) is taken

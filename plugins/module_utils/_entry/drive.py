@@ -142,7 +142,8 @@ def drive(module: AnsibleModule, make_kind: MakeKind = plain) -> None:
 def drive_named(module: AnsibleModule) -> None:
     """Run the engine for each service that ``name`` lists, and end the module: with its result, or with a list."""
     names = module.params["name"]
-    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    units = [name if name.endswith(".service") else f"{name}.service" for name in names]
+    twice = next((name for index, name in enumerate(names) if units[index] in units[:index]), None)
     if not names or twice is not None:
         said = "no service is named" if twice is None else f"{twice} is named twice"
         module.fail_json(msg=f"name: {said}; give each service once, such as [api, worker]")

@@ -184,7 +184,11 @@ def test_several_are_driven_one_after_the_other_and_one_does_not_cost_the_others
     assert (again["changed"], again["reached"], again["failed"]) == (False, True, False)
     planned = bench.run("api", "worker", check_mode=True, state="restarted").result
     assert planned["changed"] and [one["before_header"] for one in planned["diff"]] == ["api", "worker"]
-    for names, why in (((), "no service is named"), (("api", "api"), "api is named twice")):
+    for names, why in (
+        ((), "no service is named"),
+        (("api", "api"), "api is named twice"),
+        (("worker.service", "api", "worker"), "worker is named twice"),
+    ):
         assert why in bench.run(*names).result["msg"]
 
 

@@ -70,6 +70,7 @@ options:
       - It is changed once O(state) has been reached and proved. A run that is refused or fails changes nothing of it.
       - A unit that is masked, static, indirect, generated or transient is refused by the guard C(enabled) before
         anything is done, and one that is held by the guard C(hold).
+      - With V(false) a unit that is masked is left as it is, as nothing starts it.
       - systemd reads all unit files again when a unit is enabled or disabled, whatever O(daemon_reload) says.
     type: bool
 seealso:

@@ -39,12 +39,14 @@ _WHY_NOT = {
 
 def differs(found: str, wanted: bool) -> bool:
     """Whether ``found``, the word of systemd, is not what is wanted."""
-    return found != (ENABLED if wanted else DISABLED) and not (not wanted and found.startswith("linked"))
+    if not wanted and (found == "masked" or found.startswith("linked")):
+        return False  # nothing starts it with the host
+    return found != (ENABLED if wanted else DISABLED)
 
 
 def refusal(unit: str, found: str, wanted: bool) -> Refusal | None:
     """Why the unit can be neither enabled nor disabled; None where it can, or need not."""
-    if found in _CHANGEABLE:
+    if found in _CHANGEABLE or not differs(found, wanted):
         return None
     said, hint = _WHY_NOT.get(found, (f"systemctl is-enabled says {found or 'nothing'}", "see systemctl status {unit}"))
     verb = "enabled" if wanted else "disabled"

@@ -76,6 +76,7 @@ class Fleet:
         self.folder = folder
         self.answers: dict[str, t.Any] = {"after": AFTER}
         self.hosts: dict[str, t.Any] = {}
+        self.groups: dict[str, t.Any] = {}
 
     def add(self, name: str, observed: dict[str, t.Any], result: dict[str, t.Any], **entry: t.Any) -> None:
         self.hosts[name] = HERE | {"lifecycle_services": [{"name": name, **entry}]}
@@ -89,7 +90,8 @@ class Fleet:
             "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
         }
-        given_as = ("-e", json.dumps({"rolling_restart_owner": "ann", **given}), *options)
+        (self.folder / "groups.yml").write_text(json.dumps({"all": {"children": self.groups}}))
+        given_as = ("-i", "groups.yml", "-e", json.dumps({"rolling_restart_owner": "ann", **given}), *options)
         done = common.play(self.folder, "chainops.lifecycle.rolling_restart", self.hosts, *given_as, **paths)
         output = done.stdout + done.stderr
         stats = re.search(r"RUN: (.*)", output)
@@ -183,6 +185,15 @@ def test_what_is_refused_is_passed_over_without_its_hooks_and_named_at_the_end(f
         and "  was    running, process of 1 h 23 min" in run.output
     )
     assert [one["owner"] for one in run.driven if one.get("owner")][-1].startswith("ann rolling_restart 20")
+
+
+def test_a_group_of_the_inventory_with_the_name_of_that_of_the_run_is_not_restarted(fleet: Fleet) -> None:
+    for name in "abc":
+        fleet.add(name, seen(state="error" if name == "c" else "running"), restarted())
+    fleet.groups["lifecycle_restart"] = {"hosts": dict.fromkeys("abc")}
+    run = fleet.play(lifecycle_max_unhealthy=0)
+    assert run.code == 2 and "has no attribute" not in run.output, run.output
+    assert run.outcomes["c"] == "refused", run.output
 
 
 def test_only_what_is_stale_and_only_what_is_selected(fleet: Fleet) -> None:

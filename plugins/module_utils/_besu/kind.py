@@ -294,15 +294,12 @@ class BesuKind(Kind):
         limit = self._verdict.details.get("head_age_limit") if self._verdict else None
         return timing(self._options, self._track.last if self._track else None, limit)
 
-    def lasting_cause(self, observation: Observation, target: str) -> Refusal | None:
-        """A loop of starts that fail for a cause which no start fixes."""
+    def lasting_cause(self, observation: Observation, target: str) -> Cause | None:
+        """Of a loop of starts that fail: a cause which no start fixes."""
         failed = self._failure[1] if self._failure is not None else None
         if observation.state != m.RESTARTING or failed is None or failed.severity == "soft" or target == m.STOPPED:
             return None
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
-
-        said = f"{failed.id}: {failed.summary} ({'; '.join(failed.evidence[:1])})"
-        return Refusal("cause", said, failed.next_step)
+        return failed._replace(summary=f"{failed.summary} ({'; '.join(failed.evidence[:1])})")
 
     def unreachable_reason(self, observation: Observation, target: str) -> str | None:
         """A target that this node never has."""

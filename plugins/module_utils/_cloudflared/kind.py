@@ -394,14 +394,15 @@ class CloudflaredKind(Kind):
             return False  # a restart fixes neither
         return (observation.age or 0.0) >= self._eye.budget(watch, observation.state)
 
-    def lasting_cause(self, observation: Observation, target: str) -> Refusal | None:
+    def lasting_cause(self, observation: Observation, target: str) -> Cause | None:
         verdict = self._verdict
-        if verdict is None or not verdict.hard or target == m.STOPPED:
+        if verdict is None or verdict.cause is None or not verdict.hard or target == m.STOPPED:
             return None
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
 
-        hint = next((rule.next_step for rule in self.causes() if rule.cause == verdict.cause), "")
-        return Refusal("cause", f"{verdict.cause}, which no restart fixes: {verdict.reasons[-1]}", hint)
+        rule = next((rule for rule in self.causes() if rule.cause == verdict.cause), None)
+        category, hint = (rule.category, rule.next_step) if rule is not None else ("unknown", "")
+        return Cause(verdict.cause, category, "hard", verdict.reasons[-1], verdict.evidence, hint)
 
     def verify(self, before: Observation, after: Observation, target: str) -> str | None:
         was, now = before.details.get("connector_id"), after.details.get("connector_id")

@@ -49,6 +49,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.surr
     forgotten,
 )
 
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
+
 # What systemd will not do, whoever asks or for this user: "Transaction is destructive", "Operation refused", ...
 _RC_REFUSED = 4
 _CONFIG_CHECK_TIMEOUT = 60.0
@@ -403,9 +406,22 @@ class Actions:
             return False
         return not self._accepted(diagnosis, observation, self._disks(observation.facts))
 
+    def is_dealt_with(self, cause: Cause, observation: Observation) -> bool:
+        """Whether a cause that a kind knows is no objection: a person said so, or the host shows it.
+
+        What a process that lives has read before a file was corrected stays as it is.
+        """
+        if observation.state != m.RESTARTING:
+            return cause.severity != "fatal" and cause.id in self._request.accept_causes
+        return self._is_resolved(cause, (), observation, self._disks(observation.facts))
+
     def _accepted(self, diagnosis: t.Any, observation: Observation, disks: tuple[Disk, ...]) -> bool:
+        return self._is_resolved(diagnosis.primary, diagnosis.ports, observation, disks)
+
+    def _is_resolved(
+        self, cause: Cause, ports: t.Sequence[int], observation: Observation, disks: tuple[Disk, ...]
+    ) -> bool:
         """Whether the cause is no objection any more: a person said so, or the host shows it."""
-        cause = diagnosis.primary
         if cause.severity == "fatal":
             return False
         if cause.id in self._request.accept_causes:
@@ -416,7 +432,7 @@ class Actions:
             return False  # what was corrected in its files is nothing that systemd has read
         failed_at = observation.since if observation.since is not None else self._tools.clock.wall()
         properties, room = observation.facts.properties, self._request.min_free_bytes
-        shown = resolution_of(cause, properties, failed_at, disks, room, diagnosis.ports)
+        shown = resolution_of(cause, properties, failed_at, disks, room, ports)
         if shown is None:
             return False
         self.resolved = f"{cause.id} was the cause at {_moment(failed_at)}; {shown}"

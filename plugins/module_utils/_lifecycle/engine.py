@@ -246,11 +246,19 @@ class Engine:
     def _end_if_futile(self, observation: Observation) -> None:
         """End a wait at once that cannot reach the target. A cause that lasts is a refusal where nothing was done."""
         target = self._request.target
-        cause = self._kind.lasting_cause(observation, target) or self._lasting(observation)
+        cause = self._known_to_kind(observation) or self._lasting(observation)
         said = cause.reason if cause else self._kind.unreachable_reason(observation, target)
         if said:
             blocks = [cause] if cause and not self._acts else []
             raise TargetNotReached(f"{self._watched.unit} is {observation.state}: {said}", blocks)
+
+    def _known_to_kind(self, observation: Observation) -> Refusal | None:
+        """The cause that the kind itself knows, unless it was dealt with."""
+        cause = self._kind.lasting_cause(observation, self._request.target)
+        proved_anew = self._acts and observation.state != m.RESTARTING
+        if cause is None or (not proved_anew and self._actor.is_dealt_with(cause, observation)):
+            return None
+        return g.lasting(cause.id, cause.severity, cause.summary, cause.next_step)
 
     def _lasting(self, observation: Observation) -> Refusal | None:
         """Why systemd's next try must fail as the last one did; None where it may work. Each run is judged once."""

@@ -14,6 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 
 if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, Runner
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
@@ -71,8 +72,8 @@ class Kind:
         """Whether waiting has been long enough, so that a service that is on its way gets restarted all the same."""
         return False
 
-    def lasting_cause(self, observation: Observation, target: str) -> Refusal | None:
-        """The cause that no restart corrects (ends the wait at once)."""
+    def lasting_cause(self, observation: Observation, target: str) -> Cause | None:
+        """The cause that no restart corrects (ends the wait at once, unless it was dealt with)."""
         return None
 
     def unreachable_reason(self, observation: Observation, target: str) -> str | None:

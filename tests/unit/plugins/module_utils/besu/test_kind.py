@@ -174,7 +174,9 @@ def test_a_loop_of_starts_that_no_start_fixes_is_hopeless():
     world = World(entry("Unknown option: '-x'"))
     seen = world.see(**loop)
     assert seen.state == "restarting"
-    assert "config_invalid" in world.kind.lasting_cause(seen, m.RUNNING).reason
+    cause = world.kind.lasting_cause(seen, m.RUNNING)
+    assert (cause.id, cause.severity) == ("config_invalid", "hard")
+    assert "Unknown option: '-x'" in cause.summary
     world = World(entry("java.net.SomethingElse: unheard of"))
     assert world.kind.lasting_cause(world.see(**loop), m.RUNNING) is None
 

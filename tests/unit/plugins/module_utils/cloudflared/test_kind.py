@@ -276,7 +276,8 @@ def test_unauthorized_is_hopeless_until_the_token_file_changes(make):
     world.line('Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0')
     seen = world.see(STARTING)
     assert (seen.state, seen.cause) == ("error", "unauthorized")
-    assert "unauthorized" in world.kind.lasting_cause(seen, "reconnected").reason
+    cause = world.kind.lasting_cause(seen, "reconnected")
+    assert (cause.id, cause.severity) == ("unauthorized", "hard") and cause.next_step
     assert not world.kind.restart_is_due(seen, "reconnected")
     rule = world.kind.causes()[0]
     assert (rule.cause, rule.severity) == ("unauthorized", "hard")

@@ -167,3 +167,31 @@ def test_a_cause_that_may_go_away_is_waited_for(tmp_path, severity, accepted):
     bench = Bench(tmp_path, unit, cause=Cause("command_missing", severity, "its program is not there"))
     outcome = bench.run(wait_timeout=25, accept_causes=tuple(accepted))
     assert outcome.failed and outcome.duration >= 25
+
+
+class Knowing(Kind):
+    """It knows itself why its starts fail, as that of Besu does."""
+
+    def __init__(self, cause):
+        self.cause = cause
+
+    def lasting_cause(self, observation, target):
+        return self.cause if observation.state == "restarting" else None
+
+
+@pytest.mark.parametrize("dealt_with", ["not", "accepted", "resolved"])
+@pytest.mark.parametrize("check", [True, False])
+def test_a_cause_that_a_kind_knows_is_refused_until_it_was_dealt_with(tmp_path, dealt_with, check):
+    unit = Unit(UNIT, start_fails=True, restart="on-failure", restart_sec=5.0)
+    bench = Bench(tmp_path, unit)
+    assert bench.run(wait_timeout=3).failed
+    bench.world.verbs.clear()
+    file = "/etc/passwd" if dealt_with == "resolved" else "/srv/genesis.json"
+    bench.kind = Knowing(Cause("file_missing", "hard", "a file is missing", evidence=(f"{file}: no such file",)))
+    accepted = ("file_missing",) if dealt_with == "accepted" else ()
+    outcome = bench.run(wait_timeout=25, accept_causes=accepted, check_mode=check)
+    if dealt_with == "not":
+        assert guards(outcome) == ["cause"] and outcome.duration < 10
+        assert "service_recovery_accept_causes" in outcome.blocked_by[0].hint and bench.verbs == []
+    else:
+        assert guards(outcome) == [] and (check or outcome.duration >= 25), outcome.msg

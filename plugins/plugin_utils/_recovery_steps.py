@@ -224,7 +224,9 @@ def recovery_result(
     found |= {"reached": False, "changed": False}
     failure = failed_fix(as_mapping(given.get("failure")))
     if failure:
-        found |= {"changed": bool(made) and not check_mode, "msg": failure}
+        # A host that was lost in it may have been changed.
+        lost = bool(as_mapping(as_mapping(given.get("failure")).get("result")).get("unreachable"))
+        found |= {"changed": (bool(made) or lost) and not check_mode, "msg": failure}
     else:
         found |= _result(result, given, check_mode)
         found |= _with_refusal(found, given) | _with_chain(found, as_mapping(network))

@@ -12,10 +12,12 @@ import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.docs import common
 
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+LOST = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 # What a run brings about is written down, for service_info to see: ``becomes`` is a dictionary from a service to its state.
 ANSWER = """
 host = given.get("name")
@@ -304,3 +306,19 @@ def test_every_playbook_checks_its_variables_first(folder: Path, playbook: str) 
         done = common.play(folder, f"chainops.lifecycle.{playbook}", hosts, "-e", json.dumps(given), **paths)
         assert done.returncode == 2 and said in done.stdout, done.stdout + done.stderr
     assert not (folder / "asked").exists()
+
+
+@pytest.mark.parametrize("waves", ["1, 100%", "2, 100%"])
+def test_a_host_that_is_lost_within_a_hook_stops_the_waves(folder: Path, waves: str) -> None:
+    """It is none of the play any more, and what the hook has done to it nobody knows."""
+    (folder / "hook.yml").write_text(
+        yaml.safe_dump([{"name": "Fix it", "ansible.builtin.command": "true", "vars": LOST}])
+    )
+    answers = {name: service(ok, name) for name in ("a", "b", "c")}
+    answers["a"]["vars"] = {"service_recovery_hooks": {"address_in_use": str(folder / "hook.yml")}}
+    run = recover(folder, answers, lifecycle_waves=waves)
+    second = "not_attempted" if waves.startswith("1") else "recovered"
+    assert outcomes(run) == {"a": "failed", "b": second, "c": "not_attempted"}, run.output
+    recap = run.output.split("PLAY RECAP", 1)[1]
+    assert [line.split()[0] for line in recap.splitlines() if "unreachable=1" in line] == ["a"] and run.code != 0
+    assert "failed=1" not in recap, "no host that is well is blamed"

@@ -18,6 +18,7 @@ from tests.docs import common
 
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 LOST = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+HANDLED = {"module": "service", "name": "reloaded"}
 # What a run brings about is written down, for service_info to see: ``becomes`` is a dictionary from a service to its state.
 ANSWER = """
 host = given.get("name")
@@ -322,3 +323,26 @@ def test_a_host_that_is_lost_within_a_hook_stops_the_waves(folder: Path, waves: 
     recap = run.output.split("PLAY RECAP", 1)[1]
     assert [line.split()[0] for line in recap.splitlines() if "unreachable=1" in line] == ["a"] and run.code != 0
     assert "failed=1" not in recap, "no host that is well is blamed"
+
+
+@pytest.mark.parametrize("waves", ["1, 100%", "100%"])
+def test_what_a_hook_notifies_is_done_before_the_next_wave(folder: Path, waves: str) -> None:
+    """Also where its host is well at the end of the run, which it leaves there."""
+    own = folder / "roles/fix"
+    (own / "tasks").mkdir(parents=True)
+    (own / "handlers").mkdir()
+    touched = {"name": "Tell", "ansible.builtin.command": "true", "notify": "Reload"}
+    (own / "tasks/main.yml").write_text(yaml.safe_dump([touched]))
+    written = {
+        "ansible.builtin.lineinfile": {"path": str(folder / "asked"), "line": json.dumps(HANDLED), "create": True}
+    }
+    (own / "handlers/main.yml").write_text(yaml.safe_dump([{"name": "Reload", "throttle": 1, **written}]))
+    hook = [{"name": "Fix it", "ansible.builtin.include_role": {"name": str(own)}}]
+    (folder / "hook.yml").write_text(yaml.safe_dump(hook))
+    answers = {name: service(ok, name) for name in ("a", "b")}
+    answers["a"]["vars"] = {"service_recovery_hooks": {"address_in_use": str(folder / "hook.yml")}}
+    run = recover(folder, answers, lifecycle_waves=waves)
+    assert outcomes(run) == {"a": "recovered", "b": "recovered"} and run.code == 0, run.output
+    assert "reloaded" in run.driven, run.output
+    if waves.startswith("1,"):
+        assert run.driven.index("reloaded") < len(run.driven) - 1, "before the second wave"

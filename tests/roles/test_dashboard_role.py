@@ -18,12 +18,15 @@ FILE = "chainops-lifecycle.dashboard.json"
 SOURCE = ROOT / "roles/prometheus_alerts/files" / FILE
 
 
-def run(folder: Path, *options: str, times: int = 1, **variables: t.Any) -> int:
-    """Run the role so many times, as the guide has it; how many tasks changed something."""
+def run(folder: Path, *options: str, times: int = 1, check: bool = False, **variables: t.Any) -> int:
+    """Run the role so many times, as the guide has it; how many tasks changed something.
+
+    ``check``: whether the tasks are in check mode, and the play is not.
+    """
     guide = (ROOT / "docs/docsite/rst/guide_monitoring.rst").read_text()
     (block,) = re.findall(r"code-block:: yaml\n\n((?:  .*\n|\n)+)", guide.partition("A dashboard for Grafana")[2])[:1]
     (book,) = yaml.safe_load(block)
-    book |= {"hosts": "all", "become": False, "vars": variables}
+    book |= {"hosts": "all", "become": False, "vars": variables, **({"check_mode": True} if check else {})}
     (folder / "book.yml").write_text(yaml.safe_dump([book] * times))
     done = play(folder, "book.yml", {"here": HERE}, *options)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -37,7 +40,8 @@ def test_the_dashboard_is_put_in_place_and_taken_away(tmp_path: Path) -> None:
         "prometheus_alerts_dashboard_directory": str(dashboards),
         "prometheus_alerts_dashboard_provider": str(provider),
     }
-    assert run(tmp_path, "--check", **given) and not dashboards.exists() and not provider.exists()
+    assert run(tmp_path, "--check", **given) and run(tmp_path, check=True, **given)
+    assert not dashboards.exists() and not provider.exists()
     assert run(tmp_path, times=2, **given) == 3, "the second time changes nothing"
     assert (dashboards / FILE).read_bytes() == SOURCE.read_bytes()
     assert yaml.safe_load(provider.read_text())["providers"][0]["options"] == {"path": str(dashboards)}

@@ -59,8 +59,8 @@ class Prometheus:
         except (urllib.error.URLError, OSError):
             return False
 
-    def run(self, *arguments: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
-        """One run of the role."""
+    def run(self, *arguments: str, check: bool = False, **variables: t.Any) -> subprocess.CompletedProcess[str]:
+        """One run of the role. ``check``: whether the tasks are in check mode, and the play is not."""
         given = {
             "prometheus_alerts_directory": str(self.rules),
             "prometheus_alerts_config": str(self.config),
@@ -68,7 +68,8 @@ class Prometheus:
             "prometheus_alerts_reload_command": ["kill", "-HUP", str(self.process.pid)],
             **variables,
         }
-        role = {"ansible.builtin.import_role": {"name": "chainops.lifecycle.prometheus_alerts"}}
+        role: dict[str, t.Any] = {"ansible.builtin.import_role": {"name": "chainops.lifecycle.prometheus_alerts"}}
+        role |= {"check_mode": True} if check else {}
         book = [{"hosts": "all", "gather_facts": False, "vars": given, "tasks": [role]}]
         (self.folder / "book.yml").write_text(yaml.safe_dump(book))
         return play(self.folder, "book.yml", {"here": HERE}, *arguments)
@@ -101,10 +102,12 @@ def changes(done: subprocess.CompletedProcess[str]) -> bool:
 
 def test_rules_are_put_in_place_changed_and_taken_away(prometheus: Prometheus) -> None:
     written = prometheus.rules / FILE
-    assert changes(prometheus.run("--check")) and not written.exists()
+    assert changes(prometheus.run("--check", check=True)) and changes(prometheus.run(check=True))
+    assert not written.exists()
     assert changes(prometheus.run())
     assert prometheus.groups() == ["chainops-lifecycle"]
     assert not changes(prometheus.run()), "it is idempotent"
+    assert changes(prometheus.run(check=True, prometheus_alerts_state="absent")) and written.exists()
     assert changes(prometheus.run(prometheus_alerts_labels={"team": "chain"}))
     assert "team: chain" in written.read_text() and "{{ $labels.service }}" in written.read_text()
     assert changes(prometheus.run(prometheus_alerts_state="absent"))

@@ -325,6 +325,17 @@ def test_a_host_that_is_lost_within_a_hook_stops_the_waves(folder: Path, waves: 
     assert "failed=1" not in recap, "no host that is well is blamed"
 
 
+def test_a_host_that_is_lost_within_a_hook_is_passed_over_by_later_looks(folder: Path) -> None:
+    """It was looked at when the plan was made, and by no look since."""
+    (folder / "hook.yml").write_text(
+        yaml.safe_dump([{"name": "Fix it", "ansible.builtin.command": "true", "vars": LOST}])
+    )
+    answers = {name: service(ok, name) for name in ("a", "b")}
+    answers["a"]["vars"] = {"service_recovery_hooks": {"address_in_use": str(folder / "hook.yml")}}
+    run = recover(folder, answers, lifecycle_waves="1, 100%", lifecycle_max_failed=1, lifecycle_soak="1s")
+    assert outcomes(run) == {"a": "failed", "b": "recovered"}, run.output
+
+
 @pytest.mark.parametrize("waves", ["1, 100%", "100%"])
 def test_what_a_hook_notifies_is_done_before_the_next_wave(folder: Path, waves: str) -> None:
     """Also where its host is well at the end of the run, which it leaves there."""

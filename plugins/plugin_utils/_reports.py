@@ -271,6 +271,8 @@ def bad_hosts(entries: t.Sequence[o.Entry], plan: t.Mapping[str, t.Any]) -> dict
     """host -> why it does not end well, and whether that is since it was not reached."""
     found: dict[str, dict[str, t.Any]] = {}
     lost = {row["host"] for row in as_mappings(plan.get("rows")) if row["service"] == "-" and _is_lost(row)}
+    # At its turn, or while it was worked on.
+    lost |= {one.host for one in entries if one.reason.startswith((UNREACHABLE, f"{one.host} cannot be reached: "))}
     bad: dict[str, list[o.Entry]] = {}
     for entry in entries:
         if entry.outcome in o.BAD:

@@ -72,6 +72,21 @@ def test_a_host_that_is_lost_before_its_turn_has_not_recovered_by_itself():
 
 
 @pytest.mark.parametrize(
+    ("done", "unreachable"),
+    [
+        ({"name": "-", "observed": False, "reached": False, "msg": "h cannot be reached: no route"}, True),
+        ({"name": "api", "reached": False, "unreachable": True, "msg": "no route"}, True),
+        ({"name": "api", "reached": False, "changed": True, "msg": "it did not come back"}, False),
+    ],
+    ids=["at its turn", "while it was worked on", "reached"],
+)
+def test_a_host_that_is_lost_is_blamed_as_unreachable(done, unreachable):
+    plan = recovery_plan({"h": DOWN}, {}, "100%")
+    bad = _reports.bad_hosts(_reports.recovery_entries({"h": [done]}, plan), plan)
+    assert [(host, why["unreachable"]) for host, why in bad.items()] == [("h", unreachable)]
+
+
+@pytest.mark.parametrize(
     ("now", "outcome"),
     [({"hold": {"owner": "bob", "reason": "work"}}, "skipped"), ({"state": "running"}, "self_recovered")],
 )

@@ -92,9 +92,13 @@ _value:
       type: list
       elements: dict
     turns:
-      description: What is done one after the other, each with its C(title), C(hosts), and C(tasks) of the playbook.
+      description: What is done one after the other, each with its C(number), C(title) and C(tasks) of the playbook.
       type: list
       elements: dict
+    turn_hosts:
+      description: The hosts of each of the C(turns).
+      type: list
+      elements: list
     acts:
       description: With O(approved), a dictionary from host to the rows that may be acted on there.
       type: dict

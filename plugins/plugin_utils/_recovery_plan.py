@@ -43,6 +43,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 _RANK = {m.STOPPED: 0, m.ERROR: 1, m.RESTARTING: 2}
 # A validator that runs, and is in need all the same, counts for its quorum until it is restarted.
 _RISK_OF_QUORUM = 2
+# How many hosts the title of a turn names.
+_NAMED = 8
 
 
 class Refusal(t.NamedTuple):
@@ -129,12 +131,14 @@ def _order_of_work(
     waves: t.Sequence[_waves.Wave], together: t.Sequence[str], hosts: t.Sequence[str], soak: float
 ) -> dict[str, t.Any]:
     """The hosts that are worked on, in their order and number."""
+    turns = _turns(waves, together, hosts, soak)
     return {
         "hosts": _hosts_of(waves),
         "batches": [len(batch) for wave in waves for batch in wave],
         "waves": [_shown_wave(wave, soak > 0 and wave is not waves[-1]) for wave in waves],
         "restart_all": list(together),
-        "turns": _turns(waves, together, hosts, soak),
+        "turns": [turn.as_dict(number) for number, turn in enumerate(turns)],
+        "turn_hosts": [list(turn.hosts) for turn in turns],
     }
 
 
@@ -171,10 +175,23 @@ def _acts(planned: t.Sequence[PlannedRow], in_need: t.Sequence[str]) -> dict[str
     return found
 
 
+class Turn(t.NamedTuple):
+    """What is done before the next: ``tasks`` of the playbook, by ``hosts``."""
+
+    tasks: str
+    title: str
+    hosts: t.Sequence[str]
+    wave: int
+
+    def as_dict(self, number: int) -> dict[str, t.Any]:
+        """Without its hosts: each host of a run returns all turns, so that they must not grow with the fleet."""
+        return {"number": number, "title": self.title, "tasks": self.tasks, "wave": self.wave}
+
+
 def _turns(
     waves: t.Sequence[_waves.Wave], together: t.Sequence[str], everyone: t.Sequence[str], soak: float
-) -> list[dict[str, t.Any]]:
-    """What is done one after the other: ``tasks`` of the playbook, by ``hosts``.
+) -> list[Turn]:
+    """What is done one after the other.
 
     After the last one nothing is left to stop. Where it is the turn of all hosts nobody has to be passed over.
     """
@@ -183,15 +200,16 @@ def _turns(
         of = f"Wave {number} of {len(waves)}: " if len(waves) > 1 else ""
         turns += [_turn("recover_some", of, batch, number) for batch in wave]
         if soak > 0 and number < len(waves):
-            turns.append({**_turn("look_again", "", everyone, number), "title": f"A look after wave {number}"})
+            turns.append(Turn("look_again", f"A look after wave {number}", everyone, number))
     if turns:
-        is_everyone = set(turns[-1]["hosts"]) == set(everyone)
-        turns[-1] = {**turns[-1], "tasks": "recover_host" if is_everyone else "recover_last"}
+        is_everyone = set(turns[-1].hosts) == set(everyone)
+        turns[-1] = turns[-1]._replace(tasks="recover_host" if is_everyone else "recover_last")
     return turns
 
 
-def _turn(tasks: str, what: str, hosts: t.Sequence[str], wave: int) -> dict[str, t.Any]:
-    return {"title": what + ", ".join(hosts), "tasks": tasks, "hosts": list(hosts), "wave": wave}
+def _turn(tasks: str, what: str, hosts: t.Sequence[str], wave: int) -> Turn:
+    more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
+    return Turn(tasks, f"{what}{', '.join(hosts[:_NAMED])}{more}", hosts, wave)
 
 
 def _shown_wave(wave: _waves.Wave, look: bool) -> dict[str, t.Any]:

@@ -113,8 +113,15 @@ def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
         ("A look after wave 1", "look_again", 1),
         ("Wave 2 of 4: h01, h02"[:20], "recover_some", 2),
     ]
-    assert made["turns"][1]["hosts"] == sorted(made["hosts"])
+    assert made["turn_hosts"][:2] == [["h00"], sorted(made["hosts"])]
     assert [turn["tasks"] for turn in made["turns"]][-2:] == ["look_again", "recover_last"]
+
+
+def test_the_titles_of_turns_do_not_grow_with_the_fleet():
+    """Each host of a run returns the titles of all turns."""
+    made = plan({f"h{number:03}": generic() for number in range(200)}, waves=[1, "10%"], soak=5.0)
+    assert max(len(str(turn)) for turn in made["turns"]) < 160
+    assert made["turns"][-1]["title"].endswith("h027, h028 and 171 more")
 
 
 def test_where_it_is_the_turn_of_all_hosts_nobody_is_passed_over():

@@ -13,12 +13,14 @@ ties what runs to what was shown.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import STARTING
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NEEDS_RECOVERY, OK, Row
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
@@ -161,6 +163,14 @@ class ApprovedPlan:
         """A plan that was read and checked, as ``asdict`` made it data."""
         return cls(tuple(Act(**act) for act in given["acts"]), given["digest"], given["run"])
 
+    def has(self, row: Row) -> bool:
+        """Whether something was approved for the service."""
+        return (row.host, row.service, row.scope) in self._keys
+
+    @functools.cached_property
+    def _keys(self) -> set[tuple[str, str, str]]:
+        return {act.key for act in self.acts}
+
     def waves(self, members: t.Sequence[Member]) -> list[Wave]:
         """The waves and batches that were approved, of these hosts.
 
@@ -225,8 +235,13 @@ def _checked(one: PlannedRow, act: Act | None) -> PlannedRow:
 
 
 def _changed(one: PlannedRow, act: Act) -> str:
-    """What is not as it was when the plan was made; empty where nothing has changed."""
+    """What is not as it was when the plan was made; empty where nothing has changed, and for a start under way.
+
+    A run that was canceled has begun it, and this one waits for its end.
+    """
     row = one.row
+    if row.state == STARTING and row.observation.begun is not None:
+        return ""
     return _differs(
         ("state", act.state, row.state),
         ("invocation", act.invocation, row.observation.invocation),

@@ -94,8 +94,8 @@ def recovery_plan(
         raise FleetError(f"quorum_lost: {quorum_lost!r} is unknown; give refuse or restart_all")
     hosts = list(seen)
     rows = [_with_look(row, look or {}) for row in read_fleet(seen, described)]
-    # What was approved rests on other states than that of a start under way.
-    rows = rows if approved is not None else list(map(resumed, rows))
+    # A start under way that was not approved is left alone.
+    rows = [resumed(row) if approved is None or approved.has(row) else row for row in rows]
     together = _stalled_hosts(rows) if quorum_lost == "restart_all" else []
     unhealthy = {row.host for row in rows if row.verdict in (NEEDS_RECOVERY, UNKNOWN)} - set(together)
     planned = _planned(rows, foreseen or {}, set(together))

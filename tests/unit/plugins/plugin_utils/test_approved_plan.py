@@ -249,3 +249,26 @@ def test_services_are_bound_to_what_their_acts_rest_on():
     assert a.approved_services(["besu"], [{"service": "besu", "scope": "system", "plan": "restart all"}]) == [
         {"name": "besu"}
     ]
+
+
+def starting(owner="AWX job 7", outcome="open"):
+    facts = {"active_state": "activating", "sub_state": "start", "invocation_id": "2" * 32}
+    begun = {"owner": owner, "outcome": outcome}
+    return {**service(), "state": "starting", "unit_facts": facts, "diagnosis": {}, "last_start": begun}
+
+
+@pytest.mark.parametrize("planned", [FLEET["h1"], [starting()]])
+def test_a_start_that_a_canceled_run_has_begun_is_waited_for_where_an_act_was_approved(planned):
+    """The job that was canceled is launched again, or a plan was made meanwhile."""
+    plan = read(document({**FLEET, "h1": planned}))
+    made = make({**FLEET, "h1": [starting()]}, plan)
+    assert sorted(made["hosts"]) == ["h1", "h2", "h3"] and made["gone"] == []
+    (bound,) = a.approved_services(["api"], made["acts"]["h1"])
+    assert (bound["expected_state"], bound["expected_invocation"]) == (["starting"], "2" * 32)
+
+
+@pytest.mark.parametrize("now", [starting(outcome="verified"), {**starting(), "name": "other"}])
+def test_a_start_of_somebody_else_is_left_alone(now):
+    made = make({**FLEET, "h1": [now]}, read(document(FLEET)))
+    assert "h1" not in made["hosts"]
+    assert [row["verdict"] for row in made["rows"] if row["host"] == "h1"] == ["transitioning"]

@@ -119,13 +119,19 @@ def folder(tmp_path: Path) -> Path:
     return found
 
 
-def recover(folder: Path, answers: dict[str, dict[str, t.Any]], *options: str, **given: t.Any) -> Run:
+def recover(
+    folder: Path,
+    answers: dict[str, dict[str, t.Any]],
+    *options: str,
+    others: t.Mapping[str, t.Any] | None = None,
+    **given: t.Any,
+) -> Run:
     """Recover a host for each answer, which has one service of its name.
 
     ``run`` is what a run returns, ``check`` a dry run; ``seen``, what is seen
-    otherwise than an error; ``vars``, variables of the host.
+    otherwise than an error; ``vars``, variables of the host. ``others``: what other modules answer.
     """
-    told: dict[str, t.Any] = {}
+    told: dict[str, t.Any] = dict(others or {})
     hosts = {}
     for name, answer in answers.items():
         hosts[name] = HERE | {"lifecycle_services": [name]} | answer.get("vars", {})
@@ -357,3 +363,16 @@ def test_what_a_hook_notifies_is_done_before_the_next_wave(folder: Path, waves: 
     assert "reloaded" in run.driven, run.output
     if waves.startswith("1,"):
         assert run.driven.index("reloaded") < len(run.driven) - 1, "before the second wave"
+
+
+def test_how_often_a_connector_asks_does_not_depend_on_the_size_of_the_fleet(folder: Path) -> None:
+    """Another run has the right to its tunnel, and each of the hosts of its turn may ask for it in between."""
+    serves = {"kind": "cloudflared", "cloudflared": {"connections": 2, "tunnel_id": "t1"}}
+    entry = {"name": "c", "kind": "cloudflared"}
+    connector = {"run": {}, "check": {}, "seen": serves, "vars": {"lifecycle_services": [entry]}}
+    answers = {"c": connector, **{name: unharmed(name) for name in ("u1", "u2", "u3", "u4")}}
+    busy = {"granted": False, "healthy": [], "reason": "busy", "holder": {"owner": "other", "target": "x", "left": 9}}
+    told = {"cloudflared_reservation": busy, "cloudflared_tunnel": refused("c")}
+    run = recover(folder, answers, others=told, service_recovery_reserve_tries=1)
+    asked = [one for one in common.asked_of_stubs(folder) if one["module"] == "cloudflared_reservation"]
+    assert len(asked) == 3, run.output

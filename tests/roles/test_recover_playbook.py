@@ -376,3 +376,11 @@ def test_how_often_a_connector_asks_does_not_depend_on_the_size_of_the_fleet(fol
     run = recover(folder, answers, others=told, service_recovery_reserve_tries=1)
     asked = [one for one in common.asked_of_stubs(folder) if one["module"] == "cloudflared_reservation"]
     assert len(asked) == 3, run.output
+
+
+def test_a_turn_prints_nothing_for_each_host_that_has_to_wait(folder: Path) -> None:
+    """Lines would grow with the square of the fleet."""
+    names = [f"h{number}" for number in range(6)]
+    run = recover(folder, {name: service(ok, name) for name in names}, lifecycle_serial=1)
+    assert set(outcomes(run).values()) == {"recovered"} and run.code == 0, run.output
+    assert run.output.count("skipping: [") <= 2 * len(names) + 1, run.output

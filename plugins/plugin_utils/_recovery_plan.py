@@ -93,9 +93,7 @@ def recovery_plan(
     if quorum_lost not in ("refuse", "restart_all"):
         raise FleetError(f"quorum_lost: {quorum_lost!r} is unknown; give refuse or restart_all")
     hosts = list(seen)
-    rows = [_with_look(row, look or {}) for row in read_fleet(seen, described)]
-    # A start under way that was not approved is left alone.
-    rows = [resumed(row) if approved is None or approved.has(row) else row for row in rows]
+    rows = _rows(read_fleet(seen, described), look or {}, approved)
     together = _stalled_hosts(rows) if quorum_lost == "restart_all" else []
     unhealthy = {row.host for row in rows if row.verdict in (NEEDS_RECOVERY, UNKNOWN)} - set(together)
     planned = _planned(rows, foreseen or {}, set(together))
@@ -117,6 +115,12 @@ def recovery_plan(
         "rows": [_shown(one) for one in planned],
         "lines": [*_heading(approved, hosts), *lines, *_ending(rows, look or {})],
     }
+
+
+def _rows(found: t.Iterable[Row], look: t.Mapping[str, t.Any], approved: ApprovedPlan | None) -> list[Row]:
+    """The services as they are to be judged. A start under way that was not approved is left alone."""
+    rows = [_with_look(row, look) for row in found]
+    return [resumed(row) if approved is None or approved.has(row) else row for row in rows]
 
 
 def _hosts_of(waves: t.Sequence[_waves.Wave]) -> list[str]:

@@ -142,11 +142,9 @@ def drive(module: AnsibleModule, make_kind: MakeKind = plain) -> None:
 def drive_named(module: AnsibleModule) -> None:
     """Run the engine for each service that ``name`` lists, and end the module: with its result, or with a list."""
     names = module.params["name"]
-    units = [name if name.endswith(".service") else f"{name}.service" for name in names]
-    twice = next((name for index, name in enumerate(names) if units[index] in units[:index]), None)
-    if not names or twice is not None:
-        said = "no service is named" if twice is None else f"{twice} is named twice"
-        module.fail_json(msg=f"name: {said}; give each service once, such as [api, worker]")
+    objection = "no service is named" if not names else _named_twice(names)
+    if objection:
+        module.fail_json(msg=f"name: {objection}; give each service once, such as [api, worker]")
     if len(names) == 1:
         _run(module, {**module.params, "name": names[0]}, plain)
         return
@@ -165,6 +163,12 @@ def drive_named(module: AnsibleModule) -> None:
     if failed:
         module.fail_json(msg="; ".join(f"{one['name']}: {one['msg']}" for one in failed), **whole)
     module.exit_json(**whole)
+
+
+def _named_twice(names: t.Sequence[str]) -> str:
+    """Which service is there twice, with and without its ending; empty where none is."""
+    units = [name if name.endswith(".service") else f"{name}.service" for name in names]
+    return next((f"{name} is named twice" for index, name in enumerate(names) if units[index] in units[:index]), "")
 
 
 def _one_of(module: AnsibleModule, name: str) -> dict[str, t.Any]:

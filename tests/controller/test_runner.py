@@ -182,7 +182,7 @@ def test_a_canceled_job_is_gone_on_with(fleet: Fleet, tmp_path: Path) -> None:
     (fleet.folder / "acted").write_text("")
     again = run(fleet, tmp_path / "second", "recover.yml", hosts)
     assert again.status == "successful", again.stdout
-    assert "its start was begun by AWX job 1, which saw no end of it" in again.stdout
+    assert "its start was begun by AWX job 1" in again.stdout
     assert outcomes(again) == {"b": "self_recovered"} and fleet.state("b") == "running"
     assert fleet.acted_on(check=False) == ["b"], "the start is waited for, and no other one is made"
 

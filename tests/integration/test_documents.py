@@ -138,7 +138,18 @@ def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]
             "waves": [],
             "restart_all": [],
             "acts": {"host1": []},
+            "host": "host1",
+            "service": "api",
+            "kind": "generic",
+            "fault": "killed",
+            "refusal": "",
+            "guard": "",
         },
+        "settings": read({"lifecycle_drill_service": "host1/api", "lifecycle_drill_fault": "killed"}),
+        "fault": {"reached": False, "msg": "no answer"},
+        "ended": {},
+        "service_recovery_result": [],
+        "service_drill_result": {},
         "checked": {"settings": read({})},
     }
     book = [{"name": "Examples", "hosts": "host1", "gather_facts": False, "tasks": tasks}]

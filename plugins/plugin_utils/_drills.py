@@ -21,6 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     UNKNOWN,
     Row,
     read_fleet,
+    usable_entries,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
@@ -30,7 +31,6 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_number,
     as_text,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count
 
 PLAYBOOK = "drill"
@@ -58,7 +58,7 @@ def drill_plan(
     described.
     """
     host, _slash, name = settings["lifecycle_drill_service"].partition("/")
-    entries = {one: _entries(described.get(one)) for one in described}
+    entries = {one: usable_entries(described.get(one)) for one in described}
     entry = next((one for one in entries.get(host, ()) if one.get("name") == name), None)
     if entry is None:
         raise FleetError(f"lifecycle_drill_service: {_nowhere(host, name, entries)}")
@@ -74,11 +74,6 @@ def drill_plan(
         "rows": [_shown(row) for row in rows],
     }
     return {**plan, "lines": _plan_lines(plan, settings)}
-
-
-def _entries(described: t.Any) -> list[t.Mapping[str, t.Any]]:
-    usable, _refused = split_entries(described or [])
-    return [entry if isinstance(entry, t.Mapping) else {"name": entry} for entry in usable]
 
 
 def _is_marked(entry: t.Mapping[str, t.Any]) -> bool:

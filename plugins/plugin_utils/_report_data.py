@@ -17,6 +17,7 @@ import statistics
 import typing as t
 from collections import Counter
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import drills
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _report_history as h
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import SHOWN, Row, read_fleet
@@ -34,8 +35,6 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan
 
 VERSION = 1
-# How a drill may have ended; a host may return anything.
-DRILL_OUTCOMES = ("open", "recovered", "failed", "abandoned")
 _MOST = 20  # of reasons, causes, alerts and the like of one service
 _EVIDENCE = 5
 # Services that are to be off, or that run to their end, say nothing of availability.
@@ -198,7 +197,7 @@ def _drill(data: t.Mapping[str, t.Any]) -> Data:
         "at": as_number(data.get("at")),
         "fault": _text(data.get("fault"), h.NAME),
         "owner": _text(data.get("owner"), h.NAME),
-        "outcome": outcome if outcome in DRILL_OUTCOMES else None,
+        "outcome": outcome if outcome in drills.OUTCOMES else None,
         "detected_as": _text(data.get("detected_as"), h.NAME),
         **{name: as_number(data.get(name)) for name in ("detected_after", "recovered_after", "lost", "blocks")},
     }

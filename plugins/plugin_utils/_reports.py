@@ -208,6 +208,12 @@ def _seen_before(result: ServiceResult) -> tuple[ObservationView, CauseView | No
     return before, (result.seen.diagnosis if result.seen else result.diagnosis).first
 
 
+def _seen_after(result: ServiceResult) -> tuple[ObservationView, str]:
+    """What was seen at the end, and the words that name its invocation."""
+    after = result.after or ObservationView(result.name, state=result.state)
+    return after, f", invocation {after.invocation[:8]}" if after.invocation else ""
+
+
 def _in_short(host: str, outcome: str, result: ServiceResult, width: int) -> list[str]:
     """What was seen, what was done or would be, and what proves it."""
     before, first = _seen_before(result)
@@ -215,9 +221,8 @@ def _in_short(host: str, outcome: str, result: ServiceResult, width: int) -> lis
     acts = "; ".join(step.action for step in result.steps if step.acts)
     said = f"{host} {result.name}: {o.shown(outcome).upper()} from {before.state}" + (f" ({why})" if why else "")
     said += f" by {acts}" if acts else ""
-    after = result.after or ObservationView(result.name, state=result.state)
-    proof = f", invocation {after.invocation[:8]}" if after.invocation else ""
-    said += "" if result.is_planned else f": {after.state}{proof}"
+    after, invocation = _seen_after(result)
+    said += "" if result.is_planned else f": {after.state}{invocation}"
     return textwrap.wrap(said, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
@@ -227,8 +232,7 @@ def for_host(hint: str, host: str) -> str:
 
 
 def _proof(result: ServiceResult) -> list[str]:
-    after = result.after or ObservationView(result.name, state=result.state)
-    invocation = f", invocation {after.invocation[:8]}" if after.invocation else ""
+    after, invocation = _seen_after(result)
     proof = ", ".join(filter(None, (after.state, "; ".join(after.reasons[:2])))) + invocation
     return [f"  proof  {proof}"] + ([f"         its chain: {result.chain}"] if result.chain else [])
 

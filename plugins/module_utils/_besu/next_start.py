@@ -15,9 +15,9 @@ from __future__ import annotations
 import glob
 import os
 import re
-import shlex
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Runner
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import (
@@ -96,11 +96,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     """The variables that the unit itself sets. One that cannot be told has a ``%`` in it."""
     found: dict[str, str] = {}
     for value in settings.get("Environment", ()):
-        try:
-            words = shlex.split(value)
-        except ValueError:
-            words = value.split()
-        found.update((name, given) for name, equals, given in (word.partition("=") for word in words) if equals)
+        words = (word.partition("=") for word in listed(value))
+        found.update((name, given) for name, equals, given in words if equals)
     return found
 
 

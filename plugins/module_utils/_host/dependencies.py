@@ -17,7 +17,7 @@ ShowUnits = t.Callable[[t.Sequence[str]], t.Mapping[str, t.Mapping[str, str]]]
 
 
 def listed(text: str) -> list[str]:
-    """The words of a list that systemctl printed: it quotes those with a backslash or a space, such as slices."""
+    """The words of a value of a unit: one with a backslash or a space is quoted, by systemctl as in unit files."""
     try:
         return shlex.split(text)
     except ValueError:

@@ -13,7 +13,6 @@ the unit's name or user (``%i``) is left out.
 from __future__ import annotations
 
 import re
-import shlex
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed
@@ -57,10 +56,7 @@ def command_lines(settings: Settings, keys: t.Sequence[str] = ("ExecStart",)) ->
     found: list[list[str]] = []
     for key in keys:
         for value in settings.get(key, ()):
-            try:
-                words = shlex.split(value)
-            except ValueError:
-                words = value.split()
+            words = listed(value)
             if words:
                 found.append([words[0].lstrip(_EXEC_PREFIXES), *words[1:]])
     return found

@@ -35,6 +35,8 @@ FAULTS: t.Mapping[str, str] = {
 
 RECOVERED = "recovered"
 FAILED = "failed"
+# All that the record of a drill may say of its end.
+OUTCOMES = ("open", RECOVERED, FAILED, "abandoned")
 _HOST_ACTIONS = ("FailureAction", "StartLimitAction", "JobTimeoutAction", "SuccessAction")
 
 # Longer than the guards of a validator and a recovery may take; shorter than the memory of who began it.

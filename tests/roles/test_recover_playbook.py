@@ -226,7 +226,7 @@ def test_waves_stop_where_a_host_that_was_healthy_falls_and_the_next_run_goes_on
     answers = {name: service(ok, name) | racks[name] for name in ("a1", "a2", "b1")}
     answers["up"] = unharmed("up") | racks["up"]
     answers["a1"]["run"]["becomes"]["up"] = "error"
-    given = {"lifecycle_waves": "1, 100%", "lifecycle_failure_domain": "rack", "lifecycle_soak": "1s"}
+    given: dict[str, t.Any] = {"lifecycle_waves": "1, 100%", "lifecycle_failure_domain": "rack", "lifecycle_soak": "1s"}
     planned = recover(folder, answers, "--check", **given)
     assert "Wave 1 of 2: a1\nWave 2 of 2: a2, b1\n" in planned.output
     assert "After each wave but the last: 1 s, then the fleet is looked at again" in planned.output
@@ -269,7 +269,10 @@ def test_a_plan_of_a_workflow_comes_as_data_and_binds_a_part_of_the_fleet(folder
     answers = {name: service(ok, name) for name in ("a", "b")}
     planned = recover(folder, answers, "--check")
     # As AWX hands the artifact of the node before to the next one, which may be about a part of the hosts.
-    given = {"lifecycle_plan": json.dumps(planned.plan), "lifecycle_plan_approved": "{{ lifecycle_plan }}"}
+    given: dict[str, t.Any] = {
+        "lifecycle_plan": json.dumps(planned.plan),
+        "lifecycle_plan_approved": "{{ lifecycle_plan }}",
+    }
     run = recover(folder, answers, "--limit", "b", **given)
     assert outcomes(run) == {"b": "recovered"} and run.code == 0, run.output
     assert ", 2 acts, 1 of them for hosts outside of this run" in run.output

@@ -64,12 +64,13 @@ class Step:
 
 @dataclass
 class Outcome:
-    """What came of a step; ``problem`` is empty where it passed."""
+    """What came of a step; ``problem`` is empty where it passed. ``cpu``: seconds of all processes that it awaited."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    cpu: float = 0.0
     problem: str = ""
     skip_reason: str = ""
     failures: list[str] = field(default_factory=list)
@@ -164,10 +165,10 @@ def run_step(step: Step, live: bool) -> Outcome:
         base = folder.parents[2]
     found = folder / step.junit if step.junit else results
     results.mkdir(parents=True, exist_ok=True)
-    for stale in found.glob("*.xml"):
-        stale.unlink()
+    for stale in [*found.glob("*.xml"), results / "times"]:
+        stale.unlink(missing_ok=True)
     rc, output = _execute(step, folder, environment(step, results, base), live)
-    outcome = Outcome(seconds=time.monotonic() - began)
+    outcome = Outcome(seconds=time.monotonic() - began, cpu=_cpu_seconds(results / "times"))
     late = f" after its limit of {step.timeout} s" if outcome.seconds >= step.timeout else ""
     if step.counts == "junit":
         count_junit(outcome, found)
@@ -196,7 +197,7 @@ def _execute(step: Step, folder: Path, env: dict[str, str], live: bool) -> tuple
     """Run the step's shell text in a process group of its own; return its status and output."""
     lines: list[str] = []
     process = subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", step.run],
+        ["bash", "-euo", "pipefail", "-c", f'trap "times >$RESULTS/times" EXIT\n{step.run}'],
         cwd=folder,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -222,6 +223,12 @@ def _execute(step: Step, folder: Path, env: dict[str, str], live: bool) -> tuple
         with _print_lock:
             print(f"\n==== {step.name}: {step.run}\n{output}", end="", flush=True)
     return process.returncode, output
+
+
+def _cpu_seconds(file: Path) -> float:
+    """The sum of what bash's ``times`` says of itself and of its children; 0 where it was ended before it could."""
+    said = file.read_text() if file.exists() else ""
+    return sum(60 * int(minutes) + float(seconds) for minutes, seconds in re.findall(r"(\d+)m([\d.]+)s", said))
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -321,10 +328,10 @@ def startable(waiting: list[Step], running: list[Step], capacity: float) -> list
 
 def summarize(outcomes: dict[str, Outcome]) -> bool:
     """Print the table and the closing line; return whether all is well."""
-    print(f"\n{'step':<22}{'result':<9}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>9}")
+    print(f"\n{'step':<22}{'result':<9}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>9}{'cpu':>8}")
     for name, one in outcomes.items():
         note = one.problem or one.skip_reason
-        counts = f"{one.passed:>7}{one.failed:>7}{one.skipped:>8}{one.seconds:>9.1f}"
+        counts = f"{one.passed:>7}{one.failed:>7}{one.skipped:>8}{one.seconds:>9.1f}{one.cpu:>8.0f}"
         print(f"{name:<22}{one.word:<9}{counts}{'  ' + note if note else ''}")
         for line in one.failures[:100]:
             print(f"{'':<22}{line}")

@@ -95,6 +95,12 @@ def test_a_step_passes_only_if_it_did_something(run: str, counts: str, passed: i
     assert (outcome.passed, outcome.failed, outcome.problem) == (passed, failed, problem)
 
 
+def test_the_cpu_time_of_a_step_is_that_of_all_its_processes() -> None:
+    spins = "bash -c 'while ((SECONDS < 2)); do :; done'"
+    assert 0.5 < run_steps.run_step(step(spins), live=False).cpu < 10
+    assert run_steps.run_step(step("true"), live=False).cpu < 0.5
+
+
 def test_old_results_do_not_count() -> None:
     run_steps.run_step(step("echo '<t><testcase/></t>' > $RESULTS/a.xml", counts="junit"), live=False)
     assert run_steps.run_step(step("true", counts="junit"), live=False).problem == "ran nothing"

@@ -176,7 +176,9 @@ def test_it_is_observed_driven_recovered_and_shown(folder: Path) -> None:
     before = play(folder, "chainops.lifecycle.status")
     assert re.search(r"here +toy of the user +error ", before), before
     recovered = play(folder, "chainops.lifecycle.recover")
-    assert "here toy: RECOVERED" in recovered and "it shines" in recovered, recovered
+    assert "here toy: RECOVERED from error (exit_code)" in recovered and ": shining, invocation" in " ".join(
+        recovered.split()
+    )
     after = play(folder, "chainops.lifecycle.status")
     assert re.search(r"here +toy of the user +shining ", after) and "1 ok" in after, after
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -48,9 +49,21 @@ def figures() -> Figures:
 def pytest_terminal_summary(terminalreporter: t.Any) -> None:
     if not _FIGURES.rows:
         return
+    before = _run_before({what: found for what, found, _goal in _FIGURES.rows})
     terminalreporter.section("figures")
-    for what, found, goal in [("FIGURE", "FOUND", "GOAL"), *_FIGURES.rows]:
-        terminalreporter.write_line(f"{what:<66} {found:<34} {goal}")
+    rows = [(what, found, before.get(what, ""), goal) for what, found, goal in _FIGURES.rows]
+    for what, found, earlier, goal in [("FIGURE", "FOUND", "THE RUN BEFORE", "GOAL"), *rows]:
+        terminalreporter.write_line(f"{what:<70} {found:<34} {earlier:<34} {goal}")
+
+
+def _run_before(found: dict[str, str]) -> dict[str, str]:
+    """What the run before found, of which a step of make keeps a note; ``found`` takes its place."""
+    if "RESULTS" not in os.environ:
+        return {}
+    note = Path(os.environ["RESULTS"]).parent / "figures.json"
+    before: dict[str, str] = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    note.write_text(json.dumps({**before, **found}, indent=1), encoding="utf-8")
+    return before
 
 
 @dataclass

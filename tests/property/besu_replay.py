@@ -39,6 +39,12 @@ LABELS = {
     "ibft_getValidatorsByBlockNumber": "ibft:latest",
     "ibft_getSignerMetrics": "ibft:signers",
 }
+# The manifest's names of causes that have another name here: those of the generic diagnosis. None: the reasons say it.
+NAMES: dict[str, str | None] = {
+    "port_in_use": "address_in_use",
+    "binary_missing": "exec_missing",
+    "exit 143 is a clean stop": None,
+}
 ERRORS = {"refused": "refused", "reset": "reset", "timeout": "hang"}
 
 
@@ -216,3 +222,28 @@ class Replay:
             context = Context(now=self.clock.at, wall=self.clock.now)
             seen.append(Seen(t, picture, self.kind.classify(classify("besu", facts, context, "besu"))))
         return seen
+
+
+def words(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def mistakes(scenario: str, host: str, seen: list[Seen]) -> list[str]:
+    """Where what was told is not what the manifest says of that window, and windows without a sample."""
+    found = []
+    for window in manifest()[scenario]["windows"]:
+        if window["host"] != host:
+            continue
+        states, causes = words(window["state"]), [NAMES.get(name, name) for name in words(window.get("cause"))]
+        bases = words(window.get("base_state"))
+        inside = [one for one in seen if window["from"] <= one.t <= window["to"]]
+        if not inside:
+            found.append(f"no sample between {window['from']} and {window['to']}")
+        for one in inside:
+            told = one.observation
+            # In a loop the cause is that of the run that failed last; the loop itself is a flag.
+            named = told.cause in causes or ("crash_loop" in causes and "crash_loop" in told.flags)
+            right = told.state in states and (not causes or named)
+            if not right or (bases and told.base_state not in bases):
+                found.append(f"{one.t}: {told.state}/{told.cause}, not {states}/{causes}: {told.reasons}")
+    return found

@@ -5,19 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.property.besu_replay import Replay, Seen, load, manifest
+from ansible_collections.chainops.lifecycle.tests.property.besu_replay import Replay, load, manifest, mistakes, words
 
 MANIFEST = manifest()
-# The manifest's names of causes that have another name here: those of the generic diagnosis. None: the reasons say it.
-NAMES: dict[str, str | None] = {
-    "port_in_use": "address_in_use",
-    "binary_missing": "exec_missing",
-    "exit 143 is a clean stop": None,
-}
 ALLOWED = {
     "active": {"starting", "syncing", "synced", "running", "consensus", "error", "restarting", "unknown"},
     "reloading": {"starting", "syncing", "synced", "running", "consensus", "error", "unknown"},
@@ -28,30 +20,6 @@ ALLOWED = {
 }
 HOSTS = [(name, host) for name, entry in MANIFEST.items() for host in sorted({w["host"] for w in entry["windows"]})]
 SERVING = {"synced", "running", "consensus"}
-
-
-def words(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value or ())
-
-
-def mistakes(scenario: str, host: str, seen: list[Seen]) -> list[str]:
-    found = []
-    for window in MANIFEST[scenario]["windows"]:
-        if window["host"] != host:
-            continue
-        states, causes = words(window["state"]), [NAMES.get(name, name) for name in words(window.get("cause"))]
-        bases = words(window.get("base_state"))
-        inside = [one for one in seen if window["from"] <= one.t <= window["to"]]
-        if not inside:
-            found.append(f"no sample between {window['from']} and {window['to']}")
-        for one in inside:
-            told = one.observation
-            # In a loop the cause is that of the run that failed last; the loop itself is a flag.
-            named = told.cause in causes or ("crash_loop" in causes and "crash_loop" in told.flags)
-            right = told.state in states and (not causes or named)
-            if not right or (bases and told.base_state not in bases):
-                found.append(f"{one.t}: {told.state}/{told.cause}, not {states}/{causes}: {told.reasons}")
-    return found
 
 
 @pytest.mark.parametrize(("scenario", "host"), HOSTS, ids=str)

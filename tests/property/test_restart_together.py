@@ -5,42 +5,22 @@
 
 from __future__ import annotations
 
-import typing as t
-from dataclasses import dataclass, field
-
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import quorum
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import stage
-
-GENESIS = "0x" + "a" * 64
-HEAD, LIMIT, NEVER = 7, 60.0, 1e9
-# Seconds that the tasks of one round take at least.
-ROUND = 4.0
-
-
-@dataclass
-class Node:
-    """A validator: since when it is level, answers and is shown to vote (seconds after the starts)."""
-
-    name: str
-    down: bool
-    answers: float
-    level: float
-    votes: float
-    comes_up: bool = True
-    refuses: str = ""
-    lost_at: float = NEVER
-    facts: dict[str, t.Any] = field(default_factory=dict)
-
-    @property
-    def address(self) -> str:
-        return f"0x{self.name}"
-
-    def is_up(self) -> bool:
-        return not self.down or self.comes_up
-
+from ansible_collections.chainops.lifecycle.tests.property.restart_together_model import (
+    LIMIT,
+    NEVER,
+    ROUND,
+    TASKS,
+    Node,
+    Run,
+    by_restart,
+    natural_regain,
+    network,
+)
 
 moments = st.floats(0, 40) | st.just(NEVER)
 
@@ -63,82 +43,6 @@ def networks(draw: st.DrawFn) -> list[Node]:
             )
         )  # fmt: skip
     return nodes
-
-
-class Run:
-    """One run of the playbook, with all hosts in step."""
-
-    def __init__(self, nodes: list[Node], regains: float) -> None:
-        self.nodes, self.regains = nodes, regains
-        self.now, self.round = 0.0, 0
-        self.votes: dict[str, dict[str, t.Any]] = {}
-        self.restarted: list[Node] = []
-        self.reasons: set[str] = set()
-        self.looked: float = 0.0
-
-    def reached(self) -> list[Node]:
-        return [node for node in self.nodes if self.now < node.lost_at]
-
-    def look(self, own: Node) -> dict[str, t.Any]:
-        answering = [one for one in [own, *(n for n in self.nodes if n is not own)] if self.answers(one)]
-        rows = [{"name": own.name, "address": own.address}] if not self.answers(own) else []
-        rows += [
-            {"name": one.name, "address": one.address, "head": HEAD if self.now >= one.level else HEAD - 2}
-            for one in answering
-        ]
-        network = {
-            "genesis": GENESIS, "stalled": self.now < self.regains, "advances": self.now >= self.regains, "forks": [],
-            "quorum": quorum(len(self.nodes)), "validators": [n.address for n in self.nodes],
-            "nodes": [n.name for n in answering],
-        }  # fmt: skip
-        return {"nodes": rows, "networks": [network] if answering else []}
-
-    def answers(self, node: Node) -> bool:
-        return node.is_up() and self.now >= node.answers
-
-    def stage_of(self, node: Node, facts: dict[str, t.Any]) -> dict[str, t.Any]:
-        start = {"reached": node.comes_up, "msg": "exit 1", "transitions": []} if node.down else {}
-        seen = {"kind": "besu", "state": "error", "cause": "exit_code" if node.down else "chain_stalled"}
-        service = {"name": "besu", "seen": {**seen, "besu": {"genesis": GENESIS, "address": node.address}}}
-        so_far = {
-            "start": start, "turn": "besu", "round": self.round, "host": node.name, "obstacle": "", "limit": LIMIT,
-            "elapsed": self.now, "vote": self.votes.get(node.name, {}),
-            "votes": [self.votes[one.name] for one in self.reached() if one.name in self.votes], **facts,
-        }  # fmt: skip
-        return stage(facts.get("look", self.look(node)), service, so_far)
-
-    def play(self) -> None:
-        looks = {node.name: self.look(node) for node in self.nodes}
-        going = self.reached()
-        while going:
-            self.round += 1
-            facts = {node.name: self.observe(node, looks[node.name]) for node in going}
-            self.now += ROUND
-            self.looked = self.now
-            looks = {node.name: self.look(node) for node in going}
-            for node in going:
-                told = self.stage_of(node, {**facts[node.name], "look": looks[node.name]})["vote"]
-                self.votes[node.name] = told
-            stages = {node.name: self.stage_of(node, {"look": looks[node.name]}) for node in going}
-            waiting = {found["waits"] for found in stages.values()}
-            assert len(waiting) == 1, "all hosts go on, or none"
-            if waiting == {False}:
-                self.restarted = [node for node in going if stages[node.name]["restart"]]
-                self.reasons = {found["reason"] for found in stages.values() if found["reason"]}
-                return
-            going = self.reached()
-            assert self.now <= LIMIT + 3 * ROUND, "the time has an end"
-
-    def observe(self, node: Node, looked: dict[str, t.Any]) -> dict[str, t.Any]:
-        found = self.stage_of(node, {"look": looked})
-        facts: dict[str, t.Any] = {"observed": {}, "asked": {}}
-        if found["observe"]:
-            besu = {"voted": self.now >= node.votes, "process_age": self.now}
-            facts["observed"] = {"services": [{"name": "besu", "kind": "besu", "besu": besu}]}
-        if found["ask"]:
-            blocks = [{"guard": node.refuses, "reason": "no", "hint": ""}] if node.refuses else []
-            facts["asked"] = {"reached": not node.refuses, "msg": "no", "blocked_by": blocks}
-        return facts
 
 
 @settings(max_examples=150, deadline=None)
@@ -167,3 +71,36 @@ def test_what_can_be_restarted_is(nodes: list[Node]) -> None:
         assert {one.name for one in able} <= {one.name for one in run.restarted}
     else:
         assert not run.restarted and run.reasons
+
+
+@pytest.mark.parametrize(
+    ("members", "down", "silent", "restarted"),
+    [
+        (4, 2, 0, 4),
+        (7, 3, 0, 7),
+        # Back with an empty data directory: level after a sync, and without a vote. Those who vote are the quorum.
+        (4, 2, 1, 4),
+        (7, 3, 1, 7),
+        (7, 3, 2, 7),
+        # Fewer than the quorum vote.
+        (4, 2, 2, 0),
+        (7, 3, 3, 0),
+        (7, 4, 3, 0),
+    ],
+)
+def test_nodes_that_answer_late_are_waited_for(members: int, down: int, silent: int, restarted: int) -> None:
+    run = Run(network(members, down, silent=silent), NEVER, TASKS)
+    run.play()
+    assert len(run.restarted) == restarted
+    if not restarted:
+        assert f"{members - silent} of {members} validators are shown to vote, quorum {quorum(members)}" in next(
+            iter(run.reasons)
+        )
+
+
+@pytest.mark.parametrize(("members", "down"), [(4, 2), (7, 3)])
+@pytest.mark.parametrize("stalled_for", [100.0, 600.0, 3600.0])
+def test_a_restart_of_all_is_sooner_than_the_rounds_meet(members: int, down: int, stalled_for: float) -> None:
+    run = Run(network(members, down), NEVER, TASKS)
+    run.play()
+    assert by_restart(run) < natural_regain(members, down, stalled_for)

@@ -47,6 +47,7 @@ class SoftCause:
 @dataclass(frozen=True)
 class Diagnosis:
     primary: SoftCause = SoftCause()
+    failed_at: float | None = None
     ports: tuple[int, ...] = ()
 
     def as_dict(self) -> dict[str, object]:

@@ -197,7 +197,7 @@ class BesuKind(Kind):
             journal, properties = self._environment.open_journal(), facts.properties
             if looping:
                 since = self._environment.clock.wall() - _RESTART_WINDOW
-                properties = {**properties, **last_failed_run(journal, facts.unit, since)}
+                properties = {**properties, **last_failed_run(journal, facts.unit, since).properties}
             entries = journal.invocation(facts.unit, properties.get("InvocationID", "")).entries
             found = diagnose(properties, entries, rules=(*START_RULES, *GENERIC_RULES), failing=True)
             primary = found.primary

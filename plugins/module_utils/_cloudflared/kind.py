@@ -255,7 +255,7 @@ class CloudflaredKind(Kind):
             journal, properties = self._environment.open_journal(), facts.properties
             if observation.loops:
                 since = self._environment.clock.wall() - _LOOP_WINDOW
-                properties = {**properties, **last_failed_run(journal, facts.unit, since)}
+                properties = {**properties, **last_failed_run(journal, facts.unit, since).properties}
             records = journal.invocation(facts.unit, properties.get("InvocationID", ""))
             found = diagnose(properties, records.entries, rules=RULES, failing=True).primary
             cause = None if found is None or found.id == "unknown" else found

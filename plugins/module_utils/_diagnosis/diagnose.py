@@ -44,7 +44,8 @@ _UNREADABLE_LEVELS = ("0", "1", "2", "3", "4", "5")
 class Diagnosis:
     """The causes, the one closest to the root first; what the service said last; the facts; what is not known.
 
-    ``ports``: those that an address in use is about.
+    ``ports``: those that an address in use is about. ``failed_at``: when the run of a crash loop failed that this is
+    about, in seconds since the epoch.
     """
 
     causes: tuple[Cause, ...] = ()
@@ -52,6 +53,7 @@ class Diagnosis:
     facts: t.Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
+    failed_at: float | None = None
 
     @property
     def primary(self) -> Cause | None:

@@ -82,16 +82,25 @@ def examine(
     )
 
 
-def last_failed_run(journal: Journal, unit: str, since: float) -> dict[str, str]:
-    """The properties that a unit had after the run of a crash loop that failed last, in place of those of the moment.
+class FailedRun(t.NamedTuple):
+    """The run of a crash loop that failed last. ``at``: when, in seconds since the epoch; None where none is known.
 
-    They are the same in each phase of the loop, so that the diagnosis is, too.
+    ``properties``: those that the unit had then, in place of those of the moment. They are the same in each phase of
+    the loop, so that the diagnosis is, too.
     """
+
+    properties: t.Mapping[str, str] = {}
+    at: float | None = None
+
+
+def last_failed_run(journal: Journal, unit: str, since: float) -> FailedRun:
+    """The run of a unit that failed last, after ``since`` (seconds since the epoch)."""
     for entry in reversed(journal.manager_records([unit], since=since).entries):
         if entry.message_id in (UNIT_FAILURE_RESULT, UNIT_SUCCESS) and entry.invocation_id:
             result = entry.fields.get("UNIT_RESULT", "") or "success"
-            return {**_BETWEEN_RUNS, "InvocationID": entry.invocation_id, "Result": result}
-    return {}
+            properties = {**_BETWEEN_RUNS, "InvocationID": entry.invocation_id, "Result": result}
+            return FailedRun(properties, entry.timestamp)
+    return FailedRun()
 
 
 def _maybe_out_of_memory(case: FailureCase) -> bool:

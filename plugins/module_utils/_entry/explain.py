@@ -11,7 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import examine, last_failed_run
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import (
+    FailedRun,
+    examine,
+    last_failed_run,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
@@ -30,18 +34,19 @@ def explain(host: HostContext, watched: MonitoredService, observation: Observati
     if observation.facts is None:
         return Diagnosis(notes=observation.reasons)
     troubled = observation.state in _TROUBLED or observation.cause not in _HARMLESS
-    properties = observation.facts.properties
+    properties, failed = observation.facts.properties, FailedRun()
     if observation.loops:
         since = host.clock.wall() - watched.limits.thrash_window
-        properties = {**properties, **last_failed_run(host.journal, watched.unit, since)}
-    return examine(
-        properties,
+        failed = last_failed_run(host.journal, watched.unit, since)
+    found = examine(
+        {**properties, **failed.properties},
         host.journal,
         show=host.systemd.properties,
         rules=watched.kind.causes(),
         failing=troubled or None,
         probed=watched.health.ports if watched.health is not None else (),
     )
+    return replace(found, failed_at=failed.at)
 
 
 def name_loop(host: HostContext, watched: MonitoredService, observation: Observation) -> Observation:

@@ -416,10 +416,16 @@ class Actions:
         return self._is_resolved(cause, (), observation, self._disks(observation.facts))
 
     def _accepted(self, diagnosis: t.Any, observation: Observation, disks: tuple[Disk, ...]) -> bool:
-        return self._is_resolved(diagnosis.primary, diagnosis.ports, observation, disks)
+        failed_at = diagnosis.failed_at
+        return self._is_resolved(diagnosis.primary, diagnosis.ports, observation, disks, failed_at)
 
     def _is_resolved(
-        self, cause: Cause, ports: t.Sequence[int], observation: Observation, disks: tuple[Disk, ...]
+        self,
+        cause: Cause,
+        ports: t.Sequence[int],
+        observation: Observation,
+        disks: tuple[Disk, ...],
+        failed_at: float | None = None,
     ) -> bool:
         """Whether the cause is no objection any more: a person said so, or the host shows it."""
         if cause.severity == "fatal":
@@ -430,7 +436,8 @@ class Actions:
             return False
         if observation.facts.flag("NeedDaemonReload"):
             return False  # what was corrected in its files is nothing that systemd has read
-        failed_at = observation.since if observation.since is not None else self._tools.clock.wall()
+        if failed_at is None:
+            failed_at = observation.since if observation.since is not None else self._tools.clock.wall()
         properties, room = observation.facts.properties, self._request.min_free_bytes
         shown = resolution_of(cause, properties, failed_at, disks, room, ports)
         if shown is None:

@@ -12,6 +12,7 @@ is killed anywhere is continued by running the same task again.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
@@ -24,7 +25,12 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.acti
     Refused,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.attempts import AttemptRecorder
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
+    AUTO_RESTART,
+    CRASH_LOOP,
+    Observation,
+    in_own_try,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService, Observer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.planning import (
     Planning,
@@ -102,7 +108,7 @@ class Engine:
         self._reloaded = bool(left.get("reloaded"))
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
-        self._judged: tuple[str, int] | None = None
+        self._judged: tuple[str, int, str] | None = None
         self._before = self._last = observer.observe_settled([watched])[0]
         self._actor = Actions(watched.unit, request, tools)
         self._planning = Planning(watched.kind, request, self._actor)
@@ -166,6 +172,7 @@ class Engine:
         self._trace.planned(steps)
         if steps and not steps[0].acts:
             self._end_if_futile(observation)
+        self._end_if_lasting(observation)
         cleared = False
         for step in steps:
             blocks = self._objections(step, observation, cleared) if step.acts else ()
@@ -180,6 +187,7 @@ class Engine:
         while True:
             if self._is_reached(observation):
                 if not self._is_stable(observation):
+                    self._end_if_lasting(observation)
                     self._pause(observation, towards_soak=True)
                 elif self._planning.leftovers_matter(observation):
                     self._end_leftovers(observation)
@@ -238,6 +246,7 @@ class Engine:
         elif self._acts and _job(observation):
             self._pause(observation)  # systemd has not finished what was asked of it
         elif plan.steps and plan.steps[0].acts and not self._planning.is_patient(plan.steps[0], observation):
+            self._end_if_lasting(observation)
             self._act(plan.steps[0], observation)
         else:
             self._end_if_futile(observation)
@@ -246,11 +255,22 @@ class Engine:
     def _end_if_futile(self, observation: Observation) -> None:
         """End a wait at once that cannot reach the target. A cause that lasts is a refusal where nothing was done."""
         target = self._request.target
-        cause = self._known_to_kind(observation) or self._lasting(observation)
+        cause = self._known_to_kind(observation)
+        if cause is None:
+            self._end_if_lasting(observation)
         said = cause.reason if cause else self._kind.unreachable_reason(observation, target)
         if said:
-            blocks = [cause] if cause and not self._acts else []
-            raise TargetNotReached(f"{self._watched.unit} is {observation.state}: {said}", blocks)
+            raise self._futile(observation, said, cause)
+
+    def _end_if_lasting(self, observation: Observation) -> None:
+        """End at once in a loop whose cause no start corrects, between two tries of systemd's and within one."""
+        cause = self._lasting(observation)
+        if cause is not None:
+            raise self._futile(observation, cause.reason, cause)
+
+    def _futile(self, observation: Observation, said: str, cause: Refusal | None) -> TargetNotReached:
+        blocks = [cause] if cause and not self._acts else []
+        return TargetNotReached(f"{self._watched.unit} is {observation.state}: {said}", blocks)
 
     def _known_to_kind(self, observation: Observation) -> Refusal | None:
         """The cause that the kind itself knows, unless it was dealt with."""
@@ -261,15 +281,22 @@ class Engine:
         return g.lasting(cause.id, cause.severity, cause.summary, cause.next_step)
 
     def _lasting(self, observation: Observation) -> Refusal | None:
-        """Why systemd's next try must fail as the last one did; None where it may work. Each run is judged once."""
+        """Why systemd's next try, or the one under way, must fail as the last one did; None where it may work.
+
+        Each phase of a run is judged once. What is in error is judged by the guards.
+        """
         facts = observation.facts
-        if facts is None or not facts.sub.startswith("auto-restart") or self._request.target in (m.STOPPED, "reset"):
+        wanted = self._request.target not in (m.STOPPED, "reset") and observation.state != m.ERROR
+        if facts is None or not wanted or not in_own_try(observation, stability_window(self._request, observation)):
             return None
-        run = (facts.invocation, facts.restarts)
+        run = (facts.invocation, facts.restarts, facts.sub)
         if run == self._judged:
             return None
         self._judged = run
-        diagnosis = self._diagnose(observation)
+        between = facts.sub in AUTO_RESTART
+        # A try belongs to a loop: its cause is that of the run before it.
+        shown = observation if between else replace(observation, flags=(*observation.flags, CRASH_LOOP))
+        diagnosis = self._diagnose(shown)
         if not self._actor.is_lasting(diagnosis, observation):
             return None
         self._diagnosis, cause = diagnosis, diagnosis.primary

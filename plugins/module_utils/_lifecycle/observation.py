@@ -135,6 +135,24 @@ def _unit_facts(facts: UnitFacts | None) -> dict[str, t.Any]:
     }
 
 
+def in_own_try(observation: Observation, unproved: float) -> bool:
+    """Whether systemd tries by itself to start the unit once more, or is about to: how that ends is not known yet.
+
+    ``unproved``: for so many seconds a process that runs proves nothing.
+    """
+    facts = observation.facts
+    if facts is None:
+        return False
+    if facts.sub in AUTO_RESTART:
+        return True
+    if not facts.restarts:  # which a start by hand sets back
+        return False
+    if facts.active == "deactivating":
+        return not facts.job  # it has failed by itself
+    young = observation.observed_at - facts.moment("ActiveEnter") < unproved
+    return facts.active == "activating" or (facts.active == "active" and young)
+
+
 class _Verdict(t.NamedTuple):
     state: str
     reasons: tuple[str, ...]

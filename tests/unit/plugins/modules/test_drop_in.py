@@ -68,7 +68,7 @@ class Bench:
             ledger = property(lambda _self: bench.ledger)
 
         why = SimpleNamespace(
-            primary=SimpleNamespace(id="exit_code", severity="soft", summary="", next_step=""), ports=()
+            primary=SimpleNamespace(id="exit_code", severity="soft", summary="", next_step=""), ports=(), failed_at=None
         )
         why.as_dict = dict
         monkeypatch.setattr(drive, "whole_host", Host)

@@ -147,8 +147,9 @@ def test_a_loop_has_the_cause_of_its_last_failed_run_in_each_of_its_phases(phase
 
     properties = {"Id": "x.service", "ActiveState": active, "SubState": sub, "InvocationID": new, "Result": "success"}
     journal = Journal(runner)
-    run = e.last_failed_run(journal, "x.service", 0.0)
-    assert run["InvocationID"] == old
+    failed = e.last_failed_run(journal, "x.service", 0.0)
+    run = failed.properties
+    assert (run["InvocationID"], failed.at) == (old, 1000.0)
     found = e.examine({**properties, **run}, journal, failing=True).primary
     assert found is not None and (found.id, found.severity) == ("address_in_use", "hard")
     assert found.evidence == ("Error: bind: address already in use",)

@@ -42,6 +42,7 @@ class Cause:
 class Diagnosis:
     ports = ()
     primary: Cause
+    failed_at: float | None = None
 
     def as_dict(self):
         return {"causes": [{"id": self.primary.id}]}
@@ -58,6 +59,7 @@ class Bench:
         self.ledger = Records(self.clock, str(tmp_path / "state"), str(tmp_path / "run"))
         self.cause = cause or Cause()
         self.diagnosed = []
+        self.failed_at = None
         self.kind = Kind()
         self.health = None
 
@@ -73,7 +75,7 @@ class Bench:
 
     def _why(self, observation):
         self.diagnosed.append(observation.state)
-        return Diagnosis(self.cause)
+        return Diagnosis(self.cause, self.failed_at)
 
     def wait_files(self):
         return sorted((self.folder / "run").glob("*.wait.*"))

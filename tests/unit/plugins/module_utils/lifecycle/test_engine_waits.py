@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Health
@@ -195,3 +197,86 @@ def test_a_cause_that_a_kind_knows_is_refused_until_it_was_dealt_with(tmp_path, 
         assert "service_recovery_accept_causes" in outcome.blocked_by[0].hint and bench.verbs == []
     else:
         assert guards(outcome) == [] and (check or outcome.duration >= 25), outcome.msg
+
+
+MOMENTS = 10
+
+
+@pytest.mark.parametrize("recovery", ["restart", "reset_start"])
+@pytest.mark.parametrize("tries", [1, 3, 8])
+@pytest.mark.parametrize("type_", ["notify", "simple"])
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_plan_and_run_say_the_same_at_every_moment_of_a_loop(tmp_path, moment, type_, tries, recovery):
+    """Between two tries and within one, whether systemd has tried once or more often than the thrash budget allows."""
+    period, takes = 5.0, 1.9
+    unit = Unit(UNIT, type=type_, start_fails=True, start_takes=takes, restart="on-failure", restart_sec=period - takes)
+    unit.burst = 1000
+    bench = Bench(tmp_path, unit, cause=Cause("command_missing", "hard", "its program is not there"))
+    bench.world(("systemctl", "start", "--no-block", "--job-mode=fail", UNIT), timeout=1)
+    bench.world.verbs.clear()
+    bench.clock.sleep(tries * period + moment * period / MOMENTS + 0.03)
+    assert unit.restarts >= tries - 1
+    told = [bench.run(recovery=recovery, wait_timeout=600, check_mode=check) for check in (True, False)]
+    assert [guards(outcome) for outcome in told] == [["cause"], ["cause"]], [outcome.msg for outcome in told]
+    assert all(outcome.failed and not outcome.changed and "command_missing" in outcome.msg for outcome in told)
+    assert bench.verbs == [] and all(outcome.duration < 2 for outcome in told)
+
+
+def looping(tmp_path, cause, **phase):
+    """A service of which systemd makes its third try. ``phase``: what the unit is at this moment."""
+    unit = Unit(UNIT, type="simple", restart="on-failure", restart_sec=5.0, restarts=3, invocation=4)
+    bench = Bench(tmp_path, unit, cause=cause)
+    vars(unit).update(phase, times={"StateChange": bench.clock.now, "ActiveEnter": bench.clock.now})
+    return bench
+
+
+PHASES = {
+    "condition": {"active": "activating", "sub": "condition"},
+    "start-pre": {"active": "activating", "sub": "start-pre"},
+    "start": {"active": "activating", "sub": "start"},
+    "start-post": {"active": "activating", "sub": "start-post"},
+    "running for a moment": {"active": "active", "sub": "running"},
+    "stop-post": {"active": "deactivating", "sub": "stop-post", "result": "exit-code"},
+    "auto-restart": {"active": "activating", "sub": "auto-restart", "result": "exit-code"},
+    "auto-restart-queued": {"active": "activating", "sub": "auto-restart-queued", "result": "exit-code"},
+}
+HARD = Cause("config_invalid", "hard", "its configuration is wrong", evidence=("/etc/passwd: bad line",))
+
+
+@pytest.mark.parametrize("target", ["running", "restarted"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_each_phase_of_a_try_has_the_cause_of_the_run_before_it(tmp_path, phase, target):
+    bench = looping(tmp_path, replace(HARD, evidence=()), **PHASES[phase])
+    told = [bench.run(target, wait_timeout=600, check_mode=check) for check in (True, False)]
+    assert [guards(outcome) for outcome in told] == [["cause"], ["cause"]], [outcome.msg for outcome in told]
+    assert bench.verbs == []
+
+
+@pytest.mark.parametrize(
+    ("phase", "changes"),
+    [
+        ("running for a moment", {"restarts": 0}),  # started by hand
+        ("start", {"restarts": 0}),
+        ("stop-post", {"job": "stop", "job_id": 7}),  # somebody stops it
+    ],
+)
+def test_what_is_no_try_of_systemds_own_is_not_judged_by_an_earlier_run(tmp_path, phase, changes):
+    bench = looping(tmp_path, replace(HARD, evidence=()), **PHASES[phase], **changes)
+    assert guards(bench.run(check_mode=True)) == []
+
+
+def test_a_process_that_has_proved_itself_is_not_judged_by_an_earlier_run(tmp_path):
+    bench = looping(tmp_path, replace(HARD, evidence=()), **PHASES["running for a moment"])
+    bench.clock.sleep(3.0)
+    for check in (True, False):
+        assert not bench.run(check_mode=check).failed
+    assert bench.diagnosed == []
+
+
+@pytest.mark.parametrize(("failed_in", "refused"), [(3600.0, ["cause"]), (-3600.0, [])])
+def test_a_file_counts_as_corrected_since_the_run_that_failed_and_not_since_the_try(tmp_path, failed_in, refused):
+    file = tmp_path / "api.conf"
+    file.write_text("corrected")
+    bench = looping(tmp_path, replace(HARD, evidence=(f"{file}: bad line",)), **PHASES["start"])
+    bench.failed_at = file.stat().st_ctime + failed_in
+    assert guards(bench.run(check_mode=True)) == refused

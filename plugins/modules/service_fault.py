@@ -28,6 +28,7 @@ description:
   - Drills are for services of the system.
 requirements:
   - systemd 239 or newer
+  - iproute2 4.17 or newer and a kernel of the same age, for V(peers_cut) and V(edge_cut)
   - Python 3.9 or newer
 extends_documentation_fragment:
   - chainops.lifecycle._attributes
@@ -76,8 +77,14 @@ options:
       - V(disk_full) fills the file system behind O(path) but for 1 MiB, with a file that has no name and is gone with
         its process. It is refused for a file system of the system itself, such as that of C(/) or C(/var).
       - V(port_taken) stops the unit, has another process listen on O(port), and starts the unit.
+      - V(peers_cut) cuts a Besu node off from its peers, and V(edge_cut) a connector from the edge, by rules of policy
+        routing (C(ip rule), of iproute2). What this host sends from the p2p port of the node, or to the ports of its
+        peers or of the edge, finds no route, by TCP and UDP and whatever the address is. Connections that are there are
+        closed with C(ss --kill), where the kernel can do that. Everything else of the host goes on, SSH included.
+      - It is refused where another process of the host has connections through these ports, or where another connector
+        runs on it.
     type: str
-    choices: [killed, stopped, hung, disk_full, port_taken]
+    choices: [killed, stopped, hung, disk_full, port_taken, peers_cut, edge_cut]
   path:
     description: A directory on the file system to fill, for O(fault=disk_full).
     type: path
@@ -98,6 +105,10 @@ options:
         O(state=absent) until it is well again. With O(state=present) it has to be less than O(undo_after).
     type: float
     default: 60.0
+  acted:
+    description: Whether a recovery has acted since the fault. With O(state=absent), for C(drill.ended_by).
+    type: bool
+    default: false
   override:
     description: Options of the entry that go before what it says, as in M(chainops.lifecycle.service_drive).
     type: dict
@@ -180,6 +191,10 @@ drill:
     head:
       description: The head of a Besu node before the fault.
       type: float
+    target:
+      description: What the fault was made of, such as the path, the port, or what was cut.
+      type: str
+      sample: TCP and UDP to port 7844; connected with 198.51.100.7
     outcome:
       description:
         - V(open) until it is ended, then V(recovered) or V(failed). V(abandoned) where no fault was made after all, or
@@ -192,6 +207,9 @@ drill:
       description: The state, with the cause, in which it showed.
       type: str
       sample: error (signal)
+    lifted_after:
+      description: Seconds until the fault was taken away, null where the service was well again before.
+      type: float
     recovered_after:
       description: Seconds from the fault until the service was well again.
       type: float
@@ -203,6 +221,11 @@ drill:
     blocks:
       description: How far the head of a Besu node has come since the fault. These blocks were made without it, at most.
       type: float
+    ended_by:
+      description:
+        - What has ended it. V(recovery) where a recovery acted, V(itself) where systemd or the service did, V(undo)
+          where the fault was taken away first. Empty where the service is not well.
+      type: str
 """
 
 import typing as t
@@ -224,6 +247,7 @@ def main() -> None:
         "max_mb": {"type": "int", "default": 4096},
         "undo_after": {"type": "float", "default": 300.0},
         "wait_timeout": {"type": "float", "default": 60.0},
+        "acted": {"type": "bool", "default": False},
         "override": {"type": "dict", "default": {}},
         "defaults": {"type": "dict", "default": {}},
     }

@@ -10,7 +10,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.drills import FAULTS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.drills import (
+    BY_ITSELF,
+    BY_RECOVERY,
+    BY_UNDO,
+    FAULTS,
+)
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     CHAIN_STALLED,
@@ -43,6 +48,7 @@ _OUTCOMES = {
     UNKNOWN: o.UNKNOWN,
 }
 _NAMED = 8
+_BY = {BY_RECOVERY: " by recovery", BY_ITSELF: " by itself", BY_UNDO: " by the undo"}
 _NEXT = "ansible-playbook chainops.lifecycle.recover"
 
 
@@ -187,9 +193,11 @@ def _recovery(results: t.Any) -> dict[str, t.Any] | None:
 
 
 def _told(drill: t.Mapping[str, t.Any]) -> str:
+    lifted = as_number(drill.get("lifted_after"))
     parts = [
         f"shown after {drill.get('detected_after')} s as {as_text(drill.get('detected_as'))}",
-        f"well again after {drill.get('recovered_after')} s",
+        *([f"fault taken away after {lifted} s"] if lifted is not None else []),
+        f"well again after {drill.get('recovered_after')} s{_BY.get(as_text(drill.get('ended_by')), '')}",
         f"{drill.get('lost')} s lost",
     ]
     blocks = as_number(drill.get("blocks"))
@@ -241,7 +249,8 @@ def result_lines(result: t.Mapping[str, t.Any]) -> list[str]:
     """What the role has to say of a drill."""
     if not result:
         return []
-    lines: list[str] = []
+    target = as_text(as_mapping(result.get("drill")).get("target"))
+    lines = [f"  of     {target}"] if target else []
     for key, when in (("recovery", "recovery"), ("recovery_without_fault", "recovery without the fault")):
         done = as_mapping(result.get(key))
         if done:

@@ -43,6 +43,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import ChainTiming
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum_guard import QuorumGuard
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
 _RESTART_WINDOW = 600.0
@@ -77,6 +78,7 @@ class BesuKind(Kind):
         restart_all: bool = False,
         own_part: OwnPart | None = None,
         checks_config: bool = False,
+        p2p_port: int = 30303,
     ) -> None:
         self._environment = environment
         self._options = options
@@ -86,6 +88,7 @@ class BesuKind(Kind):
         self._restart_all = restart_all
         self._own_part = own_part
         self._checks_config = checks_config
+        self._p2p_port = p2p_port
         self.quorum: t.Any = None
         self._track: SampleHistory | None = None
         self._carried: t.Mapping[str, t.Any] = {}
@@ -338,6 +341,14 @@ class BesuKind(Kind):
         period = self._options.block_period or (sample.period if sample else None)
         return eta_seconds(observation.details.get("rate"), lag, period) if lag else None
 
+    def ports(self) -> Ports | None:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
+
+        # One that does not tell of its peers is taken to reach them by the port that it has itself.
+        peers = self._track.last.peers if self._track is not None else None
+        theirs = {self._p2p_port, *(peer.port for peer in peers or () if peer.port is not None)}
+        return Ports(frozenset((self._p2p_port,)), frozenset(theirs))
+
     def causes(self) -> t.Sequence[t.Any]:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES, trouble_rules
 
@@ -387,6 +398,7 @@ def make_besu(environment: Environment, params: t.Mapping[str, t.Any]) -> BesuKi
         restart_all,
         reader.own_part,
         checks_config=not params.get("config_check"),
+        p2p_port=params["p2p_port"],
     )
 
 
@@ -411,4 +423,5 @@ KIND = ServiceKind(
     },
     causes=_causes,
     traits=fleet.TRAITS,
+    network_fault="peers_cut",
 )

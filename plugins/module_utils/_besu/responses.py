@@ -41,11 +41,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Peer:
-    """A connected peer. ``height`` None: it has not said yet."""
+    """A connected peer. ``height`` None: it has not said yet. ``port``: that which it listens on for others."""
 
     address: str | None
     height: int | None
     version: str | None
+    port: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,13 @@ def _peer(item: t.Any, bft: bool) -> Peer:
         # A peer that has just connected says 0: that is not a height.
         height = difficulty - 1 if bft and difficulty and difficulty < 2**63 else None
     key = get(item, "id")
-    return Peer(address_of(key) if isinstance(key, str) else None, height, version_of(get(item, "name")))
+    port = hex_number(get(item, "port"))
+    return Peer(
+        address_of(key) if isinstance(key, str) else None,
+        height,
+        version_of(get(item, "name")),
+        port if port is not None and 0 < port < 65536 else None,
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -41,6 +41,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import ConnectorLog
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import Identity
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
@@ -420,6 +421,14 @@ class CloudflaredKind(Kind):
         waited = round(observation.age or 0.0, 1) if observation.state in _WAITING else None
         return {"state": observation.state, "waited": waited, **{key: observation.details[key] for key in shown}}
 
+    def ports(self) -> Ports | None:
+        watch = self._watch
+        if watch is None:
+            return None
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
+
+        return Ports(theirs=frozenset(watch.edge_ports), shared_with=watch.others)
+
     def causes(self) -> t.Sequence[t.Any]:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import (
             RULES,
@@ -525,4 +534,5 @@ KIND = ServiceKind(
     },
     causes=_causes,
     traits=FleetTraits(replica_of=_tunnel_of),
+    network_fault="edge_cut",
 )

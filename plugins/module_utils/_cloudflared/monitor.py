@@ -112,8 +112,14 @@ class ConnectorSnapshot:
 
     @property
     def edge_port(self) -> int:
-        port = self.settings.text("edge").split(",")[0].rpartition(":")[2]
-        return int(port) if port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536 else EDGE_PORT
+        return self.edge_ports[0]
+
+    @property
+    def edge_ports(self) -> tuple[int, ...]:
+        """The ports of the edge, in the order in which it was told of them."""
+        words = [place.rpartition(":")[2] for place in self.settings.text("edge").split(",")]
+        ports = [int(port) for port in words if port.isascii() and port.isdigit() and len(port) <= 5]
+        return tuple(dict.fromkeys(port for port in ports if 0 < port < 65536)) or (EDGE_PORT,)
 
 
 class ConnectorMonitor:

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import ServiceRun
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import network_cut
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.faults import HOLDER, UNDO, HostFaults
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
     LifecycleError,
@@ -52,6 +53,9 @@ class Refused(Exception):
 
 class FaultRun:
     """One fault of one service. Raises LifecycleError naming the option that is wrong."""
+
+    # Those that are to be cut, for a fault of the network.
+    _ports: network_cut.Ports | None = None
 
     def __init__(self, options: t.Mapping[str, t.Any], kinds: t.Mapping[str, ServiceKind]) -> None:
         try:
@@ -139,11 +143,22 @@ class FaultRun:
             hint = "name a path on a file system of the service's own"
         elif fault.kind == d.PORT_TAKEN and not self._faults.listens(self._unit, fault.port):
             why, hint = f"{self._unit} does not listen on port {fault.port}", "name a TCP port that it listens on"
+        elif fault.kind in d.CUTS:
+            why = self._why_not_cut(fault)
         return [Refusal("fault", why, hint)] if why else []
+
+    def _why_not_cut(self, fault: d.Fault) -> str:
+        if fault.kind != self._kind.network_fault:
+            return f"{fault.kind} is no fault of a service of kind {self._kind.name}"
+        self._ports = self._run.watched.kind.ports()
+        if self._ports is None:
+            return "it is not known by which ports it reaches others"
+        return self._faults.network.objection(self._unit, self._ports)
 
     def _armed(self, fault: d.Fault, before: Observation) -> tuple[Drill, Observation]:
         """The drill, recorded and with its undo armed, and the service right before it."""
-        script = d.undo_script(fault.kind, self._unit, HOLDER, f"{state_dir(False)}/holds")
+        more = network_cut.undo_lines(self._ports) if self._ports else ()
+        script = d.undo_script(fault.kind, self._unit, HOLDER, f"{state_dir(False)}/holds", more)
         what = f"Undo of the drill {fault.kind} of {self._unit}"
         asked_at, drill = self._clock.monotonic(), self._begin(fault, before)
         self._ledger.begin_drill(self._unit, drill)
@@ -188,7 +203,13 @@ class FaultRun:
             undo_at=wall + fault.undo_after,
             invocation=before.facts.invocation if before.facts else "",
             head=head if isinstance(head, int) else None,
+            target=self._target(fault),
         )
+
+    def _target(self, fault: d.Fault) -> str:
+        if self._ports is not None:
+            return network_cut.target(self._ports, self._faults.network.peers(self._unit, self._ports))
+        return fault.path if fault.kind == d.DISK_FULL else f"port {fault.port}" if fault.kind == d.PORT_TAKEN else ""
 
     def _make(self, fault: d.Fault, before: Observation) -> None:
         faults, unit, facts = self._faults, self._unit, before.facts
@@ -202,6 +223,8 @@ class FaultRun:
             faults.ask("stop", unit)
         elif fault.kind == d.DISK_FULL:
             faults.fill(fault.path, d.LEFT_FREE, fault.undo_after)
+        elif self._ports is not None:
+            faults.network.cut(unit, self._ports)
         else:
             # Its undo must not come before the fault.
             faults.stop(unit, min(_STOPS_WITHIN, fault.undo_after / 2))
@@ -233,14 +256,20 @@ class FaultRun:
         drill, seen = self._open(), self._look()
         if drill is not None and not check_mode:
             self._faults.undo(self._unit, starts=False)
+            drill = d.lifted(drill, self._clock.wall())
+            self._ledger.change_drill(self._unit, drill)
         return self._result(seen, seen, drill, changed=drill is not None)
 
     def end(self, check_mode: bool) -> tuple[dict[str, t.Any], bool]:
         """Take the fault away and wait until the service is as it is meant to be. Raises LifecycleError."""
-        drill, before = self._open(), self._look()
+        drill, before = self._open(), self._settled()
         if drill is None or check_mode:
             return self._result(before, before, drill, changed=drill is not None), True
+        well_before, is_armed = before.state in self._goal, self._faults.is_armed()
         self._faults.undo(self._unit, starts=False)
+        if not (well_before and is_armed):
+            wall = self._clock.wall()
+            drill = d.lifted(drill, wall if is_armed else min(wall, drill.undo_at))
         ends = self._clock.monotonic() + self._wait
         seen = self._settled()
         while seen.state not in self._goal and self._clock.monotonic() < ends:
@@ -252,7 +281,8 @@ class FaultRun:
         else:
             self._faults.undo(self._unit, starts=True)
         by_start = self._entry["kind"] == "generic" and not self._entry["probes"]
-        drill = d.ended(drill, seen, self._clock.wall(), well, by_start=by_start)
+        by = d.ended_by(drill, well_before=well_before, is_armed=is_armed, acted=self._options["acted"])
+        drill = d.ended(drill, seen, self._clock.wall(), well, by_start=by_start, by=by)
         self._ledger.change_drill(self._unit, drill)
         return self._result(before, seen, drill, changed=True), well
 

@@ -7,7 +7,8 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 The undo belongs to systemd: a timer that is started before the fault runs a
 script, whatever becomes of the controller and of this process. The timer, the
-script, and the process that holds a port or a disk are gone after a reboot.
+script, the process that holds a port or a disk, and the rules that cut the
+network are gone after a reboot.
 """
 
 from __future__ import annotations
@@ -20,14 +21,9 @@ import sys
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import private_files as files
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import NetworkCut, said
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.procfs import listening_units
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
-    Clock,
-    Completed,
-    LifecycleError,
-    Runner,
-)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError, Runner
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts
 
 # One name for a whole host, so that systemd itself refuses a second drill there.
@@ -75,6 +71,7 @@ class HostFaults:
         self._runner = runner
         self._systemd = systemd
         self._clock = clock
+        self.network = NetworkCut(runner)
 
     def is_armed(self) -> bool:
         """Whether a drill of this host is not over: its undo waits for its time, or is at work."""
@@ -105,9 +102,7 @@ class HostFaults:
             return  # the host was booted since, which ends every fault, or the script is that of a later drill
         done = self._runner(["/bin/sh", SCRIPT, "start" if starts else "stay"], timeout=_TIMEOUT)
         if done.rc != 0:
-            raise LifecycleError(
-                f"{SCRIPT} ended with {done.rc}: {_said(done)}; the host runs it again by {UNDO}.timer"
-            )
+            raise LifecycleError(f"{SCRIPT} ended with {done.rc}: {said(done)}; the host runs it again by {UNDO}.timer")
 
     def signal_main(self, facts: UnitFacts, number: signal.Signals) -> None:
         """Send a signal to the main process. Raises LifecycleError."""
@@ -125,7 +120,7 @@ class HostFaults:
         """Ask systemd for a job of the unit and do not wait for it. Raises LifecycleError."""
         done = self._systemd.enqueue(verb, unit)
         if done.rc != 0:
-            raise LifecycleError(f"systemctl {verb} {unit} ended with {done.rc}: {_said(done)}")
+            raise LifecycleError(f"systemctl {verb} {unit} ended with {done.rc}: {said(done)}")
 
     # -- a full disk ---------------------------------------------------------------------------
 
@@ -168,7 +163,7 @@ class HostFaults:
     def _start_transient(self, *arguments: str) -> None:
         done = self._runner(["systemd-run", "--quiet", "--collect", *arguments], timeout=_TIMEOUT)
         if done.rc != 0:
-            raise LifecycleError(f"systemd-run ended with {done.rc}: {_said(done)}")
+            raise LifecycleError(f"systemd-run ended with {done.rc}: {said(done)}")
 
     def _wait_until(self, holds: t.Callable[[], bool], otherwise: str, patience: float = _PATIENCE) -> None:
         ends = self._clock.monotonic() + patience
@@ -215,7 +210,3 @@ def _free(path: str) -> int:
     """The bytes that a user may still write there."""
     usage = os.statvfs(path)
     return usage.f_bavail * usage.f_frsize
-
-
-def _said(done: Completed) -> str:
-    return sanitize(" ".join((done.err or done.out).split()), 300)

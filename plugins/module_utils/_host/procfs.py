@@ -109,9 +109,8 @@ def port_holders(ports: t.Collection[int], proc: str = "/proc") -> dict[int, str
         if row.state == state and row.local[1] in ports
     }
     held = dict.fromkeys(inodes.values(), "a process that this user may not see")
-    for pid in _pids(proc) if inodes else ():
-        for inode in (open_sockets(pid, proc) or set()) & set(inodes):
-            held[inodes[inode]] = describe(pid, proc)
+    for inode, pid in _holders(inodes, proc):
+        held[inodes[inode]] = describe(pid, proc)
     return held
 
 
@@ -120,10 +119,43 @@ def listening_units(ports: t.Collection[int], proc: str = "/proc") -> dict[int, 
     rows = [row for row in table("self", proc) if row.state == _LISTEN and row.local[1] in ports]
     inodes = {row.inode: row.local[1] for row in rows}
     found: dict[int, set[str]] = {}
+    for inode, pid in _holders(inodes, proc):
+        found.setdefault(inodes[inode], set()).update(_units(pid, proc)[-1:])
+    return found
+
+
+def connections(own: t.Collection[int], theirs: t.Collection[int], proc: str = "/proc") -> list[tuple[Row, int]]:
+    """The TCP connections with other hosts through ports of this one or of the others, and a process that has each.
+
+    The process is 0 where this user may not see it.
+    """
+    rows = [
+        row
+        for row in table("self", proc)
+        if row.state == _ESTABLISHED
+        and (row.local[1] in own or row.remote[1] in theirs)
+        and not (is_loopback(row.remote[0]) or row.remote[0] == row.local[0])
+    ]
+    held = dict(_holders({row.inode for row in rows}, proc))
+    return [(row, held.get(row.inode, 0)) for row in rows]
+
+
+def udp_processes(proc: str = "/proc") -> set[int]:
+    """The processes that have a UDP socket, as far as this user may see them."""
+    inodes = {row.inode for name in ("udp", "udp6") for row in _rows(name, "self", proc)}
+    return {pid for _inode, pid in _holders(inodes, proc)}
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is one of the host to itself."""
+    return address == "::1" or address.startswith("127.")
+
+
+def _holders(inodes: t.Collection[str], proc: str) -> t.Iterator[tuple[str, int]]:
+    """Those of the sockets that processes have, as far as this user may see them, each with its process."""
     for pid in _pids(proc) if inodes else ():
         for inode in (open_sockets(pid, proc) or set()) & set(inodes):
-            found.setdefault(inodes[inode], set()).update(_units(pid, proc)[-1:])
-    return found
+            yield inode, pid
 
 
 def lock_holders(paths: t.Sequence[str], proc: str = "/proc") -> dict[str, int]:
@@ -151,6 +183,11 @@ def describe(pid: int, proc: str = "/proc") -> str:
     name = _read(f"{proc}/{pid}/comm", 64).strip()
     units = _units(pid, proc)
     return f"{name} (pid {pid}{', ' + units[-1] if units else ''})"
+
+
+def unit_of(pid: int, proc: str = "/proc") -> str:
+    """The unit that a process is in; empty where it is in none."""
+    return "".join(_units(pid, proc)[-1:])
 
 
 def _units(pid: int, proc: str) -> list[str]:

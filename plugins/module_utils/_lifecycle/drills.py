@@ -23,6 +23,8 @@ STOPPED = "stopped"
 HUNG = "hung"
 DISK_FULL = "disk_full"
 PORT_TAKEN = "port_taken"
+PEERS_CUT = "peers_cut"
+EDGE_CUT = "edge_cut"
 
 # Each kind of fault, and what it does.
 FAULTS: t.Mapping[str, str] = {
@@ -31,12 +33,19 @@ FAULTS: t.Mapping[str, str] = {
     HUNG: "SIGSTOP for the main process: it is there, and does nothing",
     DISK_FULL: "the file system behind a path is filled by a file that is never visible",
     PORT_TAKEN: "another process takes the port of the service between its stop and its start",
+    PEERS_CUT: "the network of a Besu node to its peers is cut",
+    EDGE_CUT: "the network of a connector to the edge is cut",
 }
+# Those that belong to one kind of service only, see ServiceKind.network_fault.
+CUTS = (PEERS_CUT, EDGE_CUT)
 
 RECOVERED = "recovered"
 FAILED = "failed"
 # All that the record of a drill may say of its end.
 OUTCOMES = ("open", RECOVERED, FAILED, "abandoned")
+# What has ended a fault: a recovery, systemd or the service itself, or that the fault was taken away.
+BY_RECOVERY, BY_ITSELF, BY_UNDO = "recovery", "itself", "undo"
+ENDINGS = (BY_RECOVERY, BY_ITSELF, BY_UNDO)
 _HOST_ACTIONS = ("FailureAction", "StartLimitAction", "JobTimeoutAction", "SuccessAction")
 
 # Longer than the guards of a validator and a recovery may take; shorter than the memory of who began it.
@@ -116,11 +125,29 @@ def is_noticed(drill: Drill, seen: Observation, goal: t.Collection[str]) -> bool
     return anew or seen.state not in goal
 
 
-def ended(drill: Drill, seen: Observation, wall: float, recovered: bool, *, by_start: bool = True) -> Drill:
+def ended_by(drill: Drill, *, well_before: bool, is_armed: bool, acted: bool) -> str:
+    """What has ended the fault of a drill whose service is well.
+
+    ``well_before``: whether it was so before the drill was ended; ``is_armed``: whether the undo of the host was still
+    to come then; ``acted``: whether a recovery has changed anything.
+    """
+    if drill.lifted_after is not None or not (well_before and is_armed):
+        return BY_UNDO
+    return BY_RECOVERY if acted else BY_ITSELF
+
+
+def lifted(drill: Drill, wall: float) -> Drill:
+    """The drill whose fault was taken away at ``wall`` (seconds since the epoch), if it had not been before."""
+    return drill if drill.lifted_after is not None else replace(drill, lifted_after=round(max(wall - drill.at, 0.0), 1))
+
+
+def ended(
+    drill: Drill, seen: Observation, wall: float, recovered: bool, *, by_start: bool = True, by: str = ""
+) -> Drill:
     """What has come of a drill. ``seen``: the service as it is now, at ``wall`` (seconds since the epoch).
 
     ``by_start``: whether its start is all that it takes to be well. One that has probes, or that has to find others,
-    came to that later, which systemd does not tell: it counts from when it was seen so.
+    came to that later, which systemd does not tell: it counts from when it was seen so. ``by``: what has ended it.
     """
     head = seen.details.get("head")
     blocks = max(head - drill.head, 0) if isinstance(head, int) and drill.head is not None else None
@@ -131,11 +158,13 @@ def ended(drill: Drill, seen: Observation, wall: float, recovered: bool, *, by_s
     # With a full disk a service may go on for a while; every other fault ends at once what it serves.
     served = drill.detected_after if drill.fault == DISK_FULL else 0.0
     lost = 0.0 if drill.detected_after is None else max(after - (served or 0.0), 0.0)
-    return replace(drill, outcome=RECOVERED, recovered_after=round(after, 1), lost=round(lost, 1), blocks=blocks)
+    times = {"recovered_after": round(after, 1), "lost": round(lost, 1)}
+    return replace(drill, outcome=RECOVERED, blocks=blocks, ended_by=by, **times)
 
 
 UNDO_SCRIPT = """\
 # Undoes the drill {fault} of {unit}. It may be run at any time, and more than once.
+{more}
 unit={unit} holds={holds} starts=${{1:-start}} tries=${{1:+1}}
 systemctl stop -- {holder} 2>/dev/null
 systemctl kill --signal=SIGCONT -- "$unit" 2>/dev/null
@@ -160,14 +189,16 @@ done
 """
 
 
-def undo_script(fault: str, unit: str, holder: str, holds: str) -> str:
+def undo_script(fault: str, unit: str, holder: str, holds: str, more: t.Sequence[str] = ()) -> str:
     """The shell script that takes a fault away and, unless its argument is ``stay``, starts what is down.
 
-    ``holder``: the unit of the process that holds a port or a disk; ``holds``: the folder of the holds.
+    ``holder``: the unit of the process that holds a port or a disk; ``holds``: the folder of the holds; ``more``: lines
+    that undo what only this fault has done.
     """
     return UNDO_SCRIPT.format(
         fault=fault,
         unit=shlex.quote(unit),
         holder=shlex.quote(holder),
         holds=shlex.quote(holds),
+        more="\n".join(more),
     )

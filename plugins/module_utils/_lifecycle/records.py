@@ -74,8 +74,9 @@ class Drill:
     """A fault that was made on purpose. ``at``: when, and ``undo_at``: when the host undoes it, both since the epoch.
 
     ``outcome``: open, recovered, failed, or abandoned. ``invocation`` and ``head``: of the service before the fault.
-    ``detected_after``, ``recovered_after``, ``lost``: seconds, None where it did not come to that. ``blocks``: how far
-    the head of a Besu node has come since.
+    ``target``: what the fault was made of, for a person. ``detected_after``, ``lifted_after`` (when it was taken away),
+    ``recovered_after``, ``lost``: seconds, None where it did not come to that. ``blocks``: how far the head of a Besu
+    node has come since. ``ended_by``: what has ended the fault, empty where nothing has.
     """
 
     at: float
@@ -84,12 +85,15 @@ class Drill:
     undo_at: float
     invocation: str = ""
     head: float | None = None
+    target: str = ""
     outcome: str = "open"
     detected_after: float | None = None
     detected_as: str = ""
+    lifted_after: float | None = None
     recovered_after: float | None = None
     lost: float | None = None
     blocks: float | None = None
+    ended_by: str = ""
 
     def as_dict(self) -> dict[str, t.Any]:
         return asdict(self)

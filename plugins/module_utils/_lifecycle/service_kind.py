@@ -16,6 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, Runner
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
@@ -99,6 +100,10 @@ class Kind:
     def restore_state(self, remembered: t.Mapping[str, t.Any]) -> None:
         """Go on from what an earlier run of the same wait remembered."""
 
+    def ports(self) -> Ports | None:
+        """The ports by which the service, as it was looked at last, reaches what it belongs to (None: not known)."""
+        return None
+
     def causes(self) -> t.Sequence[t.Any]:
         """Rules of diagnosis of this kind, put before the generic ones."""
         return ()
@@ -167,6 +172,7 @@ class ServiceKind(t.NamedTuple):
     ``make``: the kind of one service, made of its options.
     ``module``: the module that drives it; service_drive itself drives a kind without one.
     ``guards``: those of its own, name -> when a step passes it. ``causes``: those that its diagnosis adds, by name.
+    ``network_fault``: the fault of a drill that cuts it off from what it belongs to, empty for a kind that has none.
     """
 
     machine: m.Machine
@@ -176,6 +182,7 @@ class ServiceKind(t.NamedTuple):
     guards: t.Mapping[str, str] = {}
     causes: t.Callable[[], t.Sequence[tuple[str, CauseText]]] = _no_causes
     traits: FleetTraits = FleetTraits()
+    network_fault: str = ""
 
     @property
     def name(self) -> str:

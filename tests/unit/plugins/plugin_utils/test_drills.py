@@ -77,3 +77,24 @@ def test_how_a_drill_ends(fault, recovery, ended, again, outcome):
     summary = _drills.drill_summary(result, _drills.drill_plan(seen(), ENTRIES, SETTINGS))
     assert summary["outcome"]["entries"][0]["outcome"] == outcome and summary["outcome"]["counts"]["healthy"] == 2
     assert bool(summary["failure"]) == (outcome in ("failed", "refused"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "shown after 0.5 s as error (hung), well again after 4.0 s, 4.0 s lost"),
+        ({"ended_by": "recovery"}, "well again after 4.0 s by recovery, 4.0 s lost"),
+        ({"ended_by": "itself"}, "well again after 4.0 s by itself, 4.0 s lost"),
+        ({"ended_by": "undo", "lifted_after": 3.0}, "fault taken away after 3.0 s, well again after 4.0 s by the undo"),
+        ({"ended_by": "{{ x }}"}, "well again after 4.0 s, 4.0 s lost"),
+    ],
+)
+def test_what_has_ended_the_fault_is_told(given, said):
+    result = _drills.drill_result({"reached": True}, [WELL], {"reached": True, "drill": {**DRILL, **given}})
+    assert said in result["msg"]
+
+
+def test_what_was_cut_is_told():
+    drill = {**DRILL, "target": "TCP and UDP to port 7844"}
+    result = _drills.drill_result({"reached": True}, [WELL], {"reached": True, "drill": drill})
+    assert "  of     TCP and UDP to port 7844" in _drills.result_lines(result)

@@ -14,8 +14,10 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.fault import FaultRun
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import faults
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import drills as d
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Drill, Hold, Records
@@ -111,6 +113,40 @@ def test_what_a_drill_has_cost(drill, now, expected):
     assert ended.outcome == "recovered"
 
 
+def armed(is_armed):
+    """A host whose undo is still to come, or not."""
+    return SimpleNamespace(undo=lambda *_given, **_more: None, disarm=lambda: None, is_armed=lambda: is_armed)
+
+
+@pytest.mark.parametrize(
+    ("states", "is_armed", "acted", "lifted", "expected"),
+    [
+        (["running"], True, True, None, ("recovery", None)),
+        (["running"], True, False, None, ("itself", None)),
+        # The role has had to take the fault away, and recovered it then.
+        (["running"], True, True, 20.0, ("undo", 20.0)),
+        # The end of the drill has taken it away.
+        (["error", "error", "running"], True, False, None, ("undo", 60.0)),
+        # The timer of the host was faster.
+        (["running"], False, True, None, ("undo", 45.0)),
+        (["error", "running"], False, False, None, ("undo", 45.0)),
+    ],
+)
+def test_what_has_ended_a_fault(tmp_path, states, is_armed, acted, lifted, expected):
+    run = FaultRun.__new__(FaultRun)
+    run._clock, run._unit, run._goal, run._wait = VirtualClock(), "api.service", GOAL, 60.0
+    run._entry, run._options, run._faults = {"kind": "besu", "probes": []}, {"acted": acted}, armed(is_armed)
+    run._ledger = Records(run._clock, str(tmp_path / "state"), str(tmp_path / "run"))
+    began, looks = run._clock.wall(), iter(states)
+    given = {"at": began, "undo_at": began + 45.0, "detected_after": 1.0, "lifted_after": lifted}
+    run._ledger.begin_drill("api.service", replace(DRILL, **given))
+    run._clock.sleep(60.0)
+    run._settled = lambda: seen(next(looks, states[-1]))
+    result, well = run.end(check_mode=False)
+    assert well and (result["drill"]["ended_by"], result["drill"]["lifted_after"]) == expected
+    assert run._ledger.drills("api.service")[-1].as_dict() == result["drill"]
+
+
 @pytest.mark.parametrize(
     ("entry", "lost"),
     [
@@ -125,7 +161,8 @@ def test_what_is_well_some_time_after_its_start_is_not_told_as_well_since_then(t
     run._clock, run._unit, run._goal, run._wait = VirtualClock(), "api.service", GOAL, 60.0
     run._entry = {"kind": "generic", "probes": [], **entry}
     run._ledger = Records(run._clock, str(tmp_path / "state"), str(tmp_path / "run"))
-    run._faults = SimpleNamespace(undo=lambda *_given, **_options: None, disarm=lambda: None)
+    run._options = {"acted": False}
+    run._faults = armed(True)
     began = run._clock.wall()
     run._ledger.begin_drill("api.service", replace(DRILL, at=began, detected_after=1.0))
     # Its process was started after 30 s, and it is well after 60 s.
@@ -217,6 +254,44 @@ def test_a_hold_that_has_expired_does_not_keep_the_undo_from_a_start(tmp_path, s
     ledger = Records(VirtualClock(), str(tmp_path / "state"), str(tmp_path / "run"))
     ledger.set_hold(Hold(scope, "ann", '\n "expires": 1.0\n', 0.0, expires))
     assert ("start" in undone(tmp_path)[0]) is starts
+
+
+def test_the_undo_takes_away_what_only_this_fault_has_done(tmp_path):
+    more = ['printf \'%s\\n\' "cut back" >>"$FOLDER/called"']
+    script = d.undo_script("peers_cut", "besu.service", "holder.service", str(tmp_path / "holds"), more)
+    assert "\nunit=besu.service " in script  # by which the module knows whose script it is
+    (tmp_path / "systemctl").write_text(SYSTEMCTL)
+    (tmp_path / "systemctl").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FOLDER": str(tmp_path)}
+    subprocess.run(["/bin/sh", "-c", script, "undo", "stay"], env=env, check=True)
+    assert (tmp_path / "called").read_text().splitlines()[0] == "cut back"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault_of", "ports", "said"),
+    [
+        ("besu", "peers_cut", Ports(frozenset((30303,))), ""),
+        ("besu", "edge_cut", Ports(frozenset((30303,))), "edge_cut is no fault of a service of kind besu"),
+        ("cloudflared", "peers_cut", Ports(), "peers_cut is no fault of a service of kind cloudflared"),
+        ("generic", "edge_cut", None, "edge_cut is no fault of a service of kind generic"),
+        ("cloudflared", "edge_cut", None, "it is not known by which ports it reaches others"),
+        ("cloudflared", "edge_cut", Ports(theirs=frozenset((1,))), "others would be cut off"),
+    ],
+)
+def test_the_network_is_cut_of_a_service_of_the_kind_alone_and_of_no_other(kind, fault_of, ports, said):
+    run = FaultRun.__new__(FaultRun)
+    run._unit, run._kind = "a.service", KINDS[kind]
+    run._run = SimpleNamespace(watched=SimpleNamespace(kind=SimpleNamespace(ports=lambda: ports)))
+    cut, own = [], Ports(frozenset((30303,)))
+    network = SimpleNamespace(
+        objection=lambda _unit, given: "" if given == own else "others would be cut off",
+        cut=lambda unit, given: cut.append((unit, given)),
+    )
+    run._faults = SimpleNamespace(is_armed=lambda: False, network=network)
+    assert [block.reason for block in run._obstacles(fault(fault_of))] == ([said] if said else [])
+    if not said:
+        run._make(fault(fault_of), seen())
+        assert cut == [("a.service", own)]
 
 
 class OneTimer:

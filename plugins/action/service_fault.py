@@ -26,6 +26,8 @@ class ActionModule(HostAction):
         given = {**self._task.args}
         entry = given.pop("service", None)
         override, defaults = given.pop("override", None) or {}, given.pop("defaults", None) or {}
+        # What only those ask for who would start it again: that it carries this connection refuses a fault in any case.
+        override = {name: value for name, value in override.items() if name != "own_tunnel_action"}
         try:
             # Whether it is marked, and the state that it is meant to have, is said by the entry alone.
             own = {name: entry[name] for name in ("drill", "state") if isinstance(entry, t.Mapping) and name in entry}

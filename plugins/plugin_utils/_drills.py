@@ -257,6 +257,8 @@ def result_lines(result: t.Mapping[str, t.Any]) -> list[str]:
             guard = f" ({as_text(done.get('guard'))})" if done.get("guard") else ""
             said = "reached" if done.get("reached") else f"not reached{guard}: {as_text(done.get('reason'))}"
             lines.append(f"  did    {when}: {said}")
+    if result.get("made") and not as_mapping(result.get("recovery")):
+        lines.append("  did    recovery: nothing, as the service was well or on its way by itself")
     blocks = as_mappings(result.get("blocked_by"))
     if not blocks:
         return [*lines, f"  result {as_text(result.get('msg'))}"]

@@ -190,16 +190,21 @@ def _alert(data: t.Mapping[str, t.Any]) -> Data:
     }
 
 
+_TIMES = ("detected_after", "lifted_after", "recovered_after", "lost", "blocks")
+
+
 def _drill(data: t.Mapping[str, t.Any]) -> Data:
     """A fault that was made on purpose; its keys are those that service_info returns."""
-    outcome = as_text(data.get("outcome"))
+    outcome, by = as_text(data.get("outcome")), as_text(data.get("ended_by"))
     return {
         "at": as_number(data.get("at")),
         "fault": _text(data.get("fault"), h.NAME),
+        "target": _text(data.get("target")),
         "owner": _text(data.get("owner"), h.NAME),
         "outcome": outcome if outcome in drills.OUTCOMES else None,
         "detected_as": _text(data.get("detected_as"), h.NAME),
-        **{name: as_number(data.get(name)) for name in ("detected_after", "recovered_after", "lost", "blocks")},
+        "ended_by": by if by in drills.ENDINGS else None,
+        **{name: as_number(data.get(name)) for name in _TIMES},
     }
 
 

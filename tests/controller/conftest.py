@@ -96,6 +96,17 @@ results = [{"name": one["service"]["name"], "begun": True, **drive(one["service"
 module.exit_json(changed=any(one["changed"] for one in results), results=results)
 """
 )
+_FAULT = (
+    _DRIVE
+    + """
+name, state = options["service"]["name"], options.get("state", "present")
+if not module.check_mode and state == "present":
+    keep(name, "error")
+drill = {"fault": options.get("fault"), "outcome": "recovered", "detected_after": 1.0, "detected_as": "error",
+         "recovered_after": 5.0, "lost": 5.0, "ended_by": "recovery" if options.get("acted") else "itself"}
+module.exit_json(reached=True, changed=True, blocked_by=[], drill=drill)
+"""
+)
 _WAITED = "module.exit_json(reached=True, changed=False, transitions=[], **answers.get(name, {}))\n"
 
 
@@ -105,7 +116,12 @@ class Fleet:
     def __init__(self, folder: Path) -> None:
         modules = {
             name: common.STUB + _STATES + text
-            for name, text in (("service", _SERVICE), ("service_drive_all", _SEVERAL), ("service_info", _INFO))
+            for name, text in (
+                ("service", _SERVICE),
+                ("service_drive_all", _SEVERAL),
+                ("service_fault", _FAULT),
+                ("service_info", _INFO),
+            )
         }
         modules |= dict.fromkeys(_OTHERS, common.STUB + _WAITED)
         parts = ("roles", "playbooks", "plugins/filter", *(f"plugins/action/{one}.py" for one in _KEPT))
@@ -140,7 +156,15 @@ class Fleet:
         return {"all": {"hosts": {name: HERE | {"lifecycle_services": [name]} for name in names}, "vars": variables}}
 
 
-_KEPT = ("service_drive", "service_drive_all", "check_variables", "host_outcome", "show_report", "fleet_report")
+_KEPT = (
+    "service_drive",
+    "service_drive_all",
+    "service_fault",
+    "check_variables",
+    "host_outcome",
+    "show_report",
+    "fleet_report",
+)
 _OTHERS = ("besu_network_info", "besu_node", "besu_reservation", "cloudflared_reservation", "cloudflared_tunnel")
 
 

@@ -142,6 +142,31 @@ def test_a_plan_of_restarts_is_carried_out_as_it_was_approved(fleet: Fleet, tmp_
     assert fleet.acted_on(check=False) == ["a1", "a2"]
 
 
+DRILL = {
+    "lifecycle_drill_service": "a/a",
+    "lifecycle_drill_fault": "killed",
+    "lifecycle_drill_path": "/srv/data",
+    "lifecycle_drill_port": 8545,
+    "lifecycle_drill_undo_after": 300,
+    "lifecycle_drill_detect_within": 60,
+    "lifecycle_recovery": "reset_start",
+}
+
+
+def test_a_drill_takes_answers_of_a_survey_and_refuses_a_limit(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.set(a="running", b="running")
+    hosts = fleet.inventory("a", "b")
+    hosts["all"]["hosts"]["a"]["lifecycle_services"] = [{"name": "a", "drill": True}]
+    planned = run(fleet, tmp_path / "plan", "drill.yml", hosts, "--check", answers=DRILL)
+    assert (planned.status, outcomes(planned)) == ("successful", {"a": "planned"}), planned.stdout
+    assert fleet.state("a") == "running"
+    refused = run(fleet, tmp_path / "limit", "drill.yml", hosts, "--limit=a", answers=DRILL)
+    assert (refused.status, refused.failed_hosts) == ("failed", ("a",)) and "run it without --limit" in refused.stdout
+    played = run(fleet, tmp_path / "job", "drill.yml", hosts, answers=DRILL)
+    assert (played.status, outcomes(played)) == ("successful", {"a": "recovered"}), played.stdout
+    assert "well again after 5.0 s by recovery" in played.stdout and fleet.acted_on(check=False) == ["a"]
+
+
 def test_a_report_takes_answers_and_writes_its_file(fleet: Fleet, tmp_path: Path) -> None:
     fleet.set(a="error", b="running")
     answers = {"lifecycle_report_window": "24h", "lifecycle_report_format": "json", "lifecycle_diagnose": "errors",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import CONNECTOR_OPTIONS
 from tests.docs import common
 
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
@@ -170,6 +171,17 @@ def test_a_fault_is_made_recovered_and_measured(fleet: Fleet) -> None:
     assert fault["undo_after"] == 120 and fault["service"]["drill"] is True
     assert "a a: RECOVERED" in run.output and "the host undoes it after 120 s" in run.output
     assert "shown after 1.5 s as error (signal), well again after 9.0 s, 9.0 s lost, 12 blocks" in run.output
+
+
+def test_a_connector_is_drilled_with_the_options_of_its_entry(fleet: Fleet) -> None:
+    """The module refuses what is an option of cloudflared_tunnel alone."""
+    fleet.hosts["a"]["lifecycle_services"] = [
+        {"name": "a", "kind": "cloudflared", "drill": True, "cloudflared": {"edge_lost": ["z"]}}
+    ]
+    run = fleet.play(lifecycle_drill_fault="edge_cut")
+    (fault,) = [one for one in run.asked if one.get("fault")]
+    assert fault["service"]["cloudflared"]["edge_lost"] == ["z"], run.output
+    assert set(fault["service"]["cloudflared"]) <= set(CONNECTOR_OPTIONS) and fault["service"]["drill"] is True
 
 
 def test_a_fault_that_recovery_may_not_end_is_taken_away_first(fleet: Fleet) -> None:

@@ -237,11 +237,12 @@ class FaultRun:
         while True:
             seen = self._look()
             if d.is_noticed(drill, seen, self._goal):
-                after = max(self._clock.wall() - drill.at, 0.0)
-                shown = f"{seen.state} ({seen.cause})" if seen.cause else seen.state
-                drill = replace(drill, detected_after=round(after, 1), detected_as=shown)
-                self._ledger.change_drill(self._unit, drill)
-                return self._result(before, seen, drill)
+                noticed = d.noticed(drill, seen, self._clock.wall())
+                if noticed != drill:
+                    drill = noticed
+                    self._ledger.change_drill(self._unit, drill)
+                if d.is_final(drill, seen):
+                    return self._result(before, seen, drill)
             if self._clock.monotonic() >= ends:
                 return self._result(before, seen, drill)
             self._clock.sleep(_INTERVAL)

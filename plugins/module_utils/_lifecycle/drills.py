@@ -125,6 +125,21 @@ def is_noticed(drill: Drill, seen: Observation, goal: t.Collection[str]) -> bool
     return anew or seen.state not in goal
 
 
+def noticed(drill: Drill, seen: Observation, wall: float) -> Drill:
+    """The drill whose fault shows at ``wall`` (seconds since the epoch), as an error where it becomes one."""
+    after, shown = round(max(wall - drill.at, 0.0), 1), f"{seen.state} ({seen.cause})" if seen.cause else seen.state
+    if drill.detected_after is None:
+        return replace(drill, detected_after=after, detected_as=shown)
+    if seen.base_state != m.ERROR or m.ERROR in drill.detected_as:
+        return drill
+    return replace(drill, detected_as=f"{drill.detected_as}, then {shown}")
+
+
+def is_final(drill: Drill, seen: Observation) -> bool:
+    """Whether recovery may begin: what is cut off looks for a way by itself first, which recovery leaves alone."""
+    return drill.fault not in CUTS or seen.base_state == m.ERROR
+
+
 def ended_by(drill: Drill, *, well_before: bool, is_armed: bool, acted: bool) -> str:
     """What has ended the fault of a drill whose service is well.
 

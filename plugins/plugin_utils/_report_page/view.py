@@ -319,6 +319,9 @@ def _incident(incident: Data) -> dict[str, t.Any]:
     return {"at": clock(incident["begin"]), "text": f"{cause}{_ENDED[incident['ended']]}{by}{took}"}
 
 
+_ENDED_BY = {"recovery": " by recovery", "itself": " by itself", "undo": " by the undo"}
+
+
 def _drills(services: t.Sequence[Data]) -> list[dict[str, t.Any]]:
     """The drills of the fleet, the last one first."""
     made = [(one, drill) for one in services for drill in one["drills"]]
@@ -330,7 +333,7 @@ def _drills(services: t.Sequence[Data]) -> list[dict[str, t.Any]]:
             "service": one["label"],
             "fault": (drill["fault"] or "not known").replace("_", " "),
             "owner": drill["owner"] or "–",
-            "outcome": drill["outcome"] or "not known",
+            "outcome": (drill["outcome"] or "not known") + _ENDED_BY.get(drill["ended_by"], ""),
             "detected": _age(drill["detected_after"]),
             "recovered": _age(drill["recovered_after"]),
             "lost": _age(drill["lost"])

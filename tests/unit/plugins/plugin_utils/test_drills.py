@@ -98,3 +98,12 @@ def test_what_was_cut_is_told():
     drill = {**DRILL, "target": "TCP and UDP to port 7844"}
     result = _drills.drill_result({"reached": True}, [WELL], {"reached": True, "drill": drill})
     assert "  of     TCP and UDP to port 7844" in _drills.result_lines(result)
+
+
+@pytest.mark.parametrize(
+    ("recovery", "said"),
+    [([WELL], "recovery: reached"), ([], "recovery: nothing, as the service was well or on its way by itself")],
+)
+def test_what_recovery_did_is_told_also_where_that_was_nothing(recovery, said):
+    result = _drills.drill_result({"reached": True}, recovery, {"reached": True, "drill": DRILL})
+    assert [line for line in _drills.result_lines(result) if "did" in line] == [f"  did    {said}"]

@@ -93,6 +93,21 @@ def test_the_start_that_a_fault_makes_itself_shows_nothing():
     assert d.is_noticed(taken, seen("error", invocation="bb"), GOAL)
 
 
+def test_what_is_cut_off_is_watched_until_it_is_an_error():
+    cut, told = replace(DRILL, fault="peers_cut"), []
+    for wall, now in (
+        (1002.0, seen("syncing")),
+        (1004.0, seen("syncing")),
+        (1012.0, replace(seen("error", cause="no_peers"), base_state="error")),
+        (1013.0, replace(seen("error", cause="stuck_sync"), base_state="error")),
+    ):
+        cut = d.noticed(cut, now, wall)
+        told.append((cut.detected_after, cut.detected_as, d.is_final(cut, now)))
+    error = (2.0, "syncing, then error (no_peers)", True)
+    assert told == [(2.0, "syncing", False), (2.0, "syncing", False), error, error]
+    assert d.is_final(replace(DRILL, fault="killed"), seen("restarting"))
+
+
 @pytest.mark.parametrize(
     "drill, now, expected",
     [

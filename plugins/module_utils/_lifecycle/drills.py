@@ -173,8 +173,8 @@ def ended(
     # With a full disk a service may go on for a while; every other fault ends at once what it serves.
     served = drill.detected_after if drill.fault == DISK_FULL else 0.0
     lost = 0.0 if drill.detected_after is None else max(after - (served or 0.0), 0.0)
-    times = {"recovered_after": round(after, 1), "lost": round(lost, 1)}
-    return replace(drill, outcome=RECOVERED, blocks=blocks, ended_by=by, **times)
+    well = replace(drill, outcome=RECOVERED, recovered_after=round(after, 1), lost=round(lost, 1))
+    return replace(well, blocks=blocks, ended_by=by)
 
 
 UNDO_SCRIPT = """\

@@ -23,7 +23,8 @@ class Host:
     """A /proc with processes and their sockets, and the commands that were run."""
 
     def __init__(self, folder):
-        self.folder, self.asked, self.answers, self._rows = folder, [], {}, {"tcp": [], "udp": []}
+        self.folder, self.asked, self.answers = folder, [], {}
+        self._rows: dict[str, list[str]] = {"tcp": [], "udp": []}
         (folder / "net").mkdir()
         (folder / "self").symlink_to(folder)
         self.rules = "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n"

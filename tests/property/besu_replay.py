@@ -151,7 +151,8 @@ def _entries(recording: dict[str, Any], host: str) -> list[Entry]:
     found = []
     for line in recording["journal"].get(host, ()):
         pid = str(line.get("_PID", ""))
-        near = next((i for t, i in ids if t >= line["t"]), ids[-1][1])
+        # What came before the first sample is of the process before it.
+        near = next((i for t, i in ids if t >= line["t"]), ids[-1][1]) if line["t"] >= 0 else "earlier"
         fields = {k: str(v) for k, v in line.items() if k not in ("t", "message")}
         if pid == "1" or "MESSAGE_ID" in fields:
             fields["UNIT"] = UNIT

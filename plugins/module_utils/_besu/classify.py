@@ -25,7 +25,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_samp
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import CANNOT_OBSERVE, OUTCOMES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU, CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
-    YOUNG,
     BesuVerdict,
     NodeOptions,
     NodeView,
@@ -37,6 +36,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
 _DYING = 15.0
+# After so many seconds the log of a start is read: a shutdown under way looks the same from outside.
+_SILENT_START = 5.0
 _RPC_OFF = 15.0
 _FUTURE = 15.0
 _REFUSED_BLOCK = 20.0
@@ -111,7 +112,7 @@ def _closed(v: NodeView) -> BesuVerdict | None:
             return _say(m.UNKNOWN, "nothing listens on the RPC port", cause="refused")
         said = f"RPC has not opened in {v.age:.0f} s, start_timeout={v.options.start_timeout:.0f} s"
         return _say(m.ERROR, said, cause="start_timeout", wants_log=True)
-    return _say(m.STARTING, f"RPC is not open yet, {v.age:.0f} s after the start", wants_log=v.age > YOUNG)
+    return _say(m.STARTING, f"RPC is not open yet, {v.age:.0f} s after the start", wants_log=v.age > _SILENT_START)
 
 
 def _rpc_is_off(v: NodeView) -> bool:
@@ -135,7 +136,9 @@ def _not_ready(v: NodeView) -> BesuVerdict | None:
     if v.now.p2p == "starting":
         return _say(m.STARTING, "RPC is open, its network is not running yet")
     if v.now.number is None:
-        return _say(m.UNKNOWN, "it does not tell its head; set --rpc-http-api=ETH,...")
+        off = v.now.outcomes.get("head") in ("not_enabled", "unknown_method", "unauthorized")
+        said = "set --rpc-http-api=ETH,..." if off else "it was asked for it, and answered without one"
+        return _say(m.UNKNOWN, f"it does not tell its head; {said}")
     return None
 
 

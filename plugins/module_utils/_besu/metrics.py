@@ -10,6 +10,7 @@ Format: Prometheus exposition format 0.0.4. Category ``ethereum`` has no ``besu_
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 
@@ -35,7 +36,9 @@ def parse(text: str, wanted: t.Collection[str] = WANTED) -> dict[str, float]:
         if match is None:
             continue
         try:
-            found[match[1]] = float(match[2])
+            value = float(match[2])
         except ValueError:
             continue
+        if math.isfinite(value):
+            found[match[1]] = value
     return found

@@ -27,6 +27,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses
     addresses,
     bft_config,
     block,
+    count_of,
     decimal,
     get,
     hash_of,
@@ -37,11 +38,18 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses
     syncing_of,
     version_of,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer, Call, Endpoint
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import (
+    NOT_EXECUTED,
+    Answer,
+    Call,
+    Endpoint,
+)
 
 _NOBODY = "0x" + "00" * 20
 # Over how many blocks the period is measured, and the fewest that tell it. Block 0 has any timestamp.
 _MEASURED_BLOCKS, _LEAST_BLOCKS = 32, 4
+# How many blocks may be made between the answers to the calls of one batch.
+_MADE_MEANWHILE = 100
 # Seconds of a slot of mainnet and its test networks.
 _SLOT = 12.0
 
@@ -245,6 +253,8 @@ def sample_from(
     whole, message = _whole_outcome(answers)
     head = block(results.get("head"))
     bft = bft_config(results.get("admin_nodeInfo")) or _kept(before, "bft")
+    group = _group(answers, bft) or _kept(before, "group")
+    other = non_bft_config(results.get("admin_nodeInfo")) or _kept(before, "non_bft")
     return NodeSample(
         at=at,
         wall=wall,
@@ -253,14 +263,14 @@ def sample_from(
         outcomes={label: answer.outcome for label, answer in answers.items() if answer.outcome != "ok"},
         head=head,
         bft=bft,
-        non_bft=non_bft_config(results.get("admin_nodeInfo")) or _kept(before, "non_bft"),
+        non_bft=None if group else other,  # the genesis file of a chain with validators may name another consensus, too
         made=block(results.get("made")),
         measured_period=measured_period(head, block(results.get("past"))) or _kept(before, "measured_period"),
         state_available=_state(answers.get("state")),
         p2p=_p2p(answers),
         **_identity(results, head, before),
         **_company(results),
-        **_consensus(results, head, _group(answers, bft) or _kept(before, "group"), bft is not None),
+        **_consensus(results, head, group, bft is not None),
         **values,
     )
 
@@ -275,7 +285,7 @@ def _identity(results: t.Mapping[str, t.Any], head: Block | None, before: NodeSa
         "chain_id": _first(hex_number(results.get("eth_chainId")), _kept(before, "chain_id")),
         "network_id": _first(decimal(results.get("net_version")), _kept(before, "network_id")),
         "version": version or _kept(before, "version"),
-        "address": address_of(enode) if isinstance(enode, str) else _kept(before, "address"),
+        "address": _first(address_of(enode) if isinstance(enode, str) else None, _kept(before, "address")),
     }
 
 
@@ -283,7 +293,7 @@ def _company(results: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """How many others it knows, and whether it says that it is behind them."""
     syncing = results.get("eth_syncing")
     return {
-        "peer_count": hex_number(results.get("net_peerCount")),
+        "peer_count": count_of(results.get("net_peerCount")),
         "said_in_sync": None if syncing is None else syncing is False,
         "syncing": syncing_of(syncing),
     }
@@ -291,7 +301,7 @@ def _company(results: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 def _consensus(results: t.Mapping[str, t.Any], head: Block | None, group: str | None, bft: bool) -> dict[str, t.Any]:
     """The validators, and who of them proposed what. Heights of peers can be told from difficulties on such chains."""
-    made = signers(results.get(f"{group}:signers"))
+    made = _believable(signers(results.get(f"{group}:signers")), head)
     return {
         "group": group,
         "peers": peers(results.get("admin_peers"), bft or group is not None),
@@ -300,6 +310,13 @@ def _consensus(results: t.Mapping[str, t.Any], head: Block | None, group: str | 
         "last_proposed": made,
         "proposed_to": head.number if head is not None and made is not None else None,
     }
+
+
+def _believable(made: dict[str, int] | None, head: Block | None) -> dict[str, int] | None:
+    """The last blocks that were proposed, without those far above the head: no batch takes so many blocks."""
+    if made is None or head is None:
+        return made
+    return {address: number for address, number in made.items() if number <= head.number + _MADE_MEANWHILE}
 
 
 def _genesis(node_info: t.Any, genesis: Block | None, head: Block | None) -> str | None:
@@ -353,7 +370,8 @@ def _p2p(answers: t.Mapping[str, Answer]) -> str | None:
         if answer is not None and answer.outcome == "ok":
             return "running"
         if answer is not None and answer.outcome == "rpc_error":
-            if "disabled" in answer.message:
+            # What stands before a node may have disabled the method.
+            if "p2p" in answer.message.lower() and "disabled" in answer.message:
                 return "disabled"
             if "not running" in answer.message:
                 return "starting"
@@ -362,6 +380,6 @@ def _p2p(answers: t.Mapping[str, Answer]) -> str | None:
 
 def _state(answer: Answer | None) -> bool | None:
     """Whether the world state of the head is there; it is not before a SNAP sync ends."""
-    if answer is None or answer.outcome not in ("ok", "rpc_error"):
+    if answer is None or answer.outcome not in ("ok", "rpc_error") or answer.code in NOT_EXECUTED:
         return None
     return answer.outcome == "ok" and answer.result is not None

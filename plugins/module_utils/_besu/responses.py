@@ -25,6 +25,8 @@ _VERSION = re.compile(r"/v(\d{1,4}\.\d{1,4}[\w.+-]{0,40})(?:/|$)")
 # "practical byzantine fault tolerance", as every block of QBFT and IBFT has it (EIP-650).
 _BFT_MIX = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365"
 _MAX_PEERS = 2000
+# No chain has more blocks, and no clock more seconds.
+_MOST = 2**63
 _LEAST_SECONDS = 0.001
 
 
@@ -77,6 +79,12 @@ def hex_number(value: t.Any) -> int | None:
     return int(value, 16) if isinstance(value, str) and _HEX.fullmatch(value) else None
 
 
+def count_of(value: t.Any) -> int | None:
+    """A quantity that counts blocks, seconds or peers."""
+    number = hex_number(value)
+    return number if number is not None and number < _MOST else None
+
+
 def hash_of(value: t.Any) -> str | None:
     return value.lower() if isinstance(value, str) and _HASH.fullmatch(value) else None
 
@@ -87,7 +95,7 @@ def decimal(value: t.Any) -> int | None:
 
 def block(value: t.Any) -> Block | None:
     """A block of eth_getBlockByNumber; None where a part that matters is missing."""
-    number, timestamp = hex_number(get(value, "number")), hex_number(get(value, "timestamp"))
+    number, timestamp = count_of(get(value, "number")), count_of(get(value, "timestamp"))
     if number is None or timestamp is None:
         return None
     miner = get(value, "miner")
@@ -107,10 +115,10 @@ def peers(value: t.Any, bft: bool) -> tuple[Peer, ...] | None:
 def _peer(item: t.Any, bft: bool) -> Peer:
     eth = get(get(item, "protocols"), "eth")
     height = get(eth, "latestBlock")
-    if not isinstance(height, int) or isinstance(height, bool) or not 0 <= height < 2**63:
+    if not isinstance(height, int) or isinstance(height, bool) or not 0 <= height < _MOST:
         difficulty = hex_number(get(eth, "difficulty"))
         # A peer that has just connected says 0: that is not a height.
-        height = difficulty - 1 if bft and difficulty and difficulty < 2**63 else None
+        height = difficulty - 1 if bft and difficulty and difficulty < _MOST else None
     key = get(item, "id")
     port = hex_number(get(item, "port"))
     return Peer(
@@ -127,7 +135,7 @@ def address_of(key: str) -> str | None:
 
 
 def syncing_of(value: t.Any) -> Syncing | None:
-    current, highest = hex_number(get(value, "currentBlock")), hex_number(get(value, "highestBlock"))
+    current, highest = count_of(get(value, "currentBlock")), count_of(get(value, "highestBlock"))
     if current is None or highest is None:
         return None
     return Syncing(current, highest)
@@ -194,7 +202,12 @@ def _seconds(settings: t.Mapping[str, t.Any], name: str, *milliseconds: str) -> 
 
 
 def addresses(value: t.Any) -> tuple[str, ...] | None:
-    if not isinstance(value, list) or not all(isinstance(item, str) and _ADDRESS.fullmatch(item) for item in value):
+    """A validator set. One without members is none: no chain has that."""
+    if (
+        not value
+        or not isinstance(value, list)
+        or not all(isinstance(item, str) and _ADDRESS.fullmatch(item) for item in value)
+    ):
         return None
     return tuple(dict.fromkeys(item.lower() for item in value))
 
@@ -205,8 +218,8 @@ def signers(value: t.Any) -> dict[str, int] | None:
         return None
     found: dict[str, int] = {}
     for item in value:
-        address, count = get(item, "address"), hex_number(get(item, "proposedBlockCount"))
-        last = hex_number(get(item, "lastProposedBlockNumber"))
+        address, count = get(item, "address"), count_of(get(item, "proposedBlockCount"))
+        last = count_of(get(item, "lastProposedBlockNumber"))
         if isinstance(address, str) and _ADDRESS.fullmatch(address) and count and last:
             found[address.lower()] = last
     return found

@@ -31,6 +31,8 @@ OUTCOMES: dict[str, str] = {
 # The port answered, but not about the node.
 CANNOT_OBSERVE = frozenset(("unauthorized", "host_not_allowed", "timeout_504", "unreachable", "tls", "protocol"))
 OF_STATUS = {401: "unauthorized", 403: "host_not_allowed", 504: "timeout_504"}
+# JSON-RPC 2.0 and Besu's limits: what was asked was not looked at.
+NOT_EXECUTED = frozenset((-32700, -32600, -32602, -32005))
 _OF_CODE = {-32604: "not_enabled", -32601: "unknown_method", -40100: "unauthorized"}
 
 
@@ -72,8 +74,7 @@ def answers_of(status: int, body: bytes, count: int) -> list[Answer]:
     except (ValueError, RecursionError):
         return [Answer("protocol", message=f"HTTP status {status}, and no JSON")] * count
     if isinstance(replies, dict):
-        whole = answer_of(replies)
-        return [whole if whole.outcome != "ok" else Answer("protocol", message="one answer to a batch")] * count
+        return [_of_batch(answer_of(replies))] * count
     found: dict[int, Answer] = {}
     for reply in replies if isinstance(replies, list) else ():
         number = reply.get("id") if isinstance(reply, dict) else None
@@ -81,6 +82,15 @@ def answers_of(status: int, body: bytes, count: int) -> list[Answer]:
             return [Answer("protocol", message="an id that was not asked for")] * count
         found[number] = answer_of(reply)
     return [found.get(number, Answer("protocol", message="no answer to this call")) for number in range(count)]
+
+
+def _of_batch(whole: Answer) -> Answer:
+    """The answer to each call, where one object answers all: what was refused as a whole tells nothing of the node."""
+    if whole.outcome == "ok":
+        return Answer("protocol", message="one answer to a batch")
+    if whole.outcome == "rpc_error":
+        return Answer("protocol", None, whole.code, f"the batch was refused: {whole.message}")
+    return whole
 
 
 class Endpoint(t.Protocol):

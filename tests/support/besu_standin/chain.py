@@ -212,7 +212,12 @@ class Chain:
         return None if number is None else self.blocks[number]
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
+        """Close the file. What finds no room was told when it was written, and is lost as at a kill."""
+        if self._file is None:
+            return
+        try:
             self._file.close()
-            self._file = None
+        except OSError as error:
+            if not isinstance(_disk_full(error, self._log), DiskFull):
+                raise
+        self._file = None

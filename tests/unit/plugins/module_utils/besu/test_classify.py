@@ -682,6 +682,13 @@ def test_a_shutdown_under_way_is_no_start():
     assert (verdict.state, verdict.cause) == ("stopping", "disk_full")
 
 
+@pytest.mark.parametrize(("age", "reads"), [(3.0, False), (6.0, True), (18.0, True), (90.0, True)])
+def test_the_log_of_a_silent_start_is_read_soon(age, reads):
+    """A look of a controller that has never seen it answer cannot tell a start from a shutdown otherwise."""
+    verdict = tell(closed(1000.0), closed(1002.0), unit=UnitStatus(since=1002.0 - age))
+    assert (verdict.state, verdict.wants_log) == ("starting", reads)
+
+
 # --- how many take part -----------------------------------------------------------------------------------------------
 
 

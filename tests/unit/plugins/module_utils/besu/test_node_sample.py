@@ -192,6 +192,7 @@ def test_block_0_is_a_hash_or_that_of_another_answer(told, genesis):
     ("given", "p2p"),
     [
         ({"net_enode": Answer("rpc_error", message="P2P network is not running")}, "starting"),
+        ({"net_enode": Answer("rpc_error", message="the method is disabled by policy")}, None),
         (
             {
                 "admin_nodeInfo": Answer(

@@ -31,6 +31,10 @@ options:
   owner:
     description: Who asks.
     type: str
+  number:
+    description: The number of the round of asking, from 0.
+    type: int
+    default: 0
   tries:
     description: How many rounds of asking there may be.
     type: int
@@ -61,10 +65,10 @@ _value:
     needed:
       description: The validators whose hosts have to grant, more than half of the set. 0 where nothing can be reserved.
       type: int
-    rounds:
+    asks:
       description:
-        - What each round begins with, C(owner), which is new in each, C(pause) in seconds and the C(holders) to ask,
-          with the options of M(chainops.lifecycle.besu_reservation).
+        - The hosts that this round asks, each with the options of M(chainops.lifecycle.besu_reservation). The C(owner)
+          is new in each round.
       type: list
       elements: dict
 """
@@ -73,14 +77,20 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import reservation
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_round import rounds
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_round import asks
 
 
 def _plan(
-    look: t.Any, host: str, genesis: str | None = None, address: str | None = None, owner: str = "", tries: int = 0
+    look: t.Any,
+    host: str,
+    genesis: str | None = None,
+    address: str | None = None,
+    owner: str = "",
+    number: int = 0,
+    tries: int = 0,
 ) -> dict[str, t.Any]:
     plan = reservation(look, host, genesis or None, address or None)
-    return {**plan, "rounds": rounds(plan, owner, host, tries)}
+    return {**plan, "asks": asks(plan, owner, host, number, tries)}
 
 
 class FilterModule:

@@ -46,7 +46,7 @@ _value:
   description:
     - C(held), whether enough have granted; C(owner), whose reservation that is; C(granted), the hosts that have
       granted; C(refusal), why the round ended without a reservation; C(release), whether what was granted is given
-      back now.
+      back now; C(again), whether another round follows, and C(next), its number.
   type: raw
 """
 

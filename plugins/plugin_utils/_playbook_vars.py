@@ -339,7 +339,8 @@ _SERVICES = frozenset(
         "service_drill_name",
         "service_drill_services",
         "service_drill_result",
-        "service_recovery_fault",
+        "service_recovery_act",
+        "service_recovery_gives_back",
     )
 )
 

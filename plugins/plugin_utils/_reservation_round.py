@@ -9,7 +9,8 @@ A round asks the hosts one after the other, the validator's own first and the
 others in the order of the set, which is the same for every controller. It ends
 where its own host does not grant, or where a host has granted to another
 owner: of two controllers that ask at the same time the first one that both ask
-decides. Invariant: more than half of the set has granted before anything goes
+decides. A round that holds nothing is followed by another, while there are
+tries left. Invariant: more than half of the set has granted before anything goes
 offline, and what a failed round was granted is given back before the next.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import secrets
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ServiceResult,
@@ -28,8 +29,6 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
 
 # The loop variable of the task that asks.
 HOLDER = "__service_recovery_holder"
-
-_PAUSE = (4, 12)
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,16 @@ class Answer:
         count = self.holder.get("validators")
         return count if isinstance(count, int) else 0
 
+    @property
+    def number(self) -> int:
+        """The number of the round, from 0."""
+        number = self.holder.get("round")
+        return number if isinstance(number, int) else 0
+
+    @property
+    def is_last(self) -> bool:
+        return self.holder.get("last") is not False
+
     @classmethod
     def from_dict(cls, data: t.Mapping[str, t.Any]) -> Answer | None:
         """The answer in an item of the task that asks; None for one that was not asked."""
@@ -69,11 +78,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class Round:
-    """A round so far. ``is_held``: enough have granted; ``refusal``: why it ended without that."""
+    """A round so far. ``is_held``: enough have granted; ``refusal``: why it ended without that.
+
+    ``number``: that of the round, from 0; ``is_last``: no other follows it.
+    """
 
     granted: tuple[Answer, ...] = ()
     is_held: bool = False
     refusal: str = ""
+    number: int = 0
+    is_last: bool = True
+
+    @property
+    def goes_on(self) -> bool:
+        return not self.is_held and not self.is_last
 
     def as_dict(self) -> dict[str, t.Any]:
         return {
@@ -81,6 +99,8 @@ class Round:
             "owner": as_text(self.granted[0].holder.get("owner")) if self.is_held else "",
             "granted": [dict(answer.holder) for answer in self.granted],
             "refusal": self.refusal,
+            "again": self.goes_on,
+            "next": self.number + 1 if self.goes_on else 0,
         }
 
 
@@ -126,10 +146,14 @@ def _too_few(answers: t.Sequence[Answer], needed: t.Any) -> str:
 def reservation_round(results: t.Any, host: str, run: t.Any = None, state: str = "running") -> dict[str, t.Any]:
     """The round that ``results``, the items of the task that asks, make on ``host``.
 
-    ``release``: whether what was granted is given back now. ``run``: the
-    result of what was then done to the validator, to reach ``state``.
+    ``release``: whether what was granted is given back now; ``again``: whether
+    the round ``next`` follows. ``run``: the result of what was then done to
+    the validator, to reach ``state``.
     """
-    found = assess([answer for answer in map(Answer.from_dict, as_mappings(results)) if answer], host)
+    answers = [answer for answer in map(Answer.from_dict, as_mappings(results)) if answer]
+    found = assess(answers, host)
+    if answers:
+        found = replace(found, number=answers[0].number, is_last=answers[0].is_last)
     return {**found.as_dict(), "release": not found.is_held or _releases(run, state)}
 
 
@@ -159,33 +183,25 @@ def _releases(run: t.Any, state: str) -> bool:
     return untouched or (result.reached and state != "stopped")
 
 
-def rounds(plan: t.Mapping[str, t.Any], owner: str, host: str, tries: int) -> list[dict[str, t.Any]]:
-    """What each round begins with, none where nothing is to be reserved; ``plan``: see _besu_networks.reservation.
+def asks(plan: t.Mapping[str, t.Any], owner: str, host: str, number: int, tries: int) -> list[dict[str, t.Any]]:
+    """Whom the round ``number`` of ``tries`` asks, with the options of besu_reservation; from 0.
 
-    ``owner`` is new in each; ``pause`` lets another controller go first. The
-    first asks no more hosts than are needed, the others all of them, as one
-    of the first may not have answered.
+    Nobody where nothing is to be reserved. ``plan``: see _besu_networks.reservation. ``owner`` is new in each round.
+    The first asks no more hosts than are needed, the others all of them, as one of the first may not have answered.
     """
     needed, holders = plan["needed"], plan["holders"]
-    if needed <= 0:
+    if needed <= 0 or number >= tries:
         return []
     enough = next((i for i in range(len(holders) + 1) if _validators(holders[:i]) >= needed), len(holders))
-    return [_round(number, plan, owner or "ansible", host, enough) for number in range(tries)]
-
-
-def _round(number: int, plan: t.Mapping[str, t.Any], owner: str, host: str, enough: int) -> dict[str, t.Any]:
     more = {
-        "owner": f"{owner} for {host} {secrets.token_hex(5)}",
+        "owner": f"{owner or 'ansible'} for {host} {secrets.token_hex(5)}",
         "network": plan["network"],
         "target": plan["address"],
-        "needed": plan["needed"],
+        "needed": needed,
+        "round": number,
+        "last": number + 1 >= tries,
     }
-    asked = plan["holders"] if number else plan["holders"][:enough]
-    return {
-        "owner": more["owner"],
-        "pause": _PAUSE[0] + secrets.randbelow(_PAUSE[1] - _PAUSE[0]) if number else 0,
-        "holders": [{**holder, **more} for holder in asked],
-    }
+    return [{**holder, **more} for holder in (holders if number else holders[:enough])]
 
 
 def _validators(holders: t.Sequence[t.Mapping[str, t.Any]]) -> int:

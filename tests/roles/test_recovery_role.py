@@ -195,3 +195,39 @@ def test_a_hook_of_which_a_task_did_not_run_is_not_done(collection: Path, loses:
     (row,) = json.loads((collection / "result.json").read_text())
     assert (row["name"], row["failed"], row["reached"], row["fixes"]) == ("api", True, False, [])
     assert row["msg"].endswith("hook.yml: the hook did not end; a host that it works on was lost")
+
+
+GENESIS, ADDRESS = "0x" + "a" * 64, "0x" + "b" * 40
+
+
+def play_validator(folder: Path, reservation: dict[str, t.Any], node: dict[str, t.Any], **more: t.Any) -> Played:
+    """Recover a validator that runs and is the only one of its chain, on a host that answers ``reservation``."""
+    network = {"genesis": GENESIS, "validators": [ADDRESS], "head": 7, "advances": True, "arithmetic": "1 of 1"}
+    told = {
+        "besu_network_info": {"networks": [network], "nodes": [{"name": "here/besu", "address": ADDRESS}]},
+        "besu_reservation": reservation,
+        "besu_node": node,
+    }
+    runs = {"active_state": "active", "sub_state": "running"}
+    about = {"address": ADDRESS, "genesis": GENESIS, "validator": True}
+    seen = {"kind": "besu", "besu": about, "unit_facts": runs, **failed("rpc_hangs")}
+    return play(folder, seen, {"name": "besu", "kind": "besu"}, others=told, **more)
+
+
+def test_a_validator_whose_host_has_granted_to_another_run_asks_again_and_is_then_refused(collection: Path) -> None:
+    """Each round asks by another name, and the module is called once, without a reservation."""
+    busy = {"granted": False, "reason": "busy", "holder": {"owner": "other", "target": "x", "left": 9}}
+    refused = {"reached": False, "changed": False, "msg": "no", "blocked_by": [{"guard": "reservation"}]}
+    played = play_validator(collection, busy, refused, service_recovery_reserve_tries=2)
+    asked = [one for one in played.asked if one["module"] == "besu_reservation"]
+    assert len({one["owner"] for one in asked}) == len(asked) == 2, played.output
+    (driven,) = [one for one in played.asked if one["module"] == "besu_node"]
+    assert driven["reservation"] == "nobody"
+    assert [row["msg"] for row in played.result] == ["no; here: busy"]
+
+
+def test_a_validator_acts_with_what_it_was_granted_and_gives_it_back(collection: Path) -> None:
+    played = play_validator(collection, {"granted": True}, {"reached": True, "changed": True})
+    granted, driven, released = [one for one in played.asked if one["module"] in ("besu_reservation", "besu_node")]
+    assert driven["module"] == "besu_node" and driven["reservation"] == granted["owner"] == released["owner"]
+    assert released["state"] == "absent" and "state" not in granted

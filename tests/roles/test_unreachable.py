@@ -94,13 +94,16 @@ def test_a_grantor_that_cannot_be_reached_does_not_end_the_recovery(tmp_path: Pa
             "gather_facts": False,
             "any_errors_fatal": True,
             "vars": {
-                "service_recovery_service": {"name": "besu"},
+                "service_recovery_service": {"name": "besu", "kind": "besu", "takes_offline": True, "seen": {}},
+                "service_recovery_looked": {},
                 "__service_recovery_run": {},
-                "__service_recovery_attempt": {"pause": 0, "holders": [dead]},
             },
             "tasks": [
                 {"ansible.builtin.set_fact": {"__service_recovery_grants": {}}},
-                {"ansible.builtin.include_role": role | {"tasks_from": "reserve_ask"}},
+                {
+                    "ansible.builtin.include_role": role | {"tasks_from": "reserve"},
+                    "vars": {"__service_recovery_asks": [dead]},
+                },
                 {"ansible.builtin.debug": {"msg": "held: {{ __service_recovery_round.held }}"}},
                 {
                     "ansible.builtin.set_fact": {

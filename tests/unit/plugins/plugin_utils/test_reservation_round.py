@@ -13,9 +13,9 @@ import pytest
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import reservation
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_round import (
     HOLDER,
+    asks,
     asks_next,
     reservation_round,
-    rounds,
 )
 
 IN_A_SLICE = (
@@ -110,19 +110,33 @@ def plan(*validators, needed):
 
 
 def test_the_first_round_asks_no_more_than_are_needed_and_the_next_asks_all():
-    first, second = rounds(plan(1, 1, 1, 1, needed=3), "ann", "h1", 2)
-    assert [one["host"] for one in first["holders"]] == ["h1", "h2", "h3"]
-    assert [one["host"] for one in second["holders"]] == ["h1", "h2", "h3", "h4"]
-    assert first["pause"] == 0 and 4 <= second["pause"] < 12
-    assert first["owner"] != second["owner"] and first["owner"].startswith("ann for h1 ")
-    assert first["holders"][0] == {
-        "host": "h1", "validators": 1, "owner": first["owner"], "network": "0xa", "target": "0xb", "needed": 3,
+    first, second = (asks(plan(1, 1, 1, 1, needed=3), "ann", "h1", number, 2) for number in range(2))
+    assert [one["host"] for one in first] == ["h1", "h2", "h3"]
+    assert [one["host"] for one in second] == ["h1", "h2", "h3", "h4"]
+    owner = first[0]["owner"]
+    assert second[0]["owner"] != owner and owner.startswith("ann for h1 ")
+    assert first[0] == {
+        "host": "h1", "validators": 1, "owner": owner, "network": "0xa", "target": "0xb", "needed": 3, "round": 0,
+        "last": False,
     }  # fmt: skip
 
 
 def test_what_cannot_be_reserved_is_not_asked_for():
-    assert rounds(plan(needed=0), "", "h1", 3) == []
-    assert [len(one["holders"]) for one in rounds(plan(1, 1, needed=3), "", "h1", 1)] == [2], "all that there are"
+    assert asks(plan(needed=0), "", "h1", 0, 3) == []
+    assert asks(plan(1, needed=1), "", "h1", 0, 0) == [], "no round at all"
+    assert len(asks(plan(1, 1, needed=3), "", "h1", 0, 1)) == 2, "all that there are"
+
+
+def test_a_round_that_holds_nothing_is_followed_by_another_while_there_are_tries_left():
+    said, numbers = "-", []
+    found = reservation_round([], "h1")
+    while not numbers or found["again"]:
+        numbers.append(found["next"])
+        (asked,) = asks(plan(1, needed=1), "ann", "h1", found["next"], 3)
+        found = reservation_round([{**answers(said)[0], HOLDER: asked}], "h1")
+    assert numbers == [0, 1, 2] and found["next"] == 0 and found["refusal"] == "h1: taken"
+    (asked,) = asks(plan(1, needed=1), "ann", "h1", 0, 3)
+    assert not reservation_round([{**answers("+")[0], HOLDER: asked}], "h1")["again"], "it is held"
 
 
 @pytest.mark.parametrize("size", range(1, 9))
@@ -139,7 +153,7 @@ def test_of_slices_that_run_at_once_one_at_most_takes_a_validator_offline(size):
             nodes = [{"address": one, "name": f"h{one}/besu"} for one in chain if part_of[one] == part_of[target]]
             look = {"networks": [network], "nodes": nodes}
             made = reservation(look, f"h{target}", "0xa", target)
-            asking.append((made, rounds(made, "ann", f"h{target}", 2)[1]["holders"]))
+            asking.append((made, asks(made, "ann", f"h{target}", 1, 2)))
             assert {one["host"] for one in asking[-1][1]} == {node["name"].partition("/")[0] for node in nodes}
         answers: dict[str, list] = {made["address"]: [] for made, _holders in asking}
         steps = [made["address"] for made, holders in asking for _one in holders]

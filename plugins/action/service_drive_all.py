@@ -62,7 +62,7 @@ class ActionModule(DriveOne):
         )
         calls = [self._call(one, place) for place, one in enumerate(given["services"])]
         timeouts = [_several.timeout_of(call.options) for call in calls]
-        waits = _several.Waits([call.name for call in calls], timeouts, bool(self._task.check_mode))
+        waits = _several.SlicedServices([call.name for call in calls], timeouts, bool(self._task.check_mode))
         self._host = str((task_vars or {}).get("inventory_hostname"))
         self._drive(calls, waits, given, task_vars)
         results = waits.results
@@ -92,14 +92,14 @@ class ActionModule(DriveOne):
             )
         return call
 
-    def _drive_alone(self, calls: t.Sequence[_Call], waits: _several.Waits, task_vars: t.Any) -> None:
+    def _drive_alone(self, calls: t.Sequence[_Call], waits: _several.SlicedServices, task_vars: t.Any) -> None:
         """Run the modules of those that depend on other hosts, one after the other."""
         for place, call in enumerate(calls):
             if call.goes_alone:
                 waits.take([place], [{"begun": True, **self._run(call.module, call.options, task_vars)}])
 
     def _drive(
-        self, calls: t.Sequence[_Call], waits: _several.Waits, given: t.Mapping[str, t.Any], task_vars: t.Any
+        self, calls: t.Sequence[_Call], waits: _several.SlicedServices, given: t.Mapping[str, t.Any], task_vars: t.Any
     ) -> None:
         self._drive_alone(calls, waits, task_vars)
         interval = None if self._task.check_mode else seconds(given["progress_interval"])
@@ -138,7 +138,7 @@ class ActionModule(DriveOne):
     def _arguments(
         self,
         calls: t.Sequence[_Call],
-        waits: _several.Waits,
+        waits: _several.SlicedServices,
         given: t.Mapping[str, t.Any],
         wait_id: str | None,
     ) -> dict[str, t.Any]:
@@ -156,7 +156,7 @@ class ActionModule(DriveOne):
             **({"wait_id": wait_id} if wait_id else {}),
         }
 
-    def _longest(self, calls: t.Sequence[_Call], waits: _several.Waits, interval: float | None) -> float:
+    def _longest(self, calls: t.Sequence[_Call], waits: _several.SlicedServices, interval: float | None) -> float:
         """The seconds after which the module does not answer any more."""
         if interval is None:
             return LIMIT
@@ -165,6 +165,6 @@ class ActionModule(DriveOne):
         stable = [seconds(calls[place].entry.get("stable_for")) or 0.0 for place in waits.open]
         return interval + sum(whole) + max(stable) + GRACE
 
-    def _tell(self, waits: _several.Waits, ended: t.Sequence[int]) -> None:
+    def _tell(self, waits: _several.SlicedServices, ended: t.Sequence[int]) -> None:
         if ended and not self._task.check_mode:
             self._say("\n".join(_several.line(self._host, waits.result(place)) for place in ended))

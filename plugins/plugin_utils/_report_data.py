@@ -20,7 +20,7 @@ from collections import Counter
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import drills
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _report_history as h
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import SHOWN, Row, read_fleet
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import SHOWN, Row, read_fleet, usable_entries
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     UNREACHABLE,
     CauseView,
@@ -154,8 +154,6 @@ def _bare(host: str, service: str, scope: str, kind: str, desired: str, why: str
 
 def _unobserved(row: Row, described: t.Any) -> list[Data]:
     """The services that should be on a host of which nothing was observed."""
-    usable, refused = split_entries(described)
-    entries = [as_mapping(one) or {"name": one} for one in usable]
     found = [
         _bare(
             row.host,
@@ -165,9 +163,9 @@ def _unobserved(row: Row, described: t.Any) -> list[Data]:
             as_text(one.get("state")) or m.RUNNING,
             row.why,
         )
-        for one in entries
+        for one in usable_entries(described)
     ]
-    return found + [_bare(row.host, name, "", "generic", m.RUNNING, why) for name, why in refused]
+    return found + [_bare(row.host, name, "", "generic", m.RUNNING, why) for name, why in split_entries(described)[1]]
 
 
 def _hold(data: t.Any) -> Data | None:

@@ -19,7 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_text,
     as_texts,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import is_busy, seconds
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import Slices, is_busy, seconds
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import duration, one_line
 
 _WAIT_TIMEOUT = 120.0
@@ -34,17 +34,18 @@ _KEPT = (
 )  # fmt: skip
 
 
-class Waits:
-    """The services of one task. ``timeouts``: the seconds that each may take, None for what the module refuses."""
+class SlicedServices:
+    """The services of one task, driven in slices. SlicedWait is for one, and goes by the controller's clock.
+
+    ``timeouts``: the seconds that each may take, by what its slices took; None for what the module refuses.
+    """
 
     def __init__(self, names: t.Sequence[str], timeouts: t.Sequence[float | None], is_dry_run: bool = False) -> None:
         self._names = names
         self._is_dry_run = is_dry_run
         self._left = [_WAIT_TIMEOUT if timeout is None else timeout for timeout in timeouts]
         self._begun = [False] * len(names)
-        self._changed = [False] * len(names)
-        self._first: dict[int, t.Mapping[str, t.Any]] = {}
-        self._diagnosis: dict[int, t.Any] = {}
+        self._slices = [Slices() for _name in names]
         self._spent = [0.0] * len(names)
         self._ended: dict[int, dict[str, t.Any]] = {}
 
@@ -73,10 +74,7 @@ class Waits:
             if found.get("begun") is False:
                 continue
             again, self._begun[place] = self._begun[place], True
-            if "before" in found:
-                self._first.setdefault(place, found)
-            self._changed[place] = self._changed[place] or bool(found.get("changed"))
-            self._diagnosis[place] = found.get("diagnosis") or self._diagnosis.get(place)
+            self._slices[place].add(found)
             took = as_number(found.get("duration")) or 0.0
             self._spent[place] += took
             self._left[place] -= took
@@ -103,7 +101,7 @@ class Waits:
                 "name": self._names[place],
                 "failed": True,
                 "reached": False,
-                "changed": self._changed[place],
+                "changed": self._slices[place].changed,
                 "msg": why,
                 **gone,
             }
@@ -119,14 +117,7 @@ class Waits:
 
     def _whole(self, place: int, last: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """The last slice's result, made that of the whole wait."""
-        whole = dict(last)
-        if place in self._first:
-            whole["before"] = self._first[place]["before"]
-        whole["changed"] = self._changed[place]
-        if self._diagnosis.get(place):
-            whole["diagnosis"] = self._diagnosis[place]
-        if self._spent[place]:
-            whole["duration"] = round(self._spent[place], 3)
+        whole = self._slices[place].whole(last, self._spent[place])
         return reduced({"name": self._names[place], **whole}, self._is_dry_run)
 
 

@@ -27,6 +27,31 @@ def seconds(value: t.Any) -> float | None:
     return number if math.isfinite(number) and number > 0 else None
 
 
+class Slices:
+    """What the slices of one service add up to: its state before the first, and whether any of them changed it."""
+
+    def __init__(self) -> None:
+        self.first: t.Mapping[str, t.Any] | None = None
+        self.changed = False
+        self._diagnosis: t.Any = None
+
+    def add(self, seen: t.Mapping[str, t.Any]) -> None:
+        if self.first is None and "before" in seen:
+            self.first = seen
+        self.changed = self.changed or bool(seen.get("changed"))
+        self._diagnosis = seen.get("diagnosis") or self._diagnosis
+
+    def whole(self, last: t.Mapping[str, t.Any], spent: float) -> dict[str, t.Any]:
+        """The last slice's result, made that of all of them, which took ``spent`` seconds."""
+        return {
+            **last,
+            "changed": self.changed,
+            **({"before": self.first["before"]} if self.first else {}),
+            **({"duration": round(spent, 3)} if spent else {}),
+            **({"diagnosis": self._diagnosis} if self._diagnosis else {}),
+        }
+
+
 class SlicedWait:
     """One wait. ``label``: how its lines begin; ``timeout``: seconds for the whole of it; ``now``: the clock."""
 
@@ -35,9 +60,7 @@ class SlicedWait:
         self._timeout = timeout
         self._now = now
         self._began = now()
-        self._first: t.Mapping[str, t.Any] | None = None
-        self._changed = False
-        self._diagnosis: t.Any = None
+        self._slices = Slices()
         self._first_head: int | None = None
         self._lost = 0
         self._cut = False
@@ -55,35 +78,26 @@ class SlicedWait:
         # A host that goes down ends the module before the connection. Twice in a row is something else.
         cut_before, self._cut = self._cut, _is_cut_off(seen)
         if self._cut:
-            return self._first is not None and not cut_before and self.left > 0
-        again = self._first is not None or self._lost > 0
-        if self._first is None and "before" in seen:
-            self._first = seen
+            return self._slices.first is not None and not cut_before and self.left > 0
+        again = self._slices.first is not None or self._lost > 0
         if self._first_head is None:
             known = _head((seen.get("before") or {}).get("besu"))
             self._first_head = _head(seen.get("progress")) if known is None else known
-        self._changed = self._changed or bool(seen.get("changed"))
-        self._diagnosis = seen.get("diagnosis") or self._diagnosis
+        self._slices.add(seen)
         # Whoever waits when the time is over is asked once more, and says then how it ended.
         # Between two slices somebody else may take the lock, and a slice that was lost may still be at work.
         return bool(seen.get("waiting")) or (again and is_busy(seen) and self.left > 0)
 
     def result(self, seen: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """The last slice's result, made that of the whole wait."""
-        if self._first is None:
+        first = self._slices.first
+        if first is None:
             return dict(seen)
-        whole = {
-            **seen,
-            "changed": self._changed,
-            "before": self._first["before"],
-            "diff": {**seen.get("diff", {}), "before": self._first["diff"]["before"]},
-            "duration": round(self.spent, 3),
-        }
+        whole = self._slices.whole(seen, self.spent)
+        whole["diff"] = {**seen.get("diff", {}), "before": first["diff"]["before"]}
         head = _head(seen.get("progress"))
         if head is not None and self._first_head is not None:
             whole["progress"] = {**seen["progress"], "imported": head - self._first_head}
-        if self._diagnosis:
-            whole["diagnosis"] = self._diagnosis
         return whole
 
     def lost(self, error: Exception) -> str:

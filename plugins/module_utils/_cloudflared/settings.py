@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
 import typing as t
 from dataclasses import dataclass, field, replace
+
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed
 
 MAX_FILE = 256 * 1024
 _MAX_CMDLINE = 128 * 1024
@@ -270,9 +271,9 @@ def unit_command(properties: t.Mapping[str, str], user: bool = False) -> tuple[l
     environ: dict[str, str] = {}
     for key, value in _unit_lines(properties):
         if key == "ExecStart":
-            command = _words(expand(value.lstrip("-@:+!|"))) or []
+            command = listed(expand(value.lstrip("-@:+!|"))) or []
         elif key == "Environment":
-            environ = {**environ, **_assignments(_words(expand(value)))} if value else {}
+            environ = {**environ, **_assignments(listed(expand(value)))} if value else {}
     for _path, variables in environment_of_files(properties, user):
         environ.update(variables)
     return [_substitute(word, environ) for word in command], environ
@@ -333,13 +334,6 @@ def _service_lines(text: str) -> t.Iterator[tuple[str, str]]:
             yield key.strip(), value.strip()
 
 
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return text.split()  # an open quote: systemd would refuse the line, so nothing depends on it
-
-
 def _assignments(words: t.Sequence[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
@@ -347,7 +341,7 @@ def _assignments(words: t.Sequence[str]) -> dict[str, str]:
 def _environment_file(text: str) -> dict[str, str]:
     lines = (line.strip() for line in text.splitlines())
     pairs = (line.partition("=") for line in lines if line[:1] not in ("#", ";", "") and "=" in line)
-    return {key.strip(): " ".join(_words(value)) for key, _equals, value in pairs}
+    return {key.strip(): " ".join(listed(value)) for key, _equals, value in pairs}
 
 
 def _substitute(word: str, environ: t.Mapping[str, str]) -> str:

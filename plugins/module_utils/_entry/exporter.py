@@ -167,15 +167,16 @@ class Exporter:
         store, clock = self._store, self._host.clock
         began = clock.monotonic()
         store.load()
+        newest = self._host.journal.newest()
         if not store.runs:
             # By the first observation: what was before is not counted, and of what comes after nothing is missed.
-            newest = self._host.journal.newest()
             store.cursor = newest.cursor if newest is not None else ""
         watched = self._watched()
         observed_from = clock.monotonic()
         seen = self._host.observer.observe_settled([one.service for one in watched])
         records, complete = self._new_records([one.service.unit for one in watched])
-        now = Moment(clock.wall(), clock.monotonic(), self._boot_id())
+        # As the journal has the id of this boot: in a container the kernel may show that of another system.
+        now = Moment(clock.wall(), clock.monotonic(), newest.boot_id if newest is not None else this_boot())
         samples: list[Sample] = []
         for one, observation in zip(watched, seen):
             batch = Batch(records.get(one.service.unit, ()), complete, observed_from)
@@ -187,11 +188,6 @@ class Exporter:
         store.save()
         self._write([*samples, *self._own(clock.monotonic() - began, clock.wall())])
         return int(store.failures > 0)
-
-    def _boot_id(self) -> str:
-        """The id of this boot as the journal has it: in a container the kernel may show that of another system."""
-        newest = self._host.journal.newest()
-        return newest.boot_id if newest is not None else this_boot()
 
     def _watched(self) -> list[_Watched]:
         """The services; one that cannot be looked at costs itself only, and keeps what was counted."""

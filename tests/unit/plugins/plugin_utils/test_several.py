@@ -10,7 +10,7 @@ import json
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _several
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._several import Waits
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._several import SlicedServices
 
 BUSY = {"failed": True, "blocked_by": [{"guard": "busy", "reason": "locked by ann", "hint": ""}], "duration": 1.0}
 NOT_YET = {"begun": False, "waiting": True}
@@ -26,7 +26,7 @@ def ended(seconds=2.0, **more):
 
 
 def test_who_has_ended_is_not_asked_again():
-    waits = Waits(["a", "b", "c"], [120, 120, 120])
+    waits = SlicedServices(["a", "b", "c"], [120, 120, 120])
     assert waits.take([0, 1, 2], [ended(), waiting(), NOT_YET]) == [0]
     assert (waits.open, waits.begun(1), waits.begun(2)) == ([1, 2], True, False)
     assert (waits.left(1), waits.left(2)) == (110, 120)
@@ -34,7 +34,7 @@ def test_who_has_ended_is_not_asked_again():
 
 
 def test_the_result_is_that_of_the_whole_wait():
-    waits = Waits(["a"], [120])
+    waits = SlicedServices(["a"], [120])
     waits.take([0], [waiting(diagnosis={"causes": [{"id": "killed"}]})])
     waits.take([0], [ended()])
     (result,) = waits.results
@@ -43,14 +43,14 @@ def test_the_result_is_that_of_the_whole_wait():
 
 
 def test_a_lock_of_another_run_is_waited_for_between_slices_only():
-    waits = Waits(["a", "b"], [120, 120])
+    waits = SlicedServices(["a", "b"], [120, 120])
     assert waits.take([0, 1], [waiting(), {"begun": True, **BUSY}]) == [1]
     assert waits.take([0], [{"begun": True, **BUSY}]) == []
     assert waits.take([0], [{"begun": True, **BUSY, "duration": 200.0}]) == [0]
 
 
 def test_a_lost_slice_may_have_begun_everything():
-    waits = Waits(["a", "b"], [20, 120])
+    waits = SlicedServices(["a", "b"], [20, 120])
     waits.lost(15)
     assert [waits.begun(0), waits.begun(1), waits.may_go_on] == [True, True, True]
     assert waits.take([0, 1], [{"begun": True, **BUSY}, waiting()]) == []
@@ -64,7 +64,7 @@ def test_a_lost_slice_may_have_begun_everything():
 
 
 def test_what_a_slice_has_changed_is_not_forgotten_where_a_later_one_ends_badly():
-    waits = Waits(["lost", "failed"], [120, 120])
+    waits = SlicedServices(["lost", "failed"], [120, 120])
     waits.take([0, 1], [waiting(changed=True), waiting(changed=True)])
     waits.take([1], [{"begun": True, "failed": True, "reached": False, "changed": False, "duration": 1.0}])
     waits.give_up("the module was killed")

@@ -75,12 +75,14 @@ def stage(
 
     ``so_far``: the registered results ``start``, ``observed`` (of service_info)
     and ``asked`` (of a dry run of the restart), the ``votes`` of all hosts and
-    the ``vote`` of this one, the ``turn``, the ``round``, the ``host`` and the
-    ``obstacle`` that restart_all_check found; the seconds that have ``elapsed``
-    since the starts, and the ``limit``.
+    the ``vote`` of this one, which may be of an earlier turn, the ``turn``, the
+    ``host`` and the ``obstacle`` that restart_all_check found; the seconds that
+    have ``elapsed`` since the starts, and the ``limit``.
     """
-    here = _Here(look, service, so_far, check_mode)
     own = as_mapping(so_far.get("vote"))
+    own = own if own.get("turn") == so_far.get("turn") else {}
+    number = int(as_number(own.get("round")) or 0) + 1
+    here = _Here(look, service, so_far, check_mode)
     poll = _poll(own, as_mappings(so_far.get("votes")))
     restart = here.acts and poll.restart and bool(own.get("agrees"))
     refused = here.acts_on_chain and bool(poll.reason) and not poll.waits
@@ -89,9 +91,9 @@ def stage(
         start=here.is_to_be_started,
         observe=here.acts and here.answers,
         ask=here.may_be_asked and (check_mode or poll.ready),
-        vote=here.vote(),
+        vote=here.vote(number),
         waits=here.acts_on_chain and poll.waits,
-        interval=int(min(_LOOK + (as_number(so_far.get("round")) or 0), _LONGEST_LOOK)),
+        interval=min(_LOOK + number, _LONGEST_LOOK),
         restart=restart,
         verify=here.acts and not restart and not refused,
         step=_restart(own),
@@ -174,8 +176,8 @@ class _Here:
     def _is_validator(self) -> bool:
         return self._address in as_texts(self._network.get("validators"))
 
-    def vote(self) -> dict[str, t.Any]:
-        """What this host tells the others in this round."""
+    def vote(self, number: int) -> dict[str, t.Any]:
+        """What this host tells the others in this round, counted from 1."""
         rows = as_mappings(as_mapping(self._so_far.get("observed")).get("services"))
         newest = ObservationView.from_dict(rows[0]).details if rows else {}
         limit = as_number(self._so_far.get("limit"))
@@ -183,7 +185,7 @@ class _Here:
             "host": self._so_far.get("host"),
             "unit": as_text(self._service.get("name")),
             "turn": self._so_far.get("turn"),
-            "round": self._so_far.get("round"),
+            "round": number,
             "genesis": as_text(self._network.get("genesis")),
             "quorum": as_number(self._network.get("quorum")) or 0,
             "members": len(as_texts(self._network.get("validators"))),

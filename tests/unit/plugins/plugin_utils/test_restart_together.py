@@ -41,7 +41,7 @@ def vote(number, **more):
 
 
 def at(looked, of=None, check_mode=False, **so_far):
-    given = {"turn": "besu", "round": 2, "host": "n1", "obstacle": "", "elapsed": 1.0, "limit": 300.0, **so_far}
+    given = {"turn": "besu", "host": "n1", "obstacle": "", "elapsed": 1.0, "limit": 300.0, **so_far}
     return stage(looked, of or service(), given, check_mode)
 
 
@@ -128,6 +128,15 @@ def test_only_a_validator_of_a_stalled_chain_is_asked():
     assert not at(nobody, **told)["ask"]
     nobody["nodes"][0]["address"] = None
     assert at(nobody, service(address="0x2"), **told)["ask"], "as the host itself says"
+
+
+def test_a_vote_of_an_earlier_turn_counts_for_nothing():
+    earlier = vote(1, turn="earlier", round=7)
+    found = at(look(5, 5), vote=earlier, votes=[earlier, vote(2), vote(3)])
+    assert not found["ask"] and not found["restart"]
+    assert (found["vote"]["round"], found["interval"]) == (1, 3), "the rounds begin anew"
+    own = vote(1, round=7)
+    assert (at(look(5, 5), vote=own)["vote"]["round"], at(look(5, 5), vote=own)["interval"]) == (8, 10)
 
 
 def test_what_a_host_tells_the_others():

@@ -159,6 +159,6 @@ options:
   reservation:
     description:
       - The owner of a reservation made with M(chainops.lifecycle.besu_reservation). If given, a validator is only
-        taken away while that reservation is in force on this host.
+        taken offline while that reservation is in force on this host.
     type: str
 """

@@ -71,8 +71,8 @@ options:
       - A URL that leads through this tunnel. Requests that get no answer show that the connections are dead
         although C(/ready) says that there are some (cause V(half_open)). Any answer of the origin is good, and so is
         none, where the connector has counted a request meanwhile.
-      - A request that gets no answer is no proof that another connector does not serve. Such a connector is taken away
-        only where O(healthy_replicas) is given.
+      - A request that gets no answer is no proof that another connector does not serve. Such a connector is taken
+        offline only where O(healthy_replicas) is given.
       - Only for tunnels with a single connector. The edge chooses between several.
     type: str
   tunnel_url_timeout:
@@ -88,9 +88,9 @@ options:
     default: []
   healthy_replicas:
     description:
-      - How many other connectors of the same tunnel are healthy. A connector that serves is taken away only where
+      - How many other connectors of the same tunnel are healthy. A connector that serves is taken offline only where
         there is at least one.
-      - If it is not given nobody knows, and a connector that serves is not taken away.
+      - If it is not given nobody knows, and a connector that serves is not taken offline.
       - A number is what somebody counted before. Where two runs may work on the same tunnel, or one on several hosts at
         once, give O(reservation) instead.
     type: int

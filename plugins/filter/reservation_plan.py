@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: reservation_plan
-short_description: Which hosts to ask for a reservation before a Besu validator is taken away
+short_description: Which hosts to ask for a reservation before a Besu validator is taken offline
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)

@@ -245,12 +245,12 @@ unobserved:
 """
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import ACCESS_OPTIONS, JUDGE_OPTIONS
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.survey import inform
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.survey import run_info
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 
 
 def main() -> None:
-    inform(
+    run_info(
         LifecycleModule(
             argument_spec={
                 "endpoints": {"type": "list", "elements": "raw", "required": True},

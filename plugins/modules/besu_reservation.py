@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: besu_reservation
-short_description: Reserve the right to take a Besu validator away
+short_description: Reserve the right to take a Besu validator offline
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -15,11 +15,11 @@ description:
   - Two controllers that look at the same network at the same time both see enough validators, and stop one each. This
     module keeps them apart. Each host of a validator grants one owner at a time, so that only one can have the grants
     of more than half of the validators.
-  - Run it on the host of the validator to be taken away first, then on the hosts of other validators until more than
+  - Run it on the host of the validator to be taken offline first, then on the hosts of other validators until more than
     half of the set has granted. Then give the owner to M(chainops.lifecycle.besu_node) as
     O(chainops.lifecycle.besu_node#module:reservation). Release it when the validator takes part again.
   - A grant ends by itself after 180 seconds. A host grants nothing in the first 180 seconds after its boot. A validator
-    is taken away only while its own host's grant has 60 seconds left.
+    is taken offline only while its own host's grant has 60 seconds left.
   - It does not bind anybody who does not ask, such as an operator with C(systemctl).
 requirements:
   - Python 3.9 or newer
@@ -47,7 +47,7 @@ options:
     type: str
     required: true
   target:
-    description: The address of the validator to be taken away. Needed with O(state=present).
+    description: The address of the validator to be taken offline. Needed with O(state=present).
     type: str
   state:
     description: V(present) asks for the grant of this host, V(absent) gives it back.

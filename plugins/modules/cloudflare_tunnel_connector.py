@@ -71,7 +71,7 @@ connector:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api_modules import API_OPTIONS, forget
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api_modules import API_OPTIONS, run_forget
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 
 
@@ -83,7 +83,7 @@ def main() -> None:
         "state": {"type": "str", "choices": ["absent"], "default": "absent"},
         "force": {"type": "bool", "default": False},
     }
-    forget(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
+    run_forget(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 
 
 if __name__ == "__main__":

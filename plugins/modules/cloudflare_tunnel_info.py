@@ -132,7 +132,7 @@ calls:
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api_modules import API_OPTIONS, inform
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api_modules import API_OPTIONS, run_info
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.ansible_module import LifecycleModule
 
 
@@ -143,7 +143,7 @@ def main() -> None:
         "hosts": {"type": "dict", "default": {}},
         "host_tunnels": {"type": "dict", "default": {}},
     }
-    inform(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
+    run_info(LifecycleModule(argument_spec=argument_spec, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def reachable(url: str) -> bool:
 
 
 def reservation(look: Look, host: str, genesis: str | None, address: str | None) -> dict[str, t.Any]:
-    """Whom to ask before the validator ``address`` on ``host`` is taken away.
+    """Whom to ask before the validator ``address`` on ``host`` is taken offline.
 
     ``holders``: hosts, each with how many validators it has; the target's own
     first, then in the order of the set, which is the same for every controller.

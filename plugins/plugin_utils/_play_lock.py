@@ -18,11 +18,11 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.fleet import may_be_validator
 
-_TAKING = ("restarted", "stopped", "reset")
+_TAKES_OFFLINE = ("restarted", "stopped", "reset")
 
 
 def in_turn(arguments: t.Mapping[str, t.Any], batch: t.Sequence[str]) -> bool:
-    """Whether a task takes validators away on several hosts at once, which all would look before any of them acts.
+    """Whether a task takes validators offline on several hosts at once, which all would look before any of them acts.
 
     A reservation, made for one at a time, keeps them apart already; a restart of all is meant to be one together.
     """
@@ -30,7 +30,7 @@ def in_turn(arguments: t.Mapping[str, t.Any], batch: t.Sequence[str]) -> bool:
     given = arguments.get("validator")
     validator = may_be_validator(None if given is None else boolean(given, strict=False))
     together = arguments.get("quorum_lost") == "restart_all"
-    takes = arguments.get("state") in _TAKING and len(batch) > 1
+    takes = arguments.get("state") in _TAKES_OFFLINE and len(batch) > 1
     return takes and guarded and validator and not together and not arguments.get("reservation")
 
 

@@ -267,7 +267,7 @@ def _member(
 
 
 def _domains_down(planned: t.Sequence[PlannedRow], domains: t.Mapping[str, t.Mapping[str, t.Any]]) -> set[_waves.Key]:
-    """The failure domains in which nothing is up, so that bringing them back takes nothing away.
+    """The failure domains in which nothing is up, so that bringing them back takes nothing offline.
 
     A host that was not observed may be up, and so may be one of the inventory that this run leaves alone.
     """

@@ -41,7 +41,7 @@ def main() -> None:
             seen = host.observer.observe_settled([watched])[0]
             result = {**seen.as_dict(), "diagnosis": explain(host, watched, seen).as_dict()}
         else:
-            outcome, handed = ConnectorRun(params, check).run_and_hand_over()
+            outcome, handed = ConnectorRun(params, check).run_and_schedule_restart()
             result = {**outcome.as_dict(), "failed": outcome.failed, "handover": handed.as_dict() if handed else None}
     except LifecycleError as exc:
         result = {"failed": True, "msg": exc.msg, **exc.details}

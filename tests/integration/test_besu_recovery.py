@@ -99,7 +99,7 @@ def test_a_lost_quorum_is_told_and_fixed_only_when_asked(chain: BesuNetwork) -> 
     chain.until_moving()
 
 
-def test_two_controllers_never_take_two_validators_away(chain: BesuNetwork) -> None:
+def test_two_controllers_never_take_two_validators_offline(chain: BesuNetwork) -> None:
     """Both see that one may stop, and each wants to stop another one."""
     first, second, *_others = chain.hosts
     chain.until_moving(8)

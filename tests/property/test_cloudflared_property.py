@@ -166,7 +166,7 @@ def test_judgement(count, registered, records, had, remote, state, age, protocol
 def test_live_causes_are_known_ones_with_their_lines(texts):
     found = words.live_cause(texts)
     if found is not None:
-        assert found[0] in words.SAID and 1 <= len(found[1]) <= len(texts)
+        assert found[0] in words.PATTERNS and 1 <= len(found[1]) <= len(texts)
         assert all(text.isprintable() and len(text) <= 300 for text in found[1])
 
 

@@ -57,7 +57,7 @@ def classify(
     """The state of a node whose unit is up. First rule that says something wins, in the order below."""
     view = NodeView(unit, track, options or NodeOptions(), tuple(references), log or BesuLog())
     alive = (_crash_loop, _wedged, _closed, _unobservable, _not_ready)
-    rules = (*alive, _wrong_chain, _halted, _undriven, _behind, _lonely, _stale)
+    rules = (*alive, _wrong_chain, _halted, _undriven, _behind, _isolated, _stale)
     found = next((verdict for rule in rules for verdict in (rule(view),) if verdict is not None), None)
     return with_details(view, found or _at_head(view))
 
@@ -217,7 +217,7 @@ def _behind(v: NodeView) -> BesuVerdict | None:
     # Of a node that was only just met nothing is known but its log.
     wants = v.still_for >= min(_REFUSED_BLOCK, v.options.stall_timeout) / 2 or (v.track.earlier is None and not _new(v))
     stalled = _no_progress(v)
-    if v.is_lonely and (stalled or v.lonely_for >= v.options.peers_timeout or v.now.p2p == "disabled"):
+    if v.has_no_peers and (stalled or v.without_peers_for >= v.options.peers_timeout or v.now.p2p == "disabled"):
         return _no_peers(v, at)
     if stalled:
         said = f"no block imported in {v.still_for:.0f} s, stall_timeout={v.options.stall_timeout:.0f} s"
@@ -260,22 +260,23 @@ def eta_seconds(rate: float | None, gap: int, period: float | None) -> float | N
     return gap / closing if closing > 0 else None
 
 
-def _lonely(v: NodeView) -> BesuVerdict | None:
+def _isolated(v: NodeView) -> BesuVerdict | None:
     """No peers, and no new block without them."""
-    if not v.is_lonely or v.alone or _moves(v):
+    if not v.has_no_peers or v.alone or _moves(v):
         return None
     refused = _refused_block(v)
     if refused:
         return refused
     verdict = _no_peers(v, f"the head is {_head_text(v)}")
-    if v.lonely_for < v.options.peers_timeout and v.young and v.now.p2p != "disabled":
+    if v.without_peers_for < v.options.peers_timeout and v.young and v.now.p2p != "disabled":
         return replace(verdict, state=SYNCING, base_state=BESU.base(SYNCING), wants_log=not _new(v))
     return verdict
 
 
 def _no_peers(v: NodeView, where: str) -> BesuVerdict:
     disabled = v.now.p2p == "disabled"
-    said = f"no peers for {v.lonely_for:.0f} s" + (": p2p is switched off (p2p-enabled=false)" if disabled else "")
+    why = ": p2p is switched off (p2p-enabled=false)" if disabled else ""
+    said = f"no peers for {v.without_peers_for:.0f} s{why}"
     return _say(m.ERROR, said, where, cause="no_peers", wants_log=not disabled)
 
 

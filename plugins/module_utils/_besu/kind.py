@@ -51,7 +51,7 @@ _LOG_EVERY = 3.0
 _JOURNAL_LAG = 5.0
 # What the quorum has said counts for so long beside another check, in seconds.
 _QUORUM_HOLDS_FOR = 1.0
-_TAKING = ("stop", "restart", "reset")
+_TAKES_OFFLINE = ("stop", "restart", "reset")
 _FAILED = (m.ERROR, m.RESTARTING)
 # What systemd's own view already explains better than any line of a log.
 _OWN_CAUSES = ("suspended", "frozen", "unit_not_found", "unit_broken", "unhealthy", "stop_killed")
@@ -253,7 +253,7 @@ class BesuKind(Kind):
         return 0.0 if self._verdict is None or self._verdict.settled else self._verdict.resample
 
     def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
-        """The quorum, before a validator whose process is there is taken away; its configuration, before a restart."""
+        """The quorum, before a validator whose process is there goes offline; its configuration, before a restart."""
         blocks = tuple(self._quorum_objections(step, observation))
         if blocks:
             return blocks
@@ -275,7 +275,7 @@ class BesuKind(Kind):
 
     def _quorum_objections(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
         facts = observation.facts
-        if facts is None or facts.is_down or step.action not in _TAKING or self._quorum_guard is None:
+        if facts is None or facts.is_down or step.action not in _TAKES_OFFLINE or self._quorum_guard is None:
             return ()
         sample = self._track.last if self._track else None
         given = self._options.address
@@ -285,7 +285,7 @@ class BesuKind(Kind):
             said = f"address: {given} is not that of the node, which is {sample.address}"
             return (Refusal("quorum", said, "correct the option, or leave it out"),)
         if sample is not None and sample.has_no_quorum:
-            return ()  # no quorum is taken away
+            return ()  # no quorum is lost by it
         if sample is not None and self._verdict is not None and self._verdict.details.get("validator") is False:
             return ()
         block, self.quorum = self._quorum_guard().check(sample, self._pace(), lambda: self._read_log(observation))

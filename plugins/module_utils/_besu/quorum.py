@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a validator may be taken away. Pure.
+"""Whether a validator may be taken offline. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -147,7 +147,7 @@ def only_one_left(view: ChainView) -> str | None:
 
 @dataclass(frozen=True)
 class QuorumVerdict:
-    """Whether the target may be taken away. ``may_stop``: how many members may stop now; ``which``: any of these."""
+    """Whether the target may be taken offline. ``may_stop``: how many members may stop now; ``which``: any of these."""
 
     safe: bool
     reason: str
@@ -200,7 +200,7 @@ def may_stop(
 ) -> QuorumVerdict:
     """May ``target`` (its address) be stopped now? Refuses whatever it cannot prove.
 
-    ``target_runs`` False: its process is not there, so nothing is taken away.
+    ``target_runs`` False: its process is not there, so nothing is taken offline.
     ``same_chain``: the target is known to be on the chain of ``view``: outside of its set it is no validator.
     """
     whole = spare_validators(view, pace)
@@ -232,7 +232,7 @@ _NO_PART = "it does not take part: nothing is taken from the quorum"
 
 
 def _nothing_to_lose(view: ChainView, no_validator: bool, target_runs: bool) -> str:
-    """Why the stop takes no validator away; empty where it may."""
+    """Why the stop takes no validator offline; empty where it may."""
     if no_validator and not view.disagreement:
         return "it is no validator: nothing is taken from the quorum"
     return "" if target_runs else "it does not run: nothing is taken from the quorum"

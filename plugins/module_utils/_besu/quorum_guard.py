@@ -84,7 +84,7 @@ def of_chain(pairs: t.Sequence[cv.Pair], genesis: str | None) -> list[cv.Pair]:
 
 
 class QuorumGuard:
-    """Whether this host's validator may be taken away now.
+    """Whether this host's validator may be taken offline now.
 
     ``read`` looks at the node itself, ``others`` at all nodes of reference_urls.
     """
@@ -115,7 +115,7 @@ class QuorumGuard:
     def check(
         self, own: NodeSample | None, pace: q.ChainTiming, log: t.Callable[[], BesuLog]
     ) -> tuple[Refusal | None, t.Any]:
-        """What forbids taking the node away, and what was seen. ``own``: the newest look at it, if there was any."""
+        """What forbids taking the node offline, and what was seen. ``own``: the newest look at it, if there was any."""
         if self._genesis and own is not None and own.genesis and own.genesis != self._genesis:
             said = f"genesis_hash: {self._genesis} is not the node's block 0, which is {own.genesis}"
             return Refusal("quorum", said, "correct the option, or the node's genesis file and data"), None
@@ -174,7 +174,7 @@ class QuorumGuard:
 
     def _stalled(self, view: cv.ChainView, stalled: stall.Stall, address: str | None) -> Refusal | None:
         inside = address in stalled.members and not view.disagreement
-        # A validator that nobody hears of takes nothing away, and has to come back before the chain can go on.
+        # A validator that nobody hears of takes nothing offline, and has to come back before the chain can go on.
         if inside and q.is_cut_off(view, address):
             return None
         enough = len(stalled.members) - len(stalled.missing) >= q.quorum(len(stalled.members))

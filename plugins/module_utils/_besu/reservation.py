@@ -1,13 +1,13 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The right to take a validator away: one holder at a time in a whole network, without a server of its own.
+"""The right to take a validator offline: one holder at a time in a whole network, without a server of its own.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
 Two controllers that look at the same time both see enough validators and stop
 one each. A lock on one host cannot forbid that, the validators are on
-different hosts. So whoever wants to take one away asks the hosts of MORE THAN
+different hosts. So whoever wants to take one offline asks the hosts of MORE THAN
 HALF of the on-chain set for a grant, the target's own host first. A host
 grants one holder at a time, so two holders cannot both have more than half.
 

@@ -23,7 +23,7 @@ _MAX_ENDPOINTS = 10000
 _SPARE_FILES = 64
 
 
-def inform(module: AnsibleModule) -> None:
+def run_info(module: AnsibleModule) -> None:
     """Run the module with its options, and end it with what was seen."""
     try:
         endpoints = describe(module.params)

@@ -176,12 +176,12 @@ class NodeView:
         return max(self.options.lag_blocks, math.ceil(2.0 / self.period) if self.period else 0)
 
     @property
-    def lonely_for(self) -> float:
+    def without_peers_for(self) -> float:
         """Seconds for which no peer has stayed, 0 where one does."""
         return self.now.at - self.track.alone_since if self.track.alone_since is not None else 0.0
 
     @property
-    def is_lonely(self) -> bool:
+    def has_no_peers(self) -> bool:
         return self.track.alone_since is not None
 
     @property

@@ -58,17 +58,17 @@ def client(params: t.Mapping[str, t.Any]) -> a.TunnelApi:
 Seen = dict[str, tuple[a.Tunnel, list[a.Connector]]]
 
 
-def inform(module: AnsibleModule) -> None:
+def run_info(module: AnsibleModule) -> None:
     """See the tunnels, and end the module with them."""
     try:
         given = module.params
-        result = survey(client(given), given["tunnels"], given["hosts"], given["host_tunnels"])
+        result = tunnel_report(client(given), given["tunnels"], given["hosts"], given["host_tunnels"])
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)
     module.exit_json(changed=False, **result)
 
 
-def survey(
+def tunnel_report(
     api: a.TunnelApi,
     wanted: t.Sequence[str],
     hosts: t.Mapping[str, t.Any],
@@ -152,7 +152,7 @@ def _tunnel(tunnel: a.Tunnel, connectors: t.Sequence[a.Connector], hosts: t.Mapp
     }
 
 
-def forget(module: AnsibleModule) -> None:
+def run_forget(module: AnsibleModule) -> None:
     """Make the edge forget one connector, and end the module."""
     try:
         known, changed = remove(client(module.params), module.params, module.check_mode)

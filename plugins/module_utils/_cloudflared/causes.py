@@ -17,7 +17,7 @@ from dataclasses import replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import (
     HARD,
     HARMLESS,
-    SAID,
+    PATTERNS,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import predicates as p
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import (
@@ -57,7 +57,7 @@ def _rule(cause: str, category: str, rank: int, summary: str, next_step: str, **
 
 
 def _spoken(cause: str, category: str, rank: int, summary: str, next_step: str, **more: t.Any) -> Rule:
-    return _rule(cause, category, rank, summary, next_step, said=SAID[cause], **more)
+    return _rule(cause, category, rank, summary, next_step, said=PATTERNS[cause], **more)
 
 
 CLOCK_IS_BEHIND = _rule(

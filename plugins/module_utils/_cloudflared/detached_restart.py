@@ -49,14 +49,14 @@ class Handover:
         return {"at": round(self.at, 3), "invocation_before": self.before, "outcome": self.outcome}
 
 
-def wanted(outcome: Outcome, request: Request) -> bool:
+def is_needed(outcome: Outcome, request: Request) -> bool:
     """Whether nothing but the own tunnel stands in the way of a restart."""
     blocks = outcome.blocked_by
     only = bool(blocks) and all(block.guard == "own_tunnel" for block in blocks)
     return outcome.failed and only and request.target not in (m.STOPPED, "reset")
 
 
-def hand_over(
+def schedule_restart(
     unit: str, user: bool, observation: Observation, owner: str, ledger: Records, clock: Clock, run: Runner
 ) -> Handover:
     """Let systemd restart the unit in a few seconds. Raises LifecycleError where it does not take that."""
@@ -92,7 +92,7 @@ def hand_over(
     return Handover(now, before, "pending")
 
 
-def last(unit: str, ledger: Records, clock: Clock) -> Attempt | None:
+def pending(unit: str, ledger: Records, clock: Clock) -> Attempt | None:
     """The restart that was handed over last, if nothing was done after it and it is not long ago."""
     attempts = ledger.attempts(unit)
     recent = attempts and attempts[-1].action == ACTION and clock.wall() - attempts[-1].at < 2 * _LIMIT

@@ -47,7 +47,7 @@ if t.TYPE_CHECKING:
 
 _SERVING = (CONNECTED, m.RUNNING)
 _WAITING = (CONNECTING, RECONNECTING)
-_TAKING = ("stop", "restart", "reset")
+_TAKES_OFFLINE = ("stop", "restart", "reset")
 # Causes of systemd's own that a connector which answers may refute.
 _REFUTABLE = ("crash_loop", "unhealthy")
 _LOG_EVERY = 2.0
@@ -280,12 +280,12 @@ class CloudflaredKind(Kind):
         """What shows that it ended with 0 because it could not use an option; None where it ran, or was told to end."""
         import re
 
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import SAID
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import PATTERNS
 
         records = self._environment.open_journal().invocation(facts.unit, facts.invocation)
         entries = [entry for entry in records.entries if entry.invocation_id in (facts.invocation, "")]
         own = [entry for entry in entries if not entry.from_manager]
-        usage = next((entry.shown for entry in own if re.search(SAID["unknown_flag"], entry.message)), None)
+        usage = next((entry.shown for entry in own if re.search(PATTERNS["unknown_flag"], entry.message)), None)
         told = any("topping" in entry.message for entry in entries if entry.from_manager)
         if usage is None and (own or told or not entries):
             return None
@@ -314,7 +314,7 @@ class CloudflaredKind(Kind):
         if step.action == "start":
             return self._start_guards(observation)
         watch = self._watch
-        if step.action not in _TAKING or watch is None:
+        if step.action not in _TAKES_OFFLINE or watch is None:
             return ()
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
 
@@ -323,7 +323,7 @@ class CloudflaredKind(Kind):
         serving = 0 if dead else watch.ready.connections or 0
         blocks = [
             self._keeps_serving(serving, watch),
-            guarding.own_tunnel(self._eye.carries_us(watch), watch.pid),
+            guarding.own_tunnel(self._eye.carries_own_connection(watch), watch.pid),
             broken,
         ]
         return [block for block in blocks if block is not None]

@@ -23,7 +23,7 @@ _CLOSED = r"rpc: connection closed|EOF|context canceled|connection reset|broken 
 # cloudflared logs this wherever it may not ping, which no tunnel needs.
 HARMLESS = r"ping_group_range|ICMP proxy feature is disabled|is not between ping group|receive buffer size"
 # The one that says most first: a line belongs to the first cause that it fits.
-SAID: t.Mapping[str, str] = {
+PATTERNS: t.Mapping[str, str] = {
     "unauthorized": r"""error"?[=:]\s?\\?"Unauthorized""",
     "token_unreadable": r"Failed to read token file|Tunnel credentials file .{0,300}doesn't exist"
     r"|error reading tunnel credentials|Cannot determine default origin certificate",
@@ -51,7 +51,7 @@ HARD = frozenset(
     "edge_certificate protocol_blocked".split()
 )
 # What a connector that lives may say of itself.
-_LIVE = (
+_OF_THE_RUNNING = (
     "unauthorized",
     "no_edge_address",
     "dns",
@@ -63,17 +63,21 @@ _LIVE = (
     "duplicate_connection",
     "edge_closed",
 )
-_EMPTY = ("edge_closed", "duplicate_connection")
+_UNINFORMATIVE = ("edge_closed", "duplicate_connection")
 # One that ends for want of an address has none; one that lives has tried all that it had, and tries them again.
-_WHILE_IT_LIVES = {**SAID, "no_edge_address": r"I can give you at most 0\b"}
+_WHILE_RUNNING = {**PATTERNS, "no_edge_address": r"I can give you at most 0\b"}
+
+
+def _cause_in(text: str) -> str:
+    return next((cause for cause in _OF_THE_RUNNING if re.search(_WHILE_RUNNING[cause], text)), "")
 
 
 def live_cause(texts: t.Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
     """The cause that the newest telling line of a live connector names, and the lines that say so, oldest first."""
-    named = [(next((cause for cause in _LIVE if re.search(_WHILE_IT_LIVES[cause], text)), ""), text) for text in texts]
+    named = [(_cause_in(text), text) for text in texts]
     told = [cause for cause, _text in named if cause]
     if not told:
         return None
     # Every loss is followed by a line that says only that; what says why counts.
-    last = ([cause for cause in told if cause not in _EMPTY] or told)[-1]
+    last = ([cause for cause in told if cause not in _UNINFORMATIVE] or told)[-1]
     return last, tuple(sanitize(text, 300) for cause, text in named if cause == last)

@@ -235,7 +235,7 @@ class ConnectorMonitor:
     def _requests(self, watch: ConnectorSnapshot) -> int | None:
         return None if watch.connector is None else watch.connector.metrics().requests
 
-    def carries_us(self, watch: ConnectorSnapshot) -> bool | None:
+    def carries_own_connection(self, watch: ConnectorSnapshot) -> bool | None:
         """Whether this connector carries the SSH connection of this run."""
         given = self._params["own_tunnel"]
         if given is not None:

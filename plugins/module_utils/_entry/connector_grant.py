@@ -113,5 +113,5 @@ def _worked_on(host: HostContext, unit: str, owner: str) -> str:
     lock = host.ledger.lock(unit, owner)
     holder = lock.acquire()
     lock.release()
-    last = detached_restart.last(unit, host.ledger, host.clock)
+    last = detached_restart.pending(unit, host.ledger, host.clock)
     return holder or ("the host itself" if last is not None and last.outcome == "open" else "")

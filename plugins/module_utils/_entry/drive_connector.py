@@ -31,12 +31,12 @@ class ConnectorRun(ServiceRun):
         super().__init__(params, make_cloudflared, check_mode)
         self._params = params
 
-    def run_and_hand_over(self) -> tuple[Outcome, h.Handover | None]:
+    def run_and_schedule_restart(self) -> tuple[Outcome, h.Handover | None]:
         """What the engine came to, and the restart that was handed over now or before."""
         host, earlier = self.host, None
         if host.has_records():
             self.watched.unit = host.systemd.own_name(self.watched.unit)
-            earlier = h.last(self.watched.unit, host.ledger, host.clock)
+            earlier = h.pending(self.watched.unit, host.ledger, host.clock)
         if earlier is not None:
             # It may not have begun yet; a clock that was set back must not make this wait long.
             host.clock.sleep(min(earlier.at + h.DELAY + 1.0 - host.clock.wall(), h.DELAY + 1.0))
@@ -44,8 +44,8 @@ class ConnectorRun(ServiceRun):
                 # This run is the one that says how that restart went; the next one may make another.
                 self.request = replace(self.request, target=CONNECTED)
         outcome = self.run()
-        if h.wanted(outcome, self.request) and self._params["own_tunnel_action"] == "hand_over":
-            return outcome, self._hand_over(outcome)
+        if h.is_needed(outcome, self.request) and self._params["own_tunnel_action"] == "hand_over":
+            return outcome, self._schedule_restart(outcome)
         if earlier is None:
             return outcome, None
         found = h.outcome_of(earlier, outcome.after, host.clock)
@@ -53,7 +53,7 @@ class ConnectorRun(ServiceRun):
             host.ledger.finish(self.watched.unit, found.outcome)
         return outcome, found
 
-    def _hand_over(self, outcome: Outcome) -> h.Handover | None:
+    def _schedule_restart(self, outcome: Outcome) -> h.Handover | None:
         unit, request, tools = self.watched.unit, self.request, self.tools
         refused = Actions(unit, request, tools).config_check()
         if refused is not None:
@@ -69,7 +69,7 @@ class ConnectorRun(ServiceRun):
             raise LifecycleError(f"{unit} is being worked on by {holder}")
         try:
             user = self._params["scope"] == "user"
-            made = h.hand_over(unit, user, outcome.after, request.owner, tools.ledger, tools.clock, tools.runner)
+            made = h.schedule_restart(unit, user, outcome.after, request.owner, tools.ledger, tools.clock, tools.runner)
         finally:
             lock.release()
         outcome.msg = (
@@ -82,7 +82,7 @@ def drive_connector(module: AnsibleModule) -> None:
     """Run as a module's options say, and end the module with the result."""
     try:
         driven = ConnectorRun(module.params, module.check_mode)
-        outcome, handed = driven.run_and_hand_over()
+        outcome, handed = driven.run_and_schedule_restart()
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)
     end(module, driven.watched.unit, outcome, handover=handed.as_dict() if handed is not None else None)

@@ -20,7 +20,7 @@ class AttemptRecorder:
     def __init__(self, unit: str, ledger: Records, reset_attempts_after: float) -> None:
         self._unit = unit
         self._ledger = ledger
-        self._good_running = reset_attempts_after
+        self._reset_after = reset_attempts_after
 
     def earlier(self, lock: Lock, seen: Observation) -> None:
         """Record what is seen of an earlier run's attempt."""
@@ -50,4 +50,4 @@ class AttemptRecorder:
         return proved or self._ran_well(seen)
 
     def _ran_well(self, seen: Observation) -> bool:
-        return seen.state == m.RUNNING and (seen.age or 0.0) >= self._good_running
+        return seen.state == m.RUNNING and (seen.age or 0.0) >= self._reset_after

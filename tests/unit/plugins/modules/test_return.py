@@ -152,13 +152,15 @@ def edge() -> account.Api:
 
 def cloudflare_tunnel_info(_tmp_path: t.Any, patch: pytest.MonkeyPatch) -> Results:
     patch.setattr(api_modules, "client", lambda _params: edge())
-    return [Ended({"tunnels": ["web"], "hosts": {"h1": account.A}, "host_tunnels": {}}, False).of(api_modules.inform)]
+    return [Ended({"tunnels": ["web"], "hosts": {"h1": account.A}, "host_tunnels": {}}, False).of(api_modules.run_info)]
 
 
 def cloudflare_tunnel_connector(_tmp_path: t.Any, patch: pytest.MonkeyPatch) -> Results:
     patch.setattr(api_modules, "client", lambda _params: edge())
     asked = {"tunnel_id": account.TUNNEL, "force": False}
-    return [Ended({**asked, "connector_id": one}, False).of(api_modules.forget) for one in (account.B, account.FOREIGN)]
+    return [
+        Ended({**asked, "connector_id": one}, False).of(api_modules.run_forget) for one in (account.B, account.FOREIGN)
+    ]
 
 
 OF_MODULES = (

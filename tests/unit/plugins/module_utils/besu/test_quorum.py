@@ -324,12 +324,12 @@ def test_observers_on_both_sides_of_a_cut_are_no_link():
 
 
 def test_a_validator_without_peers_does_not_take_part():
-    for lonely in ({"peers": (), "peer_count": 0}, {"peers": None, "peer_count": 0}, {"peers": peers_of(OBSERVER)}):
-        looks = [(node(i), node(i, height=101)) for i in range(3)] + [(node(3), node(3, height=101, **lonely))]
+    for isolated in ({"peers": (), "peer_count": 0}, {"peers": None, "peer_count": 0}, {"peers": peers_of(OBSERVER)}):
+        looks = [(node(i), node(i, height=101)) for i in range(3)] + [(node(3), node(3, height=101, **isolated))]
         seen = cv.chain_view(looks)
         assert len(q.active_validators(seen)) == 3
         assert not q.may_stop(seen, names(4)[0], ChainTiming60).safe
-        assert q.may_stop(seen, names(4)[3], PACE).safe, "restarting the one that is cut off takes nothing away"
+        assert q.may_stop(seen, names(4)[3], PACE).safe, "restarting the one that is cut off takes nothing offline"
 
 
 ChainTiming60 = q.ChainTiming(60.0, 120.0, 240.0)

@@ -151,7 +151,7 @@ def stalled_world():
 @pytest.mark.parametrize("quorum_lost", ["refuse", "restart_all"])
 @pytest.mark.parametrize("wedged", [{"rpc": "hang", "head": None}, {"peers": (), "peer_count": 0}])
 def test_the_restart_of_one_that_is_cut_off_is_the_cure_of_a_stalled_chain(quorum_lost, wedged):
-    """One host is dead, and nobody lists this node as a peer any more: its restart takes nothing away."""
+    """One host is dead, and nobody lists this node as a peer any more: its restart takes nothing offline."""
     world = stalled_world()
     world.chain.down = {2, 3}
 

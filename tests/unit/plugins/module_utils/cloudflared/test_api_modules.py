@@ -59,7 +59,7 @@ def api():
 
 
 def test_connectors_are_mapped_to_hosts(api):
-    seen = account.survey(api, ["web"], {"h1": A.upper(), "h2": B, "h3": None, "h4": TUNNEL})
+    seen = account.tunnel_report(api, ["web"], {"h1": A.upper(), "h2": B, "h3": None, "h4": TUNNEL})
     tunnel = seen["tunnels"][0]
     assert (tunnel["name"], tunnel["healthy_connectors"], tunnel["ghosts"], tunnel["strangers"]) == ("web", 2, [B], [C])
     assert {one["id"]: one["host"] for one in tunnel["connectors"]} == {A: "h1", B: "h2", C: None}
@@ -67,24 +67,24 @@ def test_connectors_are_mapped_to_hosts(api):
 
 
 def test_one_call_for_each_tunnel_that_is_asked_for_twice(api):
-    account.survey(api, [TUNNEL.upper(), TUNNEL.upper()], {})
+    account.tunnel_report(api, [TUNNEL.upper(), TUNNEL.upper()], {})
     assert api.calls == 3  # the tunnel (which lists here), and its connectors
 
 
 def test_all_tunnels_of_the_account(api):
-    assert [tunnel["name"] for tunnel in account.survey(api, [], {})["tunnels"]] == ["web", "twin", "twin"]
+    assert [tunnel["name"] for tunnel in account.tunnel_report(api, [], {})["tunnels"]] == ["web", "twin", "twin"]
 
 
 def test_a_name_has_to_mean_one_tunnel(api):
     with pytest.raises(LifecycleError, match="there are 2 tunnels"):
-        account.survey(api, ["twin"], {})
+        account.tunnel_report(api, ["twin"], {})
 
 
 @pytest.mark.parametrize("missing", [FOREIGN, "none"])
 def test_a_tunnel_that_is_not_there_hides_no_other_and_has_no_lost_connectors(api, missing):
     hosts = {"h1": A, "h2": B, "h3": FOREIGN, "h4": TUNNEL}
     of = {"h1": TUNNEL, "h2": TUNNEL, "h3": missing.upper() if missing == FOREIGN else missing}
-    seen = account.survey(api, [missing, TUNNEL, "web"], hosts, of)
+    seen = account.tunnel_report(api, [missing, TUNNEL, "web"], hosts, of)
     assert [tunnel["id"] for tunnel in seen["tunnels"]] == [TUNNEL]
     assert (seen["not_found"], seen["lost_hosts"]) == ([missing], ["h2", "h4"])
     assert seen["lost"] == sorted([B, TUNNEL])
@@ -93,7 +93,7 @@ def test_a_tunnel_that_is_not_there_hides_no_other_and_has_no_lost_connectors(ap
 @pytest.mark.parametrize("missing", [FOREIGN, "none"])
 def test_an_account_without_any_of_them_is_a_failure(api, missing):
     with pytest.raises(ApiError, match="check account_id"):
-        account.survey(api, [missing], {})
+        account.tunnel_report(api, [missing], {})
 
 
 def options(identity, **more):

@@ -53,28 +53,28 @@ class Ran:
 
 def test_the_restart_is_left_to_the_host(clock, ledger):
     run = Ran(Completed(0, b"", b""))
-    made = h.hand_over("cloudflared.service", False, seen(clock), "me", ledger, clock, run)
+    made = h.schedule_restart("cloudflared.service", False, seen(clock), "me", ledger, clock, run)
     assert (made.before, made.outcome) == ("one", "pending")
     assert not run.env
     assert run.argv[0] == "systemd-run" and run.argv[-4:] == ["--job-mode=fail", "restart", "--", "cloudflared.service"]
-    earlier = h.last("cloudflared.service", ledger, clock)
+    earlier = h.pending("cloudflared.service", ledger, clock)
     assert h.outcome_of(earlier, seen(clock), clock).outcome == "pending"
     assert h.outcome_of(earlier, seen(clock, "two"), clock).outcome == "verified"
     clock.sleep(301)
     assert h.outcome_of(earlier, seen(clock), clock).outcome == "failed"
     clock.sleep(300)
-    assert h.last("cloudflared.service", ledger, clock) is None
+    assert h.pending("cloudflared.service", ledger, clock) is None
 
 
 def test_a_host_that_does_not_take_it_is_told(clock, ledger):
     with pytest.raises(LifecycleError, match="handed over"):
-        h.hand_over("c.service", True, seen(clock), "me", ledger, clock, Ran(Completed(1, b"", b"no\n")))
+        h.schedule_restart("c.service", True, seen(clock), "me", ledger, clock, Ran(Completed(1, b"", b"no\n")))
     assert ledger.attempts("c.service")[-1].outcome == "failed"
 
 
 def test_the_manager_of_a_user_is_found_behind_sudo(clock, ledger):
     run = Ran(Completed(0, b"", b""))
-    h.hand_over(UNIT, True, seen(clock), "me", ledger, clock, run)
+    h.schedule_restart(UNIT, True, seen(clock), "me", ledger, clock, run)
     assert run.argv[:2] == ["systemd-run", "--user"] and run.argv.count("--user") == 2
     assert run.env == {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"}
 
@@ -91,7 +91,7 @@ def test_the_manager_of_a_user_is_found_behind_sudo(clock, ledger):
 def test_when_a_restart_is_handed_over(clock, guards, target, wanted):
     last = seen(clock)
     blocks = tuple(Refusal(guard, "r", "h") for guard in guards)
-    assert h.wanted(Outcome(last, last, failed=True, blocked_by=blocks), Request(target)) == wanted
+    assert h.is_needed(Outcome(last, last, failed=True, blocked_by=blocks), Request(target)) == wanted
 
 
 class Run(ConnectorRun):
@@ -109,8 +109,8 @@ class Run(ConnectorRun):
         blocks = (Refusal("own_tunnel", "r", "h"),) if self.request.target == "restarted" else ()
         return Outcome(self.seen, self.seen, failed=bool(blocks), blocked_by=blocks)
 
-    def _hand_over(self, outcome):
-        return h.hand_over(UNIT, False, outcome.after, "me", self.host.ledger, self.host.clock, Ran(DONE))
+    def _schedule_restart(self, outcome):
+        return h.schedule_restart(UNIT, False, outcome.after, "me", self.host.ledger, self.host.clock, Ran(DONE))
 
 
 DONE = Completed(0, b"", b"")
@@ -119,6 +119,6 @@ DONE = Completed(0, b"", b"")
 def test_a_restart_that_was_handed_over_is_reported_before_there_is_another(clock, ledger):
     found = []
     for invocation in ("one", "one", "two", "two"):
-        _outcome, handed = Run(clock, ledger, "restarted", invocation).run_and_hand_over()
+        _outcome, handed = Run(clock, ledger, "restarted", invocation).run_and_schedule_restart()
         found.append((handed.outcome, len(ledger.attempts(UNIT))))
     assert found == [("pending", 1), ("pending", 1), ("verified", 1), ("pending", 2)]

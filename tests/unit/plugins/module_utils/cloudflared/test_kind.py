@@ -393,7 +393,7 @@ def test_a_quick_tunnel_keeps_its_name_unless_the_operator_says_otherwise(make, 
     assert settings.quick
 
 
-def test_a_connector_without_connections_may_be_taken_away(make):
+def test_a_connector_without_connections_may_be_taken_offline(make):
     world = make()
     world.ready = 0
     assert world.kind.guards(RESTART, world.see()) == []
@@ -420,7 +420,7 @@ def test_the_replicas_are_asked_after_the_check_of_the_next_start_which_may_take
     order = []
     kind = CloudflaredKind.__new__(CloudflaredKind)
     kind._watch = SimpleNamespace(serves_nobody=False, ready=SimpleNamespace(connections=4), pid=1)
-    kind._eye = SimpleNamespace(carries_us=lambda _watch: False)
+    kind._eye = SimpleNamespace(carries_own_connection=lambda _watch: False)
     kind._broken_start = lambda *_given: order.append("next start")
     kind._keeps_serving = lambda *_given: order.append("replicas")
     seen = SimpleNamespace(cause=None, facts=None)

@@ -85,7 +85,7 @@ def test_the_budget(attempts, options, expected):
         ("verified", 1300, False, 1),
     ],
 )
-def test_being_active_is_no_good_running(ledger, clock, outcome, left, running, used):
+def test_being_active_does_not_reset_the_attempts(ledger, clock, outcome, left, running, used):
     ledger.begin(UNIT, attempt(clock.wall(), outcome=outcome))
     ledger.begin(UNIT, attempt(clock.wall(), outcome="refused"))
     clock.sleep(3700)

@@ -16,22 +16,22 @@ def test_isolated():
 
 
 def test_a_young_node_gets_time_to_find_its_peers():
-    lonely = {"head": Block(0, 0, "", ""), "peers": ()}
+    isolated = {"head": Block(0, 0, "", ""), "peers": ()}
     young = UnitStatus(since=990.0)
-    assert told(look(**lonely), look(at=1015.0, **lonely), unit=young) == ("syncing", "no_peers")
-    assert told(look(**lonely), look(at=1021.0, **lonely), unit=young) == ("error", "no_peers")
-    assert told(look(p2p="disabled", **lonely), unit=young) == ("error", "no_peers")
+    assert told(look(**isolated), look(at=1015.0, **isolated), unit=young) == ("syncing", "no_peers")
+    assert told(look(**isolated), look(at=1021.0, **isolated), unit=young) == ("error", "no_peers")
+    assert told(look(p2p="disabled", **isolated), unit=young) == ("error", "no_peers")
 
 
 def test_behind_a_reference_and_without_peers():
     """What others have does not come to a node that has no peers: that is the cause, and not that nothing comes."""
-    lonely = {"number": 100, "peers": ()}
+    isolated = {"number": 100, "peers": ()}
     ahead = [Reference("other", 500)]
-    looks = look(**lonely), look(at=1019.0, **lonely)
+    looks = look(**isolated), look(at=1019.0, **isolated)
     assert told(*looks, references=ahead) == ("syncing", None)
-    assert told(*looks, look(at=1021.0, **lonely), references=ahead) == ("error", "no_peers")
+    assert told(*looks, look(at=1021.0, **isolated), references=ahead) == ("error", "no_peers")
     patient = NodeOptions(peers_timeout=90.0, stall_timeout=30.0)
-    assert told(*looks, look(at=1031.0, **lonely), references=ahead, options=patient) == ("error", "no_peers")
-    assert told(look(p2p="disabled", **lonely), references=ahead) == ("error", "no_peers")
+    assert told(*looks, look(at=1031.0, **isolated), references=ahead, options=patient) == ("error", "no_peers")
+    assert told(look(p2p="disabled", **isolated), references=ahead) == ("error", "no_peers")
     back = look(at=1021.0, number=101, peers=(500, 500))
     assert told(*looks, back, references=ahead) == ("syncing", None)

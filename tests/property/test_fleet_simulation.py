@@ -82,30 +82,34 @@ def check(world: f.World, report: f.Report, fleet: Fleet, quiet: bool) -> None:
     planned = [host for wave in report.plan["waves"] for host in wave["hosts"]]
     assert len(planned) == len(set(planned)) and set(planned) == {host for host, _service in report.in_need}
     for host, service in report.in_need:
-        outcome = report.entries[host, service]
-        if report.stopped:
-            assert outcome != o.HEALTHY
-        else:
-            assert outcome != o.NOT_ATTEMPTED
-        if host in report.blind:
-            assert outcome in (o.UNKNOWN, o.FAILED)
-        if host in report.lost:
-            continue
-        now = next(one for one in world.hosts[host].services if one.name == service)
-        if outcome in (o.RECOVERED, o.SELF_RECOVERED) and quiet:
-            assert now.up and now.well
-        if quiet and not report.stopped and can_be_recovered(now, world):
-            assert outcome in (o.RECOVERED, o.SELF_RECOVERED), (host, service, outcome)
-    for name in world.hosts:
-        if name in report.plan["unknown"]:
-            assert report.entries[name, ""] == o.UNKNOWN
+        check_outcome(world, report, host, service, quiet)
+    unknown = [name for name in world.hosts if name in report.plan["unknown"]]
+    assert all(report.entries[name, ""] == o.UNKNOWN for name in unknown)
     if fleet.pacing.waves is None and fleet.pacing.serial is None and planned:
-        assert report.plan["waves"][0]["batches"] == [1]
-        canary, acted = planned[0], [host for host, _service in report.acted]
-        assert canary not in acted or acted[0] == canary
-        harmed = any(report.entries[key] == o.FAILED for key in report.in_need if key[0] == canary)
-        assert not harmed or report.stopped
-        assert not report.stopped or acted[-1:] != [canary] or set(acted) == {canary}
+        check_canary(report, planned[0])
+
+
+def check_outcome(world: f.World, report: f.Report, host: str, name: str, quiet: bool) -> None:
+    """The outcome of a service in need; ``quiet``: nothing but the run acted on it."""
+    outcome = report.entries[host, name]
+    assert outcome != (o.HEALTHY if report.stopped else o.NOT_ATTEMPTED)
+    assert host not in report.blind or outcome in (o.UNKNOWN, o.FAILED)
+    if host in report.lost or not quiet:
+        return
+    is_back = outcome in (o.RECOVERED, o.SELF_RECOVERED)
+    now = next(one for one in world.hosts[host].services if one.name == name)
+    assert not is_back or (now.up and now.well)
+    assert is_back or report.stopped or not can_be_recovered(now, world), (host, name, outcome)
+
+
+def check_canary(report: f.Report, canary: str) -> None:
+    """It is the first wave, and nobody comes after it where it was harmed."""
+    assert report.plan["waves"][0]["batches"] == [1]
+    acted = [host for host, _service in report.acted]
+    assert canary not in acted or acted[0] == canary
+    harmed = any(report.entries[key] == o.FAILED for key in report.in_need if key[0] == canary)
+    assert not harmed or report.stopped
+    assert not report.stopped or acted[-1:] != [canary] or set(acted) == {canary}
 
 
 def can_be_recovered(service: f.Service, world: f.World) -> bool:

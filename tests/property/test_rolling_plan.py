@@ -60,6 +60,23 @@ def observed(hosts: dict[str, list[Service]], now: float) -> tuple[dict[str, t.A
     return look, {host: [{"name": one.name, "kind": one.kind} for one in mine] for host, mine in hosts.items()}
 
 
+def check_batch(batch: list[str], hosts: dict[str, list[Service]], plan: dict[str, t.Any]) -> None:
+    """One validator at a time, and never two replicas of one tunnel."""
+    due = [(host, one) for host in batch for one in hosts[host] if one.name in plan["services"][host]]
+    voters = {host for host, one in due if one.votes and one.kind == "besu"}
+    assert len(voters) <= 1
+    replicas = {(host, one.group) for host, one in due if one.kind == "cloudflared"}
+    assert len(replicas) == len({group for _host, group in replicas})
+
+
+def restart(batch: list[str], hosts: dict[str, list[Service]], plan: dict[str, t.Any], now: float) -> None:
+    """What the run does to a batch."""
+    for host in batch:
+        for one in hosts[host]:
+            if one.name in plan["services"][host]:
+                one.started, one.run, one.restarts = now, plan["run"], one.restarts + 1
+
+
 @settings(deadline=None, max_examples=60)
 @given(fleets, serials, st.lists(st.integers(0, 5), max_size=4))
 def test_interrupted_runs_restart_each_healthy_service_once(
@@ -67,35 +84,21 @@ def test_interrupted_runs_restart_each_healthy_service_once(
 ) -> None:
     hosts = {f"h{number}": mine for number, mine in enumerate(fleet)}
     variables = {**v.read({}), "lifecycle_serial": serial, "lifecycle_max_unhealthy": "100%"}
+    services = [one for mine in hosts.values() for one in mine]
+    healthy = [one for one in services if not one.ill]
     now, run = BEGAN, ""
     for cut in [*cuts, 10_000]:
         plan = r.rolling_plan(*observed(hosts, now), variables, now)
         batches = r.split(plan["hosts"], plan["batches"])
         assert [host for batch in batches for host in batch] == plan["hosts"]
-        healthy = [one for mine in hosts.values() for one in mine if not one.ill]
-        if run:
-            assert plan["run"] == run and plan["continues"]
+        assert not run or (plan["run"] == run and plan["continues"])
         for batch in batches:
-            mine = [one for host in batch for one in hosts[host] if one.name in plan["services"][host]]
-            voters = {host for host in batch for one in hosts[host] if one in mine and one.votes and one.kind == "besu"}
-            assert len(voters) <= 1, "one validator at a time"
-            for tunnel in {one.group for one in mine if one.kind == "cloudflared"}:
-                with_it = {
-                    host
-                    for host in batch
-                    for one in hosts[host]
-                    if (one.kind, one.group) == ("cloudflared", tunnel) and one in mine
-                }
-                assert len(with_it) == 1, "never two replicas of one tunnel at a time"
+            check_batch(batch, hosts, plan)
         for batch in batches[:cut]:
             now += 30
-            for host in batch:
-                for one in hosts[host]:
-                    if one.name in plan["services"][host]:
-                        one.started, one.run, one.restarts = now, plan["run"], one.restarts + 1
+            restart(batch, hosts, plan, now)
         now += 60
         run = plan["run"] if any(one.restarts for one in healthy) else ""
         if all(one.restarts for one in healthy):
             break
-    assert all(one.restarts == 1 for mine in hosts.values() for one in mine if not one.ill)
-    assert all(one.restarts == 0 for mine in hosts.values() for one in mine if one.ill)
+    assert [one.restarts for one in services] == [0 if one.ill else 1 for one in services]

@@ -66,34 +66,46 @@ def service(number: int, about: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=300, deadline=None)
-@given(HOSTS, EDGES)
-def test_turns(hosts: dict[str, Any], edge: dict[str, Any] | None) -> None:
-    seen = seen_by(hosts)
-    first = tunnel_plan(seen, None, edge)
+def check_elsewhere(first: dict[str, Any], edge: dict[str, Any] | None) -> None:
+    """Connectors of the edge that no host of the run has."""
     ours = {one["connector_id"] for tunnel in first["tunnels"] for one in tunnel["connectors"]}
     for tunnel in first["tunnels"]:
         views = [view["strangers"] for view in (edge or {}).get("tunnels", ()) if view["id"] == tunnel["id"]]
         assert tunnel["elsewhere"] in [len([one for one in view if one not in ours]) for view in views or [[]]]
-    done: list[str] = []
-    for _round in range(first["rounds"]):
-        turns = tunnel_plan(seen, None, edge, done)["next"]
-        assert turns
-        assert len({turn["tunnel"] for turn in turns}) == len(turns)
-        for turn in turns:
-            tunnel = next(one for one in first["tunnels"] if one["id"] == turn["tunnel"])
-            others = [one for one in tunnel["connectors"] if one["key"] != turn["key"]]
-            healthy = [
-                one for one in others if one["state"] in ("connected", "running") and one["verdict"] == "healthy"
-            ]
-            assert turn["healthy_replicas"] == len(healthy) + tunnel["elsewhere"]
-            assert not turn["edge_lost"] or tunnel["id"] in first["ids"]
-        done += [turn["key"] for turn in turns]
-    assert tunnel_plan(seen, None, edge, done)["next"] == []
-    assert sorted(done) == sorted(first["in_need"])
+
+
+def check_turn(turn: dict[str, Any], first: dict[str, Any]) -> None:
+    tunnel = next(one for one in first["tunnels"] if one["id"] == turn["tunnel"])
+    others = [one for one in tunnel["connectors"] if one["key"] != turn["key"]]
+    healthy = [one for one in others if one["state"] in ("connected", "running") and one["verdict"] == "healthy"]
+    assert turn["healthy_replicas"] == len(healthy) + tunnel["elsewhere"]
+    assert not turn["edge_lost"] or tunnel["id"] in first["ids"]
+
+
+def check_summary(first: dict[str, Any], edge: dict[str, Any] | None) -> None:
+    """Every connector is counted once, and who is not healthy is named."""
     found = tunnel_summary(first, {}, first, edge)
     shown = [one for tunnel in first["tunnels"] for one in tunnel["connectors"]]
     assert sum(found["outcome"]["counts"].values()) == len(shown)
     named = {f"{one['host']}/{one['service'] or '-'}" for one in found["outcome"]["entries"]}
     assert {one["key"] for one in shown if one["verdict"] != "healthy"} <= named <= {one["key"] for one in shown}
     assert set(first["in_need"]) | set(first["unknown"]) <= set(found["failed"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(HOSTS, EDGES)
+def test_turns(hosts: dict[str, Any], edge: dict[str, Any] | None) -> None:
+    seen = seen_by(hosts)
+    first = tunnel_plan(seen, None, edge)
+    check_elsewhere(first, edge)
+    done: list[str] = []
+    for _round in range(first["rounds"]):
+        turns = tunnel_plan(seen, None, edge, done)["next"]
+        assert turns
+        assert len({turn["tunnel"] for turn in turns}) == len(turns)
+        for turn in turns:
+            check_turn(turn, first)
+        done += [turn["key"] for turn in turns]
+    assert tunnel_plan(seen, None, edge, done)["next"] == []
+    assert sorted(done) == sorted(first["in_need"])
+    check_summary(first, edge)

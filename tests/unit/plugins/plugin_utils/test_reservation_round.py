@@ -128,50 +128,58 @@ def test_what_cannot_be_reserved_is_not_asked_for():
 
 
 def test_a_round_that_holds_nothing_is_followed_by_another_while_there_are_tries_left():
-    said, numbers = "-", []
+    numbers: list[int] = []
     found = reservation_round([], "h1")
     while not numbers or found["again"]:
         numbers.append(found["next"])
         (asked,) = asks(plan(1, needed=1), "ann", "h1", found["next"], 3)
-        found = reservation_round([{**answers(said)[0], HOLDER: asked}], "h1")
+        found = reservation_round([{**answers("-")[0], HOLDER: asked}], "h1")
     assert numbers == [0, 1, 2] and found["next"] == 0 and found["refusal"] == "h1: taken"
     (asked,) = asks(plan(1, needed=1), "ann", "h1", 0, 3)
     assert not reservation_round([{**answers("+")[0], HOLDER: asked}], "h1")["again"], "it is held"
 
 
+class Slice:
+    """A run that wants one validator offline, and knows the hosts of its part of the chain alone."""
+
+    def __init__(self, target, part, chain):
+        self.host, self.part = f"h{target}", part
+        nodes = [{"address": one, "name": f"h{one}/besu"} for one in part]
+        look = {"networks": [{"genesis": "0xa", "validators": chain}], "nodes": nodes}
+        self.asks = asks(reservation(look, self.host, "0xa", target), "ann", self.host, 1, 2)
+        self.said: list[dict] = []
+        assert {one["host"] for one in self.asks} == {f"h{one}" for one in part}
+
+    def ask_next(self, grants):
+        """``grants``: host -> the slice that has its grant."""
+        if not asks_next(self.said[-1] if self.said else {}, self.host):
+            return
+        holder = self.asks[len(self.said)]
+        free = grants.setdefault(holder["host"], self.host) == self.host
+        taken = {} if free else {"holder": OTHER, "reason": "taken"}
+        self.said.append({"granted": free, HOLDER: holder, **taken})
+
+    @property
+    def has_all_its_grants(self):
+        return len(self.said) == len(self.part) and all(one["granted"] for one in self.said)
+
+
 @pytest.mark.parametrize("size", range(1, 9))
 def test_of_slices_that_run_at_once_one_at_most_takes_a_validator_offline(size):
-    """Each run knows the hosts of its part alone, and all of them ask at the same time, in every order."""
+    """All of them ask at the same time, in every order."""
     chain = [f"0x{number}" for number in range(size)]
     chance = random.Random(size)
     for _case in range(200):
         part_of = {one: chance.randrange(3) for one in chain}
-        network = {"genesis": "0xa", "validators": chain}
-        grants: dict[str, dict] = {}
-        asking, done = [], []
-        for target in chain:
-            nodes = [{"address": one, "name": f"h{one}/besu"} for one in chain if part_of[one] == part_of[target]]
-            look = {"networks": [network], "nodes": nodes}
-            made = reservation(look, f"h{target}", "0xa", target)
-            asking.append((made, asks(made, "ann", f"h{target}", 1, 2)))
-            assert {one["host"] for one in asking[-1][1]} == {node["name"].partition("/")[0] for node in nodes}
-        answers: dict[str, list] = {made["address"]: [] for made, _holders in asking}
-        steps = [made["address"] for made, holders in asking for _one in holders]
+        slices = [Slice(one, [other for other in chain if part_of[other] == part_of[one]], chain) for one in chain]
+        steps = [one for one in slices for _ask in one.asks]
         chance.shuffle(steps)
-        for target in steps:
-            made, holders = next(one for one in asking if one[0]["address"] == target)
-            said = answers[target]
-            if not asks_next(said[-1] if said else {}, f"h{target}"):
-                continue
-            holder = holders[len(said)]
-            free = grants.setdefault(holder["host"], target) == target
-            taken = {} if free else {"holder": OTHER, "reason": "taken"}
-            said.append({"granted": free, HOLDER: holder, **taken})
-        for target, said in answers.items():
-            found = reservation_round(said, f"h{target}")
-            part = sum(part_of[one] == part_of[target] for one in chain)
-            done += [target] if found["held"] else []
-            assert not found["held"] or part > size / 2
-            everybody = len(said) == part and all(one["granted"] for one in said)
-            assert ("no slice of these" in found["refusal"]) == (everybody and part <= size / 2), (said, found)
-        assert len(done) <= 1
+        grants: dict[str, str] = {}
+        for one in steps:
+            one.ask_next(grants)
+        found = [reservation_round(one.said, one.host) for one in slices]
+        assert sum(one["held"] for one in found) <= 1
+        for one, round_ in zip(slices, found, strict=True):
+            is_small = len(one.part) <= size / 2
+            assert not (round_["held"] and is_small)
+            assert ("no slice of these" in round_["refusal"]) == (one.has_all_its_grants and is_small), round_

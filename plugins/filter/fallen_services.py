@@ -11,9 +11,9 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Puts what M(chainops.lifecycle.service_info) saw after a wave beside what was known before. A service has fallen
-    that was recovered and is not in its desired state any more, or that was healthy when the plan was made and needs
-    recovery now, or cannot be observed.
+  - Compares what M(chainops.lifecycle.service_info) observed after a wave with what was known before. A service has
+    fallen if it was recovered and has left its desired state since, or if it was healthy when the plan was made and
+    now needs recovery or cannot be observed.
 options:
   _input:
     description: A dictionary from host to the registered result.

@@ -11,8 +11,9 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Puts what M(chainops.lifecycle.service_info) saw beside the description of each service, and keeps those that are
-    in need. Services that are on their way, held or unknown are left out, and so are those whose chain is stalled.
+  - Matches what M(chainops.lifecycle.service_info) observed with the description of each service, and returns those
+    that need recovery. Services that are in transition, held or unknown are left out, and so are those whose chain is
+    stalled.
 options:
   _input:
     description: The observations, RV(chainops.lifecycle.service_info#module:services).

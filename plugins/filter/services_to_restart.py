@@ -11,8 +11,8 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Puts what M(chainops.lifecycle.service_info) saw beside the description of each service, and keeps those that are
-    meant. One that is not healthy is not restarted, and says so.
+  - Matches what M(chainops.lifecycle.service_info) observed with the description of each service, and returns those
+    that are selected. One that is not healthy is refused, and says so.
   - It is made for the role P(chainops.lifecycle.rolling_restart#role).
 options:
   _input:

@@ -38,7 +38,7 @@ options:
       - The services to look at. Each entry is a name, or a dictionary as in the inventory variable
         C(lifecycle_services).
       - An entry has C(name), C(kind), and under the name of the kind the options of that kind. All options of
-        M(chainops.lifecycle.service) may stand beside them, and those that concern looking (C(scope), C(probes),
+        M(chainops.lifecycle.service) are accepted as well, and those about observation (C(scope), C(probes),
         C(start_timeout), C(stop_timeout), C(thrash_restarts), C(thrash_window), C(alert_after)) are used.
     type: list
     elements: raw

@@ -309,7 +309,7 @@ class _Chain:
 
     @property
     def _voting(self) -> list[Vote]:
-        """One for each address, whoever tells it."""
+        """One for each address, whichever host reports it."""
         return list({as_text(one.get("address")): one for one in self.votes if not self._why_not(one)}.values())
 
     @property

@@ -18,7 +18,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
 )
 
 PLAYBOOK = "rolling_restart"
-# What the run does with a service of the selection, beside the verdicts of a fleet.
+# What the run does with a service of the selection, in addition to the verdicts of a fleet.
 DUE = "due"
 DONE = "done"
 FRESH = "fresh"

@@ -84,7 +84,7 @@ class SlicedWait:
             known = _head((seen.get("before") or {}).get("besu"))
             self._first_head = _head(seen.get("progress")) if known is None else known
         self._slices.add(seen)
-        # Whoever waits when the time is over is asked once more, and says then how it ended.
+        # A service that is still waiting when the time is over is asked once more, and says then how it ended.
         # Between two slices somebody else may take the lock, and a slice that was lost may still be at work.
         return bool(seen.get("waiting")) or (again and is_busy(seen) and self.left > 0)
 

@@ -49,7 +49,7 @@ if t.TYPE_CHECKING:
 _RESTART_WINDOW = 600.0
 _LOG_EVERY = 3.0
 _JOURNAL_LAG = 5.0
-# What the quorum has said counts for so long beside another check, in seconds.
+# How long a verdict on the quorum may be used by another check, in seconds.
 _QUORUM_HOLDS_FOR = 1.0
 _TAKES_OFFLINE = ("stop", "restart", "reset")
 _FAILED = (m.ERROR, m.RESTARTING)

@@ -102,7 +102,7 @@ def _two_looks(pool: ThreadPoolExecutor, endpoints: t.Sequence[Endpoint], clock:
     done, slow = wait(looks, timeout=interval)
     clock.sleep(max(began + interval - clock.monotonic(), 0.0))
     common = _common_heights(_answered(looks[future] for future in done))
-    # Whoever answered is looked at again while the slow ones still have time.
+    # Nodes that answered are sampled again while the slow ones still have time.
     again = [
         pool.submit(_look_again, one, common.get(one.key or ""), clock)
         for one in _answered(looks[future] for future in done)

@@ -115,7 +115,7 @@ class FailureCase:
     def exit(self) -> Exit | None:
         """How the process ended that decided: by the manager's record, else by the properties of the main process."""
         own = [entry for entry in self.manager if entry.from_manager and entry.message_id == j.UNIT_PROCESS_EXIT]
-        # What runs after the end (ExecStop=, ExecStopPost=) or beside it (ExecReload=) did not bring it about.
+        # What runs after the end (ExecStop=, ExecStopPost=) or during it (ExecReload=) did not bring it about.
         decisive = [entry for entry in own if entry.fields.get("COMMAND") not in _AFTER_THE_END] or own
         entry = decisive[-1] if decisive else None
         if entry is not None and entry.fields.get("EXIT_STATUS", ""):

@@ -123,7 +123,7 @@ def missing_in_check_mode(outcome: Outcome, unit: str, check_mode: bool) -> str:
 
 
 def end(module: AnsibleModule, unit: str, outcome: Outcome, **more: t.Any) -> None:
-    """End the module with the outcome; ``more`` goes into the result beside it."""
+    """End the module with the outcome; ``more`` goes into the result as well."""
     result = {**outcome.as_dict(), **more}
     if not outcome.failed:
         module.exit_json(**result)

@@ -52,7 +52,7 @@ NameLoop = t.Callable[["HostContext", MonitoredService, Observation], Observatio
 
 
 class HostContext:
-    """The service manager of one scope on this host, and what is kept beside it."""
+    """The service manager of one scope on this host, and the records that are kept of it."""
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ def entry_secrets(kinds: t.Mapping[str, ServiceKind]) -> frozenset[str]:
 
 
 def describe(given: t.Sequence[t.Any], kinds: t.Mapping[str, ServiceKind]) -> list[dict[str, t.Any]]:
-    """The services that a list of names or descriptions means: the options of each, with those of its kind beside them.
+    """The services that a list of names or descriptions means: the options of each, with those of its kind.
 
     ``kinds`` are those that there may be.
 

@@ -81,7 +81,7 @@ class HostFaults:
         """Have the host run the script after ``after`` seconds. Raises LifecycleError; then it does not."""
         files.make_folder(_FOLDER)
         options = [f"--unit={UNDO}", f"--on-active={after:.0f}s", "--timer-property=AccuracySec=1s"]
-        # systemd refuses a second timer of this name: only whoever has it may write the script, or stop it.
+        # systemd refuses a second timer of this name: only the run that has it may write the script, or stop it.
         self._start_transient(*options, f"--description={what}", "--", "/bin/sh", SCRIPT)
         try:
             files.replace(SCRIPT, script)

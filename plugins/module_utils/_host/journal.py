@@ -273,7 +273,7 @@ def _utc(text: str) -> float:
 def parse(text: str, user: int | None = None) -> tuple[Entry, ...]:
     """The entries of ``journalctl -o json`` output. Lines that are no whole record (a cut end) are left out.
 
-    ``user``: the uid of the user whose service manager is believed, beside PID 1.
+    ``user``: the uid of the user whose service manager is believed, as well as PID 1.
     """
     return read(text, user)[0]
 

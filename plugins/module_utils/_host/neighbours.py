@@ -80,7 +80,7 @@ def started_with(unit: str, show: ShowUnits) -> tuple[Neighbour, ...]:
 
 
 def in_conflict(units: t.Sequence[str], show: ShowUnits) -> tuple[Neighbour, ...]:
-    """The units that are up and cannot run beside ``units``. systemd stops them, or forgets to."""
+    """The units that are up and conflict with ``units``. systemd stops them, or forgets to."""
     found: dict[str, Neighbour] = {}
     for of, shown in show(units).items():
         named = {name: relation for relation in _CONFLICTS for name in listed(shown.get(relation, ""))}

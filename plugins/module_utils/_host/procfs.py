@@ -20,7 +20,7 @@ import typing as t
 
 _ORDER = "<" if sys.byteorder == "little" else ">"
 _LISTEN, _ESTABLISHED = "0A", "01"
-# A UDP socket that waits for whoever sends is "unconnected": the kernel writes that as TCP's CLOSE.
+# A UDP socket that waits for any sender is "unconnected": the kernel writes that as TCP's CLOSE.
 _BOUND = {"tcp": _LISTEN, "tcp6": _LISTEN, "udp": "07", "udp6": "07"}
 # The processes that hold the connections of SSH, as the kernel names them.
 _SSHD = ("sshd", "sshd-session")

@@ -26,7 +26,7 @@ class LifecycleError(Exception):
     """An error that a user can act on.
 
     ``msg`` names what was asked, what was found and what to do;
-    ``details`` goes into the module's result beside it.
+    ``details`` goes into the module's result as well.
     """
 
     def __init__(self, msg: str, **details: t.Any) -> None:

@@ -192,7 +192,7 @@ in_force() {{
 # systemd refuses a start while a stop that was asked for is on its way, which may take minutes.
 tries=${{tries:-120}}
 while :; do
-    # Whoever holds the service or the host wants nothing to be done to it.
+    # A hold of the service or the host means that nothing is done to it.
     if in_force "$holds/$unit.json" || in_force "$holds/_host.json"; then exit 0; fi
     if systemctl is-active --quiet -- "$unit"; then exit 0; fi
     systemctl reset-failed -- "$unit" 2>/dev/null

@@ -487,7 +487,7 @@ class Engine:
                 )
         both = [name for name in self._displaced if name not in self._actor.absent(self._displaced)]
         if both:
-            raise TargetNotReached(f"{unit} is {observation.state}, and so is {both[0]}, which it cannot run beside")
+            raise TargetNotReached(f"{unit} is {observation.state}, and so is {both[0]}, with which it conflicts")
         why = self._kind.verify(self._before, observation, self._request.target) if self._acts else None
         if why:
             raise TargetNotReached(f"{unit} is {observation.state}, not proved: {why}")

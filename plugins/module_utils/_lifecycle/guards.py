@@ -259,7 +259,7 @@ def conflicts(s: GuardContext) -> Refusal | None:
         return None
     said = ", ".join(f"{one.unit} ({one.relation} of {one.of})" for one in s.surroundings.conflicting)
     hint = "stop that first, or set stop_conflicting=true to have it stopped by the same act"
-    return Refusal("conflicts", f"it cannot run beside what is running: {said}", hint)
+    return Refusal("conflicts", f"it conflicts with what is running: {said}", hint)
 
 
 def host_action(s: GuardContext) -> Refusal | None:

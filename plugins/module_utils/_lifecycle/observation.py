@@ -50,7 +50,7 @@ class Health(t.NamedTuple):
 
 @dataclass(frozen=True)
 class Context:
-    """What is known beside the unit's own properties. ``now``: CLOCK_MONOTONIC; ``wall``: seconds since the epoch."""
+    """What is known besides the unit's own properties. ``now``: CLOCK_MONOTONIC; ``wall``: seconds since the epoch."""
 
     now: float
     wall: float

@@ -48,7 +48,7 @@ class HealthCheck(t.Protocol):
 class MonitoredService:
     """A service to look at: its unit, its kind (which may remember samples), its probes.
 
-    ``config``: files of its configuration that are known beside those of its command line.
+    ``config``: files of its configuration that are known apart from those of its command line.
     From the first look on, ``unit`` is the unit's own name, also where an alias was asked for.
     """
 

@@ -45,7 +45,7 @@ class Surroundings:
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """The units that come to an end by the step, beside its own."""
+        """The other units that the step ends."""
         return tuple(dict.fromkeys(one.unit for one in (*self.conflicting, *self.also_stops)))
 
     @property

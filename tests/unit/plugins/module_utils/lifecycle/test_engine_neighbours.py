@@ -116,5 +116,5 @@ def test_a_running_unit_in_conflict_refuses_unless_it_may_be_stopped(bench):
     outcome = bench.run(stop_conflicting=True, check_mode=True)
     assert outcome.also_stops == ("cron.service", "old.service")
     outcome = bench.run(stop_conflicting=True)
-    assert outcome.failed and "and so is old.service, which it cannot run beside" in outcome.msg
+    assert outcome.failed and "and so is old.service, with which it conflicts" in outcome.msg
     assert bench.ledger.attempts(UNIT)[-1].took_along == [], "these would bring back the conflict"

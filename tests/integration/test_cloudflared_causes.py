@@ -196,7 +196,7 @@ def test_half_open_is_proved_by_a_request_through_the_tunnel(world: Connectors) 
         assert Connectors.ready(world.fleet[name]) == 4
 
 
-def test_a_connector_that_stands_still(world: Connectors) -> None:
+def test_a_connector_that_is_suspended(world: Connectors) -> None:
     """As far as TCP can tell it is there, but nothing comes through it."""
     before = {name: seen["cloudflared"]["connector_id"] for name, seen in world.looks().items()}
     world.fleet.each(lambda host: host.run("systemctl", "kill", "--signal=STOP", "cloudflared"))

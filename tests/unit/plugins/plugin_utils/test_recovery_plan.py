@@ -190,7 +190,7 @@ def test_a_host_that_names_no_failure_domain_goes_alone():
     assert (made["hosts"], made["batches"]) == (["a1", "x", "b1"], [1, 1, 1])
 
 
-def test_a_chain_that_stands_still_is_refused_with_its_arithmetic():
+def test_a_stalled_chain_is_refused_with_its_arithmetic():
     seen = {"b1": stalled("0x1"), "b2": stalled("0x2"), "b3": besu("stopped", DOWN, None), "web": generic()}
     made = plan(seen)
     assert made["hosts"] == [] and made["restart_all"] == []

@@ -243,7 +243,7 @@ def test_an_invalid_block_of_the_past_means_nothing():
 # --- stalled, skewed ------------------------------------------------------------------------------------------------
 
 
-def test_a_chain_that_stands_still():
+def test_a_stalled_chain():
     verdict = tell(*still(age=20.0, peers=(500, 500)))
     assert (verdict.state, verdict.cause, verdict.settled) == ("error", "chain_stalled", True)
 
@@ -349,7 +349,7 @@ def test_a_node_and_its_only_peer_that_are_behind_together_are_not_level(age, pa
     assert {told(*looks[:count]) for count in range(5, len(looks))} == {("syncing", None)}
 
 
-def test_catching_up_with_a_chain_that_stands_still_is_no_skew():
+def test_catching_up_with_a_stalled_chain_is_no_skew():
     """Old blocks at the pace of a living chain; but the peers have no new ones."""
     looks = [look(at=1000.0 + 2 * i, number=496 + i, age=200.0 - i, peers=(500,)) for i in range(5)]
     assert told(*looks) == ("syncing", None)
@@ -708,7 +708,7 @@ def test_one_that_proposed_none_of_as_many_blocks_as_there_are_members_does_not(
     assert margin(last_proposed=gone)[0] == len(MEMBERS) - 1
 
 
-def test_nobody_takes_part_in_a_chain_that_stands_still():
+def test_no_validator_takes_part_in_a_stalled_chain():
     assert margin(age=3600.0) == (0, 0)
 
 

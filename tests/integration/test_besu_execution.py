@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import typing as t
 from pathlib import Path
@@ -49,6 +50,32 @@ def test_no_quorum_of_validators_is_looked_for(nodes: ExecutionClients) -> None:
     assert well.code == 0 and well.output.count(" running ") == 2, well.output
     said = "no quorum of validators decides on blocks here, and no quorum guard applies"
     assert said in " ".join(well.output.split()) and "QBFT" not in well.output, well.output
+
+
+@pytest.fixture
+def silent(nodes: ExecutionClients) -> t.Iterator[ExecutionClients]:
+    """The consensus client of the first one has been silent for longer than missed slots explain."""
+    name = next(iter(nodes.hosts))
+    nodes.fault(name, no_consensus_client=True)
+    until(lambda: nodes.head_age() > 8 * SLOT, 90, "it gets no block any more")
+    yield nodes
+    nodes.fault(name)
+
+
+def test_recover_does_not_restart_what_waits_for_its_consensus_client(silent: ExecutionClients) -> None:
+    """Neither as it is, nor where everything is allowed; the next step is at the consensus client."""
+    name, other = silent.hosts
+    before = silent.invocations()
+    looked = silent.play(STATUS)
+    assert re.search(rf"^{name} +besu +error .*consensus_client_unreachable", looked.output, re.MULTILINE)
+    everything = {"lifecycle_quorum_lost": "restart_all"}
+    for arguments, asked in ((["--check"], {}), ([], {}), ([], everything)):
+        played = silent.play(RECOVER, *arguments, lifecycle_max_unhealthy="100%", **asked)
+        told = " ".join(played.block(name).split())
+        assert played.code == 2 and "REFUSED" in told, played.output
+        assert "consensus_client_unreachable" in told and f" {other} besu: " not in played.output, played.output
+        assert "start or repair the consensus client" in played.output, "the next step is there"
+        assert silent.invocations() == before, "neither it nor the other one was restarted"
 
 
 def test_whose_consensus_client_is_silent_may_be_stopped_without_a_reservation(nodes: ExecutionClients) -> None:

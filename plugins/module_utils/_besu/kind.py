@@ -349,6 +349,11 @@ class BesuKind(Kind):
         theirs = {self._p2p_port, *(peer.port for peer in peers or () if peer.port is not None)}
         return Ports(frozenset((self._p2p_port,)), frozenset(theirs))
 
+    def written_paths(self, properties: t.Mapping[str, str]) -> t.Sequence[str]:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.data_path import data_paths
+
+        return data_paths(properties)
+
     def causes(self) -> t.Sequence[t.Any]:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES, trouble_rules
 

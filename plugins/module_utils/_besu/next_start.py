@@ -50,7 +50,7 @@ _KEY = re.compile(rf"{_PART}(?:\s*\.\s*{_PART})*\s*")
 def refusal(properties: t.Mapping[str, str], runner: Runner) -> Refusal | None:
     """Why the next start would fail; None where nothing shows that. ``properties``: where the unit's files are."""
     settings = read_settings(properties, whole=True)
-    program, path = _besu(settings)
+    program, path = configuration(settings)
     if not path:
         return None
     said = _broken(path) or _unknown_options(program, path, settings, runner)
@@ -59,7 +59,7 @@ def refusal(properties: t.Mapping[str, str], runner: Runner) -> Refusal | None:
     return Refusal("next_start", said, "correct that first: the node lives, and could not be started again")
 
 
-def _besu(settings: Settings) -> tuple[str, str]:
+def configuration(settings: Settings) -> tuple[str, str]:
     """The program and the configuration file; empty where this is no Besu on this host, or no file is known.
 
     What a container or a unit has under the path is not on this host.

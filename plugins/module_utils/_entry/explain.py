@@ -43,6 +43,7 @@ def explain(host: HostContext, watched: MonitoredService, observation: Observati
         host.journal,
         show=host.systemd.properties,
         rules=watched.kind.causes(),
+        paths=watched.kind.written_paths(properties),
         failing=troubled or None,
         probed=watched.health.ports if watched.health is not None else (),
     )

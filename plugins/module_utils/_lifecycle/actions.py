@@ -120,11 +120,16 @@ class HostServices:
     why_skipped: WhySkipped = _not_skipped
 
 
+# What a kind writes to, by the properties of its unit.
+WrittenPaths = t.Callable[[t.Mapping[str, str]], t.Sequence[str]]
+
+
 class Actions:
     """Makes the steps of one service."""
 
-    def __init__(self, unit: str, request: Request, tools: HostServices) -> None:
+    def __init__(self, unit: str, request: Request, tools: HostServices, written: WrittenPaths | None = None) -> None:
         self._unit = unit
+        self._written = written
         self._request = request
         self._tools = tools
         # The cause of the failure that the host has shown to be gone, with what shows it.
@@ -447,7 +452,8 @@ class Actions:
 
     def _disks(self, facts: UnitFacts | None) -> tuple[Disk, ...]:
         properties = facts.properties if facts is not None else {}
-        return disk_usage(written_paths(properties, self._request.disk_paths))
+        own = self._written(properties) if self._written else ()
+        return disk_usage(written_paths(properties, (*self._request.disk_paths, *own)))
 
 
 def _moment(seconds: float) -> str:

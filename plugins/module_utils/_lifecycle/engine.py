@@ -110,7 +110,7 @@ class Engine:
         self._diagnosis: t.Any = None
         self._judged: tuple[str, int, str] | None = None
         self._before = self._last = observer.observe_settled([watched])[0]
-        self._actor = Actions(watched.unit, request, tools)
+        self._actor = Actions(watched.unit, request, tools, watched.kind.written_paths)
         self._planning = Planning(watched.kind, request, self._actor)
         self._settling = AttemptRecorder(watched.unit, tools.ledger, request.reset_attempts_after)
         self._renewed = self._wait.renewed(_invocation(self._before))

@@ -104,6 +104,13 @@ class Kind:
         """The ports by which the service, as it was looked at last, reaches what it belongs to (None: not known)."""
         return None
 
+    def written_paths(self, properties: t.Mapping[str, str]) -> t.Sequence[str]:
+        """The directories that it writes to by its own configuration, beside those that its unit names.
+
+        ``properties``: where the unit's files are.
+        """
+        return ()
+
     def causes(self) -> t.Sequence[t.Any]:
         """Rules of diagnosis of this kind, put before the generic ones."""
         return ()

@@ -279,6 +279,13 @@ class Node:
                 )
             await asyncio.sleep(0.2)
 
+    async def _linger(self) -> None:
+        """Take as long as the fault says, which may be taken back meanwhile."""
+        clock = asyncio.get_running_loop()
+        began = clock.time()
+        while clock.time() - began < self._faults.read().slow_stop:
+            await asyncio.sleep(0.1)
+
     async def _stop(self, code: int) -> None:
         view, log, scale = self._view, self._log, self._options.scale
         if view is None:
@@ -293,7 +300,7 @@ class Node:
             task.cancel()
         texts.stopping(log, view.p2p_up)
         await asyncio.sleep(0.4 * scale)
-        await asyncio.sleep(self._faults.read().slow_stop)
+        await self._linger()
         await view.network.stop()
         texts.stopped(log)
         view.chain.close()

@@ -15,7 +15,7 @@ from .tunnels import Played, Tunnels
 NAME = "cloudflared"
 
 
-def drill(replicas: Tunnels, host: Host, *arguments: str, target: str = "all", **given: object) -> Played:
+def drill(replicas: Tunnels, host: Host, target: str = "all", **given: object) -> Played:
     entry = {"name": NAME, "kind": "cloudflared", "drill": True, "wait_timeout": 20, "max_attempts": 50}
     known = {
         "lifecycle_services": [entry],
@@ -25,7 +25,7 @@ def drill(replicas: Tunnels, host: Host, *arguments: str, target: str = "all", *
         "lifecycle_drill_detect_within": 15,
         **given,
     }
-    return replicas.play(*arguments, playbook="chainops.lifecycle.drill", **known)
+    return replicas.play(playbook="chainops.lifecycle.drill", **known)
 
 
 def told(played: Played) -> str:
@@ -48,8 +48,7 @@ def test_a_connector_that_is_cut_off_from_the_edge(replicas: Tunnels) -> None:
     before = {host.name: replicas.connector(host, NAME) for host in replicas.fleet.hosts.values()}
     played = drill(replicas, first)
     assert played.code == 0 and "by the undo" in told(played) and not cuts(first), played.output
-    # The other replicas have served, and the connector of the drill was away.
-    assert played.least[NAME] == 8, told(played)
+    assert "shown after" in told(played) and "as reconnecting" in told(played) and played.least[NAME] >= 8, told(played)
     after = {host.name: replicas.connector(host, NAME) for host in replicas.fleet.hosts.values()}
     assert {name for name in after if after[name] != before[name]} <= {first.name}
     text = first.run("cat", f"/var/lib/chainops-lifecycle/drills/{NAME}.service.json").stdout
@@ -74,7 +73,6 @@ def test_the_last_replica_is_not_cut_off(replicas: Tunnels) -> None:
     for host in others:
         host.run("systemctl", "stop", NAME)
     replicas.edge.wait_live(replicas.tunnels[NAME].id, 4, 30)
-    for arguments in (("--check",), ()):
-        played = drill(replicas, first, *arguments, target=first.name)
-        assert played.code == 2 and "no connector here keeps the tunnel up" in told(played), played.output
+    played = drill(replicas, first, target=first.name)
+    assert played.code == 2 and "why    reservation: no grant is in force" in told(played), played.output
     assert played.least[NAME] == 4 and not cuts(first)

@@ -20,6 +20,11 @@ class Disk(t.NamedTuple):
     inodes: int
 
 
+def free_bytes(usage: os.statvfs_result) -> int:
+    """The bytes that a user may still write on a file system."""
+    return usage.f_bavail * usage.f_frsize
+
+
 def disk_usage(paths: t.Sequence[str]) -> tuple[Disk, ...]:
     """Free space of each file system behind ``paths``, once each; for what does not exist, of its parent directory."""
     disks: dict[int, Disk] = {}
@@ -35,5 +40,5 @@ def disk_usage(paths: t.Sequence[str]) -> tuple[Disk, ...]:
         if usage.f_blocks and not usage.f_flag & os.ST_RDONLY:
             # A file system without an inode table (btrfs) counts none and never lacks one.
             inodes = usage.f_favail if usage.f_files else 1
-            disks.setdefault(device, Disk(there, usage.f_bavail * usage.f_frsize, inodes))
+            disks.setdefault(device, Disk(there, free_bytes(usage), inodes))
     return tuple(disks.values())

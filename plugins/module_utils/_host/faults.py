@@ -21,6 +21,7 @@ import sys
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import private_files as files
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import free_bytes
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import NetworkCut, said
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.procfs import listening_units
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError, Runner
@@ -207,6 +208,4 @@ def _mount(path: str) -> tuple[str, str]:
 
 
 def _free(path: str) -> int:
-    """The bytes that a user may still write there."""
-    usage = os.statvfs(path)
-    return usage.f_bavail * usage.f_frsize
+    return free_bytes(os.statvfs(path))

@@ -63,3 +63,24 @@ def test_readme_names_everything_that_a_user_can_call() -> None:
 def test_every_guide_is_in_the_index() -> None:
     listed = {name for section in load("docs/docsite/extra-docs.yml")["sections"] for name in section["toctree"]}
     assert listed == set(names("docs/docsite/rst", ".rst"))
+
+
+def test_readme_names_the_versions_that_are_tested_with() -> None:
+    table = (ROOT / "README.md").read_text().partition("## Tested with")[2].partition("\n## ")[0]
+    told = dict(re.findall(r"^\| (\S+) \| (.*) \|$", table, re.MULTILINE))
+    pinned = {
+        pin
+        for file in (ROOT / "requirements").glob("*.txt")
+        for pin in re.findall(r"^ansible-core==(\S+)", file.read_text(), re.MULTILINE)
+    }
+    assert set(re.findall(r"\d+\.\d+\.\d+", told["ansible-core"])) == pinned
+    support = ROOT / "tests/support"
+    suites = re.search(r"^SUITES: .* = \{(.*)\}$", (support / "lab/settings.py").read_text(), re.MULTILINE)
+    assert suites and re.findall(r"\b2\d\d\b", told["systemd"]) == re.findall(r"\d+", suites[1])
+    for program, file in (
+        ("cloudflared", "cloudflare_edge/cloudflared_binary.py"),
+        ("AWX", "awx_controller/server.py"),
+    ):
+        version = re.search(r'^VERSION = "(.+)"$', (support / file).read_text(), re.MULTILINE)
+        assert version and version[1] in re.findall(r"[\d.]+\d", told[program])
+    assert (ROOT / ".github/workflows/test.yml").exists()

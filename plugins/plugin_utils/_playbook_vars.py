@@ -439,6 +439,15 @@ def unmatched(target: str, hosts: t.Iterable[str], groups: t.Mapping[str, t.Sequ
     return f"lifecycle_target: {target!r} matches no host{within}; ansible-inventory --graph shows hosts and groups"
 
 
+def host_pattern(target: t.Any) -> str:
+    """One pattern of Ansible for what names the hosts of a run; ``all`` where nothing does."""
+    try:
+        patterns = listed(target)
+    except ValueError:  # a pattern may begin with a bracket as well
+        patterns = [target]
+    return ",".join(str(one).strip() for one in patterns if is_given(one)) or "all"
+
+
 def matching(target: str, hosts: t.Iterable[str], groups: t.Mapping[str, t.Sequence[str]]) -> list[str]:
     """The hosts of the run that a pattern names, as Ansible reads it; a regular expression counts as matching all."""
     chosen: dict[str, None] = {}

@@ -134,6 +134,26 @@ GROUPS = {"all": ["a1", "a2", "b1"], "web": ["a1", "a2"], "db": ["b1"], "ungroup
 
 
 @pytest.mark.parametrize(
+    ("target", "pattern"),
+    [
+        (None, "all"),
+        (" ", "all"),
+        ([], "all"),
+        ("web:!web3", "web:!web3"),
+        ("web1, web2", "web1,web2"),
+        (["web1", "web2"], "web1,web2"),
+        ('["web1", "web2"]', "web1,web2"),
+        (50, "50"),
+        ("[ab]web", "[ab]web"),
+        ("web[1:3]", "web[1:3]"),
+        ("~web(1|2)", "~web(1|2)"),
+    ],
+)
+def test_what_names_the_hosts_of_a_run_is_one_pattern(target, pattern):
+    assert v.host_pattern(target) == pattern
+
+
+@pytest.mark.parametrize(
     ("target", "within", "hosts"),
     [
         ("all", ["a1", "b1"], ["a1", "b1"]),

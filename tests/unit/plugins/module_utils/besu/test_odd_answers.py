@@ -107,25 +107,55 @@ SAME = ("consensus", None)
 ODD = {
     "a validator set without members is none": ({"qbft:latest": [], "qbft:pending": []}, ("running", None)),
     "a pending set without members is that of the head": ({"qbft:pending": []}, SAME),
-    "members in capital letters": (lambda _head: {"qbft:pending": [one.upper().replace("0X", "0x") for one in MEMBERS]}, SAME),
+    "members in capital letters": (
+        lambda _head: {"qbft:pending": [one.upper().replace("0X", "0x") for one in MEMBERS]},
+        SAME,
+    ),
     "a member twice": ({"qbft:pending": [*MEMBERS, MEMBERS[0]]}, SAME),
-    "Clique named beside QBFT": ({"admin_nodeInfo": node_info(0, qbft={"blockperiodseconds": 2}, clique={"blockperiodseconds": 2})}, SAME),
-    "proof of work named beside QBFT": ({"admin_nodeInfo": node_info(0, ethash={}, qbft={"blockperiodseconds": 2})}, SAME),
+    "Clique named beside QBFT": (
+        {"admin_nodeInfo": node_info(0, qbft={"blockperiodseconds": 2}, clique={"blockperiodseconds": 2})},
+        SAME,
+    ),
+    "proof of work named beside QBFT": (
+        {"admin_nodeInfo": node_info(0, ethash={}, qbft={"blockperiodseconds": 2})},
+        SAME,
+    ),
     "a period that is a text": ({"admin_nodeInfo": node_info(0, qbft={"blockperiodseconds": "2"})}, SAME),
     "a block number beyond all chains": ({"head": {"number": HUGE, "timestamp": "0x1"}}, ("unknown", None)),
     "a time beyond all clocks": (lambda head: {"head": {"number": hex(head), "timestamp": HUGE}}, ("unknown", None)),
     "no head": ({"head": None}, ("unknown", None)),
-    "heights of peers beyond all chains": ({"admin_peers": [{"id": KEYS[1], "protocols": {"eth": {"latestBlock": 2**70}}}]}, SAME),
+    "heights of peers beyond all chains": (
+        {"admin_peers": [{"id": KEYS[1], "protocols": {"eth": {"latestBlock": 2**70}}}]},
+        SAME,
+    ),
     "a sync towards a block beyond all chains": ({"eth_syncing": {"currentBlock": "0x1", "highestBlock": HUGE}}, SAME),
     "a sync target below the head": ({"eth_syncing": {"currentBlock": "0x1f5", "highestBlock": "0x10"}}, SAME),
     "a peer count beyond all": ({"net_peerCount": HUGE}, SAME),
     "an enode that is none": ({"net_enode": "enode://unknown@10.0.0.1:0"}, ("running", None)),
-    "a method that a proxy has disabled": ({"admin_nodeInfo": error(-32000, "method disabled"), "net_enode": error(-32000, "method disabled"), "net_peerCount": "0x0", "admin_peers": []}, ("synced", None)),
+    "a method that a proxy has disabled": (
+        {
+            "admin_nodeInfo": error(-32000, "method disabled"),
+            "net_enode": error(-32000, "method disabled"),
+            "net_peerCount": "0x0",
+            "admin_peers": [],
+        },
+        ("synced", None),
+    ),
     "a state that nobody was asked for": ({"state": error(-32005, "rate limit exceeded")}, SAME),
     "a state that is not there": ({"state": error(-32000, "World state unavailable")}, ("syncing", None)),
-    "signers that proposed what is yet to come": (lambda head: {"qbft:signers": [{"address": MEMBERS[0], "proposedBlockCount": "0x1", "lastProposedBlockNumber": hex(head + 10**6)}]}, ("synced", None)),
-    "signers beyond all chains": ({"qbft:signers": [{"address": MEMBERS[0], "proposedBlockCount": HUGE, "lastProposedBlockNumber": HUGE}]}, ("synced", None)),
-}  # fmt: skip
+    "signers that proposed what is yet to come": (
+        lambda head: {
+            "qbft:signers": [
+                {"address": MEMBERS[0], "proposedBlockCount": "0x1", "lastProposedBlockNumber": hex(head + 10**6)}
+            ]
+        },
+        ("synced", None),
+    ),
+    "signers beyond all chains": (
+        {"qbft:signers": [{"address": MEMBERS[0], "proposedBlockCount": HUGE, "lastProposedBlockNumber": HUGE}]},
+        ("synced", None),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -54,6 +54,27 @@ def test_recovery_of_one_unit(ansible: Ansible, figures: Figures) -> None:
     assert figures.ratio("recover one failed unit, without its start / ping", net, pings, "<= 1.5") > 0
 
 
+@pytest.mark.timeout(900)
+def test_recovery_of_half_a_fleet(ansible: Ansible, figures: Figures) -> None:
+    """Two waves: a canary, and the rest. Each may take as long as its slowest host does by itself."""
+    services = ["bench-8081", "bench-8082", {"name": "bench-8083", "max_attempts": 1000, "attempt_backoff": 0}]
+    two_waves = {"lifecycle_services": services, "lifecycle_waves": [1, "100%"], "lifecycle_soak": 0}
+    variables = ["-e", json.dumps(two_waves)]
+    every = list(ansible.fleet.hosts.values())
+
+    def recover(count: int, *arguments: str) -> float:
+        for host in every[:count]:
+            host.sh(
+                "systemctl kill --signal=SIGKILL bench-8083; until systemctl is-failed -q bench-8083; do sleep 0.1; done"
+            )
+        return ansible.play("chainops.lifecycle.recover", *variables, *arguments)
+
+    recover(1, "--limit", every[0].name)
+    alone = [recover(1, "--limit", every[0].name) for _round in range(ROUNDS)]
+    half = [recover(HOSTS // 2) / 2 for _round in range(ROUNDS)]
+    figures.ratio(f"recover {HOSTS // 2} of {HOSTS} hosts, a wave / one host alone", half, alone, "<= 1.5")
+
+
 def test_payload(figures: Figures) -> None:
     sizes = {}
     for module in (

@@ -50,7 +50,7 @@ class Outage:
 
         def back(host: Host) -> float:
             tunnel = self.tunnels[host.name].id
-            until(lambda: self.edge.live(tunnel) == 4, LONGEST, f"{host.name} is back by itself", 0.1)
+            until(lambda: self.edge.live(tunnel) == 4, LONGEST, f"{host.name} is back by itself")
             return time.monotonic() - began
 
         return list(self.fleet.each(back).values())

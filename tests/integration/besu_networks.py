@@ -199,21 +199,22 @@ class HeadWatch:
     def __init__(self, chain: BesuNetwork, told: t.Callable[[int], None] | None = None) -> None:
         self._chain, self._told = chain, told
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self._pool = concurrent.futures.ThreadPoolExecutor(1)
         self.longest = self.late = 0.0
 
     def __enter__(self) -> HeadWatch:
-        self._thread.start()
+        self._watching = self._pool.submit(self._watch)
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._pool.shutdown()
+        self._watching.result()  # raises what ended the watch before its time
 
     def _watch(self) -> None:
         best, since = self._chain.head(), time.monotonic()
         quiet: dict[str, float] = {}
-        while not self._wait(0.1):
+        while not self._wait(0.25):
             head = max((self._ask(name, quiet) for name in self._chain.hosts), default=-1)
             now = time.monotonic()
             self.longest = max(self.longest, now - since)

@@ -66,7 +66,7 @@ class Connectors:
         self.until_ready(host, 1)
 
     def until_ready(self, host: Host, connections: int = 4) -> None:
-        until(lambda: self.ready(host) >= connections, 90, f"{host.name} has {connections} connections", 0.2)
+        until(lambda: self.ready(host) >= connections, 90, f"{host.name} has {connections} connections")
 
     @staticmethod
     def ready(host: Host) -> int:

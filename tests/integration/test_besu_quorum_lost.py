@@ -1,17 +1,18 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lost quorum, two of four down, with nodes that listen at once and answer 5 to 15 s later, as a new JVM does."""
+"""A lost quorum, two of four and three of seven down, with nodes that listen at once and answer 5 to 15 s later, as a new JVM does."""
 
 from __future__ import annotations
 
+import itertools
 import time
 import typing as t
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.support.besu_standin import network
+from ansible_collections.chainops.lifecycle.tests.support.besu_standin import breaks, network
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, until
 
 from .besu_networks import BesuNetwork
@@ -20,23 +21,26 @@ from .conftest import service_suite
 RECOVER = "chainops.lifecycle.recover"
 ASKED: dict[str, t.Any] = {"lifecycle_quorum_lost": "restart_all", "lifecycle_max_unhealthy": "100%"}
 # How many seconds after it opened the RPC of each started node begins to answer.
-SILENCE = (5, 15, 9, 12)
+SILENCE = itertools.cycle((5, 15, 9, 12))
 
 
 @pytest.fixture(scope="module")
 def hosts(make_fleet: t.Callable[..., Fleet]) -> Fleet:
-    return make_fleet(*(Group(f"v{number}", 1, service_suite()) for number in range(4)))
+    return make_fleet(*(Group(f"v{number}", 1, service_suite()) for number in range(7)))
 
 
 def chain_of(fleet: Fleet, count: int, folder: Path) -> BesuNetwork:
-    chain = BesuNetwork(list(fleet.hosts.values()), count, fleet.inventory, folder)
+    hosts = list(fleet.hosts.values())
+    for host in hosts:
+        host.sh(f"systemctl stop besu || true; {breaks.FIXES}")
+    chain = BesuNetwork(hosts[:count], count, fleet.inventory, folder)
     chain.up()
     return chain
 
 
 def lose(chain: BesuNetwork, count: int) -> list[str]:
     """The last validators go down; they, and all others, answer late after their next start. Their names."""
-    for name, silence in zip(chain.validators, SILENCE, strict=True):
+    for name, silence in zip(chain.validators, SILENCE, strict=False):
         chain.fault(name, silent_start=silence)
     missing = chain.validators[-count:]
     first = chain.validators[0]
@@ -81,4 +85,18 @@ def test_two_of_four_are_down(hosts: Fleet, tmp_path: Path) -> None:
     assert mended.code == 0 and len(mended.outcome["recovered"]) == 4, mended.output
     after = chain.invocations()
     assert all(after[name] != before[name] for name in chain.validators)
+    chain.until_moving()
+
+
+def test_three_of_seven_are_down(hosts: Fleet, tmp_path: Path) -> None:
+    chain = chain_of(hosts, 7, tmp_path)
+    missing = lose(chain, 3)
+    before, began = chain.invocations(), time.monotonic()
+    mended = chain.play(RECOVER, "--forks", "7", **ASKED)
+    print(f"a quorum lost for {mended.pause:.0f} s was back after {time.monotonic() - began:.0f} s")
+    assert mended.code == 0 and len(mended.outcome["recovered"]) == 7, mended.output
+    assert "7 of 7 services on 7 hosts need recovery" in mended.output
+    after = chain.invocations()
+    assert all(after[name] != before[name] for name in chain.validators)
+    assert all(chain.show(name, "ActiveState") == "active" for name in missing)
     chain.until_moving()

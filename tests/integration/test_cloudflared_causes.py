@@ -230,5 +230,5 @@ def drain(world: Connectors, host: Host) -> None:
         seen = world.look(host, stop_timeout=0.1)
         assert (seen["state"], seen["cause"]) == ("stopping", None), seen["reasons"]
         assert "drains requests for up to" in seen["reasons"][0]
-    until(lambda: world.look(host)["state"] == "stopped", 40, f"{host.name} has stopped", 0.5)
+    until(lambda: world.look(host)["state"] == "stopped", 40, f"{host.name} has stopped")
     assert world.at_edge(host) == {}

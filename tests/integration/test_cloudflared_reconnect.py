@@ -216,7 +216,7 @@ def restart_own_tunnel(world: Connectors, host: Host) -> None:
     assert not check["failed"] and check["changed"] and identity(world.look(host)) == before
     handed = over_tunnel(state="restarted", healthy_replicas=1)
     assert not handed["failed"] and handed["changed"] and handed["handover"]["outcome"] == "pending"
-    until(lambda: identity(world.look(host)) not in (before, "None"), 60, "the host has restarted it", 0.5)
+    until(lambda: identity(world.look(host)) not in (before, "None"), 60, "the host has restarted it")
     until(lambda: world.ready(host) >= 1, 30, "it is back")
     after = over_tunnel(state="reconnected")
     assert not after["failed"] and not after["changed"] and after["handover"]["outcome"] == "verified"

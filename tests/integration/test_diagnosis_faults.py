@@ -121,7 +121,7 @@ def host(request: pytest.FixtureRequest, fleet: Fleet) -> Host:
 def diagnoses(host: Host) -> dict[str, Report]:
     ship_code(host)
     make_faults(host)
-    until(lambda: settled(host), 60, "every fault has happened", interval=0.3)
+    until(lambda: settled(host), 60, "every fault has happened")
     return examine(host, *map(unit_of, FAULTS))
 
 

@@ -118,7 +118,7 @@ def test_a_replica_lost_by_the_edge_one_killed_and_one_refused_at_once(replicas:
     refused = replicas.tunnels["cloudflared-api"]
     old = replicas.connector(first, "cloudflared")
     # One that registered a moment ago would not count as lost.
-    until(lambda: seconds_active(first, "cloudflared") > 61, 70, "the connector is not new any more", 1)
+    until(lambda: seconds_active(first, "cloudflared") > 61, 70, "the connector is not new any more")
     before = replicas.invocations()
     replicas.edge.behave("black-hole", select={"connector": old})
     replicas.edge.behave("refuse", select={"tunnel": refused.id, "source": second.address}, reset=True)

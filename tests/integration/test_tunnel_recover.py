@@ -80,7 +80,7 @@ def grants_again(host: Host) -> None:
     """A host that has just booted may have forgotten what it granted, and grants nothing."""
     age = "import os; s=open('/proc/1/stat').read().rpartition(')')[2].split(); "
     age += "import time; print(time.clock_gettime(time.CLOCK_BOOTTIME) - int(s[19]) / os.sysconf('SC_CLK_TCK'))"
-    until(lambda: float(host.run("python3", "-c", age).stdout) > TTL, TTL + 30, f"{host.name} grants again", 2)
+    until(lambda: float(host.run("python3", "-c", age).stdout) > TTL, TTL + 30, f"{host.name} grants again")
 
 
 def ill(replicas: Tunnels) -> dict[str, t.Any]:

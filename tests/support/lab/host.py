@@ -28,13 +28,21 @@ _ENVIRONMENT = {
 _NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
 
 
-def until(holds: t.Callable[[], object], timeout: float, what: str, interval: float = 0.02) -> None:
-    """Wait until ``holds()`` is true; LabError with ``what`` after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
+# How many times as long as on an idle computer a busy one may take.
+_PATIENCE = 3
+
+
+def until(holds: t.Callable[[], object], timeout: float, what: str) -> None:
+    """Wait until ``holds()`` is true; LabError with ``what`` after three times ``timeout``, the seconds of an idle computer.
+
+    It is asked less often the longer it takes: asking runs a program on a host.
+    """
+    began = time.monotonic()
     while not holds():
-        if time.monotonic() > deadline:
-            raise LabError(f"after {timeout:g} s still not so: {what}")
-        time.sleep(interval)
+        waited = time.monotonic() - began
+        if waited > _PATIENCE * timeout:
+            raise LabError(f"after {waited:.0f} s still not so: {what}")
+        time.sleep(min(max(waited / 25, 0.02), 0.5))
 
 
 def _checked(done: Completed, check: bool, where: str) -> Completed:

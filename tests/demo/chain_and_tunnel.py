@@ -35,7 +35,7 @@ HISTORY = 2500  # blocks that the node has to catch up with
 # Ansible's own lines about plays and tasks; what the collection reports has none of these forms.
 NOISE = re.compile(
     r"\s*$|PLAY|TASK|changed:|included:|ok:|skipping:|fatal:|Origin: |Pausing|You should set|\w+ +: ok="
-    r"|\[(?:WARNING|ERROR)\]|\d+(?: {3}|$)| +\^"
+    r"|\[(?:WARNING|ERROR)\]|\d+(?: (?:#|-|  )|$)| +\^"
 )
 PORTS = tuple(range(7844, 7851))
 

@@ -10,12 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.drills import (
-    BY_ITSELF,
-    BY_RECOVERY,
-    BY_UNDO,
-    FAULTS,
-)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.drills import ENDINGS, FAULTS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcomes as o
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     CHAIN_STALLED,
@@ -48,7 +43,6 @@ _OUTCOMES = {
     UNKNOWN: o.UNKNOWN,
 }
 _NAMED = 8
-_BY = {BY_RECOVERY: " by recovery", BY_ITSELF: " by itself", BY_UNDO: " by the undo"}
 _NEXT = "ansible-playbook chainops.lifecycle.recover"
 
 
@@ -193,11 +187,11 @@ def _recovery(results: t.Any) -> dict[str, t.Any] | None:
 
 
 def _told(drill: t.Mapping[str, t.Any]) -> str:
-    lifted = as_number(drill.get("lifted_after"))
+    lifted, by = as_number(drill.get("lifted_after")), ENDINGS.get(as_text(drill.get("ended_by")), "")
     parts = [
         f"shown after {drill.get('detected_after')} s as {as_text(drill.get('detected_as'))}",
         *([f"fault taken away after {lifted} s"] if lifted is not None else []),
-        f"well again after {drill.get('recovered_after')} s{_BY.get(as_text(drill.get('ended_by')), '')}",
+        f"well again after {drill.get('recovered_after')} s {by}".rstrip(),
         f"{drill.get('lost')} s lost",
     ]
     blocks = as_number(drill.get("blocks"))

@@ -26,6 +26,8 @@ from ansible_collections.chainops.lifecycle.tests.support.lab import Host, until
 
 # Blocks come every second, and the first round ends after two.
 PERIOD, TIMEOUT, SCALE = 1, 2, 0.1
+# The time-outs of two rounds, as each is twice the one before, and the block itself; blocks have whole seconds.
+PAUSE = TIMEOUT + 2 * TIMEOUT + PERIOD + 1
 OPTIONS = {"attempt_backoff": 0, "max_attempts": 50, "wait_timeout": 60}
 BESU = {
     "rpc_url": "http://{{ ansible_host }}:8545",

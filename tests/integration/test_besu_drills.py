@@ -14,12 +14,10 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host, until
 
-from .besu_networks import PERIOD, TIMEOUT, BesuNetwork, Played
+from .besu_networks import PAUSE, BesuNetwork, Played
 from .conftest import service_suite
 
 DRILL = "chainops.lifecycle.drill"
-# The time-outs of two rounds, as each is twice the one before, and the block itself; blocks have whole seconds.
-PAUSE = TIMEOUT + 2 * TIMEOUT + PERIOD + 1
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,11 @@ import pytest
 from ansible_collections.chainops.lifecycle.tests.support.besu_standin import breaks
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, until
 
-from .besu_networks import PERIOD, TIMEOUT, BesuNetwork
+from .besu_networks import PAUSE, BesuNetwork
 from .conftest import service_suite
 
 RECOVER = "chainops.lifecycle.recover"
 STATUS = "chainops.lifecycle.status"
-# The time-outs of two rounds, as each is twice the one before, and the block itself; blocks have whole seconds.
-PAUSE = TIMEOUT + 2 * TIMEOUT + PERIOD + 1
 
 
 @pytest.fixture(scope="module")

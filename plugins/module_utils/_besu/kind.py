@@ -51,7 +51,6 @@ _LOG_EVERY = 3.0
 _JOURNAL_LAG = 5.0
 # How long a verdict on the quorum may be used by another check, in seconds.
 _QUORUM_HOLDS_FOR = 1.0
-_TAKES_OFFLINE = ("stop", "restart", "reset")
 _FAILED = (m.ERROR, m.RESTARTING)
 # What systemd's own view already explains better than any line of a log.
 _OWN_CAUSES = ("suspended", "frozen", "unit_not_found", "unit_broken", "unhealthy", "stop_killed")
@@ -275,7 +274,7 @@ class BesuKind(Kind):
 
     def _quorum_objections(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
         facts = observation.facts
-        if facts is None or facts.is_down or step.action not in _TAKES_OFFLINE or self._quorum_guard is None:
+        if facts is None or facts.is_down or step.action not in m.TAKES_OFFLINE or self._quorum_guard is None:
             return ()
         sample = self._track.last if self._track else None
         given = self._options.address

@@ -47,7 +47,6 @@ if t.TYPE_CHECKING:
 
 _SERVING = (CONNECTED, m.RUNNING)
 _WAITING = (CONNECTING, RECONNECTING)
-_TAKES_OFFLINE = ("stop", "restart", "reset")
 # Causes of systemd's own that a connector which answers may refute.
 _REFUTABLE = ("crash_loop", "unhealthy")
 _LOG_EVERY = 2.0
@@ -314,7 +313,7 @@ class CloudflaredKind(Kind):
         if step.action == "start":
             return self._start_guards(observation)
         watch = self._watch
-        if step.action not in _TAKES_OFFLINE or watch is None:
+        if step.action not in m.TAKES_OFFLINE or watch is None:
             return ()
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
 

@@ -22,7 +22,8 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import private_files as files
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import free_bytes
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import NetworkCut, said
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.ended_command import said_at_end
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import NetworkCut
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.procfs import listening_units
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError, Runner
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts
@@ -103,7 +104,9 @@ class HostFaults:
             return  # the host was booted since, which ends every fault, or the script is that of a later drill
         done = self._runner(["/bin/sh", SCRIPT, "start" if starts else "stay"], timeout=_TIMEOUT)
         if done.rc != 0:
-            raise LifecycleError(f"{SCRIPT} ended with {done.rc}: {said(done)}; the host runs it again by {UNDO}.timer")
+            raise LifecycleError(
+                f"{SCRIPT} ended with {done.rc}: {said_at_end(done)}; the host runs it again by {UNDO}.timer"
+            )
 
     def signal_main(self, facts: UnitFacts, number: signal.Signals) -> None:
         """Send a signal to the main process. Raises LifecycleError."""
@@ -121,7 +124,7 @@ class HostFaults:
         """Ask systemd for a job of the unit and do not wait for it. Raises LifecycleError."""
         done = self._systemd.enqueue(verb, unit)
         if done.rc != 0:
-            raise LifecycleError(f"systemctl {verb} {unit} ended with {done.rc}: {said(done)}")
+            raise LifecycleError(f"systemctl {verb} {unit} ended with {done.rc}: {said_at_end(done)}")
 
     # -- a full disk ---------------------------------------------------------------------------
 
@@ -164,7 +167,7 @@ class HostFaults:
     def _start_transient(self, *arguments: str) -> None:
         done = self._runner(["systemd-run", "--quiet", "--collect", *arguments], timeout=_TIMEOUT)
         if done.rc != 0:
-            raise LifecycleError(f"systemd-run ended with {done.rc}: {said(done)}")
+            raise LifecycleError(f"systemd-run ended with {done.rc}: {said_at_end(done)}")
 
     def _wait_until(self, holds: t.Callable[[], bool], otherwise: str, patience: float = _PATIENCE) -> None:
         ends = self._clock.monotonic() + patience

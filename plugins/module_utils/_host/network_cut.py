@@ -19,7 +19,7 @@ import re
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.ended_command import said_at_end
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed, LifecycleError, Runner
 
 # The first after the table ``local``, which has 0: before those of a VPN.
@@ -81,7 +81,7 @@ class NetworkCut:
         for family in self._families():
             done = self._run("ip", family, "rule", "show")
             if done.rc != 0:
-                return f"the routing rules cannot be read with ip, of iproute2: {said(done)}"
+                return f"the routing rules cannot be read with ip, of iproute2: {said_at_end(done)}"
             if not _LOCAL_FIRST.match(done.out):
                 return "the first routing rule is not that of the host's own addresses: the loopback would be cut"
         return ""
@@ -115,7 +115,9 @@ class NetworkCut:
             for rule in rules(ports):
                 done = self._run("ip", family, "rule", "add", *rule)
                 if done.rc != 0:
-                    raise LifecycleError(f"ip {family} rule add {' '.join(rule)} ended with {done.rc}: {said(done)}")
+                    raise LifecycleError(
+                        f"ip {family} rule add {' '.join(rule)} ended with {done.rc}: {said_at_end(done)}"
+                    )
         for row, pid in open_ones:
             if self._unit(pid) == unit:
                 # A kernel without INET_DIAG_DESTROY does not close them: then they end by their own time-outs.
@@ -147,8 +149,3 @@ def target(ports: Ports, peers: t.Sequence[str]) -> str:
 def _end(address: procfs.Address) -> str:
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def said(done: Completed) -> str:
-    """What a command said when it ended, in one line."""
-    return sanitize(" ".join((done.err or done.out).split()), 300)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.ended_command import said_at_end
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.readiness import unready
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import (
     Clock,
-    Completed,
     LifecycleError,
     Runner,
 )
@@ -326,7 +326,7 @@ class Actions:
         """Have systemd read the units' files."""
         done = self._tools.systemd.daemon_reload()
         if done.rc != 0:
-            raise LifecycleError(f"systemctl daemon-reload failed: {_said(done)}")
+            raise LifecycleError(f"systemctl daemon-reload failed: {said_at_end(done)}")
         return "daemon-reload"
 
     def force_stop(self, observation: Observation) -> str:
@@ -367,7 +367,7 @@ class Actions:
         if facts is not None and facts.active == "failed":
             done = self._tools.systemd.reset_failed(self._unit)
             if done.rc != 0:
-                raise LifecycleError(f"systemctl reset-failed {self._unit}: {_said(done)}")
+                raise LifecycleError(f"systemctl reset-failed {self._unit}: {said_at_end(done)}")
             asked.append("reset-failed")
         return tuple(asked)
 
@@ -394,11 +394,11 @@ class Actions:
         if done.rc == 0 or done.timed_out:
             return verb  # after a time-out the next look tells whether the job was taken
         if done.rc == _RC_REFUSED:
-            said = _said(done)
+            said = said_at_end(done)
             busy = "destructive" in said  # another controller's job is in the way
             hint = "see systemctl list-jobs" if busy else f"run with become: true, or see systemctl cat {unit}"
             raise Refused(Refusal("busy" if busy else "unit", f"systemd refused to {verb} {unit}: {said}", hint))
-        raise LifecycleError(f"systemctl {verb} {unit} ended with {done.rc}: {_said(done)}")
+        raise LifecycleError(f"systemctl {verb} {unit} ended with {done.rc}: {said_at_end(done)}")
 
     def _unfinished_recovery(self) -> bool:
         rows = self._tools.ledger.attempts(self._unit)
@@ -467,7 +467,3 @@ def _conflict(job_type: str, step: m.Step, cancelled: t.Collection[str]) -> str:
         return ""
     same = {"start": ("start", "restart"), "restart": ("restart",), "stop": ("stop",)}
     return "" if job_type in same.get(step.action, ()) else job_type
-
-
-def _said(done: Completed) -> str:
-    return sanitize(" ".join((done.err or done.out).split()), 300)

@@ -45,7 +45,7 @@ FAILED = "failed"
 OUTCOMES = ("open", RECOVERED, FAILED, "abandoned")
 # What has ended a fault: a recovery, systemd or the service itself, or that the fault was taken away.
 BY_RECOVERY, BY_ITSELF, BY_UNDO = "recovery", "itself", "undo"
-ENDINGS = (BY_RECOVERY, BY_ITSELF, BY_UNDO)
+ENDINGS = {BY_RECOVERY: "by recovery", BY_ITSELF: "by itself", BY_UNDO: "by the undo"}
 _HOST_ACTIONS = ("FailureAction", "StartLimitAction", "JobTimeoutAction", "SuccessAction")
 
 # Longer than the guards of a validator and a recovery may take; shorter than the memory of who began it.

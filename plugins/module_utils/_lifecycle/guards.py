@@ -24,7 +24,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.surr
 
 _STARTS = ("start", "restart")
 _ENDS = ("stop", "force_stop")
-_STOPS = ("stop", "restart", "reset")
 _GOING_DOWN = ("stopping", "initializing", "maintenance", "offline")
 
 
@@ -123,7 +122,11 @@ def unit(s: GuardContext) -> Refusal | None:
     found = _start_of(s, facts) if s.leads_to_start else None
     if found is not None:
         return found
-    if facts.flag("RefuseManualStop") and s.step.action in _STOPS and facts.active not in ("inactive", "failed"):
+    if (
+        facts.flag("RefuseManualStop")
+        and s.step.action in m.TAKES_OFFLINE
+        and facts.active not in ("inactive", "failed")
+    ):
         return Refusal("unit", "the unit has RefuseManualStop=yes", "stop what pulls it in")
     return None
 

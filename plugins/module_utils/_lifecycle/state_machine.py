@@ -54,6 +54,10 @@ class Edge(t.NamedTuple):
     progress: bool = False
 
 
+# The actions of a step that have systemd stop what runs.
+TAKES_OFFLINE = ("stop", "restart", "reset")
+
+
 class Step(t.NamedTuple):
     """One thing to do: an operator's trigger, or ``wait`` for an edge of the service's own."""
 

@@ -14,6 +14,7 @@ import typing as t
 from collections import Counter
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.drills import ENDINGS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import SHOWN
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._report_data import window_text
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._report_history import base_state
@@ -319,9 +320,6 @@ def _incident(incident: Data) -> dict[str, t.Any]:
     return {"at": clock(incident["begin"]), "text": f"{cause}{_ENDED[incident['ended']]}{by}{took}"}
 
 
-_ENDED_BY = {"recovery": " by recovery", "itself": " by itself", "undo": " by the undo"}
-
-
 def _drills(services: t.Sequence[Data]) -> list[dict[str, t.Any]]:
     """The drills of the fleet, the last one first."""
     made = [(one, drill) for one in services for drill in one["drills"]]
@@ -333,7 +331,7 @@ def _drills(services: t.Sequence[Data]) -> list[dict[str, t.Any]]:
             "service": one["label"],
             "fault": (drill["fault"] or "not known").replace("_", " "),
             "owner": drill["owner"] or "–",
-            "outcome": (drill["outcome"] or "not known") + _ENDED_BY.get(drill["ended_by"], ""),
+            "outcome": f"{drill['outcome'] or 'not known'} {ENDINGS.get(drill['ended_by'], '')}".rstrip(),
             "detected": _age(drill["detected_after"]),
             "recovered": _age(drill["recovered_after"]),
             "lost": _age(drill["lost"])

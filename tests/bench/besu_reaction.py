@@ -18,7 +18,7 @@ import urllib.request
 
 sys.path.insert(0, "/opt/bench")
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import make_besu
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import ServiceRun

@@ -12,8 +12,8 @@ import json
 import sys
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import make_cloudflared
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import CONNECTOR_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.connector import make_cloudflared
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.options import CONNECTOR_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive_connector import ConnectorRun
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS

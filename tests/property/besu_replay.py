@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import BesuKind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import BesuKind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample, sample_from
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer, answer_of, answers_of
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions

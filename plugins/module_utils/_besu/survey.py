@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import access
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import network_info as network
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import options as access
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import ACCESS_OPTIONS, check_options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import HttpClient
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError, SystemClock
 
@@ -27,7 +28,7 @@ def run_info(module: AnsibleModule) -> None:
     """Run the module with its options, and end it with what was seen."""
     try:
         endpoints = describe(module.params)
-        access.check_options(module.params)
+        check_options(module.params)
         if not module.params["interval"] >= 0:
             raise LifecycleError(f"interval: {module.params['interval']} is negative; give seconds, such as 2")
         allow_files(len(endpoints))
@@ -52,13 +53,13 @@ def _endpoint(http: HttpClient, where: str, entry: t.Any, params: t.Mapping[str,
         entry = {"url": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
         raise LifecycleError(f"{where}: give a URL, or a dictionary with url and name")
-    unknown = sorted(set(entry) - {"url", "name", *access.ACCESS_OPTIONS})
+    unknown = sorted(set(entry) - {"url", "name", *ACCESS_OPTIONS})
     if unknown:
-        known = ", ".join(["url", "name", *access.ACCESS_OPTIONS])
+        known = ", ".join(["url", "name", *ACCESS_OPTIONS])
         raise LifecycleError(f"{where}: unknown keys {', '.join(map(str, unknown))}; known are {known}")
     own = _own_options(where, entry)
     merged = {**params, **own}
-    access.check_options(merged)
+    check_options(merged)
     one = access.client(http, entry["url"], merged, f"{where}.url")
     return network.Endpoint(str(entry.get("name") or one.url.safe), one)
 
@@ -67,8 +68,8 @@ def _own_options(where: str, entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The access options of one entry, of the types that the module's own have."""
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-    given = {name: value for name, value in entry.items() if name in access.ACCESS_OPTIONS}
-    spec = {name: access.ACCESS_OPTIONS[name] for name in given}
+    given = {name: value for name, value in entry.items() if name in ACCESS_OPTIONS}
+    spec = {name: ACCESS_OPTIONS[name] for name in given}
     result = ArgumentSpecValidator(spec).validate(given)
     if result.error_messages:
         raise LifecycleError(f"{where}: {'; '.join(result.error_messages)}")

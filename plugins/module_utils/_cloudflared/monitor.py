@@ -27,24 +27,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.clie
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, LifecycleError
 
-Spec = dict[str, dict[str, t.Any]]
-
-# What belongs to one connector on its own host.
-CONNECTOR_OPTIONS: Spec = {
-    "metrics": {"type": "str"},
-    "metrics_timeout": {"type": "float", "default": 3.0},
-    "expected_connections": {"type": "int"},
-    "min_connections": {"type": "int", "default": 1},
-    "reconnect_grace": {"type": "float"},
-    "tunnel_url": {"type": "str"},
-    "tunnel_url_timeout": {"type": "float", "default": 10.0},
-    "edge_lost": {"type": "list", "elements": "str", "default": []},
-    "healthy_replicas": {"type": "int"},
-    "replica_guard": {"type": "str", "choices": ["enforce", "off"], "default": "enforce"},
-    "reservation": {"type": "str"},
-    "may_change_name": {"type": "bool", "default": False},
-    "own_tunnel": {"type": "bool"},
-}
 EDGE_PORT = 7844
 _EDGE_TRY = 1.5
 _EDGE_EVERY = 5.0

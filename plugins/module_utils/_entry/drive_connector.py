@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import detached_restart as h
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import make_cloudflared
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.connector import make_cloudflared
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import CONNECTED
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import ServiceRun, end
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError

@@ -8,19 +8,17 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import typing as t
 from dataclasses import replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import (
-    FailedRun,
-    examine,
-    last_failed_run,
-)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import CRASH_LOOP, Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
 
 _TROUBLED = (m.ERROR, m.RESTARTING)
 # Causes that say nothing against the service itself.
@@ -31,6 +29,14 @@ _SAYS_NO_MORE = ("unknown", "crash_loop", "start_limit")
 
 def explain(host: HostContext, watched: MonitoredService, observation: Observation) -> Diagnosis:
     """Why the service is as it is."""
+    # What diagnoses is a fifth of the code of a look, and Python compiles it on each run: for trouble alone.
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.failed_run import (
+        FailedRun,
+        last_failed_run,
+    )
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import examine
+
     if observation.facts is None:
         return Diagnosis(notes=observation.reasons)
     troubled = observation.state in _TROUBLED or observation.cause not in _HARMLESS

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
-from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import parse_window, read_history
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import RowDetails
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.staleness import staleness
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import History, unreadable_history
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import History
 
 
 def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
     """What the options ask for. Raises LifecycleError for a window that is no duration."""
-    window, diagnose = parse_window(options["history"]), options["diagnose"]
+    window, diagnose = _window(options["history"]), options["diagnose"]
 
     def details(host: HostContext, watched: MonitoredService, seen: Observation) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {}
@@ -44,7 +44,18 @@ def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
     return details
 
 
+def _window(told: str) -> float:
+    if told == "never":
+        return 0.0
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import parse_window
+
+    return parse_window(told)
+
+
 def _history(host: HostContext, seen: Observation, window: float) -> History:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import read_history
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import unreadable_history
+
     now = host.clock.wall()
     try:
         attempts = host.ledger.attempts(seen.unit) if host.has_records() else ()
@@ -64,6 +75,8 @@ def _drills(host: HostContext, seen: Observation, window: float) -> list[dict[st
 
 
 def _diagnosis(host: HostContext, watched: MonitoredService, seen: Observation) -> Diagnosis:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
+
     try:
         return explain(host, watched, seen)
     except LifecycleError as exc:  # what is known of it and of the others is worth more than nothing
@@ -71,6 +84,8 @@ def _diagnosis(host: HostContext, watched: MonitoredService, seen: Observation) 
 
 
 def _stale(host: HostContext, watched: MonitoredService, seen: Observation) -> dict[str, t.Any]:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._host.staleness import staleness
+
     version = seen.details.get("version")
     known = version if isinstance(version, str) else ""
     return staleness(seen.facts, host.clock.wall(), config=watched.config, version=known).as_dict()

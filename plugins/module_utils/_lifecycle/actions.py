@@ -14,7 +14,6 @@ import time
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk, disk_usage
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.ended_command import said_at_end
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.readiness import unready
@@ -441,6 +440,8 @@ class Actions:
             return False
         if observation.facts.flag("NeedDaemonReload"):
             return False  # what was corrected in its files is nothing that systemd has read
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import resolution_of
+
         if failed_at is None:
             failed_at = observation.since if observation.since is not None else self._tools.clock.wall()
         properties, room = observation.facts.properties, self._request.min_free_bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum_guard as guarding
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import BesuKind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import BesuKind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import BftConfig, Block, Peer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import options
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import access
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import make_besu
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS, check_options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError, SystemClock
@@ -58,6 +58,6 @@ def test_a_url_that_is_none_is_named(option, value):
     ],
 )
 def test_what_another_unit_answers_on_its_ports_is_not_the_nodes_own(monkeypatch, held, sample, rpc, p2p):
-    monkeypatch.setattr(options, "listening_units", lambda ports: held)
-    seen = options.NodeReader(DEFAULTS, SystemClock()).own_part(NodeSample(1.0, 2.0, **sample), "besu.service")
+    monkeypatch.setattr(access, "listening_units", lambda ports: held)
+    seen = access.NodeReader(DEFAULTS, SystemClock()).own_part(NodeSample(1.0, 2.0, **sample), "besu.service")
     assert (seen.rpc, seen.p2p_open) == (rpc, p2p)

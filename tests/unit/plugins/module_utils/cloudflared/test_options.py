@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import (
-    CONNECTOR_OPTIONS,
-    check_options,
-)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import check_options
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.options import CONNECTOR_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 
 DEFAULTS = {name: spec.get("default") for name, spec in CONNECTOR_OPTIONS.items()}

@@ -11,6 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import gather as e
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.failed_run import last_failed_run
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed, missing_dependencies
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage
@@ -147,7 +148,7 @@ def test_a_loop_has_the_cause_of_its_last_failed_run_in_each_of_its_phases(phase
 
     properties = {"Id": "x.service", "ActiveState": active, "SubState": sub, "InvocationID": new, "Result": "success"}
     journal = Journal(runner)
-    failed = e.last_failed_run(journal, "x.service", 0.0)
+    failed = last_failed_run(journal, "x.service", 0.0)
     run = failed.properties
     assert (run["InvocationID"], failed.at) == (old, 1000.0)
     found = e.examine({**properties, **run}, journal, failing=True).primary

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import resolved
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import actions
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Limits
@@ -345,7 +345,7 @@ def test_the_advice_for_a_hard_cause_is_for_one_run(tmp_path):
 
 def test_what_the_host_shows_to_be_gone_is_in_the_result(tmp_path, monkeypatch):
     shown = "port 80 is free now"
-    monkeypatch.setattr(actions, "resolution_of", lambda *_args: shown)
+    monkeypatch.setattr(resolved, "resolution_of", lambda *_args: shown)
     bench = Bench(tmp_path, cause=Cause("address_in_use", "hard"))
     bench.unit.start_fails = True
     bench.run()

@@ -10,7 +10,7 @@ import importlib
 import pytest
 import yaml
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import actions
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import resolved
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.lifecycle.test_engine import (
     UNIT,
     Bench,
@@ -32,7 +32,7 @@ OF_KINDS = {
 def results(tmp_path_factory):
     """Results of all sorts: reached, refused, failed, planned, a part of a wait, a cause that was dealt with."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(actions, "resolution_of", lambda *_args: "port 80 is free now")
+        patch.setattr(resolved, "resolution_of", lambda *_args: "port 80 is free now")
         bench = Bench(tmp_path_factory.mktemp("bench"), Unit(UNIT, start_takes=25.0), cause=Cause("in_use", "hard"))
         bench.unit.start_fails = True
         made = [bench.run(check_mode=True), bench.run(wait_timeout=60)]

@@ -8,28 +8,30 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Health
-from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared import test_kind as kind
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared import (
+    test_connector as connector,
+)
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import reply
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.hostile import free_port
 
-make = kind.make
+make = connector.make
 
 
 def test_a_loop_for_a_hard_cause_has_that_cause(make):
     world = make()
     world.ready = world.registered = 0
     world.line('Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0')
-    seen = world.see({**kind.UP, "NRestarts": "7", "ActiveEnterTimestampMonotonic": "999000000"})
+    seen = world.see({**connector.UP, "NRestarts": "7", "ActiveEnterTimestampMonotonic": "999000000"})
     assert (seen.state, seen.cause) == ("error", "unauthorized")
 
 
 def test_a_start_job_shows_as_connecting(make):
     world = make()
     world.ready = world.registered = 0
-    assert world.see(kind.STARTING).state == "connecting"
-    assert world.see(kind.STARTING, job_type="restart").state == "connecting"
+    assert world.see(connector.STARTING).state == "connecting"
+    assert world.see(connector.STARTING, job_type="restart").state == "connecting"
     world.ready = None
-    assert world.see(kind.STARTING).state == "starting"
+    assert world.see(connector.STARTING).state == "starting"
 
 
 @pytest.mark.parametrize(
@@ -40,11 +42,11 @@ def test_a_start_without_an_end_is_judged_by_what_the_connector_says(make, ready
     world = make()
     world.ready, world.registered = ready, ready or 0
     world.line(f"DialContext error: dial tcp 127.0.0.1:{free_port()}: connect: connection refused")
-    seen = world.see({**kind.STARTING, "InactiveExitTimestampMonotonic": "1", "Type": "notify"})
+    seen = world.see({**connector.STARTING, "InactiveExitTimestampMonotonic": "1", "Type": "notify"})
     assert seen.state == state and seen.details
     assert (seen.cause == "start_timeout") == (state == "error")
     assert world.kind.restart_is_due(seen, "reconnected") == overdue
-    assert [block.guard for block in world.kind.guards(kind.RESTART, seen)] == (["last_replica"] if ready else [])
+    assert [block.guard for block in world.kind.guards(connector.RESTART, seen)] == (["last_replica"] if ready else [])
 
 
 def test_where_metrics_do_not_answer_systemd_tells_whether_it_was_connected(make):
@@ -59,10 +61,10 @@ def test_where_metrics_do_not_answer_systemd_tells_whether_it_was_connected(make
 
 def test_a_crash_loop_that_connects_is_none_any_more(make):
     world = make()
-    looping = {**kind.UP, "NRestarts": "7", "ActiveEnterTimestampMonotonic": "999000000"}
+    looping = {**connector.UP, "NRestarts": "7", "ActiveEnterTimestampMonotonic": "999000000"}
     assert world.see(looping).state == "running"
     world.ready = 0
-    for unit, patience in ((looping, None), ({**kind.STARTING, "NRestarts": "7"}, 1.0)):
+    for unit, patience in ((looping, None), ({**connector.STARTING, "NRestarts": "7"}, 1.0)):
         seen = world.see(unit)
         assert (seen.state, seen.cause, world.kind.grace_period(seen, "running")) == ("error", "crash_loop", patience)
 

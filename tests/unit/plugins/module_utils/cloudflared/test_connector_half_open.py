@@ -7,27 +7,29 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared import test_kind as kind
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared import (
+    test_connector as connector,
+)
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import reply
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.hostile import servers
 
-make = kind.make
+make = connector.make
 NO_CONNECTOR = reply("x", 530)
 
 
 def test_half_open_by_the_word_of_the_edge(make):
-    world = make(edge_lost=[kind.IDS[0].upper()])
+    world = make(edge_lost=[connector.IDS[0].upper()])
     seen = world.see()
     assert (seen.state, seen.cause) == ("error", "half_open")
     assert world.kind.causes()[0].severity == "soft"
-    assert world.kind.guards(kind.RESTART, seen) == []  # it serves nobody
-    world.identity = kind.IDS[1]
+    assert world.kind.guards(connector.RESTART, seen) == []  # it serves nobody
+    world.identity = connector.IDS[1]
     assert world.see().state == "running"
 
 
 def through(tmp_path, start, answer, requests=None, rises=False, **params):
     """A world whose tunnel gives ``answer``; ``requests``: its counter, which ``rises`` with each request or not."""
-    worlds: list[kind.World] = []
+    worlds: list[connector.World] = []
 
     def serve(server, sock):
         server.read_request(sock)
@@ -37,7 +39,7 @@ def through(tmp_path, start, answer, requests=None, rises=False, **params):
         else:
             sock.sendall(answer)
 
-    worlds.append(kind.World(tmp_path, start, tunnel_url=start(serve).url, tunnel_url_timeout=0.5, **params))
+    worlds.append(connector.World(tmp_path, start, tunnel_url=start(serve).url, tunnel_url_timeout=0.5, **params))
     worlds[0].requests = requests
     return worlds[0]
 
@@ -64,7 +66,7 @@ def test_a_request_that_was_counted_came_through_and_its_origin_is_to_blame(tmp_
         world.clock.sleep(3)
         seen = world.see()
         assert (seen.state, seen.cause) == ("running", None)
-        assert [block.guard for block in world.kind.guards(kind.RESTART, seen)] == ["last_replica"]
+        assert [block.guard for block in world.kind.guards(connector.RESTART, seen)] == ["last_replica"]
 
 
 @pytest.mark.parametrize(
@@ -85,4 +87,4 @@ def test_silence_proves_only_of_a_single_connector_that_it_serves_nobody(tmp_pat
         world.clock.sleep(3)
         seen = world.see()
         assert (seen.state, seen.cause) == ("error", "half_open")
-        assert [block.guard for block in world.kind.guards(kind.RESTART, seen)] == guards
+        assert [block.guard for block in world.kind.guards(connector.RESTART, seen)] == guards

@@ -12,11 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import CloudflaredKind
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import (
-    CONNECTOR_OPTIONS,
-    ConnectorMonitor,
-)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.connector import CloudflaredKind
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import ConnectorMonitor
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.options import CONNECTOR_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts

@@ -8,9 +8,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
-from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared import test_kind as kind
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared import (
+    test_connector as connector,
+)
 
-make = kind.make
+make = connector.make
 
 
 def test_a_wrapper_is_looked_through(make):
@@ -26,7 +28,7 @@ def test_a_wrapper_is_looked_through(make):
             return (5, 7)
 
     world.kind._environment = Environment("c", world.clock, None, Manager(), lambda: t.cast(t.Any, world))
-    assert world.see({**kind.UP, "MainPID": "5", "ControlGroup": "/x"}).details["pid"] == 7
+    assert world.see({**connector.UP, "MainPID": "5", "ControlGroup": "/x"}).details["pid"] == 7
     assert asked == ["/x"]
 
 

@@ -104,6 +104,7 @@ options:
     description:
       - The owner of a reservation that M(chainops.lifecycle.cloudflared_reservation) has made on this host and on that
         of another replica. A connector that serves is taken offline only on it, whatever O(healthy_replicas) says.
+      - Without it, O(healthy_replicas=0) says that there is none since no other connector is healthy.
     type: str
   may_change_name:
     description:

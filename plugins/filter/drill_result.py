@@ -34,6 +34,10 @@ options:
     description: Whether this was a dry run.
     type: bool
     default: false
+  refused:
+    description: Why no host granted the right to take the service offline, if none did.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -81,11 +85,13 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _drills
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
-def _result(fault: t.Any, recovery: t.Any, ended: t.Any, again: t.Any = None, check_mode: bool = False) -> t.Any:
-    found = _drills.drill_result(fault, recovery, ended, again, check_mode)
+def _result(
+    fault: t.Any, recovery: t.Any, ended: t.Any, again: t.Any = None, check_mode: bool = False, refused: str = ""
+) -> t.Any:
+    found = _drills.drill_result(fault, recovery, ended, again, check_mode, refused)
     return {**found, "lines": _drills.result_lines(found)}
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"drill_result": from_hosts(_result, "fault", "recovery", "ended", "again")}
+        return {"drill_result": from_hosts(_result, "fault", "recovery", "ended", "again", "refused")}

@@ -46,6 +46,7 @@ _value:
     - C(held) has the owner of each connector that may be taken offline, C(refused) why another may not, C(again) those
       for which another run has the right and another attempt is left, C(granted) what has to be given back.
     - C(busy) has these whether or not another attempt is left.
+    - C(last) has those for which every host has looked, and none has a replica that stays.
   type: dict
 """
 

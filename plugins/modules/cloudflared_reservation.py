@@ -111,6 +111,10 @@ granted:
   description: Whether this host's grant is the owner's.
   returned: always
   type: bool
+looked:
+  description: Whether the connectors of this host were looked at. They are not where another owner has the grant.
+  returned: always
+  type: bool
 healthy:
   description: The connectors of this host that keep the tunnel up.
   returned: always

@@ -30,6 +30,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_mappings,
     as_number,
     as_text,
+    with_answers,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count
 
@@ -145,14 +146,15 @@ def _plan_lines(plan: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]) ->
 
 
 def drill_result(
-    fault: t.Any, recovery: t.Any, ended: t.Any, again: t.Any = None, check_mode: bool = False
+    fault: t.Any, recovery: t.Any, ended: t.Any, again: t.Any = None, check_mode: bool = False, refused: str = ""
 ) -> dict[str, t.Any]:
     """What came of a drill, from the results of its steps.
 
     ``fault``: of the fault; ``recovery``: the list of the role service_recovery after it; ``again``: the same once the
-    fault was taken away, where it had to be; ``ended``: of the end of the drill.
+    fault was taken away, where it had to be; ``ended``: of the end of the drill; ``refused``: why no host granted the
+    right to the fault, if none did.
     """
-    made, end = as_mapping(fault), as_mapping(ended)
+    made, end = with_answers(as_mapping(fault), refused), as_mapping(ended)
     blocks = as_mappings(made.get("blocked_by"))
     found: dict[str, t.Any] = {"made": bool(made.get("reached")) and not check_mode, "drill": {}, "blocked_by": blocks}
     if blocks or not made.get("reached"):

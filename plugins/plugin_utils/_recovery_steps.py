@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_mappings,
     as_text,
     as_texts,
+    with_answers,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 
@@ -276,11 +277,8 @@ def _with_refusal(result: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) ->
         return {"reached": False, "msg": against, "blocked_by": [block]}
     if result["reached"]:
         return {}
-    refusal = as_text(as_mapping(done.get("round")).get("refusal")) or as_text(done.get("refused"))
-    guards = [block.get("guard") for block in as_mappings(result.get("blocked_by"))]
-    if not refusal or "reservation" not in guards:
-        return {}
-    return {"msg": "; ".join(filter(None, (as_text(result.get("msg")), refusal)))}
+    answers = as_text(as_mapping(done.get("round")).get("refusal")) or as_text(done.get("refused"))
+    return with_answers(result, answers)
 
 
 def _with_chain(result: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import with_answers
+
 _HEALTHY = "healthy"
 # Options of a connector that say how it is looked at, and hold no secret.
 _SEEN_BY = ("metrics", "metrics_timeout", "expected_connections", "min_connections")
@@ -90,8 +92,9 @@ def replica_grants(
 
     ``held``: key -> owner of what may be done; ``refused``: key -> why not; ``granted``: what has to be given back;
     ``again``: the keys to which another run has the right, as long as fewer than ``tries`` attempts in a row were
-    made; ``attempt``: which of them this was; ``busy``: the same keys, after the last attempt as well. ``before``: what
-    the attempt before came to.
+    made; ``attempt``: which of them this was; ``busy``: the same keys, after the last attempt as well; ``last``: the
+    keys for which every host has looked, and none has a replica that stays. ``before``: what the attempt before came
+    to.
     """
     asked = _Asked([(result[item], result) for result in results if not result.get("skipped")])
     earlier = before or {}
@@ -105,6 +108,7 @@ def replica_grants(
         "again": again,
         "attempt": attempt,
         "busy": asked.busy,
+        "last": asked.last,
     }
 
 
@@ -142,6 +146,12 @@ class _Asked:
         taken = {ask["key"] for ask, result in self._answered if result.get("holder") and not result.get("granted")}
         return [key for key in self.refused if key in taken]
 
+    @property
+    def last(self) -> list[str]:
+        """The keys that are refused although every host has looked."""
+        unseen = {ask["key"] for ask, result in self._answered if not result.get("looked")}
+        return [key for key in self.refused if key not in unseen]
+
 
 def _stays(ask: Rows, result: Rows) -> bool:
     return bool(result.get("granted") and result.get("healthy")) and not _is_alias(ask, result)
@@ -154,11 +164,4 @@ def _is_alias(ask: Rows, result: Rows) -> bool:
 
 def replica_reasons(runs: t.Mapping[str, Rows], refused: t.Mapping[str, str]) -> dict[str, dict[str, t.Any]]:
     """What a module returned for each key, with why there was no reservation where it was refused for that."""
-    return {key: _with_reason(run, refused.get(key, "")) for key, run in runs.items()}
-
-
-def _with_reason(run: Rows, refused: str) -> dict[str, t.Any]:
-    guards = [block["guard"] for block in run.get("blocked_by") or ()]
-    if not refused or "reservation" not in guards:
-        return dict(run)
-    return {**run, "msg": f"{run.get('msg') or 'not reserved'}; {refused}"}
+    return {key: with_answers(run, refused.get(key, "")) for key, run in runs.items()}

@@ -48,6 +48,26 @@ def message_of(result: t.Mapping[str, t.Any]) -> str:
     return f"{UNREACHABLE}{_SSH_FAILED.sub('', said)}" if said and result.get("unreachable") else said
 
 
+# The guards that refuse where no host has granted the right to take something offline.
+_WITHOUT_A_RIGHT = ("reservation", "last_replica")
+
+
+def with_answers(result: t.Mapping[str, t.Any], answers: str) -> dict[str, t.Any]:
+    """A result with what the hosts have answered, where it was refused since none granted the right. Empty: nothing."""
+    blocks = as_mappings(result.get("blocked_by"))
+    if not answers or not any(block.get("guard") in _WITHOUT_A_RIGHT for block in blocks):
+        return dict(result)
+    told = [
+        {**block, "reason": _joined(block.get("reason"), answers)} if block.get("guard") in _WITHOUT_A_RIGHT else block
+        for block in blocks
+    ]
+    return {**result, "blocked_by": told, "msg": _joined(result.get("msg"), answers)}
+
+
+def _joined(said: t.Any, more: str) -> str:
+    return "; ".join(filter(None, (as_text(said), more)))
+
+
 def as_number(value: t.Any) -> float | None:
     """A finite number; JSON of a host may have NaN, infinity, and integers that are no float."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):

@@ -15,7 +15,7 @@ from .tunnels import Played, Tunnels
 NAME = "cloudflared"
 
 
-def drill(replicas: Tunnels, host: Host, target: str = "all", **given: object) -> Played:
+def drill(replicas: Tunnels, host: Host, *options: str, target: str = "all", **given: object) -> Played:
     entry = {"name": NAME, "kind": "cloudflared", "drill": True, "wait_timeout": 20, "max_attempts": 50}
     known = {
         "lifecycle_services": [entry],
@@ -25,7 +25,7 @@ def drill(replicas: Tunnels, host: Host, target: str = "all", **given: object) -
         "lifecycle_drill_detect_within": 15,
         **given,
     }
-    return replicas.play(playbook="chainops.lifecycle.drill", **known)
+    return replicas.play(*options, playbook="chainops.lifecycle.drill", **known)
 
 
 def told(played: Played) -> str:
@@ -73,6 +73,11 @@ def test_the_last_replica_is_not_cut_off(replicas: Tunnels) -> None:
     for host in others:
         host.run("systemctl", "stop", NAME)
     replicas.edge.wait_live(replicas.tunnels[NAME].id, 4, 30)
-    played = drill(replicas, first, target=first.name)
-    assert played.code == 2 and "why    reservation: no grant is in force" in told(played), played.output
-    assert played.least[NAME] == 4 and not cuts(first)
+    for options in (("--check",), ()):
+        played = drill(replicas, first, *options, target=first.name)
+        said = told(played)
+        assert played.code == 2 and "why    last_replica: it is the last healthy connector of its tunnel (4 " in said, (
+            said
+        )
+        assert f"; {others[0].name}: no connector here keeps the tunnel up: {NAME}: it is stopped" in said
+        assert played.least[NAME] == 4 and not cuts(first)

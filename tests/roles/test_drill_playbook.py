@@ -25,6 +25,7 @@ def seen(one):
     path = os.path.join(folder, "state of " + name)
     row = {"name": name, "kind": "generic", "state": "running", "reasons": [], "hold": None, "cause": None,
            "unit_facts": {"active_state": "active", "sub_state": "running", "main_pid": 7, "invocation_id": "aa"}}
+    row.update(answers.get("seen", {}).get(name, {}))
     if os.path.exists(path):
         row.update(state=open(path).read(), diagnosis={"causes": []})
     return row
@@ -57,6 +58,10 @@ def recovered(one):
 with open(os.path.join(folder, "asked"), "a") as asked:
     asked.write(json.dumps({"module": "recovery", "names": [one["service"]["name"] for one in given["services"]]}) + chr(10))
 module.exit_json(results=[recovered(one) for one in options["services"]])
+"""
+RESERVATION = """
+told = answers.get("reservation", {})
+module.exit_json(changed=False, **told.get("a" if options.get("own") else "b", {}))
 """
 DRILL = {
     "at": 1.0,
@@ -111,6 +116,10 @@ class Fleet:
 
         self.groups: dict[str, t.Any] = {}
 
+    def set_reservation(self, told: dict[str, t.Any]) -> None:
+        """What the hosts answer who are asked for a replica; these are told apart by what they are asked."""
+        self.answers["reservation"] = told
+
     def set_state(self, service: str, state: str) -> None:
         (self.folder / f"state of {service}").write_text(state)
 
@@ -148,6 +157,7 @@ def fleet(tmp_path: Path) -> Fleet:
         "service",
     )
     modules = dict.fromkeys(none, common.STUB + "module.exit_json()\n")
+    modules["cloudflared_reservation"] = common.STUB + RESERVATION
     modules |= {
         "service_info": common.STUB + INFO,
         "service_fault": common.STUB + FAULT,
@@ -204,6 +214,44 @@ def test_a_refusal_of_the_guards_ends_it(fleet: Fleet) -> None:
     run = fleet.play()
     assert run.code == 2 and run.acts == ["killed"] and run.outcomes == {"a": "refused"}, run.output
     assert run.outcome["entries"][0]["guard"] == "quorum" and "next   bring back who is missing first" in run.output
+
+
+SERVES = {"state": "running", "cloudflared": {"connections": 4, "tunnel_id": "t1"}}
+NO_REPLICA = {
+    "granted": False,
+    "looked": True,
+    "healthy": [],
+    "reason": "no connector here keeps the tunnel up: c: it is stopped",
+}
+
+
+@pytest.mark.parametrize("options", [(), ("--check",)])
+def test_the_last_replica_is_named_as_such_in_check_mode_and_in_the_run(fleet: Fleet, options: t.Any) -> None:
+    fleet.set_reservation({"a": {"granted": True, "looked": True, "healthy": [], "reason": ""}, "b": NO_REPLICA})
+    entry = {"name": "a", "kind": "cloudflared", "drill": True}
+    fleet.hosts["a"]["lifecycle_services"] = [entry]
+    fleet.hosts["b"]["lifecycle_services"] = [{**entry, "name": "b"}]
+    fleet.answers["seen"] = {"a": {"kind": "cloudflared", **SERVES}, "b": {"kind": "cloudflared", **SERVES}}
+    block = {"guard": "last_replica", "reason": "it is the last", "hint": "bring back another"}
+    fleet.answers["present"] = {"reached": False, "failed": True, "blocked_by": [block], "msg": "no fault was made"}
+    run = fleet.play(*options, lifecycle_drill_fault="edge_cut")
+    (fault,) = [one for one in run.asked if one.get("fault")]
+    own = fault["service"]["cloudflared"]
+    assert (own["reservation"], own["healthy_replicas"]) == ("nobody", 0), run.output
+    assert (
+        "why    last_replica: it is the last; b: no connector here keeps the tunnel up: c: it is stopped" in run.output
+    )
+    assert run.outcome["entries"][0]["guard"] == "last_replica"
+
+
+def test_a_right_that_another_run_has_is_no_last_replica(fleet: Fleet) -> None:
+    busy = {"granted": False, "healthy": [], "reason": "x has it", "holder": {"owner": "x"}}
+    fleet.set_reservation({"a": busy})
+    fleet.hosts["a"]["lifecycle_services"] = [{"name": "a", "kind": "cloudflared", "drill": True}]
+    fleet.answers["seen"] = {"a": {"kind": "cloudflared", **SERVES}}
+    run = fleet.play(lifecycle_drill_fault="edge_cut", service_recovery_reserve_tries=1, tunnel_reserve_tries=1)
+    own = next(one for one in run.asked if one.get("fault"))["service"]["cloudflared"]
+    assert own["reservation"] == "nobody" and "healthy_replicas" not in own, run.output
 
 
 def test_what_nobody_would_notice_has_failed(fleet: Fleet) -> None:

@@ -200,7 +200,9 @@ def test_a_hook_of_which_a_task_did_not_run_is_not_done(collection: Path, loses:
 GENESIS, ADDRESS = "0x" + "a" * 64, "0x" + "b" * 40
 
 
-def play_validator(folder: Path, reservation: dict[str, t.Any], node: dict[str, t.Any], **more: t.Any) -> Played:
+def play_validator(
+    folder: Path, reservation: dict[str, t.Any], node: dict[str, t.Any], *options: str, **more: t.Any
+) -> Played:
     """Recover a validator that runs and is the only one of its chain, on a host that answers ``reservation``."""
     network = {"genesis": GENESIS, "validators": [ADDRESS], "head": 7, "advances": True, "arithmetic": "1 of 1"}
     told = {
@@ -211,7 +213,7 @@ def play_validator(folder: Path, reservation: dict[str, t.Any], node: dict[str, 
     runs = {"active_state": "active", "sub_state": "running"}
     about = {"address": ADDRESS, "genesis": GENESIS, "validator": True}
     seen = {"kind": "besu", "besu": about, "unit_facts": runs, **failed("rpc_hangs")}
-    return play(folder, seen, {"name": "besu", "kind": "besu"}, others=told, **more)
+    return play(folder, seen, {"name": "besu", "kind": "besu"}, *options, others=told, **more)
 
 
 def test_a_validator_whose_host_has_granted_to_another_run_asks_again_and_is_then_refused(collection: Path) -> None:
@@ -224,6 +226,14 @@ def test_a_validator_whose_host_has_granted_to_another_run_asks_again_and_is_the
     (driven,) = [one for one in played.asked if one["module"] == "besu_node"]
     assert driven["reservation"] == "nobody"
     assert [row["msg"] for row in played.result] == ["no; here: busy"]
+
+
+@pytest.mark.parametrize(("granted", "reservation"), [(True, None), (False, "nobody")])
+def test_a_dry_run_refuses_what_no_host_would_grant(collection: Path, granted: bool, reservation: str | None) -> None:
+    told = {"granted": granted, "reason": "" if granted else "the host was booted 5 s ago"}
+    played = play_validator(collection, told, {"reached": False, "changed": False}, "--check")
+    (driven,) = [one for one in played.asked if one["module"] == "besu_node"]
+    assert driven.get("reservation") == reservation, played.output
 
 
 def test_a_validator_acts_with_what_it_was_granted_and_gives_it_back(collection: Path) -> None:

@@ -346,9 +346,9 @@ class CloudflaredKind(Kind):
     def _replica_guard(self, serving: int, watch: ConnectorSnapshot) -> Refusal | None:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
 
-        owner = self._params["reservation"]
+        owner, others = self._params["reservation"], self._params["healthy_replicas"]
         if owner is None:
-            return guarding.last_replica(serving, self._params["healthy_replicas"])
+            return guarding.last_replica(serving, others)
         if serving <= 0:
             return None
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import replicas
@@ -356,7 +356,9 @@ class CloudflaredKind(Kind):
 
         tunnel = watch.identity.tunnel_id
         held = replicas.store_of(tunnel, self._of_user()).held() if tunnel else None
-        return replicas.not_reserved(held, owner, self._environment.name, tunnel, clock())
+        refused = replicas.not_reserved(held, owner, self._environment.name, tunnel, clock())
+        # Who asked the hosts of all replicas knows why none of them granted a reservation.
+        return guarding.last_replica(serving, others) if refused is not None and others == 0 else refused
 
     def _start_guards(self, observation: Observation) -> t.Sequence[Refusal]:
         facts = observation.facts

@@ -43,7 +43,7 @@ def release(store: GrantStore, owner: str, check_mode: bool) -> dict[str, t.Any]
     mine = store.is_held_by(owner)
     if mine and not check_mode:
         store.release(owner)
-    return {"changed": mine, "granted": False, "healthy": [], "reason": ""}
+    return {"changed": mine, "granted": False, "looked": False, "healthy": [], "reason": ""}
 
 
 def request(
@@ -62,7 +62,7 @@ def request(
     asked = store.would_answer if check_mode else store.request
     answer = asked(owner, target)
     if answer.refused:
-        return _result(False, answer, [], answer.refused)
+        return {**_result(False, answer, [], answer.refused), "looked": False}
     repeated = before is not None and before == answer.grant
     try:
         doubts = doubts_of(params)
@@ -83,7 +83,13 @@ def _give_back(store: GrantStore, owner: str, check_mode: bool) -> None:
 
 
 def _result(changed: bool, answer: Answer, healthy: list[str], refused: str) -> dict[str, t.Any]:
-    result: dict[str, t.Any] = {"changed": changed, "granted": not refused, "healthy": healthy, "reason": refused}
+    result: dict[str, t.Any] = {
+        "changed": changed,
+        "granted": not refused,
+        "looked": True,
+        "healthy": healthy,
+        "reason": refused,
+    }
     if answer.grant is not None:
         result["holder"] = answer.grant.as_dict()
     return result

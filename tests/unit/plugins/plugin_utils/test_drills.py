@@ -94,6 +94,14 @@ def test_what_has_ended_the_fault_is_told(given, said):
     assert said in result["msg"]
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("guard", ["last_replica", "reservation"])
+def test_a_drill_for_which_no_right_was_granted_says_what_the_hosts_answered(guard, check_mode):
+    fault = {"reached": False, "msg": "no", "blocked_by": [{"guard": guard, "reason": "no", "hint": "x"}]}
+    result = _drills.drill_result(fault, [], {}, None, check_mode, refused="b: it is stopped")
+    assert f"  why    {guard}: no; b: it is stopped" in _drills.result_lines(result)
+
+
 def test_what_was_cut_is_told():
     drill = {**DRILL, "target": "TCP and UDP to port 7844"}
     result = _drills.drill_result({"reached": True}, [WELL], {"reached": True, "drill": drill})

@@ -186,6 +186,13 @@ NO = {"reached": False, "changed": False, "msg": "no", "blocked_by": [{"guard": 
         (NO, {"round": {"refusal": "h1: taken"}}, {}, False, {"failed": True, "msg": "no; h1: taken"}),
         (NO | {"blocked_by": []}, {"round": {"refusal": "h1: taken"}}, {}, False, {"failed": True, "msg": "no"}),
         (
+            NO | {"blocked_by": [{"guard": "last_replica", "reason": "the last", "hint": "x"}]},
+            {"refused": "b: it is error"},
+            {},
+            False,
+            {"blocked_by": [{"guard": "last_replica", "reason": "the last; b: it is error", "hint": "x"}]},
+        ),
+        (
             DONE,
             {},
             {"head": 7, "arithmetic": "3 of 4", "stalled": False},

@@ -43,7 +43,8 @@ def test_its_own_host_first_then_healthy_replicas_then_hosts_that_nobody_saw():
 
 def answer(host, granted, healthy=(), **more):
     ask = {"key": "a/web", "host": host, "own": host == "a", "owner": "o", "tunnel": "t", "scope": "system"}
-    return {"ask": ask, "granted": granted, "healthy": list(healthy), **more}
+    looked = granted is not None and "holder" not in more and "booted" not in more.get("reason", "")
+    return {"ask": ask, "granted": granted, "looked": looked, "healthy": list(healthy), **more}
 
 
 @pytest.mark.parametrize(
@@ -94,12 +95,36 @@ def test_attempts_are_counted_anew_for_another_connector_and_after_the_last():
     assert replica_grants(BUSY, "ask", last, 2)["again"] == ["a/web"]
 
 
+@pytest.mark.parametrize(
+    ("answers", "last"),
+    [
+        ([answer("a", True), answer("b", False, reason="it is error")], True),
+        ([answer("a", True)], True),
+        ([answer("a", True), answer("b", True, ["web"], repeated=True)], True),
+        ([answer("a", True), answer("b", True, ["web"])], False),
+        (BUSY, False),
+        # One that did not answer may have a replica that stays.
+        ([answer("a", True), {**answer("b", None), "unreachable": True, "msg": "no route"}], False),
+        ([answer("a", False, reason="the host was booted 5 s ago")], False),
+        ([], False),
+    ],
+)
+def test_the_last_replica_is_one_of_which_every_host_says_that_no_other_stays(answers, last):
+    assert replica_grants(answers, "ask")["last"] == (["a/web"] if last else [])
+
+
 def test_without_another_run_nothing_waits():
     found = replica_grants([answer("a", True), answer("b", False, reason="it is error")], "ask", {}, 9)
     assert (found["again"], found["busy"]) == ([], [])
 
 
 def test_only_what_was_refused_for_it_says_why_there_was_no_reservation():
-    runs = {"a/web": {"msg": "no", "blocked_by": [{"guard": "reservation"}]}, "b/web": {"msg": "no", "blocked_by": []}}
-    found = replica_reasons(runs, {"a/web": "b: x has", "b/web": "c"})
-    assert (found["a/web"]["msg"], found["b/web"]["msg"]) == ("no; b: x has", "no")
+    runs = {
+        "a/web": {"msg": "no", "blocked_by": [{"guard": "reservation", "reason": "none"}]},
+        "b/web": {"msg": "no", "blocked_by": []},
+        "c/web": {"msg": "the last", "blocked_by": [{"guard": "last_replica", "reason": "the last"}]},
+    }
+    found = replica_reasons(runs, {"a/web": "b: x has", "b/web": "c", "c/web": "d: it is error"})
+    assert [one["msg"] for one in found.values()] == ["no; b: x has", "no", "the last; d: it is error"]
+    reasons = [[block["reason"] for block in one["blocked_by"]] for one in found.values()]
+    assert reasons == [["none; b: x has"], [], ["the last; d: it is error"]]

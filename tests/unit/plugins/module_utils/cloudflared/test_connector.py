@@ -374,6 +374,8 @@ def test_draining_is_not_overdue(make):
         ({}, START, []),
         ({"healthy_replicas": 1, "reservation": "nobody"}, RESTART, ["reservation"]),
         ({"replica_guard": "off", "reservation": "nobody"}, RESTART, []),
+        # Who asked the hosts of all replicas for a reservation knows why there is none.
+        ({"healthy_replicas": 0, "reservation": "nobody"}, RESTART, ["last_replica"]),
     ],
 )
 def test_guards(make, params, step, guards):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import RETRYING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import GENERIC, FleetTraits
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
@@ -190,12 +191,15 @@ def _verdict(seen: ObservationView, desired: str) -> str:
     goal = machine.targets.get(desired, machine.targets[m.RUNNING])
     if state == m.UNKNOWN or state not in machine.states:
         return UNKNOWN
-    if state in goal and not (desired == m.SUCCEEDED and "no_next_run" in seen.flags):
+    fails_for_good = RETRYING in seen.flags and desired != m.STOPPED
+    if state in goal and not fails_for_good and not (desired == m.SUCCEEDED and "no_next_run" in seen.flags):
         return OK
     if seen.hold:
         return HELD
     if seen.cause and seen.cause == traits_of(seen.kind).stall_cause and desired != m.STOPPED:
         return CHAIN_STALLED
+    if fails_for_good:
+        return NEEDS_RECOVERY  # a recovery says why nothing helps, or waits where that was put right since
     transient = machine.base(state) in (m.STARTING, m.RESTARTING) or (state == m.STOPPING and desired == m.STOPPED)
     if (transient or machine.base(state) == m.RUNNING) and machine.comes_by_itself(state, goal):
         return TRANSITIONING

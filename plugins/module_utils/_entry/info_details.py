@@ -15,7 +15,13 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_con
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import RowDetails
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
+    RETRYING,
+    Observation,
+    in_own_try,
+    of_last_run,
+    unproved_time,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
 
 if t.TYPE_CHECKING:
@@ -32,8 +38,9 @@ def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
         if window:
             found["history"] = _history(host, seen, window).as_dict()
             found["drills"] = _drills(host, seen, window)
-        if diagnose == "always" or (diagnose == "errors" and (seen.failed or seen.state in m.TROUBLED)):
-            found["diagnosis"] = _diagnosis(host, watched, seen).as_dict()
+        retries = seen.state != m.ERROR and in_own_try(seen, unproved_time(seen))
+        if diagnose == "always" or (diagnose == "errors" and (seen.failed or seen.state in m.TROUBLED or retries)):
+            found.update(_why(host, watched, seen, retries))
         if options.get("staleness"):
             found["stale"] = _stale(host, watched, seen)
         # By it a later run tells a start that it goes on with from one that is none of its business.
@@ -81,6 +88,22 @@ def _diagnosis(host: HostContext, watched: MonitoredService, seen: Observation) 
         return explain(host, watched, seen)
     except LifecycleError as exc:  # what is known of it and of the others is worth more than nothing
         return Diagnosis(notes=(exc.msg,))
+
+
+def _why(host: HostContext, watched: MonitoredService, seen: Observation, retries: bool) -> dict[str, t.Any]:
+    """The diagnosis; of a try of systemd's own also that it must fail, where that is so.
+
+    ``retries``: whether systemd tries again by itself. The cause is then that of the run before, in each phase.
+    """
+    if not retries:
+        return {"diagnosis": _diagnosis(host, watched, seen).as_dict()}
+    found = _diagnosis(host, watched, of_last_run(seen))
+    if found.failed_at is None and seen.state not in m.TROUBLED:
+        return {}  # the run that failed is older than what the journal was asked for
+    why: dict[str, t.Any] = {"diagnosis": found.as_dict()}
+    if found.primary is not None and found.primary.severity != "soft":
+        why.update(cause=found.primary.id, flags=[*seen.flags, RETRYING])
+    return why
 
 
 def _stale(host: HostContext, watched: MonitoredService, seen: Observation) -> dict[str, t.Any]:

@@ -12,7 +12,6 @@ is killed anywhere is continued by running the same task again.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
@@ -26,10 +25,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.acti
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.attempts import AttemptRecorder
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
-    AUTO_RESTART,
-    CRASH_LOOP,
     Observation,
     in_own_try,
+    of_last_run,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService, Observer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.planning import (
@@ -293,10 +291,7 @@ class Engine:
         if run == self._judged:
             return None
         self._judged = run
-        between = facts.sub in AUTO_RESTART
-        # A try belongs to a loop: its cause is that of the run before it.
-        shown = observation if between else replace(observation, flags=(*observation.flags, CRASH_LOOP))
-        diagnosis = self._diagnose(shown)
+        diagnosis = self._diagnose(of_last_run(observation))
         if not self._actor.is_lasting(diagnosis, observation):
             return None
         self._diagnosis, cause = diagnosis, diagnosis.primary

@@ -22,6 +22,9 @@ AUTO_RESTART = frozenset(
     {"auto-restart", "auto-restart-queued", "dead-before-auto-restart", "failed-before-auto-restart"}
 )
 _START_PHASES = frozenset({"condition", "start-pre", "start", "start-post"})
+# Types whose readiness systemd does not know: active means that the process was forked, or executed.
+_UNREADY_TYPES = ("simple", "exec", "idle")
+_SOAK = 2.0
 # What a shell, and with it a Java process, exits with after SIGINT and SIGTERM (128 + signal).
 _CLEAN_SIGNAL_EXITS = {130: "SIGINT", 143: "SIGTERM"}
 # The cause of a stop that nobody asked systemd for.
@@ -29,6 +32,8 @@ ENDED_BY_ITSELF = "ended_by_itself"
 # How a service shows that it fails again and again. The cause of a loop is that of its last failed run, where it is
 # known: then this is a flag.
 CRASH_LOOP = "crash_loop"
+# That systemd tries by itself to start it again, and the cause of its last failed run is one that no start corrects.
+RETRYING = "retrying"
 _CLD = {1: "exited", 2: "killed", 3: "dumped core"}
 
 
@@ -151,6 +156,18 @@ def in_own_try(observation: Observation, unproved: float) -> bool:
         return not facts.job  # it has failed by itself
     young = observation.observed_at - facts.moment("ActiveEnter") < unproved
     return facts.active == "activating" or (facts.active == "active" and young)
+
+
+def unproved_time(observation: Observation) -> float:
+    """Seconds for which a process that runs proves nothing, by the type of its unit."""
+    kind = observation.facts.text("Type") if observation.facts else ""
+    return _SOAK if kind in _UNREADY_TYPES else 0.0
+
+
+def of_last_run(observation: Observation) -> Observation:
+    """A try of systemd's own, to be diagnosed: it belongs to a loop, whose cause is that of the run before it."""
+    between = observation.facts is not None and observation.facts.sub in AUTO_RESTART
+    return observation if between else replace(observation, flags=(*observation.flags, CRASH_LOOP))
 
 
 class _Verdict(t.NamedTuple):

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
+    Observation,
+    unproved_time,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
 
-# Types whose readiness systemd does not know: active means that the process was forked, or executed.
-_UNREADY_TYPES = ("simple", "exec", "idle")
-_SOAK = 2.0
 _FIRST_POLL = 0.05
 _LAST_QUICK_POLL = 0.15
 _QUICK_PHASE = 120.0
@@ -25,10 +25,7 @@ _BLIND = 30.0
 
 def stability_window(request: Request, observation: Observation) -> float:
     """Seconds that the target has to hold before it counts."""
-    if request.stable_for is not None:
-        return request.stable_for
-    kind = observation.facts.text("Type") if observation.facts else ""
-    return _SOAK if kind in _UNREADY_TYPES else 0.0
+    return unproved_time(observation) if request.stable_for is None else request.stable_for
 
 
 def poll_delay(

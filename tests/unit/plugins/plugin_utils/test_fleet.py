@@ -69,6 +69,27 @@ def test_the_verdict_on_a_service(state, wanted, hold, verdict):
     assert row.verdict == verdict
 
 
+@pytest.mark.parametrize("state", ["starting", "restarting", "running", "stopping"])
+@pytest.mark.parametrize(
+    ("wanted", "hold", "verdict"),
+    [
+        ("running", None, _fleet.NEEDS_RECOVERY),
+        ("running", HOLD, _fleet.HELD),
+        ("restarted", None, _fleet.NEEDS_RECOVERY),
+    ],
+)
+def test_what_systemd_tries_again_in_vain_is_in_need_in_each_phase(state, wanted, hold, verdict):
+    one = {**seen(state, hold=hold, causes=["config_invalid"]), "flags": ["retrying"]}
+    (row,) = _fleet.read_fleet({"h": {"services": [one]}}, {"h": [{"name": "api", "state": wanted}]})
+    assert row.verdict == verdict
+
+
+def test_what_is_to_be_stopped_is_well_once_it_is_on_its_way_there():
+    one = {**seen("stopping", causes=["config_invalid"]), "flags": ["retrying"]}
+    (row,) = _fleet.read_fleet({"h": {"services": [one]}}, {"h": [{"name": "api", "state": "stopped"}]})
+    assert row.verdict == _fleet.TRANSITIONING
+
+
 @pytest.mark.parametrize(
     "services",
     [

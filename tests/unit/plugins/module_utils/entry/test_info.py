@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import info_details
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info import run_info
@@ -16,6 +18,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import K
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import Observer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt, Drill, Records
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NEEDS_RECOVERY, make_row
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ObservationView
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import (
     Unit,
     VirtualClock,
@@ -133,3 +137,65 @@ def test_a_service_that_is_starting_says_who_began_it_and_whether_that_ended(tmp
         "open",
     )
     assert second["state"] == "running" and "last_start" not in second
+
+
+def diagnosed_row(clock, world):
+    """What service_info says of the service a, with a diagnosis where there is something to diagnose."""
+
+    class Host(HostContext):
+        def __init__(self, scope):
+            super().__init__(scope, clock)
+            self.systemd = Systemd(world)
+            self.observer = Observer(self.systemd, clock, lambda unit, window: None)
+
+        def has_records(self):
+            return False
+
+    module = Module("a")
+    module.params["diagnose"] = "errors"
+    with pytest.raises(Ended):
+        run_info(module, KINDS, Host, info_details.requested_details)
+    (row,) = module.result["services"]
+    return row
+
+
+HARD_CAUSE = Cause("config_invalid", "configuration", "hard", "its configuration is wrong", ("line 3",), "correct it")
+MOMENTS = 10
+
+
+@pytest.mark.parametrize("type_", ["notify", "simple"])
+@pytest.mark.parametrize("severity", ["hard", "soft"])
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_what_no_restart_corrects_is_in_need_at_every_moment_of_a_loop(tmp_path, monkeypatch, moment, severity, type_):
+    """Below the thrash budget, between two tries of systemd's and within one."""
+    clock, period, takes = VirtualClock(), 5.0, 1.9
+    unit = Unit(
+        "a.service", type=type_, start_fails=True, start_takes=takes, restart="on-failure", restart_sec=period - takes
+    )
+    unit.burst = 1000
+    world = World(clock, unit)
+    world(("systemctl", "start", "--no-block", "--job-mode=fail", "a.service"), timeout=1)
+    clock.sleep(2 * period + moment * period / MOMENTS + 0.03)
+
+    cause = HARD_CAUSE._replace(severity=severity)
+    monkeypatch.setattr(info_details, "explain", lambda *_given: Diagnosis((cause,), failed_at=clock.wall() - 1))
+    row = diagnosed_row(clock, world)
+    assert row["state"] != "error"
+    found = make_row("h", ObservationView.from_dict(row), {"name": "a"})
+    assert (found.verdict == NEEDS_RECOVERY) is (severity == "hard"), row
+    if severity == "hard":
+        assert (row["cause"], row["flags"]) == ("config_invalid", ["retrying"]) and found.cause == "config_invalid"
+
+
+@pytest.mark.parametrize(("restarts", "after"), [(0, 0.5), (2, 30.0)])
+def test_what_runs_is_not_judged_by_the_run_before_it(tmp_path, monkeypatch, restarts, after):
+    """Neither one that a person has started, nor one that has proved itself since."""
+    clock = VirtualClock()
+    unit = Unit("a.service", type="simple", active="active", sub="running", pid=7, invocation=1, restarts=restarts)
+    unit.times = {"StateChange": clock.now, "ActiveEnter": clock.now}
+    world = World(clock, unit)
+    clock.sleep(after)
+
+    monkeypatch.setattr(info_details, "explain", lambda *_given: pytest.fail("nothing is to be explained"))
+    row = diagnosed_row(clock, world)
+    assert (row["state"], row["cause"]) == ("running", None)

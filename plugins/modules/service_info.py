@@ -54,7 +54,7 @@ options:
       - How far back to read the history of each service from the journal, as a number with V(s), V(m), V(h), V(d)
         or V(w), such as V(24h).
       - The history is decoded from the records that systemd itself writes, so that it also has what happened while
-        nobody looked.
+        nobody looked. For a service of kind V(besu) or V(cloudflared) its own log tells the states of that kind.
     type: str
     default: never
   staleness:
@@ -164,12 +164,17 @@ services:
           description:
             - The changes of state, oldest first. Each has C(at), C(from), C(to), C(trigger), C(cause) and C(owner).
             - C(trigger) is V(operator) (a job of systemd's), V(service) (the service itself, or systemd restarting it),
-              V(collection) (a run of this collection, whose C(owner) is named), V(host) (a reboot) or V(unrecorded)
-              (systemd left no record).
+              V(collection) (a run of this collection, whose C(owner) is named), V(host) (a reboot), V(log) (the log of
+              the service tells it, while systemd only knows that it runs) or V(unrecorded) (there is no record).
+            - A connector of cloudflared tells V(connecting), V(connected), V(running) and V(reconnecting) by the
+              connections that it registers and loses, and a Besu tells V(syncing), V(running) and V(consensus) by the
+              blocks that it imports and produces. Where their log tells nothing, the state is V(unknown).
           type: list
           elements: dict
         seconds:
-          description: Seconds in each state. V(unrecorded) is the time of which nothing is known.
+          description:
+            - Seconds in each state. V(unrecorded) is the time of which nothing is known, and V(unknown) the time in
+              which the service ran and its log does not tell its state.
           type: dict
         changes:
           description: The number of transitions.
@@ -178,7 +183,9 @@ services:
           description: How often the service failed, by cause.
           type: dict
         longest_error:
-          description: The longest time in error, in seconds. Automatic restarts do not end it.
+          description:
+            - The longest time in error, in seconds. Automatic restarts do not end it, and a connector without
+              connections counts as one that is restarted.
           type: float
         trouble_since:
           description:

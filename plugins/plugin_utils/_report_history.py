@@ -20,10 +20,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.hist
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import GENERIC
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import (
     COLLECTION,
+    HISTORY_TRIGGERS,
     HOST,
     OPERATOR,
     SERVICE,
-    TRIGGERS,
     UNRECORDED,
     WELL,
     Transition,
@@ -209,7 +209,7 @@ def _transition(data: t.Mapping[str, t.Any]) -> Transition | None:
         at,
         cut(as_text(data.get("from")), NAME) or m.UNKNOWN,
         cut(as_text(data.get("to")), NAME) or m.UNKNOWN,
-        trigger if trigger in TRIGGERS else UNRECORDED,
+        trigger if trigger in HISTORY_TRIGGERS else UNRECORDED,
         cut(as_text(data.get("cause")), NAME) or None,
         cut(as_text(data.get("owner")), NAME),
     )

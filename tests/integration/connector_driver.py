@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """On a host: runs what the module cloudflared_tunnel runs, with its defaults; prints the result as JSON.
 
-The argument is a JSON object of options; ``look`` instead of a state only observes, ``check`` is check mode.
+The argument is a JSON object of options; ``look`` instead of a state only observes, and with ``history`` tells of the
+past; ``check`` is check mode.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.co
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.options import CONNECTOR_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive_connector import ConnectorRun
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.info_details import requested_details
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import DRIVE_OPTIONS, WATCH_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
@@ -32,14 +34,16 @@ DEFAULTS: dict[str, t.Any] = {
 
 def main() -> None:
     options = json.loads(sys.argv[1])
-    check = options.pop("check", False)
+    check, window = options.pop("check", False), options.pop("history", "never")
     params = {**DEFAULTS, **options}
     try:
         if params["state"] == "look":
             host = whole_host("system")
             watched = host.watched(params, make_cloudflared)
             seen = host.observer.observe_settled([watched])[0]
-            result = {**seen.as_dict(), "diagnosis": explain(host, watched, seen).as_dict()}
+            details = requested_details({"history": window, "diagnose": "never"})
+            why = {"diagnosis": explain(host, watched, seen).as_dict()}
+            result = {**seen.as_dict(), **why, **details(host, watched, seen)}
         else:
             outcome, handed = ConnectorRun(params, check).run_and_schedule_restart()
             result = {**outcome.as_dict(), "failed": outcome.failed, "handover": handed.as_dict() if handed else None}

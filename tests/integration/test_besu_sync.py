@@ -271,6 +271,37 @@ def test_a_second_run_costs_nothing(chain: Chain, played: Played) -> None:
     print(f"second run on {len(well)} hosts: {again.took:.1f} s, the first took {played.took:.1f} s")
 
 
+def lines_of(host: Host, pattern: str) -> list[float]:
+    """When the node wrote lines with this in them."""
+    found = host.run("journalctl", "-u", "besu", "-o", "short-unix", "--no-pager", f"--grep={pattern}").stdout
+    return [float(line.split()[0]) for line in found.splitlines() if re.match(r"\d+\.", line)]
+
+
+def test_the_report_shows_what_the_logs_tell(chain: Chain, played: Played) -> None:
+    """Its sync, and the blocks that it makes: systemd says that both of these run, and nothing more."""
+    path = chain.folder / "report.json"
+    far, source = chain.hosts["far"], chain.hosts["source"]
+    for host in (far, source):
+        host.run("journalctl", "--sync")
+    shown = chain.play(
+        "--limit", f"{far.name},{source.name}", book="chainops.lifecycle.report", lifecycle_report_format="json",
+        lifecycle_report_window="1h", lifecycle_report_file=str(path),
+    )  # fmt: skip
+    assert shown.code == 0, shown.output
+    histories = {one["host"]: one["history"] for one in json.loads(path.read_text())["services"]}
+    told = [(one["to"], one["trigger"]) for one in histories[far.name]["transitions"]]
+    assert told[-3:] == [("starting", "collection"), ("syncing", "log"), ("running", "log")], told
+    syncing, running = histories[far.name]["transitions"][-2:]
+    imported = lines_of(far, "Import reached block")
+    assert syncing["at"] <= imported[0] and running["at"] > imported[-1]
+    assert abs(running["at"] - lines_of(far, "Imported empty block")[0]) < 0.1
+    assert histories[far.name]["spans"][-1]["state"] == "running"
+    made = lines_of(source, "Produced empty block")
+    (first,) = [one for one in histories[source.name]["transitions"] if one["to"] == "consensus"]
+    assert first["trigger"] == "log" and abs(first["at"] - made[0]) < 0.1
+    assert not {"unknown"} & {one["state"] for one in histories[source.name]["spans"][-2:]}
+
+
 def test_with_leave_to_recover_a_stalled_one_is_restarted_once(chain: Chain, played: Played) -> None:
     """In one slice of the wait, of which more come before and after; the restart is what helps here."""
     host, invocation = chain.hosts["stalled"], chain.show("stalled", "InvocationID")

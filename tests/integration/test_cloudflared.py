@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import time
@@ -65,6 +66,35 @@ def test_all_connections_lost(world: Connectors) -> None:
     world.edge.clear()
     for name, seen in world.until_look(lambda s: s["state"] == "running", "running again").items():
         assert seen["cloudflared"]["connector_id"] == before[name]
+
+
+def edge_times(world: Connectors, host: Host, event: str, since: int) -> list[float]:
+    """When the edge registered, or lost, connections of the host's connector."""
+    told = [one for one in world.edge.events(since, event) if one.get("tunnel") == world.tunnels[host.name].id]
+    return [datetime.datetime.fromisoformat(one["time"]).timestamp() for one in told]
+
+
+def test_the_history_tells_an_outage_as_the_edge_knows_it(world: Connectors) -> None:
+    """systemd knows nothing of it: the connector's own log is what tells."""
+    world.fleet.each(world.until_ready)
+    before = world.edge.state()["last_event"]
+    world.edge.behave("refuse", reset=True)
+    world.fleet.each(lambda host: until(lambda: world.ready(host) == 0, 30, f"{host.name} lost its connections"))
+    world.edge.clear()
+    world.until_look(lambda s: s["state"] == "running", "running again")
+    world.fleet.each(lambda host: host.run("journalctl", "--sync"))
+    for name, seen in world.looks(history="10m").items():
+        host, history = world.fleet[name], seen["history"]
+        lost, back = edge_times(world, host, "lost", before), edge_times(world, host, "registered", before)
+        told = [one for one in history["transitions"] if one["at"] > min(lost) - 2]
+        assert {one["trigger"] for one in told} == {"log"}, told
+        gone, some, *_more = [one for one in told if one["to"] in ("reconnecting", "connected") and one["at"] >= min(lost)
+                              and (one["to"], one["from"]) != ("connected", "running")]  # fmt: skip
+        assert (gone["to"], some["to"], told[-1]["to"]) == ("reconnecting", "connected", "running"), told
+        assert abs(gone["at"] - max(lost)) < 2 and abs(some["at"] - min(back)) < 2, (told, lost, back)
+        assert abs(told[-1]["at"] - max(back)) < 2, (told, back)
+        assert sum(history["seconds"].values()) == pytest.approx(600, abs=0.1)
+        assert history["longest_error"] >= some["at"] - gone["at"] - 0.1
 
 
 def test_what_comes_and_goes_is_reconnecting_at_every_look(world: Connectors) -> None:

@@ -23,6 +23,11 @@ def info(*services: str, **options: t.Any) -> Step:
     return Step("info", {"services": list(services), **options}, {})
 
 
+# As a node writes it: in colours, longer than what journalctl shows of a line unless it is asked for all of it.
+SYNCS = r"\033[m\033[2m2026-11-24 09:27:53.674+0000\033[m\033[2m | \033[32mINFO \033[m | \033[32mImport reached block 200 (0x6eb1)"
+BLOCK = r"2026-11-24 09:28:10.212+00:00 | EthScheduler | INFO  | PersistBlockTask | Imported empty block #15 / 0 tx"
+NODE = f"printf '{SYNCS} %400s\\n' x; sleep 1; echo '{BLOCK}'; exec sleep 600"
+
 STEPS: Scenario = scenario(
     "history",
     sh("fresh fault-simple fault-notify; systemctl start fault-simple fault-notify; failed fault-simple"),
@@ -36,6 +41,11 @@ STEPS: Scenario = scenario(
     info("fault-java", history="10m"),
     info("fault-java"),
     info("fault-java", history="yesterday"),
+    sh(
+        f"cat >/opt/node.sh <<'END'\n{NODE}\nEND\nsystemd-run --unit=node-log bash /opt/node.sh; sleep 2; journalctl --sync"
+    ),
+    Step("info", {"services": [{"name": "node-log", "kind": "besu"}, "node-log.service"], "history": "10m"}, {}),
+    sh("systemctl stop node-log; rm /opt/node.sh"),
 )
 
 
@@ -96,3 +106,13 @@ def test_nothing_is_read_unless_it_is_asked_for(results: dict[tuple[str, str, in
 def test_a_wrong_duration_is_refused(results: dict[tuple[str, str, int], t.Any], suite: str, tmp_path: Path) -> None:
     result = results[suite, "history", 7]
     assert result["failed"] and result["msg"].startswith("history: 'yesterday' is no duration; give never")
+
+
+def test_the_log_of_a_kind_tells_what_systemd_does_not(results: dict[tuple[str, str, int], t.Any], suite: str) -> None:
+    """Read by each version of journalctl, from lines as they are: in colours, long, few among many."""
+    node, plain = rows(results, suite, 9)
+    told = [(one["to"], one["trigger"]) for one in node["history"]["transitions"]]
+    assert told[:3] == [("starting", "operator"), ("syncing", "log"), ("running", "log")], node["history"]
+    _start, syncing, running = node["history"]["transitions"][:3]
+    assert 0.9 < running["at"] - syncing["at"] < 5
+    assert [one["to"] for one in plain["history"]["transitions"]] == ["running"]

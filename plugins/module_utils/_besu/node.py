@@ -42,6 +42,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum_guard import QuorumGuard
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.log_states import LogStates
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
 _RESTART_WINDOW = 600.0
@@ -352,6 +353,11 @@ class BesuKind(Kind):
         from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.data_path import data_paths
 
         return data_paths(properties)
+
+    def log_states(self, observation: Observation) -> LogStates:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log_states import NodeLogStates
+
+        return NodeLogStates(self._pace().age_limit)
 
     def causes(self) -> t.Sequence[t.Any]:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.causes import START_RULES, trouble_rules

@@ -38,6 +38,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.log_states import LogStates
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
 _SERVING = (CONNECTED, m.RUNNING)
@@ -426,6 +427,18 @@ class CloudflaredKind(Kind):
         from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
 
         return Ports(theirs=frozenset(watch.edge_ports), shared_with=watch.others)
+
+    def log_states(self, observation: Observation) -> LogStates:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import log_states as log
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import longest_silence
+
+        details, watch = observation.details, self._watch
+        count, expected = details.get("connections"), details.get("expected_connections") or 4
+        # The edge may offer fewer addresses than it asks for.
+        offered = count if observation.state == m.RUNNING and count else expected
+        known = log.Known(count, bool(details.get("registrations") or count)) if watch is not None else log.Known()
+        silence = longest_silence(watch.settings.retries) if watch is not None else longest_silence(5)
+        return log.ConnectorLogStates(min(offered, expected), self._params["min_connections"], silence, known)
 
     def causes(self) -> t.Sequence[t.Any]:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.causes import (

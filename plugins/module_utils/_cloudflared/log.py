@@ -19,15 +19,15 @@ _CONSOLE = re.compile(r"\S{10,40} (DBG|INF|WRN|ERR|FTL) (.*)", re.DOTALL)
 _LEVELS = {"debug": "DBG", "info": "INF", "warn": "WRN", "error": "ERR", "fatal": "FTL"}
 _DIALLED = re.compile(r"dial tcp (\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]{1,5})")
 _EDGE_IP = re.compile(r"\bip=([0-9A-Fa-f:.]+)")
-_AT_MOST = re.compile(r"requested \d+ HA connections but I can give you at most (\d{1,3})")
-_LOSSES = (
+AT_MOST = re.compile(r"requested \d+ HA connections but I can give you at most (\d{1,3})")
+LOSSES = (
     "Lost connection with the edge",
     "Unregistered tunnel connection",
     "Serve tunnel error",
     "Retrying connection in",
     "Connection terminated",
 )
-_CONNECTION = re.compile(r"\bconnIndex=([0-9]{1,3})\b")
+CONNECTION = re.compile(r"\bconnIndex=([0-9]{1,3})\b")
 _MAX_TEXT = 2000
 _MAX_TROUBLE = 50
 
@@ -80,6 +80,11 @@ def read_line(at: float, raw: str) -> Line:
     return Line(at, match[1], match[2]) if match else Line(at, "", raw)
 
 
+def registers(text: str) -> bool:
+    """Whether a line tells of a connection that was registered, in the words of today or of 2022."""
+    return text.startswith("Registered tunnel connection") or re.match(r"Connection \S+ registered", text) is not None
+
+
 class _Losses:
     """Since when connections are missing.
 
@@ -122,10 +127,10 @@ class _Outages:
         self.times: list[float] = []
 
     def registered(self, line: Line) -> None:
-        self._live.update(_CONNECTION.findall(line.text)[:1])
+        self._live.update(CONNECTION.findall(line.text)[:1])
 
     def lost(self, line: Line) -> None:
-        gone = _CONNECTION.findall(line.text)[-1:]
+        gone = CONNECTION.findall(line.text)[-1:]
         if self._live.intersection(gone):
             self._live.difference_update(gone)
             if not self._live:
@@ -148,16 +153,16 @@ def read_log(
     for at, raw in records:
         line = read_line(at, raw)
         losses.registrations_seen = losses.registrations_seen or line.level in ("INF", "DBG")
-        found = _AT_MOST.search(line.text)
+        found = AT_MOST.search(line.text)
         if found:
             at_most = int(found[1])
-        if line.text.startswith("Registered tunnel connection") or re.match(r"Connection \S+ registered", line.text):
+        if registers(line.text):
             registered_at = at
             outages.registered(line)
             losses.end()
             trouble.clear()
             continue
-        if line.text.startswith(_LOSSES):
+        if line.text.startswith(LOSSES):
             losses.add(line)
             outages.lost(line)
         if line.level in ("WRN", "ERR", "FTL", ""):

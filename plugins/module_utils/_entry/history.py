@@ -11,8 +11,14 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
+    JOURNAL_DROPPED,
+    JOURNAL_MISSED,
+    Journal,
+    Records,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import (
     History,
     Present,
@@ -22,6 +28,17 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Attempt
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import Boot
 
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.log_states import LogStates
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
+
+# What systemd says of a unit whose process is there, and since when.
+_UP = {
+    "activating": (m.STARTING, "InactiveExit"),
+    "active": (m.RUNNING, "ActiveEnter"),
+    "reloading": (m.RUNNING, "ActiveEnter"),
+    "refreshing": (m.RUNNING, "ActiveEnter"),
+}
 # The last records before the window tell the state at its beginning; a run writes at most about ten.
 _EARLIER = 30
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -49,21 +66,56 @@ def read_history(
     window: float,
     attempts: t.Sequence[Attempt],
     now: float,
+    kind: Kind | None = None,
 ) -> History:
     """The history of the observed service over the last ``window`` seconds before ``now`` (seconds since the epoch)."""
     begin = now - window
+    states = kind.log_states(seen) if kind is not None else None
     recent = journal.history_records(seen.unit, since=begin)
     earlier = journal.history_records(seen.unit, until=begin, limit=_EARLIER)
     facts = seen.facts
     level = facts.text("LogLevelMax") if facts else ""
-    return build_history(
+    history = build_history(
         recent.entries,
         earlier.entries,
         begin=begin,
-        present=Present(seen.base_state, seen.since, now),
+        present=Present(seen.base_state, seen.since, now) if states is None else _process(seen, now),
         boots=boots,
         restarts=facts is None or facts.restarts_by_itself,
         silent=level.isdigit() and int(level) < _INFO,
         notes=recent.notes,
         attempts=attempts,
     )
+    return history if states is None or kind is None else _with_log(history, states, journal, seen, recent, kind)
+
+
+def _process(seen: Observation, now: float) -> Present:
+    """What systemd alone knows of a service at present: what its kind knows comes from its log."""
+    facts = seen.facts
+    if facts is None or not facts.main_pid or facts.active not in _UP:
+        return Present(seen.base_state, seen.since, now)
+    state, moment = _UP[facts.active]
+    since = facts.moment(moment)
+    return Present(state, now - max(seen.observed_at - since, 0.0) if since else None, now)
+
+
+def _with_log(
+    history: History, states: LogStates, journal: Journal, seen: Observation, recent: Records, kind: Kind
+) -> History:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import log_states as log
+
+    if not log.has_lived(history):
+        return history
+    found = journal.own_lines(seen.unit, states.pattern, since=history.begin - states.lead)
+    # journald names the service whose messages it drops; what was lost in a damaged journal may be anybody's.
+    drops = tuple(
+        entry.timestamp
+        for entry in recent.entries
+        if entry.fields.get("_TRANSPORT") == "driver"
+        and (
+            entry.message_id == JOURNAL_MISSED
+            or (entry.message_id == JOURNAL_DROPPED and entry.message.split()[-1:] == [seen.unit])
+        )
+    )
+    reading = log.Reading(found.lines, found.since, found.notes, drops)
+    return log.tell(history, states, reading, log.Seen(seen.state, seen.since), kind.machine)

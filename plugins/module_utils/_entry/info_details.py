@@ -36,7 +36,7 @@ def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
     def details(host: HostContext, watched: MonitoredService, seen: Observation) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {}
         if window:
-            found["history"] = _history(host, seen, window).as_dict()
+            found["history"] = _history(host, watched, seen, window).as_dict()
             found["drills"] = _drills(host, seen, window)
         retries = seen.state != m.ERROR and in_own_try(seen, unproved_time(seen))
         if diagnose == "always" or (diagnose == "errors" and (seen.failed or seen.state in m.TROUBLED or retries)):
@@ -59,14 +59,14 @@ def _window(told: str) -> float:
     return parse_window(told)
 
 
-def _history(host: HostContext, seen: Observation, window: float) -> History:
+def _history(host: HostContext, watched: MonitoredService, seen: Observation, window: float) -> History:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import read_history
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import unreadable_history
 
     now = host.clock.wall()
     try:
         attempts = host.ledger.attempts(seen.unit) if host.has_records() else ()
-        return read_history(host.journal, seen, host.boots, window, attempts, now)
+        return read_history(host.journal, seen, host.boots, window, attempts, now, watched.kind)
     except LifecycleError as exc:
         return unreadable_history(now - window, now, exc.msg)
 

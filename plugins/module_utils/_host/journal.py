@@ -48,6 +48,11 @@ TIME_CHANGE = "c7a787079b354eaaa9e77b371893cd27"
 TOO_LARGE = "[a message too large to be read from the journal]"
 TIMEOUT = 20.0
 MAX_BYTES = 4 * 1024 * 1024
+# The lines of one service for its history: a day of blocks that come every two seconds.
+LOG_BYTES = 24 * 1024 * 1024
+LOG_TIMEOUT = 15.0
+# What a service and journald stamp themselves may be out of order by so much, in seconds.
+_CLOCK_SLACK = 1.0
 _FIELDS = (
     "MESSAGE,MESSAGE_ID,PRIORITY,UNIT,USER_UNIT,INVOCATION_ID,USER_INVOCATION_ID,JOB_ID,JOB_TYPE,JOB_RESULT,"
     "UNIT_RESULT,EXIT_CODE,EXIT_STATUS,COMMAND,N_RESTARTS,N_DROPPED,CODE_FUNC,CONFIG_FILE,CONFIG_LINE,"
@@ -126,6 +131,17 @@ class Records(t.NamedTuple):
     failed: bool = False
 
 
+class LogLines(t.NamedTuple):
+    """Lines of a service's own, oldest first, each with its moment. All of them ``since`` a moment were read.
+
+    Moments are in seconds since the epoch. The text is as it was written, hostile.
+    """
+
+    lines: tuple[tuple[float, str], ...]
+    since: float
+    notes: tuple[str, ...] = ()
+
+
 class Journal:
     """The journal of this host. ``user=True`` reads what the calling user's own service manager wrote."""
 
@@ -169,6 +185,25 @@ class Journal:
         holes = ["_PID=1", f"MESSAGE_ID={TIME_CHANGE}", "+", "_TRANSPORT=driver", f"MESSAGE_ID={JOURNAL_DROPPED}"]
         holes += [f"MESSAGE_ID={JOURNAL_MISSED}"]
         return self._query([*self._by_manager([unit]), "+", *holes], limit=limit, since=since, until=until)
+
+    def own_lines(self, unit: str, pattern: str, *, since: float) -> LogLines:
+        """The lines of the unit's own processes that have what ``pattern`` (PCRE) finds, of very many the last ones.
+
+        A short form, as a service may write a line a second: in JSON a line with colours is four times as long.
+        """
+        argv = ["journalctl", "--no-pager", "-o", "short-unix", "--all", "--reverse", "--case-sensitive=yes"]
+        argv += [f"--grep={pattern}", *_window(since, None), self._own(unit)]
+        done = self._runner(argv, timeout=LOG_TIMEOUT, max_bytes=LOG_BYTES)
+        lines, in_order = _short_lines(done.out, since)
+        complete = not (done.truncated or done.timed_out or done.not_found) and in_order
+        if complete and done.rc != 0 and done.err.strip() and not lines:  # without a match it ends with 1 and no word
+            return LogLines((), math.inf, (f"its log cannot be read: {sanitize(done.err.strip(), 200)}",))
+        notes = {meaning: None for word, meaning in _COMPLAINTS if word in done.err}
+        if complete:
+            return LogLines(lines, since, tuple(notes))
+        lines = lines[1:]  # what is left of the oldest one may be a part of it
+        notes["its log was read in part: it is very long, slow to read, or of several clocks"] = None
+        return LogLines(lines, lines[0][0] if lines else math.inf, tuple(notes))
 
     def boots(self) -> tuple[tuple[str, float, float], ...]:
         """The boots that the journal knows, oldest first: id, first and last record (seconds since the epoch)."""
@@ -254,6 +289,26 @@ def _window(since: float | None, until: float | None) -> list[str]:
     """Arguments of journalctl for a window, in whole seconds: what began within the second is left out afterwards."""
     bounds = (("since", since), ("until", until))
     return [f"--{name}=@{max(math.floor(at), 0)}" for name, at in bounds if at is not None]
+
+
+# A line of ``-o short-unix``: what follows in the same message is indented.
+_SHORT = re.compile(r"(\d{1,12}\.\d{6}) .{0,400}?: (.*)", re.DOTALL)
+_MOST_OF_A_LINE = 4096
+
+
+def _short_lines(text: str, since: float) -> tuple[tuple[tuple[float, str], ...], bool]:
+    """The lines of reversed ``-o short-unix`` output, oldest first; and whether their clock never went back."""
+    found: list[tuple[float, str]] = []
+    for line in text.split("\n"):
+        match = _SHORT.match(line[:_MOST_OF_A_LINE])
+        if match is None:
+            continue
+        at = float(match[1])
+        if found and at > found[-1][0] + _CLOCK_SLACK:
+            return tuple(found[::-1]), False
+        if at >= since:
+            found.append((min(at, found[-1][0]) if found else at, match[2]))
+    return tuple(found[::-1]), True
 
 
 _MOMENT = r"\w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC"

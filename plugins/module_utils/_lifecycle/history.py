@@ -55,7 +55,9 @@ class History(t.NamedTuple):
     """The window from ``begin`` to ``end``, in seconds since the epoch.
 
     ``first``: the state at the beginning, None where it is not known.
-    ``notes``: why records may be missing.
+    ``notes``: why records may be missing. ``stepped_at``: when the clock was last set.
+    Where the log of the service tells states of its kind, ``bases`` has the base state of each, and ``grounded`` the
+    transitions with systemd's own state wherever the log does not tell one.
     """
 
     begin: float
@@ -67,6 +69,13 @@ class History(t.NamedTuple):
     clock_steps: int = 0
     notes: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    stepped_at: float | None = None
+    grounded: tuple[Transition, ...] | None = None
+    bases: t.Mapping[str, str] = {}
+
+    def base(self, state: str | None) -> str | None:
+        """The state in the words that all kinds share."""
+        return self.bases.get(state, state) if state else state
 
     def spans(self) -> list[tuple[float, float, str | None]]:
         """Begin, end and state of each stretch of time; None where nothing is known."""
@@ -98,7 +107,7 @@ class History(t.NamedTuple):
         """The longest time in error without a break, in seconds; an automatic restart in between is no break."""
         longest, current, last_end = 0.0, 0.0, None
         for begin, end, state in self.spans():
-            if state in (m.ERROR, m.RESTARTING):
+            if self.base(state) in (m.ERROR, m.RESTARTING):
                 current = current + end - begin if last_end == begin else end - begin
                 longest, last_end = max(longest, current), end
         return round(longest, 3)
@@ -111,7 +120,9 @@ class History(t.NamedTuple):
         """
         since: float | None = None
         ordered = [c.at for c in self.transitions if c.after == m.RESTARTING and c.trigger in (OPERATOR, COLLECTION)]
-        for begin, end, state in self.spans():
+        known = self if self.grounded is None else self._replace(transitions=self.grounded)
+        for begin, end, told in known.spans():
+            state = self.base(told)
             if state == m.STOPPED or (state == m.RUNNING and end - begin >= WELL):
                 since = None
             elif since is None and (state == m.ERROR or (state == m.RESTARTING and begin not in ordered)):
@@ -206,6 +217,7 @@ def build_history(
         clock_steps=len(steps),
         notes=(*notes, *_losses(entries)),
         attempts=tuple(attempt for attempt in attempts if attempt.at >= begin),
+        stepped_at=_last(steps),
     )
 
 
@@ -226,6 +238,10 @@ def _before_the_journal(begin: float, end: float, boots: t.Sequence[Boot]) -> li
 def _count_boots(boots: t.Sequence[Boot], begin: float) -> int:
     """How many boots the window has; one where the journal does not tell."""
     return sum(1 for boot in boots if boot.last >= begin) or 1
+
+
+def _last(entries: t.Sequence[j.Entry]) -> float | None:
+    return max((entry.timestamp for entry in entries), default=None)
 
 
 def _losses(entries: t.Sequence[j.Entry]) -> list[str]:

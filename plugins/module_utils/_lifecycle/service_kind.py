@@ -19,6 +19,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, Runner
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.log_states import LogStates
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
 
@@ -110,6 +111,10 @@ class Kind:
         ``properties``: where the unit's files are.
         """
         return ()
+
+    def log_states(self, observation: Observation) -> LogStates | None:
+        """What the service's log tells of its states in the past, given the present one (None: nothing is read)."""
+        return None
 
     def causes(self) -> t.Sequence[t.Any]:
         """Rules of diagnosis of this kind, put before the generic ones."""

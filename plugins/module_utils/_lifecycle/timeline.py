@@ -23,6 +23,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 # Who caused a transition.
 OPERATOR, SERVICE, HOST, COLLECTION, UNRECORDED = "operator", "service", "host", "collection", "unrecorded"
 TRIGGERS = (OPERATOR, SERVICE, HOST, COLLECTION, UNRECORDED)
+# A state that the service's own log tells, while systemd only knows that it runs.
+LOG = "log"
+HISTORY_TRIGGERS = (*TRIGGERS, LOG)
 
 _KINDS = {
     j.UNIT_STARTING: "starting",
@@ -65,7 +68,7 @@ class Record(t.NamedTuple):
 
 
 class Transition(t.NamedTuple):
-    """A change of state. ``at``: seconds since the epoch; ``trigger``: one of TRIGGERS."""
+    """A change of state. ``at``: seconds since the epoch; ``trigger``: one of HISTORY_TRIGGERS."""
 
     at: float
     before: str

@@ -13,6 +13,7 @@ import time
 import typing as t
 from collections import Counter
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.drills import ENDINGS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import SHOWN
@@ -41,12 +42,14 @@ LEGEND = (
     (m.UNKNOWN, "unknown"),
     (_UNRECORDED, "nothing recorded"),
 )
+_SHOWN_BASE = {_UNRECORDED: "nothing recorded"}
 _TRIGGERS = {
     "operator": "an operator",
     "service": "the service or systemd",
     "collection": "this collection",
     "host": "a reboot",
     "unrecorded": "not recorded",
+    "log": "the service, as its log tells",
 }
 # Who made services run again, as a count of them reads.
 _BY = {"operator": "an operator", "service": "systemd", "collection": "this collection", "host": "a reboot"}
@@ -110,9 +113,19 @@ def page_view(data: Data) -> dict[str, t.Any]:
         "chains_problem": data["chains_problem"],
         "tunnels": [_tunnel(one) for one in data["tunnels"]],
         "drills": _drills(services),
-        "legend": [(state, words, *_LANE[state]) for state, words in LEGEND],
+        "legend": _legend({one["kind"] for one in services}),
         "incidents": data["summary"]["incidents"],
     }
+
+
+def _legend(kinds: t.Collection[str]) -> list[tuple[str, str, int, int]]:
+    """The key of the timelines, with the states that these kinds draw in the same way."""
+    own = [state for kind in KINDS.values() if kind.name in kinds for state in kind.machine.states.values()]
+    drawn = {base: [state.name for state in own if state.base == base != state.name] for base, _words in LEGEND}
+    return [
+        (state, f"{words} ({', '.join(dict.fromkeys(drawn[state]))})" if drawn[state] else words, *_LANE[state])
+        for state, words in LEGEND
+    ]
 
 
 def clock(at: float | None) -> str:
@@ -247,15 +260,17 @@ def _drawn(segment: dict[str, t.Any], begin: float, length: float) -> dict[str, 
     y, height = _LANE[state]
     low = spans[0]["begin"] if spans else begin + segment["low"] / CELLS * length
     high = spans[-1]["end"] if spans else begin + segment["high"] / CELLS * length
-    words = "nothing recorded" if state == _UNRECORDED else str(spans[0]["state"] if spans else state).replace("_", " ")
-    times = f"{len(spans)} times " if len(spans) > 1 else ""
+    # States of one base state are drawn alike: each is named, with how often it was entered.
+    counts = Counter("nothing recorded" if state == _UNRECORDED else str(span["state"]) for span in spans)
+    names = counts or {_SHOWN_BASE.get(state, state): 1}
+    words = ", ".join(f"{number} times {name}" if number > 1 else name for name, number in names.items())
     return {
         "state": state,
         "x": f"{100 * segment['low'] / CELLS:.2f}",
         "width": f"{100 * (segment['high'] - segment['low']) / CELLS:.2f}",
         "y": y,
         "height": height,
-        "title": f"{times}{words}, {clock(low)} to {clock(high)[11:]} ({duration(high - low)})",
+        "title": f"{words.replace('_', ' ')}, {clock(low)} to {clock(high)[11:]} ({duration(high - low)})",
     }
 
 

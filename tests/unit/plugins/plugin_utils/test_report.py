@@ -385,3 +385,35 @@ def test_a_terminal_is_told_where_the_report_is():
     assert lines[0].startswith("14 services on 7 hosts, the last 24 h: availability ")
     assert lines[1:] == ["not observed: lost", "wrote /x/report.html (184 kB)"]
     assert d.report_lines(data, "/x", 1, True)[-1].startswith("would write /x")
+
+
+def test_the_states_of_a_kind_are_named_and_drawn_as_their_base_state() -> None:
+    story = [
+        (6.0, "connected", "log", None, ""),
+        (9.0, "reconnecting", "log", None, ""),
+        (9.5, "connected", "log", None, ""),
+        (9.6, "running", "log", None, ""),
+    ]
+    seen = {"a": {"services": [observation("tunnel", "running", history(story), kind="cloudflared")]}}
+    data = report(seen, {"a": [{"name": "tunnel", "kind": "cloudflared"}]})
+    (one,) = v.page_view(data)["services"]
+    assert [(part["state"], part["title"].partition(", 2")[0]) for part in one["segments"]] == [
+        ("running", "running, connected"),
+        ("restarting", "reconnecting"),
+        ("running", "connected, running"),
+    ]
+    assert [incident["ended"] for incident in data["services"][0]["history"]["incidents"]] == ["running"]
+    assert {row["by"] for row in one["transitions"]} == {"the service, as its log tells"}
+    key = {state: words for state, words, _y, _height in v.page_view(data)["legend"]}
+    assert (key["running"], key["restarting"]) == ("running (connected)", "restarting (reconnecting)")
+    page = render_page(data)
+    assert "starting (connecting)" in page and "reconnecting 30 min" in " ".join(one["time_in"][-1])
+
+
+def test_the_key_has_the_states_of_the_kinds_that_there_are() -> None:
+    assert {words for _state, words, *_rest in v.page_view(report(*small_fleet()))["legend"]} >= {
+        "running (synced, consensus, connected)",
+        "starting (syncing, connecting)",
+    }
+    plain = v.page_view(service(history([])))["legend"]
+    assert [words for _state, words, *_rest in plain] == [words for _state, words in v.LEGEND]

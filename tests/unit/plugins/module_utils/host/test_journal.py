@@ -261,3 +261,53 @@ def test_a_field_that_is_nested_is_no_text(depth: int) -> None:
         ],
         [],
     )
+
+
+def short(at: float, text: str) -> str:
+    return f"{at:.6f} host1 cloudflared[12]: {text}\n"
+
+
+class Short(FakeRunner):
+    """Answers in the short form."""
+
+    def __init__(self, out: str, err: str = "", **how: t.Any) -> None:
+        super().__init__(err=err, **how)
+        self.out = out
+
+
+def test_lines_of_a_service_are_asked_for_by_its_unit_since_and_a_pattern() -> None:
+    runner = Short(short(30, "c: d") + short(20, "a\tb\x1b[m") + short(10.5, "old"))
+    found = j.Journal(runner).own_lines("x.service", "Registered|Lost", since=10.7)
+    assert found == j.LogLines(((20.0, "a\tb\x1b[m"), (30.0, "c: d")), 10.7)
+    assert {"--since=@10", "--grep=Registered|Lost", "_SYSTEMD_UNIT=x.service", "--reverse"} <= set(runner.argv)
+
+
+def test_no_text_of_a_line_is_a_line_of_its_own() -> None:
+    out = short(30, "one") + "                  25.000000 host1 x[1]: forged\n-- Boot 0 --\n" + short(20, "two")
+    assert [text for _at, text in j.Journal(Short(out)).own_lines("x.service", ".", since=0).lines] == ["two", "one"]
+
+
+def test_a_service_that_said_nothing_said_nothing() -> None:
+    found = j.Journal(Short("-- No entries --\n", rc=1)).own_lines("x.service", ".", since=5)
+    assert found == j.LogLines((), 5)
+
+
+@pytest.mark.parametrize(
+    ("out", "how"),
+    [
+        (short(30, "b") + short(20, "a"), {"rc": None, "timed_out": True}),
+        (short(30, "b") + short(20, "a"), {"rc": -9, "truncated": True}),
+        # The clock was set back: what was written before that is later by its stamp.
+        (short(30, "b") + short(25, "a") + short(90, "old") + short(20, "older"), {}),
+    ],
+)
+def test_what_was_read_in_part_is_known_from_there_on(out: str, how: dict[str, t.Any]) -> None:
+    found = j.Journal(Short(out, **how)).own_lines("x.service", ".", since=5)
+    assert [text for _at, text in found.lines] == ["b"] and found.since == 30.0
+    assert "its log was read in part" in found.notes[0]
+
+
+def test_a_log_that_cannot_be_read_is_said() -> None:
+    for how, err in (({"rc": 1}, "Compiled without pattern matching support"), ({"rc": None, "not_found": True}, "")):
+        found = j.Journal(Short("", err=err, **how)).own_lines("x.service", ".", since=5)
+        assert found.lines == () and found.since == float("inf") and found.notes

@@ -25,6 +25,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_samp
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import CANNOT_OBSERVE, OUTCOMES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU, CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
+    FUTURE,
+    STALL_PERIODS,
     BesuVerdict,
     NodeOptions,
     NodeView,
@@ -39,10 +41,7 @@ _DYING = 15.0
 # After so many seconds the log of a start is read: a shutdown under way looks the same from outside.
 _SILENT_START = 5.0
 _RPC_OFF = 15.0
-_FUTURE = 15.0
 _REFUSED_BLOCK = 20.0
-# A stall is watched for so many block periods, where nothing but the head shows it; periods that are not known.
-STALL_PERIODS, _SOME_PERIOD = 2.0, 15.0
 # The progress lines of a SNAP sync may come a minute apart: it is stuck after so many of them are missing.
 _MISSED_LINES, _LINE_EVERY = 3, 60.0
 
@@ -169,13 +168,9 @@ def _fork(v: NodeView, references: t.Sequence[Reference]) -> BesuVerdict | None:
 
 def _halted(v: NodeView) -> BesuVerdict | None:
     # A validator without consensus goes on importing what the others make.
-    if v.log.halted and (not _moves(v) or not _takes_part(v)):
+    if v.log.halted and (not v.moves or not _takes_part(v)):
         return _say(m.ERROR, v.log.halted, cause="consensus_halted")
     return None
-
-
-def _moves(v: NodeView) -> bool:
-    return v.head_age is not None and v.head_age <= v.age_limit
 
 
 def _refused_block(v: NodeView) -> BesuVerdict | None:
@@ -192,10 +187,10 @@ def _refused_block(v: NodeView) -> BesuVerdict | None:
 
 def _undriven(v: NodeView) -> BesuVerdict | None:
     """An execution client to which its consensus client does not talk: no block comes, and no restart here helps."""
-    if _moves(v) or v.advances or not (v.now.is_execution_client or v.log.engine_silent):
+    if v.moves or v.advances or not (v.now.is_execution_client or v.log.engine_silent):
         return None
     at = f"the head is {_head_text(v)}"
-    needed = STALL_PERIODS * (v.period or _SOME_PERIOD)
+    needed = v.stall_watch
     if v.log.engine_silent or v.still_for >= needed:
         said = "its consensus client sends no blocks: it is stopped, not connected (engine API, JWT), or not in sync"
         return _say(m.ERROR, at, said, v.log.engine_silent, cause="consensus_client_unreachable", wants_log=True)
@@ -262,7 +257,7 @@ def eta_seconds(rate: float | None, gap: int, period: float | None) -> float | N
 
 def _isolated(v: NodeView) -> BesuVerdict | None:
     """No peers, and no new block without them."""
-    if not v.has_no_peers or v.alone or _moves(v):
+    if not v.has_no_peers or v.alone or v.moves:
         return None
     refused = _refused_block(v)
     if refused:
@@ -293,7 +288,11 @@ def _span(seconds: float | None) -> str:
 
 
 def _head_text(v: NodeView) -> str:
-    return "block 0, the chain has not begun" if v.now.number == 0 else f"block {v.now.number}, {_span(v.head_age)} old"
+    if v.now.number == 0:
+        return "block 0, the chain has not begun"
+    if v.head_age is not None and v.head_age < -FUTURE:
+        return f"block {v.now.number}, {_span(-v.head_age)} in the future"
+    return f"block {v.now.number}, {_span(v.head_age)} old"
 
 
 def _catching_up(v: NodeView) -> bool:
@@ -302,11 +301,16 @@ def _catching_up(v: NodeView) -> bool:
 
 def _stale(v: NodeView) -> BesuVerdict | None:
     """Level with everybody it knows, and the head is too old: a stall, or all are behind, or the clock is wrong."""
-    if v.head_age is None or _moves(v) or (v.now.non_bft is not None and v.now.non_bft.on_demand):
+    if v.head_age is None or (v.now.non_bft is not None and v.now.non_bft.on_demand):
         return None
-    at = f"the head is {_head_text(v)}, more than {v.age_limit:.0f} s"
+    future = v.head_age < -FUTURE
+    if v.moves and not future:
+        return None
+    at = f"the head is {_head_text(v)}" + ("" if future else f", more than {v.age_limit:.0f} s")
     if v.advances:
-        return _by_a_wrong_clock(v, at, "ahead")
+        return _by_a_wrong_clock(v, at, "behind" if future else "ahead")
+    if v.moves:
+        return _unwatched(v, v.stall_watch, at)
     if v.alone:
         return _alone_and_silent(v, at)
     return _stands(v, at)
@@ -315,7 +319,8 @@ def _stale(v: NodeView) -> BesuVerdict | None:
 def _by_a_wrong_clock(v: NodeView, at: str, which: str) -> BesuVerdict:
     """A head that advances at an age that no living chain has: this host's clock is wrong, or all nodes are behind."""
     grows = v.lag is None or v.track.others_advanced >= 2
-    if v.is_level or (grows and arrivals.keeps_pace(v.track, v.period) and not _catching_up(v)):
+    paced = grows and arrivals.keeps_pace(v.track, v.period) and not _catching_up(v)
+    if v.now.state_available is not False and (v.is_level or paced):
         skewed = _level(v)
         said = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is {which}"
         return _say(skewed.state, said, *skewed.reasons, cause="clock_skew", settled=skewed.settled)
@@ -344,14 +349,18 @@ def _stands(v: NodeView, at: str) -> BesuVerdict:
         # A network that is started as a whole goes through rounds as well, until enough have come.
         return _say(SYNCING, at, "no peer has a newer block; the process is young", rounds, wants_log=True)
     level = "nobody that it knows has a newer block" if v.lag is not None else ""
-    needed = STALL_PERIODS * (v.period or _SOME_PERIOD)
+    needed = v.stall_watch
     watched = v.still_for >= needed
     if watched or proof is not None:
         settled = watched or v.lag is not None or v.still_for >= STALL_PERIODS * (v.period or STALL_PERIODS)
         return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=settled)
+    return _unwatched(v, needed, at, level)
+
+
+def _unwatched(v: NodeView, needed: float, *reasons: str) -> BesuVerdict:
     said = f"watched for {v.still_for:.0f} s: a stalled chain differs from a wrong clock after {needed:.0f} s"
     left = min(max((needed - v.still_for) / 4, 1.0), _RPC_OFF)
-    return _say(m.UNKNOWN, at, level, said, wants_log=True, settled=False, resample=left)
+    return _say(m.UNKNOWN, *reasons, said, wants_log=True, settled=False, resample=left)
 
 
 def _incomparable(v: NodeView, at: str) -> BesuVerdict:
@@ -372,9 +381,6 @@ def _at_head(v: NodeView) -> BesuVerdict:
     if v.track.earlier is None and v.young and not _takes_part(v):
         said = f"at block {v.now.number} in one look: that may be the start-up lie"
         return _say(m.STARTING if v.track.answered_at in (None, v.now.at) else SYNCING, said, settled=False)
-    if v.head_age is not None and v.head_age < -_FUTURE:
-        at = f"the head, {v.now.number}, is {-v.head_age:.0f} s in the future"
-        return _by_a_wrong_clock(v, at, "behind")
     if _catching_up(v) and not v.is_level:
         said = "blocks arrive faster than the chain makes them: its peers are behind as well"
         return _say(SYNCING, f"at {_head_text(v)}", said, _pace(v, 0))

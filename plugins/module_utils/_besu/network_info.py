@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import chain_view as cv
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import STALL_PERIODS, classify
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import APART, SampleHistory, fold
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import (
@@ -40,6 +40,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc import RpcClient
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
+    FUTURE,
+    STALL_PERIODS,
     BesuVerdict,
     NodeOptions,
     NodeView,
@@ -119,7 +121,7 @@ def _two_looks(pool: ThreadPoolExecutor, endpoints: t.Sequence[Endpoint], clock:
 def _watch_old_heads(
     pool: ThreadPoolExecutor, endpoints: t.Sequence[Endpoint], options: NodeOptions, clock: Clock
 ) -> None:
-    """Look again at networks whose head is too old, until it moves or was watched long enough to call it stalled."""
+    """Look again at networks whose head has no age to believe, until it moves or was watched for long enough."""
     began = clock.monotonic()
     while True:
         old = [
@@ -141,7 +143,7 @@ def _watch_old_heads(
 
 def _stall_watch(pace: q.ChainTiming) -> float:
     """For how many seconds a head that is too old has to stay before the chain is called stalled."""
-    return min(STALL_PERIODS * pace.period, _LONGEST_WATCH)
+    return min(STALL_PERIODS * max(pace.period, pace.quiet), _LONGEST_WATCH)
 
 
 def _watched(one: Endpoint) -> float:
@@ -150,7 +152,7 @@ def _watched(one: Endpoint) -> float:
 
 def _is_old(members: t.Sequence[Endpoint], pace: q.ChainTiming) -> bool:
     view = cv.chain_view([(one.first, one.last) for one in members if one.first and one.last])
-    return not view.moved and view.head_age is not None and view.head_age > pace.age_limit
+    return not view.moved and view.head_age is not None and not -FUTURE <= view.head_age <= pace.age_limit
 
 
 @contextmanager

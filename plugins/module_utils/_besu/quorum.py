@@ -271,7 +271,10 @@ def _obstacle(view: ChainView, pace: ChainTiming, members: t.Sequence[str]) -> s
     due = max(pace.period, pace.quiet)
     if due < _PATIENT_PERIOD:
         return f"the head did not advance between two looks: it stays at {view.head}"
-    if view.head_age > due + max(_OVERDUE, due / 10):
+    late = max(_OVERDUE, due / 10)
+    if view.head_age < -late:
+        return f"the head is {-view.head_age:.0f} s in the future: correct the clock, or no block is seen to be overdue"
+    if view.head_age > due + late:
         return f"the next block is overdue: the head is {view.head_age:.0f} s old, a block is due every {due:.0f} s"
     return ""
 

@@ -20,6 +20,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 
 # A process that is younger may still be looking for its peers and its chain, in seconds.
 YOUNG = 60.0
+# A head that is so many seconds in the future tells that this host's clock is behind, and nothing of its age.
+FUTURE = 15.0
+# A stall is watched for so many block periods, where nothing but the head shows it; a period that is not known.
+STALL_PERIODS, _UNKNOWN_PERIOD = 2.0, 15.0
 _PACE_UNKNOWN = 30.0
 _MAX_DEAD = 3
 _SOME_PERIOD = 2.0
@@ -136,6 +140,17 @@ class NodeView:
         return self.options.block_period or self.now.period
 
     @property
+    def empty_period(self) -> float:
+        """The block period of a chain without transactions, 0 where it is the same."""
+        bft = self.now.bft
+        return self.options.empty_block_period or (bft.empty_block_period if bft else None) or 0.0
+
+    @property
+    def stall_watch(self) -> float:
+        """For how many seconds a head has to stand until the chain, and not a wrong clock, explains that."""
+        return STALL_PERIODS * max(self.period or _UNKNOWN_PERIOD, self.empty_period)
+
+    @property
     def age_limit(self) -> float:
         """How old the head of a living chain may be: the block period, and time-outs for dead proposers in a row."""
         if self.options.head_age is not None:
@@ -144,14 +159,20 @@ class NodeView:
         period = self.period
         if period is None:
             return _PACE_UNKNOWN
-        empty = self.options.empty_block_period or (bft.empty_block_period if bft else None) or 0.0
         timeout = self.options.request_timeout or (bft.request_timeout if bft else None) or (2 * period)
         dead = min(len(self.members) // 3, _MAX_DEAD) if self.members else 1
-        return max(period, empty) + timeout * float(2**dead - 1) + max(3.0, period, timeout / 2)
+        return max(period, self.empty_period) + timeout * float(2**dead - 1) + max(3.0, period, timeout / 2)
 
     @property
     def head_age(self) -> float | None:
         return None if self.now.head_time is None else self.now.wall - self.now.head_time
+
+    @property
+    def moves(self) -> bool:
+        """Whether the head is not too old. By a clock that is behind no age is: there counts what was watched."""
+        if self.head_age is None or self.head_age > self.age_limit:
+            return False
+        return self.head_age >= -FUTURE or self.still_for < self.stall_watch
 
     @property
     def reference(self) -> int | None:
@@ -265,12 +286,11 @@ def _margin(v: NodeView, members: tuple[str, ...] | None) -> dict[str, t.Any]:
     Each member proposes once in as many blocks as there are members: what has
     just ended still counts that long. The quorum guard asks the others, too.
     """
-    sample, age, last = v.now, v.head_age, v.now.proposed_to
+    sample, last = v.now, v.now.proposed_to
     if not members or last is None:
         return {}
     made = [last_proposed(sample, member) for member in members]
-    living = age is not None and age <= v.age_limit
-    part = sum(1 for block in made if block is not None and last - block < len(members)) if living else 0
+    part = sum(1 for block in made if block is not None and last - block < len(members)) if v.moves else 0
     return {"taking_part": part, "may_stop": max(part - quorum(len(members)), 0)}
 
 

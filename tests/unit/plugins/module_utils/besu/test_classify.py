@@ -364,6 +364,49 @@ def test_a_clock_that_is_behind():
     assert told(*looks) == ("consensus", "clock_skew")
 
 
+STANDS = {
+    "a stall": ({}, ("error", "chain_stalled")),
+    "no peers": ({"peers": (), "peer_count": 0}, ("error", "no_peers")),
+    "no consensus client": (
+        {"group": None, "bft": None, "validators": None},
+        ("error", "consensus_client_unreachable"),
+    ),
+    "the only validator": (
+        {"peers": (), "peer_count": 0, "validators": (OWN,), "next_validators": (OWN,)},
+        ("error", "not_proposing"),
+    ),
+}
+
+
+@pytest.mark.parametrize("tip", [False, True], ids=["", "a quorum was asked"])
+@pytest.mark.parametrize("before", [0, 30], ids=["just met", "it had advanced"])
+@pytest.mark.parametrize("name", STANDS)
+def test_what_stands_is_ill_by_a_clock_that_is_behind_too(name, before, tip):
+    """No age of its head ever exceeds a limit there: for how long it was watched tells."""
+    change, expected = STANDS[name]
+    looks = lived(age=-7200.0, seconds=before)[:before]
+    last = looks[-1] if looks else look(number=500, age=-7200.0)
+    if name == "no consensus client":
+        change = {**change, "head": replace(last.head, difficulty=0), "next_validators": None, "last_proposed": None}
+        looks = []
+    stood = [replace(last, at=last.at + s, wall=last.wall + s, **change) for s in range(0, 130, 10)]
+    level = [Reference("the validators", last.number, tip=True)] if tip else []
+    assert told(*looks, *stood, references=level) == expected
+    assert told(*stood[:1], references=level)[0] not in ("synced", "running", "consensus")
+
+
+def test_a_quiet_chain_is_watched_for_as_long_as_a_block_may_take_before_a_clock_is_told_from_a_stall():
+    quiet = replace(BFT, empty_block_period=60.0)
+    looks = [look(at=1000.0 + s, age=3600.0 + s, bft=quiet) for s in (0, 5, 59, 121)]
+    assert [told(*looks[:count])[0] for count in (2, 3, 4)] == ["unknown", "unknown", "error"]
+
+
+@pytest.mark.parametrize("age", [3600.0, -3600.0])
+def test_a_node_without_its_state_is_not_level_by_a_wrong_clock(age):
+    looks = [replace(one, state_available=False) for one in lived(age=age)]
+    assert told(*looks, references=[Reference("the validators", looks[-1].number, tip=True)])[0] == "syncing"
+
+
 def test_a_head_that_passes_through_the_present_is_not_level():
     """The clock is an hour behind, and so is the node, which catches up: for a while its head looks fresh."""
     looks = lived(age=40.0, pace=1.3, seconds=180, ahead=1)

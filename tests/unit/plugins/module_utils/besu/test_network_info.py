@@ -132,8 +132,10 @@ def test_a_clock_that_is_wrong_is_no_stall(clock, ahead):
     assert (net["advances"], net["stalled"], net["may_stop"]) == (True, False, 1)
 
 
+@pytest.mark.parametrize("ahead", [0.0, 3600.0, -3600.0])
 @pytest.mark.parametrize("period", [2, 12])
-def test_a_stall_is_watched_before_it_is_told(clock, period):
+def test_a_stall_is_watched_before_it_is_told(clock, period, ahead):
+    clock.wall = lambda: WALL + clock.now + ahead
     nodes = four(clock)
     config = {"qbft": {"blockPeriodSeconds": period, "requestTimeoutSeconds": 2 * period}}
     height = 1000 + int((clock.now - 1000.0) / 2)

@@ -427,6 +427,12 @@ def test_who_has_proposed_since_the_first_look_and_with_which_version():
     assert seen.proposers == proposed - {names(4)[1]}, "one was upgraded between the two looks"
 
 
+def test_by_a_clock_that_is_behind_no_block_is_overdue_so_that_the_next_one_has_to_be_seen():
+    slow = q.ChainTiming(60.0, 120.0, 400.0)
+    assert "in the future" in q.may_stop(view(first_head=100, head_age=-3600.0), TARGET, slow).reason
+    assert q.may_stop(view(head_age=-3600.0), TARGET, slow).safe
+
+
 def test_a_block_that_is_overdue_refuses_where_blocks_are_seldom():
     """A proposer is missing: a round change is under way, and who is missing does not show yet."""
     assert q.may_stop(view(first_head=100, head_age=62.0), TARGET, ChainTiming60).safe

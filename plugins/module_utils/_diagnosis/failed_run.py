@@ -12,6 +12,8 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
     UNIT_FAILURE_RESULT,
+    UNIT_STARTED,
+    UNIT_STOPPING,
     UNIT_SUCCESS,
     Journal,
 )
@@ -39,3 +41,23 @@ def last_failed_run(journal: Journal, unit: str, since: float) -> FailedRun:
             properties = {**_BETWEEN_RUNS, "InvocationID": entry.invocation_id, "Result": result}
             return FailedRun(properties, entry.timestamp)
     return FailedRun()
+
+
+def forgotten_run(journal: Journal, unit: str, since: float) -> FailedRun:
+    """The last run of a unit that systemd does not know any more, after ``since``; none that was meant to end then.
+
+    That is one which was stopped, or which runs to its end, such as a oneshot: its start is over with it.
+    """
+    entries = journal.manager_records([unit], since=since).entries
+    last = next((entry for entry in reversed(entries) if entry.invocation_id), None)
+    if last is None:
+        return FailedRun()
+    known = {entry.message_id: entry for entry in entries if entry.invocation_id == last.invocation_id}
+    ids = [entry.message_id for entry in entries if entry.invocation_id == last.invocation_id]
+    ended = known.get(UNIT_FAILURE_RESULT) or known.get(UNIT_SUCCESS)
+    if ended is None or UNIT_STOPPING in known:
+        return FailedRun()
+    if ended.message_id == UNIT_SUCCESS and UNIT_STARTED not in ids[: ids.index(UNIT_SUCCESS)]:
+        return FailedRun()
+    result = ended.fields.get("UNIT_RESULT", "") or "success"
+    return FailedRun({"InvocationID": last.invocation_id, "Result": result}, ended.timestamp)

@@ -37,6 +37,23 @@ STEPS = {
 _START_TIMED_OUT = re.compile(r"start(?:-pre|-post)? operation timed out", re.IGNORECASE)
 
 
+def never_seen(case: FailureCase) -> Match | None:
+    """A unit that systemd does not know, and of which no run is known either."""
+    return None if case.text("InvocationID") else load("not-found")(case)
+
+
+def forgotten(case: FailureCase) -> Match | None:
+    """A unit that systemd does not know any more, with how its last run ended."""
+    known = load("not-found")(case)
+    if known is None or not case.text("InvocationID"):
+        return None
+    result = case.text("Result")
+    ended = "ended by itself" if result in ("success", "") else f"ended as it failed ({result})"
+    said = [line.text for line in case.lines if line.text.strip()][-1:]
+    words = f", and said last: {said[0]}" if said else ""
+    return Match([*known.evidence, *said], f"its last run {ended}{words}")
+
+
 def load(*states: str) -> t.Callable[[FailureCase], Match | None]:
     def facts(case: FailureCase) -> Match | None:
         if case.text("LoadState") not in states or case.text("ActiveState") not in ("inactive", "failed"):

@@ -39,7 +39,13 @@ _UNIT: tuple[Rule, ...] = (
     Rule(
         "unit_not_found", CONFIGURATION, HARD, "systemd knows no such unit",
         "check the name; install or deploy the service; then systemctl daemon-reload",
-        facts=p.load("not-found"), rank=100,
+        facts=p.never_seen, rank=100,
+    ),
+    # Behind what ended the run, such as a disk that is full.
+    Rule(
+        "unit_not_found", CONFIGURATION, HARD, "systemd has forgotten the unit",
+        "see to what ended its last run; write a unit file if it is to be started again; then systemctl daemon-reload",
+        facts=p.forgotten, rank=1,
     ),
     Rule(
         "unit_bad_setting", CONFIGURATION, HARD, "systemd refuses the unit file",

@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
 _TROUBLED = (m.ERROR, m.RESTARTING)
 # Causes that say nothing against the service itself.
 _HARMLESS = (None, "probe_broken", "cleaning")
+_NOT_FOUND = "unit_not_found"
 # What a diagnosis may come to that says no more of a loop than that it is one.
 _SAYS_NO_MORE = ("unknown", "crash_loop", "start_limit")
 
@@ -33,6 +34,7 @@ def explain(host: HostContext, watched: MonitoredService, observation: Observati
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.failed_run import (
         FailedRun,
+        forgotten_run,
         last_failed_run,
     )
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.gather import examine
@@ -44,6 +46,10 @@ def explain(host: HostContext, watched: MonitoredService, observation: Observati
     if observation.loops:
         since = host.clock.wall() - watched.limits.thrash_window
         failed = last_failed_run(host.journal, watched.unit, since)
+    elif observation.cause == _NOT_FOUND:
+        # What it was is known to the journal alone, of this boot as that of a unit may be.
+        failed = forgotten_run(host.journal, watched.unit, host.clock.wall() - host.clock.monotonic())
+        properties = {**properties, "InvocationID": ""}
     found = examine(
         {**properties, **failed.properties},
         host.journal,

@@ -11,13 +11,23 @@ import typing as t
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import gather as e
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.failed_run import last_failed_run
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.failed_run import (
+    forgotten_run,
+    last_failed_run,
+)
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependencies import listed, missing_dependencies
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import disk_usage
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Completed
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd, UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.written_paths import written_paths
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Kind
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
 
 
 def test_dependencies_that_are_missing() -> None:
@@ -154,3 +164,63 @@ def test_a_loop_has_the_cause_of_its_last_failed_run_in_each_of_its_phases(phase
     found = e.examine({**properties, **run}, journal, failing=True).primary
     assert found is not None and (found.id, found.severity) == ("address_in_use", "hard")
     assert found.evidence == ("Error: bind: address already in use",)
+
+
+def run_of(*kinds: str, result: str = "success", **fields: str) -> list[str]:
+    """The manager's records of one run, by their kinds."""
+    ids = {"starting": j.UNIT_STARTING, "started": j.UNIT_STARTED, "stopping": j.UNIT_STOPPING, "ended": j.UNIT_SUCCESS,
+           "failed": j.UNIT_FAILURE_RESULT}  # fmt: skip
+    manager = {"_PID": "1", "UNIT": "x.service", "_TRANSPORT": "journal", "UNIT_RESULT": result, **fields}
+    return [record(f"x.service: {kind}", MESSAGE_ID=ids[kind], **manager) for kind in kinds]
+
+
+FORGOTTEN = {"Id": "x.service", "LoadState": "not-found", "ActiveState": "inactive", "SubState": "dead"}
+FULL = said("ERROR cannot write: No space left on device", "a" * 32)
+
+
+@pytest.mark.parametrize(
+    ("lines", "causes", "summary"),
+    [
+        ([], ["unit_not_found"], ""),
+        # Nobody asked for its end.
+        ([*run_of("started"), FULL, *run_of("ended")], ["disk_full", "unit_not_found"], "by itself"),
+        ([*run_of("started"), said("good bye", "a" * 32), *run_of("ended")], ["unit_not_found"], "said last: good bye"),
+        ([*run_of("started", "ended")], ["unit_not_found"], "by itself"),
+        ([*run_of("started"), FULL, *run_of("failed", result="exit-code")], ["disk_full", "unit_not_found"], "(exit-code)"),
+        # Somebody stopped it; it ran to its end, as a oneshot does; it runs once more.
+        ([*run_of("started"), FULL, *run_of("stopping", "ended")], ["unit_not_found"], ""),
+        ([*run_of("starting"), FULL, *run_of("ended", "started")], ["unit_not_found"], ""),
+        ([*run_of("started"), FULL, *run_of("ended"), *run_of("started", INVOCATION_ID="b" * 32)], ["unit_not_found"], ""),
+    ],
+)  # fmt: skip
+def test_a_unit_that_systemd_has_forgotten_has_the_cause_of_its_last_run(
+    lines: list[str], causes: list[str], summary: str
+) -> None:
+    def runner(argv: t.Sequence[str], **_options: t.Any) -> Completed:
+        shown = lines if any(word.startswith("--since") for word in argv) or "_SYSTEMD_UNIT=x.service" in argv else []
+        return Completed(0, "\n".join(shown if "--reverse" not in argv else shown[::-1]).encode(), b"")
+
+    run = forgotten_run(Journal(runner), "x.service", 0.0)
+    found = e.examine({**FORGOTTEN, **run.properties}, Journal(runner), failing=True)
+    assert [cause.id for cause in found.causes if cause.id != "unknown"] == causes
+    told = found.causes[-1].summary
+    assert summary in told and bool(summary) == ("ended" in told), told
+
+
+@pytest.mark.parametrize(("kinds", "cause"), [(("ended",), "disk_full"), (("stopping", "ended"), "unit_not_found")])
+def test_what_is_left_of_a_forgotten_unit_counts_unless_it_was_stopped(kinds: tuple[str, ...], cause: str) -> None:
+    """systemd may still know its last run, where another unit names it."""
+    lines = [*run_of("started"), FULL, *run_of(*kinds)]
+
+    class Host(HostContext):
+        journal = Journal(lambda argv, **_options: Completed(0, "\n".join(reversed(lines)).encode(), b""))
+
+        def __init__(self) -> None:
+            super().__init__("system", VirtualClock())
+            self.clock.wall = self.clock.monotonic  # type: ignore[method-assign]
+            self.systemd = Systemd(lambda argv, **_options: Completed(0, b"", b""))
+
+    facts = UnitFacts("x.service", {**FORGOTTEN, "InvocationID": "a" * 32})
+    seen = Observation("x", "x.service", "generic", "error", "error", cause="unit_not_found", facts=facts)
+    found = explain(Host(), MonitoredService("x", "x.service", Kind()), seen).primary
+    assert found is not None and found.id == cause

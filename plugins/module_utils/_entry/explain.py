@@ -14,7 +14,11 @@ from dataclasses import replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import CRASH_LOOP, Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
+    AUTO_RESTART,
+    CRASH_LOOP,
+    Observation,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
 
 if t.TYPE_CHECKING:
@@ -43,7 +47,8 @@ def explain(host: HostContext, watched: MonitoredService, observation: Observati
         return Diagnosis(notes=observation.reasons)
     troubled = observation.state in _TROUBLED or observation.cause not in _HARMLESS
     properties, failed = observation.facts.properties, FailedRun()
-    if observation.loops:
+    # Between two tries systemd does not tell when it failed: each phase renews the moment of the last change.
+    if observation.loops or observation.facts.sub in AUTO_RESTART:
         since = host.clock.wall() - watched.limits.thrash_window
         failed = last_failed_run(host.journal, watched.unit, since)
     elif observation.cause == _NOT_FOUND:

@@ -410,14 +410,15 @@ class Actions:
             return False
         return not self._accepted(diagnosis, observation, self._disks(observation.facts))
 
-    def is_dealt_with(self, cause: Cause, observation: Observation) -> bool:
+    def is_dealt_with(self, cause: Cause, observation: Observation, failed_at: t.Callable[[], float | None]) -> bool:
         """Whether a cause that a kind knows is no objection: a person said so, or the host shows it.
 
-        What a process that lives has read before a file was corrected stays as it is.
+        What a process that lives has read before a file was corrected stays as it is. ``failed_at``: when the last run
+        of a loop failed, in seconds since the epoch.
         """
         if observation.state != m.RESTARTING:
             return cause.severity != "fatal" and cause.id in self._request.accept_causes
-        return self._is_resolved(cause, (), observation, self._disks(observation.facts))
+        return self._is_resolved(cause, (), observation, self._disks(observation.facts), failed_at())
 
     def _accepted(self, diagnosis: t.Any, observation: Observation, disks: tuple[Disk, ...]) -> bool:
         failed_at = diagnosis.failed_at

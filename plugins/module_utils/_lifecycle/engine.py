@@ -11,6 +11,7 @@ is killed anywhere is continued by running the same task again.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
@@ -107,6 +108,7 @@ class Engine:
         self._reached_since: float | None = None
         self._diagnosis: t.Any = None
         self._judged: tuple[str, int, str] | None = None
+        self._last_failure: tuple[str, float | None] | None = None
         self._before = self._last = observer.observe_settled([watched])[0]
         self._actor = Actions(watched.unit, request, tools, watched.kind.written_paths)
         self._planning = Planning(watched.kind, request, self._actor)
@@ -274,9 +276,17 @@ class Engine:
         """The cause that the kind itself knows, unless it was dealt with."""
         cause = self._kind.lasting_cause(observation, self._request.target)
         proved_anew = self._acts and observation.state != m.RESTARTING
-        if cause is None or (not proved_anew and self._actor.is_dealt_with(cause, observation)):
+        failed_at = functools.partial(self._failed_at, observation)
+        if cause is None or (not proved_anew and self._actor.is_dealt_with(cause, observation, failed_at)):
             return None
         return g.lasting(cause.id, cause.severity, cause.summary, cause.next_step)
+
+    def _failed_at(self, observation: Observation) -> float | None:
+        """When the last run of a loop failed, in seconds since the epoch; None where that is not known."""
+        run = _invocation(observation)
+        if self._last_failure is None or self._last_failure[0] != run:
+            self._last_failure = (run, self._diagnose(of_last_run(observation)).failed_at)
+        return self._last_failure[1]
 
     def _lasting(self, observation: Observation) -> Refusal | None:
         """Why systemd's next try, or the one under way, must fail as the last one did; None where it may work.

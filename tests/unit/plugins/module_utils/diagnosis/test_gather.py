@@ -174,6 +174,20 @@ def run_of(*kinds: str, result: str = "success", **fields: str) -> list[str]:
     return [record(f"x.service: {kind}", MESSAGE_ID=ids[kind], **manager) for kind in kinds]
 
 
+class Host(HostContext):
+    """One whose journal has these lines. Its clock is that of their moments."""
+
+    def __init__(self, lines: t.Sequence[str]) -> None:
+        super().__init__("system", VirtualClock())
+        self.clock.wall = self.clock.monotonic
+        self.systemd = Systemd(lambda argv, **_options: Completed(0, b"", b""))
+        self._lines = lines
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(lambda argv, **_options: Completed(0, "\n".join(reversed(self._lines)).encode(), b""))
+
+
 FORGOTTEN = {"Id": "x.service", "LoadState": "not-found", "ActiveState": "inactive", "SubState": "dead"}
 FULL = said("ERROR cannot write: No space left on device", "a" * 32)
 
@@ -212,15 +226,27 @@ def test_what_is_left_of_a_forgotten_unit_counts_unless_it_was_stopped(kinds: tu
     """systemd may still know its last run, where another unit names it."""
     lines = [*run_of("started"), FULL, *run_of(*kinds)]
 
-    class Host(HostContext):
-        journal = Journal(lambda argv, **_options: Completed(0, "\n".join(reversed(lines)).encode(), b""))
-
-        def __init__(self) -> None:
-            super().__init__("system", VirtualClock())
-            self.clock.wall = self.clock.monotonic  # type: ignore[method-assign]
-            self.systemd = Systemd(lambda argv, **_options: Completed(0, b"", b""))
-
     facts = UnitFacts("x.service", {**FORGOTTEN, "InvocationID": "a" * 32})
     seen = Observation("x", "x.service", "generic", "error", "error", cause="unit_not_found", facts=facts)
-    found = explain(Host(), MonitoredService("x", "x.service", Kind()), seen).primary
+    found = explain(Host(lines), MonitoredService("x", "x.service", Kind()), seen).primary
     assert found is not None and found.id == cause
+
+
+@pytest.mark.parametrize("sub", ["auto-restart", "auto-restart-queued"])
+def test_between_two_tries_a_run_failed_when_the_journal_says_so(sub: str) -> None:
+    lines = [
+        *run_of("started"),
+        said("Error: bind: address already in use", "a" * 32),
+        *run_of("failed", result="exit-code"),
+    ]
+
+    facts = {
+        "Id": "x.service",
+        "LoadState": "loaded",
+        "ActiveState": "activating",
+        "SubState": sub,
+        "InvocationID": "a" * 32,
+    }
+    seen = Observation("x", "x.service", "generic", "restarting", "restarting", facts=UnitFacts("x.service", facts))
+    found = explain(Host(lines), MonitoredService("x", "x.service", Kind()), seen)
+    assert found.failed_at == 1000.0 and found.primary is not None and found.primary.id == "address_in_use"

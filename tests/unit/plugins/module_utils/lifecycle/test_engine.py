@@ -15,7 +15,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Limits
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import AUTO_RESTART, Limits
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService, Observer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Hold, Records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
@@ -75,7 +75,8 @@ class Bench:
 
     def _why(self, observation):
         self.diagnosed.append(observation.state)
-        return Diagnosis(self.cause, self.failed_at)
+        last = observation.loops or (observation.facts is not None and observation.facts.sub in AUTO_RESTART)
+        return Diagnosis(self.cause, self.failed_at if last else None)
 
     def wait_files(self):
         return sorted((self.folder / "run").glob("*.wait.*"))

@@ -273,10 +273,20 @@ def test_a_process_that_has_proved_itself_is_not_judged_by_an_earlier_run(tmp_pa
     assert bench.diagnosed == []
 
 
+@pytest.mark.parametrize("knowing", [False, True])
 @pytest.mark.parametrize(("failed_in", "refused"), [(3600.0, ["cause"]), (-3600.0, [])])
-def test_a_file_counts_as_corrected_since_the_run_that_failed_and_not_since_the_try(tmp_path, failed_in, refused):
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_file_counts_as_corrected_since_the_run_that_failed_and_not_since_the_try(
+    tmp_path, phase, failed_in, refused, knowing
+):
+    """Each phase of a try renews the moment since when systemd has it: a file that was corrected just before is older."""
     file = tmp_path / "api.conf"
     file.write_text("corrected")
-    bench = looping(tmp_path, replace(HARD, evidence=(f"{file}: bad line",)), **PHASES["start"])
+    cause = replace(HARD, evidence=(f"{file}: bad line",))
+    bench = looping(tmp_path, cause, **PHASES[phase])
     bench.failed_at = file.stat().st_ctime + failed_in
+    phase_since = file.stat().st_ctime - failed_in  # which says the opposite
+    bench.clock.wall = lambda: phase_since
+    if knowing:
+        bench.kind = Knowing(cause)
     assert guards(bench.run(check_mode=True)) == refused

@@ -4,7 +4,7 @@
 # What the parts of `make test` run is written in tools/steps.toml.
 
 SHELL := /bin/bash
-PARTS := sanity lint docs unit property controller importer laboratory molecule bench mutation
+PARTS := sanity lint docs unit property controller importer laboratory molecule long bench mutation
 FAMILIES := core laboratory events sanity lint controller importer compat oldest workflow
 VENV_sanity := sanity compat oldest
 VENV_lint := lint workflow
@@ -15,6 +15,7 @@ VENV_controller := controller events
 VENV_importer := importer
 VENV_laboratory := laboratory events
 VENV_molecule := core
+VENV_long := laboratory
 VENV_bench := core laboratory
 VENV_mutation := mutation
 VENV_quick := lint core
@@ -30,7 +31,7 @@ help: ## list the targets
 demo: system-demo venv-core ## a small fleet of real systemd hosts, broken in several ways and recovered
 	@PATH="$(CURDIR)/.venvs/core/bin:$$PATH" tests/demo/run
 
-test: system ## every test: sanity lint docs unit property controller importer laboratory molecule
+test: system ## every test but those of make long: sanity lint docs unit property controller importer laboratory molecule
 	@$(call VENVS,$(FAMILIES))
 	@$(STEPS) all
 
@@ -47,6 +48,7 @@ controller: ## the objects and jobs of AWX: awx.awx, ansible-runner, ansible-bui
 importer: ## the built artefact through galaxy-importer
 laboratory: ## tests on real systemd hosts, and of the stand-ins for Besu and for Cloudflare's edge
 molecule: ## a scenario of each role, and the playbooks, on real systemd hosts
+long: ## scenarios of whole networks on real systemd hosts, minutes each; not a part of make test
 bench: ## the figures, as ratios to a peer measured in the same run; not a part of make test
 mutation: ## mutations of the rules that protect a quorum which no test notices; hours, not a part of make test
 

@@ -217,10 +217,10 @@ def test_pre_commit_runs_what_the_lint_step_runs() -> None:
     assert {hook["entry"] for hook in hooks} == {f"make --no-print-directory lint STEP={name}" for name in lint}
 
 
-def test_the_workflow_runs_each_part_of_make_test_once() -> None:
+def test_the_workflow_runs_each_part_of_make_test_and_the_long_scenarios_once() -> None:
     rows = load(".github/workflows/test.yml")["jobs"]["test"]["strategy"]["matrix"]["parts"]
     parts = [part for row in rows for part in row.split()]
-    assert sorted(parts) == sorted({one.family for one in run_steps.load_steps() if one.tests})
+    assert sorted(parts) == sorted({"long", *(one.family for one in run_steps.load_steps() if one.tests)})
     assert len(rows) == 4
 
 

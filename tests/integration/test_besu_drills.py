@@ -17,6 +17,8 @@ from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Grou
 from .besu_networks import PAUSE, BesuNetwork, Played
 from .conftest import service_suite
 
+pytestmark = pytest.mark.long
+
 DRILL = "chainops.lifecycle.drill"
 
 

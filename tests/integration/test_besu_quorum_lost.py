@@ -89,6 +89,7 @@ def test_two_of_four_are_down(hosts: Fleet, tmp_path: Path) -> None:
     chain.until_moving()
 
 
+@pytest.mark.long
 def test_three_of_seven_are_down(hosts: Fleet, tmp_path: Path) -> None:
     chain = chain_of(hosts, 7, tmp_path)
     # A round that lasts a minute, so that the rounds do not meet by themselves while the others are asked.

@@ -57,6 +57,7 @@ def test_what_is_down_comes_back(chain: BesuNetwork) -> None:
     assert played.pause <= PAUSE + played.late
 
 
+@pytest.mark.long
 def test_a_lost_quorum_is_told_and_fixed_only_when_asked(chain: BesuNetwork) -> None:
     first, _second, *missing, other = chain.hosts
     until(lambda: chain.age(first) > 65, 90, "the validators are no longer young")
@@ -115,6 +116,7 @@ def test_two_controllers_never_take_two_validators_offline(chain: BesuNetwork) -
     chain.up()
 
 
+@pytest.mark.long
 def test_a_refusal_and_a_host_that_vanishes_in_the_middle(chain: BesuNetwork) -> None:
     """One that answers nobody but takes part is restarted while the others are enough, and not for one moment longer."""
     hung, gone, *_others, other = chain.hosts

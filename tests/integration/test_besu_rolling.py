@@ -18,6 +18,8 @@ from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Grou
 from .besu_networks import PERIOD, TIMEOUT, BesuNetwork
 from .conftest import service_suite
 
+pytestmark = pytest.mark.long
+
 RECOVER = "chainops.lifecycle.recover"
 # The time-outs of two rounds, as each is twice the one before, and the block itself; blocks have whole seconds.
 TWO_ROUNDS = TIMEOUT + 2 * TIMEOUT + PERIOD

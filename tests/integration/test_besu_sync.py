@@ -201,6 +201,7 @@ def heads(played: Played, node: str) -> list[int]:
     return [int(number) for line in played.lines(node) for number in re.findall(r"at block (\d+)", line)]
 
 
+@pytest.mark.long
 def test_a_node_ten_thousand_blocks_behind(chain: Chain, played: Played) -> None:
     in_sync(chain, played, "far")
     seen = heads(played, "far")

@@ -17,6 +17,8 @@ from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Grou
 from .besu_networks import PERIOD, TIMEOUT, BesuNetwork, Played
 from .conftest import service_suite
 
+pytestmark = pytest.mark.long
+
 ROLLING = "chainops.lifecycle.rolling_restart"
 OLD, NEW = "25.7.0", "26.8.0"
 TWO_ROUNDS = TIMEOUT + 2 * TIMEOUT + PERIOD

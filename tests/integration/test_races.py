@@ -16,6 +16,8 @@ from ansible_collections.chainops.lifecycle.tests.support.lab.faults import inst
 from .conftest import chosen_suites
 from .shipping import run_driver, ship
 
+pytestmark = pytest.mark.long
+
 UNIT = "fault-java"
 RACES = 201
 WITH_OPERATOR = 45

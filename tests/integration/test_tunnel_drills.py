@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from ansible_collections.chainops.lifecycle.tests.support.lab import Host, until
 
 from .test_tunnel_recover import grants_again
 from .tunnels import Played, Tunnels
+
+pytestmark = pytest.mark.long
 
 NAME = "cloudflared"
 

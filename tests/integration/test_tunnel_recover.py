@@ -12,6 +12,8 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.replicas import TTL
 from ansible_collections.chainops.lifecycle.tests.support.lab import Host, until
 
@@ -123,6 +125,7 @@ def test_one_run_on_all_replicas_at_once_keeps_the_tunnel_up(replicas: Tunnels) 
     assert not replicas.connectors("cloudflared") & old
 
 
+@pytest.mark.long
 def test_two_runs_at_once_never_take_both_replicas(replicas: Tunnels, tmp_path: Path) -> None:
     first, second, third = replicas.fleet.hosts.values()
     services = [ill(replicas)]

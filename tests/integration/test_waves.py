@@ -16,6 +16,8 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet
 
+pytestmark = pytest.mark.long
+
 UNIT = """[Service]
 ExecStart=/bin/sh -c '[ ! -e /run/wave-falls ] || { sleep 4; exit 3; }; exec sleep infinity'
 """

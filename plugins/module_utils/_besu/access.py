@@ -146,8 +146,9 @@ class OtherNodes:
     def __call__(self) -> list[Reference]:
         samples = self.samples() if self.clients else []
         found = [reference(one.url.safe, sample) for one, sample in zip(self.clients, samples) if sample.rpc == "ok"]
-        tip = tip_of(samples)
-        return found if tip is None else [*found, replace(reference("the validators", tip), tip=True)]
+        chains = dict.fromkeys(sample.genesis for sample in samples)
+        tips = [tip_of(sample for sample in samples if sample.genesis == genesis) for genesis in chains]
+        return [*found, *[replace(reference("the validators", tip), tip=True) for tip in tips if tip is not None]]
 
 
 def look_at(clients: t.Sequence[RpcClient], before: t.Sequence[NodeSample | None], clock: Clock) -> list[NodeSample]:

@@ -68,6 +68,7 @@ START_RULES: tuple[Rule, ...] = (
         "correct the option or file that the evidence names; besu --config-file=FILE validate-config checks it",
         said=r"^Unknown options?\b|Unknown options? in TOML|Invalid TOML configuration|Unable to load genesis file"
         r"|Invalid value for option|Missing required (?:option|parameter)|Expected .{1,20} for option"
+        r"|Unable to change the sync mode"
         r"|Unmatched argument|Possible solutions: |option requirements not met|Port number '.{1,9}' has been specified",
     ),
     Rule(
@@ -89,7 +90,7 @@ START_RULES: tuple[Rule, ...] = (
         "database_version", CONFIGURATION, HARD, "its database was written by a newer Besu",
         "install the newer version again; a downgrade needs the data of before the upgrade",
         said=r"Unsupported RocksDB metadata|unsafe downgrade|is lower than version .{1,40} that last started"
-        r"|[Uu]nsupported database version",
+        r"|[Uu]nsupported database version|unsupported format_version|Unknown Footer version",
     ),
     Rule(
         "database_format", CONFIGURATION, HARD, "its database has another format than the configuration asks for",

@@ -54,11 +54,23 @@ def classify(
     log: BesuLog | None = None,
 ) -> BesuVerdict:
     """The state of a node whose unit is up. First rule that says something wins, in the order below."""
-    view = NodeView(unit, track, options or NodeOptions(), tuple(references), log or BesuLog())
+    ours = _of_its_chain(references, track.last.genesis)
+    view = NodeView(unit, track, options or NodeOptions(), ours, log or BesuLog())
     alive = (_crash_loop, _wedged, _closed, _unobservable, _not_ready)
     rules = (*alive, _wrong_chain, _halted, _undriven, _behind, _isolated, _stale)
     found = next((verdict for rule in rules for verdict in (rule(view),) if verdict is not None), None)
     return with_details(view, found or _at_head(view))
+
+
+def _of_its_chain(references: t.Sequence[Reference], genesis: str | None) -> tuple[Reference, ...]:
+    """Without those of other chains, where one at least is of the node's own.
+
+    Several networks may have one chain id, and nodes of all of them be asked: block 0 tells whose node this is.
+    """
+    known = [r.genesis.lower() for r in references if r.genesis]
+    if genesis is None or genesis not in known:
+        return tuple(references)
+    return tuple(r for r in references if not r.genesis or r.genesis.lower() == genesis)
 
 
 def _say(state: str, *reasons: str, cause: str | None = None, **more: t.Any) -> BesuVerdict:
@@ -143,10 +155,8 @@ def _not_ready(v: NodeView) -> BesuVerdict | None:
 
 def _wrong_chain(v: NodeView) -> BesuVerdict | None:
     """Another genesis or chain id than the others, or another block at the same height."""
-    # Several networks may have one chain id, and nodes of all of them be asked: block 0 tells whose node this is.
-    ours = [r for r in v.references if r.genesis and r.genesis.lower() == v.now.genesis]
     expected = [("the options", v.options.genesis, v.options.chain_id)]
-    expected += [(r.name, r.genesis, r.chain_id) for r in ours or v.references]
+    expected += [(r.name, r.genesis, r.chain_id) for r in v.references]
     for name, genesis, chain_id in expected:
         if chain_id is not None and v.now.chain_id is not None and chain_id != v.now.chain_id:
             said = f"chain id {v.now.chain_id}, while {name} has {chain_id}"
@@ -154,12 +164,12 @@ def _wrong_chain(v: NodeView) -> BesuVerdict | None:
         if genesis and v.now.genesis and genesis.lower() != v.now.genesis:
             said = f"block 0 is {v.now.genesis[:12]}, while {name} has {genesis[:12]}"
             return _say(m.ERROR, said, cause="wrong_chain")
-    return _fork(v, ours or v.references)
+    return _fork(v)
 
 
-def _fork(v: NodeView, references: t.Sequence[Reference]) -> BesuVerdict | None:
+def _fork(v: NodeView) -> BesuVerdict | None:
     head = v.now.head
-    for other in references:
+    for other in v.references:
         if head and head.hash and other.hash and other.number == head.number and other.hash.lower() != head.hash:
             said = f"block {head.number} is {head.hash[:12]}, while {other.name} has {other.hash[:12]}"
             return _say(m.ERROR, said, cause="fork")

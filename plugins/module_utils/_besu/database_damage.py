@@ -29,7 +29,7 @@ DAMAGE: tuple[str, ...] = (
     r"(?:no|missing) (?:meta-)?(?:nextfile|lognumber|last-sequence-number|log-file) (?:\S{1,20} )?entry in descriptor",
     r"Column families not opened",
     r"Manifest (?:removing non-existing|adding the same|record referencing unknown) column family",
-    r"VersionEdit\b.{0,60}(?:unknown|invalid|corrupt)",
+    r"\bVersionEdit: ",
     r"force_consistency_checks",
     r"Cannot delete table file #\d",
     # db/log_reader.cc, db/wal_edit.cc, db/write_batch.cc
@@ -46,7 +46,9 @@ DAMAGE: tuple[str, ...] = (
     r"(?:file|block) is too short",
     r"\bchecksum mismatch",
     r"unknown (?:block )?checksum type",
-    r"bad block (?:contents|type|handle)|bad entry in (?:block|properties)|corrupted (?:compressed )?block",
+    r"bad block (?:contents|type|handle)|bad entry in (?:block|properties)",
+    r"corrupted (?:\w{2,10} )?(?:compressed )?block",
+    r"\bout-of-order keys|keys out of order",
     # db/blob/*
     r"Unexpected blob file size|blob (?:header|record|index)\b.{0,40}(?:corrupt|mismatch|error)",
     # env/io_posix.cc: a file that the database knows of is gone

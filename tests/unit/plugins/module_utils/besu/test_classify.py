@@ -624,6 +624,8 @@ def test_two_networks_with_one_chain_id_are_told_apart_by_block_0():
     ours = Reference("x2", 501, genesis="0x" + "A" * 64, chain_id=1337)
     other = Reference("y1", 70, genesis="0x" + "b" * 64, chain_id=1337)
     assert told(*steady(), references=[other, ours])[1] is None
+    higher = replace(other, number=90_000, tip=True)
+    assert told(*steady(), references=[higher, ours]) == ("consensus", None), "its height is not one of this chain"
     assert told(*steady(), references=[other]) == ("error", "wrong_chain")
     assert told(*steady(), references=[ours, other], options=NodeOptions(genesis="0x" + "b" * 64)) == (
         "error",

@@ -47,9 +47,16 @@ DAMAGED = (
     f"Missing SST footer data in file {SST} File too short? Expected size: 4096",
     "Unexpected blob file size",
     "bad block contents",
+    "VersionEdit: new-file4 entry",
+    "VersionEdit: comparator name",
+    "Snappy not supported or corrupted Snappy compressed block contents",
+    "Compaction sees out-of-order keys.",
     "Manifest removing non-existing column family",
 )
 NOT_DAMAGED = {
+    f"Corrupt or unsupported format_version: 77. Found in file: {SST}": "database_version",
+    "Unknown Footer version. Maybe this file was created with newer version of RocksDB?": "database_version",
+    "Unable to change the sync mode when snap sync is incomplete, please restart with snap sync mode": "config_invalid",
     "While lock file: /var/lib/besu/database/LOCK: Resource temporarily unavailable": "database_locked",
     "While lock file: /opt/besu/data/database/LOCK: No locks available": "database_locked",
     "While appending to file: /var/lib/besu/database/000021.log: No space left on device": "disk_full",

@@ -9,12 +9,14 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import access, stall
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import chain_view as cv
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import stall
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog, Round
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import ACCESS_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import BftConfig, Block, Peer
+from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.simulated_systemd import VirtualClock
 
 PACE = q.ChainTiming(2.0, 4.0, 9.0)
 
@@ -594,6 +596,17 @@ def test_those_that_do_not_tell_who_they_are_are_doubtful_once_each(doubtful, un
     witness = frozenset(members)
     seen = view(7, followers=asked, witnessed=(witness,), doubtful=doubtful)
     assert q.may_stop(seen, members[-1], PACE).safe is safe
+
+
+def test_each_chain_that_is_asked_has_a_tip_of_its_own(monkeypatch):
+    """Another chain with a higher head, and with the same chain id."""
+    ours = [node(i, height=100 + i) for i in range(3)]
+    theirs = [replace(node(i, height=9000), genesis="0x" + "b" * 64) for i in range(3)]
+    params = {name: option.get("default") for name, option in ACCESS_OPTIONS.items()}
+    params["reference_urls"] = [f"http://10.0.0.{i}:8545" for i in range(6)]
+    monkeypatch.setattr(access, "look_at", lambda *_args: [*theirs, *ours])
+    tips = [one for one in access.OtherNodes(params, VirtualClock(0.0, 0.0))() if one.tip]
+    assert {(one.genesis, one.number) for one in tips} == {(ours[0].genesis, 102), (theirs[0].genesis, 9000)}
 
 
 def test_the_tip_needs_a_quorum_of_the_set_on_one_chain():

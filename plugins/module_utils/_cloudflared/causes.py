@@ -15,6 +15,7 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import (
+    EDGE_HANDSHAKE,
     HARD,
     HARMLESS,
     PATTERNS,
@@ -66,7 +67,7 @@ CLOCK_IS_BEHIND = _rule(
     68,
     "the certificate at the edge is not yet valid by the clock of this host",
     "check the clock of this host first (timedatectl); it comes back by itself when the clock is right",
-    said=r"TLS handshake with edge error.{0,200}not yet valid: current time \S{10,40} is before",
+    said=rf"{EDGE_HANDSHAKE}.{{0,200}}not yet valid: current time \S{{10,40}} is before",
 )
 # The one that says most first: a line belongs to the first rule that it fits.
 RULES: tuple[Rule, ...] = (

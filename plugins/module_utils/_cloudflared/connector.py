@@ -493,8 +493,10 @@ def _identity(identity: Identity) -> dict[str, t.Any]:
 
 def _with_token(verdict: c.Verdict, identity: Identity, began: float, properties: t.Mapping[str, str]) -> c.Verdict:
     """A token file that was written after the start is one that the process has not read: a restart takes it."""
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import variables_of
+
     paths = [identity.path] if identity.path else []
-    if "environment" in identity.source:
+    if variables_of(identity, properties):
         from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.resolved import environment_files
 
         paths = environment_files(properties)

@@ -22,6 +22,8 @@ _IN_USE = "address already in use"
 _CLOSED = r"rpc: connection closed|EOF|context canceled|connection reset|broken pipe|use of closed"
 # cloudflared logs this wherever it may not ping, which no tunnel needs.
 HARMLESS = r"ping_group_range|ICMP proxy feature is disabled|is not between ping group|receive buffer size"
+# What fails in it was reached: over TCP, and over UDP, where TLS is a part of quic.
+EDGE_HANDSHAKE = r"(?:TLS handshake with edge error|failed to dial to edge with quic)"
 # The one that says most first: a line belongs to the first cause that it fits.
 PATTERNS: t.Mapping[str, str] = {
     "unauthorized": r"""error"?[=:]\s?\\?"Unauthorized""",
@@ -36,7 +38,7 @@ PATTERNS: t.Mapping[str, str] = {
     r"|edge discovery: failed to resolve to TCP address",
     "config_invalid": r"error parsing YAML in config file|Couldn't start tunnel|requires the ID or name of the tunnel"
     rf"|The last ingress rule must match|{_METRICS}",
-    "edge_certificate": r"TLS handshake with edge error.{0,200}(?:x509|certificate)",
+    "edge_certificate": rf"{EDGE_HANDSHAKE}.{{0,200}}(?:x509|certificate)",
     "edge_unreachable_tcp": r"DialContext error|TLS handshake with edge error",
     "edge_unreachable_udp": r"Failed to dial a quic connection|failed to dial to edge with quic",
     "edge_silent": r"(?=.*Register tunnel error from server side).*context deadline exceeded",

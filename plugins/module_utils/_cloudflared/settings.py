@@ -279,6 +279,15 @@ def unit_command(properties: t.Mapping[str, str], user: bool = False) -> tuple[l
     return [_substitute(word, environ) for word in command], environ
 
 
+def token_variable(properties: t.Mapping[str, str], user: bool = False) -> str:
+    """The variable that a unit gives its token from on the command line (``--token ${TOKEN}``); empty if from none."""
+    expand = _specifiers(properties.get("Id", ""), user)
+    lines = [value.lstrip("-@:+!|") for key, value in _unit_lines(properties) if key == "ExecStart"]
+    arguments, _tunnel = read_arguments(listed(expand(lines[-1])) or [""] if lines else [""])
+    found = re.fullmatch(r"\$(?:\{(\w+)\}|(\w+))", arguments.get("token", ""))
+    return (found[1] or found[2]) if found else ""
+
+
 def credential_sources(properties: t.Mapping[str, str], user: bool = False) -> dict[str, str]:
     """Where systemd gets each file of the unit's credentials folder from (LoadCredential=), where that is a path."""
     unit = properties.get("Id", "")

@@ -24,13 +24,14 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.se
     config_dirs,
     credential_sources,
     environment_of_files,
+    token_variable,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import REDACTED, sanitize
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ACCOUNT = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 
-_IN_ENVIRONMENT = {"TUNNEL_TOKEN", "TUNNEL_CRED_CONTENTS"}
+_IN_ENVIRONMENT = frozenset(("TUNNEL_TOKEN", "TUNNEL_CRED_CONTENTS"))
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,23 @@ def place_of(identity: Identity, properties: t.Mapping[str, str], user: bool = F
         sources = credential_sources(properties, user)
         source = sources.get(identity.path)
         return f"{source} (LoadCredential= of {unit})" if source else identity.path
+    holding = variables_of(identity, properties, user)
+    if holding:
+        named = [path for path, variables in environment_of_files(properties, user) if holding & set(variables)]
+        return named[-1] if named else f"Environment= of {unit}"
     if "argument" in identity.source:
         return f"the command line of {unit} (ExecStart=)"
-    if "environment" in identity.source:
-        named = [path for path, variables in environment_of_files(properties, user) if _IN_ENVIRONMENT & set(variables)]
-        return named[-1] if named else f"Environment= of {unit}"
     if "file" in identity.source:
         return "the configuration file of cloudflared"
     return ""
+
+
+def variables_of(identity: Identity, properties: t.Mapping[str, str], user: bool = False) -> frozenset[str]:
+    """The variables of the unit that may hold its token or credentials; none where these come from elsewhere."""
+    if "environment" in identity.source:
+        return _IN_ENVIRONMENT
+    named = token_variable(properties, user) if "argument" in identity.source else ""
+    return frozenset([named] if named else ())
 
 
 def _credentials_path(tunnel: str, read: Read, home: str) -> str:

@@ -407,9 +407,17 @@ NOT_NOW = "tls: failed to verify certificate: x509: certificate has expired or i
         ("x509: certificate signed by unknown authority", "something between here and the edge"),
     ],
 )
-def test_a_certificate_that_is_not_yet_valid_names_the_clock_first(said, first):
+@pytest.mark.parametrize(
+    "where",
+    [
+        'Unable to establish connection error="TLS handshake with edge error: ',
+        'Failed to dial a quic connection error="failed to dial to edge with quic: CRYPTO_ERROR 0x12a (local): ',
+    ],
+    ids=["http2", "quic"],
+)
+def test_a_certificate_that_is_not_yet_valid_names_the_clock_first(where, said, first):
     """Of a connector that ended, and of one that lives."""
-    line = f'x2026-01-01 ERR Unable to establish connection error="TLS handshake with edge error: {said}" connIndex=0'
+    line = f'x2026-01-01 ERR {where}{said}" connIndex=0'
     verdict = judge(STARTING, look(0, 0, log=read_log(records([line]))), Rules())
     assert (verdict.state, verdict.cause) == (m.ERROR, "edge_certificate")
     assert causes.observed_rule(verdict.cause, verdict.evidence).next_step.startswith(first)

@@ -245,6 +245,22 @@ def test_a_new_token_in_an_environment_file_is_noticed(make, variable):
     assert (str(path) in " ".join(seen.reasons)) == (variable == "TUNNEL_TOKEN")
 
 
+def test_a_new_token_in_a_file_from_which_the_command_line_takes_it_is_noticed(make):
+    world = make()
+    world.ready = world.registered = 0
+    world.line('Register tunnel error from server side error="Unauthorized: Invalid tunnel secret" connIndex=0')
+    (world.proc / "7" / "cmdline").write_bytes(f"cloudflared\0tunnel\0run\0--token\0{TOKEN}\0".encode())
+    path, unit = world.proc.parent / "env", world.proc.parent / "c.service"
+    path.write_text("TOKEN=another\n")
+    unit.write_text(f"[Service]\nEnvironmentFile={path}\nExecStart=cloudflared tunnel run --token ${{TOKEN}}\n")
+    files = {"EnvironmentFiles": f"{path} (ignore_errors=no)", "FragmentPath": str(unit)}
+    os.utime(path, (1.0, 1.0))
+    assert world.see({**STARTING, **files}).cause == "unauthorized"
+    assert str(path) in world.kind.causes()[0].next_step
+    os.utime(path, (world.clock.wall(), world.clock.wall()))
+    assert world.see({**STARTING, **files}).cause == "token_replaced"
+
+
 @pytest.mark.parametrize(("edge_open", "overdue"), [(False, False), (True, True)])
 def test_no_restart_while_neither_quic_nor_tcp_reaches_the_edge(make, edge_open, overdue):
     world = make(reconnect_grace=0.0)

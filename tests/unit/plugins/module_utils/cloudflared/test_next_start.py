@@ -115,12 +115,14 @@ def test_the_rules_of_ingress_are_validated_by_cloudflared_itself(host, rc, said
         ("c tunnel run --token x", "", "the command line of c.service (ExecStart=)"),
         ("c tunnel run", "Environment=TUNNEL_TOKEN=x\n", "Environment= of c.service"),
         ("c tunnel run", "EnvironmentFile={0}/env\nEnvironment=TUNNEL_TOKEN=y\n", "{0}/env"),
+        ("c tunnel run --token ${{TOKEN}}", "EnvironmentFile={0}/env\n", "{0}/env"),
+        ("c tunnel run --token=$TOKEN", "Environment=TOKEN=x\n", "Environment= of c.service"),
         ("c tunnel run --token-file {0}/token", "", "{0}/token"),
         ("c tunnel run --token-file %d/t", "LoadCredential=t:{0}/token\n", "{0}/token (LoadCredential= of c.service)"),
     ],
 )
 def test_where_the_token_of_this_unit_is(host, command, more, place):
-    (host / "env").write_text("TUNNEL_TOKEN=z\n")
+    (host / "env").write_text("TUNNEL_TOKEN=z\nTOKEN=z\n")
     (host / "c.service").write_text(f"[Service]\nExecStart={command.format(host)}\n{more.format(host)}")
     properties = {"Id": "c.service", "FragmentPath": str(host / "c.service")}
     settings = of_unit_files(properties)

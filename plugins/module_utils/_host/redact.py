@@ -36,7 +36,7 @@ _TEMPLATE_CLOSE = r"([}%#])(?=\})"
 _TAG_OPEN = r"<(?=[A-Za-z/!?@#%])"
 
 _SECRET_WORD = (
-    r"(?:token|secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key"
+    r"(?:token|secret|passw(?:or)?d|passphrase|pwd|api[ _-]?key|access[ _-]?key|private[ _-]?key|auth[ _-]?key"
     r"|cred(?:ential)?s?[_-]?contents|client[_-]?key[_-]?data)"
 )
 # What follows the word and makes it the name of something that is no secret itself.
@@ -51,7 +51,7 @@ _PROSE = (
     r"|unexpected|expected|unknown|unauthorized|access|denied|connection|timeout|timed|required|requires|empty"
     r"|malformed|wrong|incorrect|expired|illegal|bad|parse|parsing|decode|decoding|while|when|the|a|an|of|for|from|in"
     r"|on|at|to|with|by|than|too|this|that|it|its|your|you|please|provided|given|found|exist|exists|stat|lookup|dial"
-    r"|authentication|mismatch|rejected|refused|none|neither|nor|or|and)"
+    r"|authentication|signature|mismatch|rejected|refused|none|neither|nor|or|and)"
 )
 _WORD = r"(?-i:[A-Za-z](?:[a-z]{0,24}|[A-Z]{0,24})(?:'[a-z]{1,2})?)(?![\w=-])"
 _PATH = r"/(?:etc|run|var|home|opt|srv|usr|root|tmp|data|mnt|proc|dev|sys)/[\w./@+-]{1,300}"
@@ -73,7 +73,7 @@ _OPTION = (
 )
 _ASSIGNMENT = (
     rf"""(?is)({_SECRET_WORD}{_NOT_SECRET}[\w.-]{{0,24}}\\?["']?\s{{0,8}}"""
-    rf"(?:=\s{{0,8}}|:\s{{0,8}}{_SENTENCE})){_VALUE}"
+    rf"(?::?={{1,3}}>?\s{{0,8}}|:\s{{0,8}}{_SENTENCE})){_VALUE}"
 )
 _HEX_KEY = (
     r"""(?i)(?<!public)(?<!public[ _-])(key["']?(?:\s{0,4}[:=]\s{0,4}|\s{1,4})["']?)(?:0x)?[0-9a-f]{64}(?![0-9a-f])"""

@@ -110,7 +110,7 @@ class ServiceHistory:
         began: float | None = None
         looped = False
         harmless = {one.at for one in self.transitions if one.after == m.RESTARTING and not one.cause}
-        for span in self.spans:
+        for span in _joined(self.spans):
             if span.base == m.ERROR or (span.base == m.RESTARTING and span.begin not in harmless):
                 if began is None:
                     began, looped = span.begin, False
@@ -127,8 +127,11 @@ class ServiceHistory:
 
     def _ended_by(self, span: Span, looped: bool) -> str:
         """How an incident ends with this span; empty where it goes on. ``looped``: after runs that did not last."""
-        if span.base in (None, m.UNKNOWN):
+        if span.base is None:
             return NOT_KNOWN
+        if span.base == m.UNKNOWN:
+            # A process that runs may need a moment until its log tells what it does.
+            return "" if span.end - span.begin < WELL and span.end < self.end else NOT_KNOWN
         # The run at the end of the window may still last, but for one that comes after runs that did not.
         lasting = span.end - span.begin >= WELL or (span.end >= self.end and not looped)
         return {m.RUNNING: RUNNING, m.STOPPED: STOPPED}.get(span.base, "") if lasting else ""
@@ -141,6 +144,16 @@ class ServiceHistory:
         acts = [one for one in within if one.trigger in (OPERATOR, COLLECTION, HOST)]
         by, owner = (acts[-1].trigger, acts[-1].owner or None) if acts else (SERVICE, None)
         return Incident(begin, end, ended, cause, by, owner, end - begin if begin > self.begin else None)
+
+
+def _joined(spans: t.Sequence[Span]) -> list[Span]:
+    """Spans of the same base state that follow each other as one: some connections or all of them, it runs."""
+    found: list[Span] = []
+    for span in spans:
+        if found and (found[-1].end, found[-1].base) == (span.begin, span.base):
+            span = span._replace(begin=found.pop().begin)
+        found.append(span)
+    return found
 
 
 def cut(text: str, limit: int = TEXT) -> str:

@@ -432,12 +432,13 @@ class CloudflaredKind(Kind):
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import log_states as log
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import longest_silence
 
-        details, watch = observation.details, self._watch
+        details, watch, known = observation.details, self._watch, log.Known()
         count, expected = details.get("connections"), details.get("expected_connections") or 4
         # The edge may offer fewer addresses than it asks for.
         offered = count if observation.state == m.RUNNING and count else expected
-        known = log.Known(count, bool(details.get("registrations") or count)) if watch is not None else log.Known()
-        silence = longest_silence(watch.settings.retries) if watch is not None else longest_silence(5)
+        if watch is not None and log.is_logged(self._properties, watch.settings.text("log_level")):
+            known = log.Known(count, bool(details.get("registrations") or count))
+        silence = longest_silence(watch.settings.retries if watch is not None else 5)
         return log.ConnectorLogStates(min(offered, expected), self._params["min_connections"], silence, known)
 
     def causes(self) -> t.Sequence[t.Any]:

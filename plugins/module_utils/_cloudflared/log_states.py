@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.st
     CONNECTING,
     RECONNECTING,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import takes
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.log_states import Moment, Moments, Stretch
 
@@ -51,6 +52,17 @@ class Known(t.NamedTuple):
 
     connections: int | None = None
     had: bool = False
+
+
+def is_logged(properties: t.Mapping[str, str], level: str) -> bool:
+    """Whether registrations and losses get into the journal, so that silence means that there were none.
+
+    ``properties``: of its unit; ``level``: its ``--loglevel``.
+    """
+    target = properties.get("StandardError", "")
+    if target in ("", "inherit"):
+        target = properties.get("StandardOutput", "")
+    return takes(target) and not properties.get("LogNamespace") and level.lower() in ("", "info", "debug")
 
 
 class ConnectorLogStates:

@@ -32,6 +32,7 @@ OPTIONS: t.Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "connections": (("ha-connections",), "", "ha-connections"),
     "protocol": (("protocol", "p"), "TUNNEL_TRANSPORT_PROTOCOL", "protocol"),
     "logfile": (("logfile",), "TUNNEL_LOGFILE", "logfile"),
+    "log_level": (("loglevel", "l"), "TUNNEL_LOGLEVEL", "loglevel"),
     "log_directory": (("log-directory",), "TUNNEL_LOGDIRECTORY", "log-directory"),
     "token": (("token",), "TUNNEL_TOKEN", "token"),
     "token_file": (("token-file",), "TUNNEL_TOKEN_FILE", "token-file"),
@@ -42,7 +43,7 @@ OPTIONS: t.Mapping[str, tuple[tuple[str, ...], str, str]] = {
 }
 # Flags of ``tunnel`` and ``run`` that take a value and do not matter here, so that no value is taken for a tunnel.
 _TAKES_VALUE = frozenset(
-    "autoupdate-freq region edge-ip-version edge-bind-address cacert origincert loglevel l transport-loglevel "
+    "autoupdate-freq region edge-ip-version edge-bind-address cacert origincert transport-loglevel "
     "proto-loglevel output trace-output pidfile tag heartbeat-interval heartbeat-count max-edge-addr-retries label "
     "rpc-timeout write-stream-timeout compression-quality icmpv4-src icmpv6-src features F max-active-flows "
     "management-hostname service-op-ip name n lb-pool hostname id api-url api-key api-email api-ca-key "

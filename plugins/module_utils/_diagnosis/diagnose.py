@@ -321,7 +321,7 @@ def _coverage(case: FailureCase, own: t.Sequence[Line], notes: t.Sequence[str]) 
         found[f"LogLevelMax={level} keeps the less important messages of this unit out of the journal"] = None
     for key in ("StandardOutput", "StandardError"):
         target = case.text(key)
-        if target and target.split(":")[0] not in ("journal", "inherit", "journal+console", "kmsg", "syslog"):
+        if not j.takes(target):
             found[f"{key}={target}: what the service writes there is not in the journal"] = None
     if case.text("LogNamespace"):
         found[f"the service logs to the journal namespace {case.text('LogNamespace')}, which was not read"] = None

@@ -131,6 +131,11 @@ class Records(t.NamedTuple):
     failed: bool = False
 
 
+def takes(target: str) -> bool:
+    """Whether what goes to such a target of ``StandardOutput=`` or ``StandardError=`` may get into the journal."""
+    return target.partition(":")[0] in ("", "journal", "inherit", "journal+console", "kmsg", "syslog")
+
+
 class LogLines(t.NamedTuple):
     """Lines of a service's own, oldest first, each with its moment. All of them ``since`` a moment were read.
 

@@ -121,8 +121,7 @@ class History(t.NamedTuple):
         since: float | None = None
         ordered = [c.at for c in self.transitions if c.after == m.RESTARTING and c.trigger in (OPERATOR, COLLECTION)]
         known = self if self.grounded is None else self._replace(transitions=self.grounded)
-        for begin, end, told in known.spans():
-            state = self.base(told)
+        for begin, end, state in joined(known.spans(), self.base):
             if state == m.STOPPED or (state == m.RUNNING and end - begin >= WELL):
                 since = None
             elif since is None and (state == m.ERROR or (state == m.RESTARTING and begin not in ordered)):
@@ -160,6 +159,18 @@ class History(t.NamedTuple):
                 "notes": list(self.notes),
             },
         }
+
+
+def joined(
+    spans: t.Iterable[tuple[float, float, str | None]], base: t.Callable[[str | None], str | None]
+) -> list[tuple[float, float, str | None]]:
+    """Stretches with the base state of each; those of the same one that follow each other are one."""
+    found: list[tuple[float, float, str | None]] = []
+    for begin, end, state in spans:
+        if found and found[-1][1:] == (begin, base(state)):
+            begin = found.pop()[0]
+        found.append((begin, end, base(state)))
+    return found
 
 
 def _without_gaps(

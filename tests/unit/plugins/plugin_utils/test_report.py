@@ -111,6 +111,11 @@ RUN = (9.52, "running", "service", None, "")
             id="nobody knows how it ended",
         ),
         pytest.param(
+            [CRASH, (9.5, "unknown", "log", None, ""), (9.51, "running", "log", None, "")],
+            [("running", "signal", "service", 1836.0)],
+            id="its log tells after a moment that it runs",
+        ),
+        pytest.param(
             [CRASH, (23.999, "running", "collection", None, "ann")],
             [("running", "signal", "collection", 53996.4)],
             id="it has just come back",
@@ -387,7 +392,13 @@ def test_a_terminal_is_told_where_the_report_is():
     assert d.report_lines(data, "/x", 1, True)[-1].startswith("would write /x")
 
 
-def test_the_states_of_a_kind_are_named_and_drawn_as_their_base_state() -> None:
+def test_one_that_runs_now_with_some_and_now_with_all_connections_has_recovered():
+    changing = [(9.5 + n / 100, ("connected", "running")[n % 2], "log", None, "") for n in range(20)]
+    found, problem = h.read_service_history(history([CRASH, *changing]), "cloudflared", DAY)
+    assert [(one.ended, one.seconds) for one in found.incidents()] == [("running", 1800.0)], problem
+
+
+def test_the_states_of_a_kind_are_named_and_drawn_as_their_base_state():
     story = [
         (6.0, "connected", "log", None, ""),
         (9.0, "reconnecting", "log", None, ""),
@@ -410,7 +421,7 @@ def test_the_states_of_a_kind_are_named_and_drawn_as_their_base_state() -> None:
     assert "starting (connecting)" in page and "reconnecting 30 min" in " ".join(one["time_in"][-1])
 
 
-def test_the_key_has_the_states_of_the_kinds_that_there_are() -> None:
+def test_the_key_has_the_states_of_the_kinds_that_there_are():
     assert {words for _state, words, *_rest in v.page_view(report(*small_fleet()))["legend"]} >= {
         "running (synced, consensus, connected)",
         "starting (syncing, connecting)",

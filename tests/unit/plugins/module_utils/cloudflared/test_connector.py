@@ -19,6 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.se
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.log_states import Stretch
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Context, Limits, classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
 from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.cloudflared.test_endpoints import reply
@@ -156,6 +157,17 @@ def test_a_healthy_connector_costs_neither_journal_nor_metrics(make):
         world.clock.sleep(1)
     asked = [request.split(b" ")[1] for request in world.server.requests]
     assert asked == [b"/ready", b"/metrics", b"/config", b"/ready", b"/ready"]
+
+
+def test_what_it_has_now_tells_of_the_past_where_its_log_is_in_the_journal(make):
+    world = make()
+    silence = Stretch(0, 100, (), 0, False, True)
+    logged = {**UP, "StandardOutput": "journal", "StandardError": "inherit"}
+    for properties, state in ((logged, "running"), ({**logged, "StandardOutput": "null"}, "unknown")):
+        seen = world.see(properties)
+        assert world.kind.log_states(seen).states(silence) == [(0, state)]
+    world.ready = 2
+    assert world.kind.log_states(world.see(logged)).states(silence) == [(0, "connected")]
 
 
 def test_reconnecting_waits_for_the_budget_then_is_overdue(make):

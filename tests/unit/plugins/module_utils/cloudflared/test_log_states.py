@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_states import (
     ConnectorLogStates,
     Known,
+    is_logged,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.log_states import Stretch
 
@@ -147,3 +148,20 @@ def test_what_ended_is_known_by_its_own_lines_alone() -> None:
 def test_fewer_connections_than_are_needed_are_none() -> None:
     found = states(*start(0.5), *ALL, fresh=True, minimum=2)
     assert found == [(0, "starting"), (1.5, "connecting"), (3, "reconnecting"), (4, "connected"), (6, "running")]
+
+
+@pytest.mark.parametrize(
+    ("properties", "level", "logged"),
+    [
+        ({"StandardOutput": "journal", "StandardError": "inherit", "LogNamespace": ""}, "", True),
+        ({"StandardOutput": "null", "StandardError": "journal"}, "debug", True),
+        ({"StandardOutput": "file:/var/log/tunnel", "StandardError": "inherit"}, "", False),
+        ({"StandardOutput": "journal", "StandardError": "null"}, "info", False),
+        ({"StandardOutput": "journal", "StandardError": "inherit", "LogNamespace": "tunnels"}, "", False),
+        ({"StandardOutput": "journal", "StandardError": "inherit"}, "warn", False),
+    ],
+)
+def test_silence_means_something_only_where_its_words_would_be_in_the_journal(
+    properties: dict[str, str], level: str, logged: bool
+) -> None:
+    assert is_logged(properties, level) is logged

@@ -40,6 +40,7 @@ def nothing(_path):
         (["cloudflared", "tunnel", "-metrics", ":9", "run", "--token", "x"], {"metrics": ":9", "token": "x"}, ""),
         (["cloudflared", "tunnel", "--edge-ip-version", "4", "run", "-p", "quic", "web"], {"protocol": "quic"}, "web"),
         (["cloudflared", "tunnel", "--label", "run", "run", "web"], {}, "web"),
+        (["cloudflared", "tunnel", "--loglevel", "warn", "run", "web"], {"log_level": "warn"}, "web"),
         (["cloudflared", "tunnel", "--metrics"], {"metrics": ""}, ""),
     ],
 )

@@ -114,6 +114,12 @@ def test_an_unknown_state_hides_no_trouble_and_makes_none() -> None:
     assert told((20.0, "running"), (85.0, "reconnecting"), base=base[:2]).trouble_since() == 85.0
 
 
+def test_one_that_runs_now_with_some_and_now_with_all_connections_runs() -> None:
+    base = changes((5.0, "error", "service"), (10.0, "running", "operator"))
+    lines = [(float(at), ("running", "connected")[at // 20 % 2]) for at in range(20, 100, 20)]
+    assert told(*lines, base=base).trouble_since() is None
+
+
 @pytest.mark.parametrize(
     ("seen", "last"),
     [

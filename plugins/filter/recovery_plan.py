@@ -61,6 +61,12 @@ options:
   foreseen:
     description: A dictionary from host to the results of dry runs of M(chainops.lifecycle.service_drive) there.
     type: dict
+  has_fixes:
+    description:
+      - Whether a host may have fixes or hooks, as the role P(chainops.lifecycle.service_recovery#role) takes them.
+      - Where it has none, and all its services in need are of kind generic, the first turn does without a second look.
+    type: bool
+    default: true
   width:
     description: How many characters a line may have.
     type: int
@@ -92,7 +98,8 @@ _value:
       type: list
       elements: dict
     turns:
-      description: What is done one after the other, each with its C(number), C(title) and C(tasks) of the playbook.
+      description: What is done one after the other, each with its C(number), C(title), the C(tasks) of
+        the playbook, and C(on_host), those of each of its hosts.
       type: list
       elements: dict
     turn_hosts:
@@ -158,6 +165,7 @@ def _make_plan(
     foreseen: t.Any = None,
     width: int = WIDTH,
     approved: t.Any = None,
+    has_fixes: bool = True,
     **pacing: t.Any,
 ) -> dict[str, t.Any]:
     plan = ApprovedPlan.from_dict(approved) if approved else None
@@ -172,6 +180,7 @@ def _make_plan(
             width,
             _recovery_plan.Pacing(**pacing),
             plan,
+            has_fixes,
         )
     except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from exc

@@ -24,6 +24,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     CHAIN_STALLED,
     NEEDS_RECOVERY,
     NO_SERVICES,
+    OK,
     UNKNOWN,
     Row,
     read_fleet,
@@ -36,6 +37,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text impo
     plan_lines,
     planned_row,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_together import goes_alone
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult, as_mappings
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count
 
@@ -81,6 +83,7 @@ def recovery_plan(
     width: int = WIDTH,
     pacing: Pacing = _AT_ONCE,
     approved: ApprovedPlan | None = None,
+    has_fixes: bool = True,
 ) -> dict[str, t.Any]:
     """Whom to recover, in which order and how many at a time, or why nobody.
 
@@ -89,6 +92,7 @@ def recovery_plan(
     ``look``: what besu_network_info returned. ``quorum_lost``: restart_all where a person
     asked for that; the hosts of stalled chains are then in ``restart_all``.
     ``foreseen``: host -> the results of dry runs there. ``approved``: what may be done, and nothing else.
+    ``has_fixes``: whether a service may have fixes that are tasks, such as hooks.
     """
     if quorum_lost not in ("refuse", "restart_all"):
         raise FleetError(f"quorum_lost: {quorum_lost!r} is unknown; give refuse or restart_all")
@@ -104,8 +108,10 @@ def recovery_plan(
     too_many = _refusal(len(unhealthy) if needy else 0, len(hosts), max_unhealthy)
     refusal = _stall_refusal(rows, together) or too_many
     lines = plan_lines(planned, together, waves, hosts, refusal.reason, width, pacing.soak)
+    alone = _going_alone(planned, together) if not has_fixes else set(hosts)
+    work = _Work([], [], [], frozenset()) if refusal.reason else _Work(waves, together, hosts, frozenset(alone))
     return {
-        **(_order_of_work([], [], [], 0.0) if refusal.reason else _order_of_work(waves, together, hosts, pacing.soak)),
+        **_order_of_work(work, pacing.soak),
         **_approval(approved, planned, rows, hosts, [*together, *needy]),
         "in_need": [*together, *needy],
         "unknown": _hosts_with(UNKNOWN, rows),
@@ -131,11 +137,28 @@ def _hosts_with(verdict: str, rows: t.Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row.host for row in rows if row.verdict == verdict))
 
 
-def _order_of_work(
-    waves: t.Sequence[_waves.Wave], together: t.Sequence[str], hosts: t.Sequence[str], soak: float
-) -> dict[str, t.Any]:
+class _Work(t.NamedTuple):
+    """Who is recovered: ``together`` first, then in ``waves``.
+
+    ``alone``: the hosts with services that have steps of their own.
+    """
+
+    waves: t.Sequence[_waves.Wave]
+    together: t.Sequence[str]
+    everyone: t.Sequence[str]
+    alone: frozenset[str]
+
+
+def _going_alone(planned: t.Sequence[PlannedRow], together: t.Iterable[str]) -> set[str]:
+    """The hosts whose services in need are not all driven by one task."""
+    in_need = [one.row for one in planned if one.row.verdict != OK]
+    return {row.host for row in in_need if goes_alone({"kind": row.kind})} | set(together)
+
+
+def _order_of_work(work: _Work, soak: float) -> dict[str, t.Any]:
     """The hosts that are worked on, in their order and number."""
-    turns = _turns(waves, together, hosts, soak)
+    waves, together = work.waves, work.together
+    turns = _turns(work, soak)
     return {
         "hosts": _hosts_of(waves),
         "batches": [len(batch) for wave in waves for batch in wave],
@@ -180,34 +203,38 @@ def _acts(planned: t.Sequence[PlannedRow], in_need: t.Sequence[str]) -> dict[str
 
 
 class Turn(t.NamedTuple):
-    """What is done before the next: ``tasks`` of the playbook, by ``hosts``."""
+    """What is done before the next: ``tasks`` of the playbook; ``on_host`` are those of each of its ``hosts``."""
 
     tasks: str
     title: str
     hosts: t.Sequence[str]
     wave: int
+    on_host: str = "recover_host"
 
     def as_dict(self, number: int) -> dict[str, t.Any]:
         """Without its hosts: each host of a run returns all turns, so that they must not grow with the fleet."""
-        return {"number": number, "title": self.title, "tasks": self.tasks, "wave": self.wave}
+        named = {"title": self.title, "tasks": self.tasks, "on_host": self.on_host}
+        return {"number": number, **named, "wave": self.wave}
 
 
-def _turns(
-    waves: t.Sequence[_waves.Wave], together: t.Sequence[str], everyone: t.Sequence[str], soak: float
-) -> list[Turn]:
+def _turns(work: _Work, soak: float) -> list[Turn]:
     """What is done one after the other.
 
-    After the last one nothing is left to stop. Where it is the turn of all hosts nobody has to be passed over.
+    After the last one nothing is left to stop. Where it is the turn of all hosts nobody has to be passed over. The
+    first turn comes right after the look that the plan is made of, so that its hosts are not looked at again.
     """
+    waves, together, everyone, alone = work
     turns = [_turn("recover_some", "Together: ", together, 0)] if together else []
     for number, wave in enumerate(waves, 1):
         of = f"Wave {number} of {len(waves)}: " if len(waves) > 1 else ""
         turns += [_turn("recover_some", of, batch, number) for batch in wave]
         if soak > 0 and number < len(waves):
             turns.append(Turn("look_again", f"A look after wave {number}", everyone, number))
+    if turns and not alone & set(turns[0].hosts):
+        turns[0] = turns[0]._replace(on_host="recover_at_once")
     if turns:
         is_everyone = set(turns[-1].hosts) == set(everyone)
-        turns[-1] = turns[-1]._replace(tasks="recover_host" if is_everyone else "recover_last")
+        turns[-1] = turns[-1]._replace(tasks=turns[-1].on_host if is_everyone else "recover_last")
     return turns
 
 

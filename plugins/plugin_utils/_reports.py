@@ -79,6 +79,9 @@ def _alert_lines(rows: t.Sequence[Row]) -> list[str]:
 # The kinds whose services end side by side, with a line for each.
 _SIDE_BY_SIDE = tuple(name for name, kind in KINDS.items() if kind.module in ("service", "service_drive"))
 
+# Recovered services of a host that have a block each: more of them have one line, as each had one when it ended.
+_FEW = 3
+
 Fallen = t.Sequence[t.Mapping[str, str]]
 
 
@@ -167,7 +170,7 @@ def summary_lines(
     lines: list[str] = []
     for host in plan["in_need"]:
         if host in results:
-            lines += [line for one in results[host] for line in result_lines(host, ServiceResult.from_dict(one), width)]
+            lines += _host_lines(host, [ServiceResult.from_dict(one) for one in results[host]], width)
         else:
             lines.append(f"{host}: {o.shown(o.NOT_ATTEMPTED)}")
     left = [row for row in as_mappings(plan.get("rows")) if row.get("guard") == APPROVED]
@@ -182,6 +185,22 @@ def summary_lines(
         "",
         f"Summary: {o.counted(acted) or 'no service needed recovery'}",
     ]
+
+
+def _host_lines(host: str, results: t.Sequence[ServiceResult], width: int) -> list[str]:
+    """The blocks of a host; one line for all that were recovered, where these are many."""
+    told = [one for one in results if _is_told(one)]
+    if len(told) <= _FEW:
+        told = []
+    lines = [line for one in results if one not in told for line in result_lines(host, one, width)]
+    names = f"{host}: {len(told)} {o.shown(o.RECOVERED).upper()}: {', '.join(one.name for one in told)}"
+    return lines + (_wrapped(names, width) if told else [])
+
+
+def _is_told(result: ServiceResult) -> bool:
+    """Whether the line as a service ended has said all that its block would say."""
+    is_short = result.kind in _SIDE_BY_SIDE and not result.fixes and not result.resolved
+    return o.outcome_of(result) == o.RECOVERED and is_short
 
 
 def result_lines(host: str, result: ServiceResult, width: int = WIDTH) -> list[str]:
@@ -223,6 +242,10 @@ def _in_short(host: str, outcome: str, result: ServiceResult, width: int) -> lis
     said += f" by {acts}" if acts else ""
     after, invocation = _seen_after(result)
     said += "" if result.is_planned else f": {after.state}{invocation}"
+    return _wrapped(said, width)
+
+
+def _wrapped(said: str, width: int) -> list[str]:
     return textwrap.wrap(said, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 

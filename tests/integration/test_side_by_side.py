@@ -18,6 +18,7 @@ from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Grou
 
 from .conftest import FleetMaker, service_suite
 
+TOOLS = Path(__file__).resolve().parents[2] / ".venvs/events/bin"
 PARALLEL = 4
 QUICK = [f"quick-{number}" for number in range(15)]
 STUBBORN = [f"stubborn-{number}" for number in range(3)]
@@ -150,3 +151,52 @@ def test_none_waits_for_another(fleet: Fleet, broken: Host, tmp_path: Path) -> N
     assert broken.sh(held).stdout == ""
     up = broken.sh(f"systemctl is-active {' '.join((*QUICK, *STUBBORN))}").stdout.split()
     assert up == ["active"] * 18
+
+
+# The tasks that a job has once, however many hosts it has.
+ONCE = {"Check the variables before any host is touched", "Look at the networks of Besu", "Plan", "Show how it ended"}
+
+
+def kill(host: Host, names: t.Sequence[str]) -> None:
+    host.sh(BREAK, " ".join(names), "")
+    host.sh("rm -f /var/lib/chainops-lifecycle/attempts/quick-*")  # those of the tests before
+
+
+def played(fleet: Fleet, folder: Path, services: t.Sequence[str]) -> tuple[list[str], list[dict[str, t.Any]]]:
+    """What the playbook recover prints in a job with services of one host in need, and its events as AWX stores them."""
+    (folder / "project").mkdir(parents=True)
+    (folder / "project/book.yml").write_text(json.dumps([{"import_playbook": "chainops.lifecycle.recover"}]))
+    (folder / "answers.json").write_text(
+        json.dumps({"lifecycle_services": services, "lifecycle_max_unhealthy": "100%"})
+    )
+    argv = [TOOLS / "ansible-runner", "run", folder, "-p", "book.yml", "--inventory", fleet.inventory]
+    done = subprocess.run(
+        [*map(str, argv), "--cmdline", f"-e @{folder}/answers.json"],
+        env={**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    paths = sorted(folder.glob("artifacts/*/job_events/*-*.json"), key=lambda path: int(path.name.partition("-")[0]))
+    return done.stdout.splitlines(), [json.loads(path.read_text()) for path in paths]
+
+
+def test_a_job_prints_few_lines_and_its_events_are_few(fleet: Fleet, tmp_path: Path) -> None:
+    """8 services in need cost at most 5 lines each and 20 more; 4 of a host, at most 25 kB of events."""
+    kill(fleet["s1"], QUICK[1:9])
+    lines, _events = played(fleet, tmp_path / "lines", QUICK[1:9])
+    assert "s1: 8 RECOVERED: quick-1, quick-2" in "\n".join(lines) and "{" not in "".join(lines)
+    kill(fleet["s1"], QUICK[1:5])
+    _lines, events = played(fleet, tmp_path / "events", QUICK[1:5])
+    whole = sum(len(json.dumps(event)) for event in events)
+    of_host = [event for event in events if event["event_data"].get("task") not in {None, *ONCE}]
+    of_host = [event for event in of_host if event["event"].startswith("runner_") or event["event"] == "verbose"]
+    size = sum(len(json.dumps(event)) for event in of_host)
+    print(f"{len(lines)} lines for 8 services in need")
+    print(
+        f"{size} bytes of {len(of_host)} events for a host with 4 services in need; {whole} bytes for the whole job of one"
+    )
+    assert len(lines) <= 5 * 8 + 20, "\n".join(lines)
+    assert size <= 25_000

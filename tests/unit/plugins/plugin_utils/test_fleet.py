@@ -288,6 +288,20 @@ def test_what_ended_well_is_a_sentence_within_the_width(given, said):
         assert " ".join(line.strip() for line in lines) == said and all(len(line) <= width for line in lines)
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_many_that_were_recovered_have_one_line(width):
+    """Each had a line of its own as it ended; what did not end well keeps its block."""
+    names = [f"app{number}" for number in range(12)]
+    done = [result(name=name) for name in names]
+    lines = _reports.summary_lines({"a": done[:3]}, {"in_need": ["a"], "rows": []}, width)
+    assert [line.partition(":")[0] for line in lines[:3]] == ["a app0", "a app1", "a app2"]
+    told = [*done, result(name="fixed", resolved="it is there now"), result(name="bad", reached=False, msg="is down")]
+    lines = _reports.summary_lines({"a": told}, {"in_need": ["a"], "rows": []}, width)
+    said = " ".join(line.strip() for line in lines)
+    assert f"a: 12 RECOVERED: {', '.join(names)}" in said and "a bad: FAILED" in said and "a fixed: RECOVERED" in said
+    assert lines[-1].startswith("Summary: 13 recovered") and max(map(len, lines)) <= width
+
+
 def test_a_host_that_was_lost_has_a_summary():
     lost = {"name": "-", "observed": False, "reached": False, "changed": False, "msg": "a cannot be reached: no route"}
     lines = _reports.summary_lines({"a": [lost]}, {"in_need": ["a"], "rows": []})

@@ -120,12 +120,27 @@ def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
 def test_the_titles_of_turns_do_not_grow_with_the_fleet():
     """Each host of a run returns the titles of all turns."""
     made = plan({f"h{number:03}": generic() for number in range(200)}, waves=[1, "10%"], soak=5.0)
-    assert max(len(str(turn)) for turn in made["turns"]) < 160
+    assert max(len(str(turn)) for turn in made["turns"]) < 180
     assert made["turns"][-1]["title"].endswith("h027, h028 and 171 more")
 
 
 def test_where_it_is_the_turn_of_all_hosts_nobody_is_passed_over():
     assert [turn["tasks"] for turn in plan({"a": generic()})["turns"]] == ["recover_host"]
+
+
+def test_the_first_turn_goes_by_the_look_of_the_plan_where_one_task_drives_all_of_its_services():
+    def turns(*hosts, **options):
+        made = plan(dict(zip("abc", hosts, strict=False)), has_fixes=False, waves=[1, "100%"], soak=5, **options)
+        return [(turn["tasks"], turn["on_host"]) for turn in made["turns"]]
+
+    assert turns(generic()) == [("recover_at_once", "recover_at_once")]
+    assert turns(generic("running", UP), generic()) == [("recover_last", "recover_at_once")]
+    first, look, last = turns(generic(), generic())
+    assert (first, look[0]) == (("recover_some", "recover_at_once"), "look_again")
+    assert last == ("recover_last", "recover_host"), "time has passed since the plan was made"
+    assert turns(besu("stopped", DOWN, None)) == [("recover_host", "recover_host")]
+    assert turns(generic("stopped"), besu("error", DOWN))[0] == ("recover_some", "recover_at_once")
+    assert turns(stalled("0x1"), quorum_lost="restart_all") == [("recover_host", "recover_host")]
 
 
 def test_one_that_is_known_to_be_refused_is_no_canary():

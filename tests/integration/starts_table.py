@@ -40,6 +40,23 @@ _SOCKET = """clean s-socket; unit s-socket 'Requires=s-socket.socket' 'Type=exec
 printf '[Socket]\\nListenStream=127.0.0.1:7913\\n' >/etc/systemd/system/s-socket.socket
 systemctl daemon-reload; systemctl start s-socket.socket s-socket
 """
+# What stops a start, and what a person does about it: nothing of it touches the unit or what systemd has loaded.
+_MENDED = {
+    "group": ("SupplementaryGroups=s-group", "groupadd -f s-group"),
+    "netns": ("NetworkNamespacePath=/run/netns/s-netns", "ip netns add s-netns"),
+    "append": ("StandardOutput=append:/var/log/s-none/app.log", "mkdir -p /var/log/s-none"),
+    "stdin": ("StandardInput=file:/etc/s-none/in", "mkdir -p /etc/s-none; touch /etc/s-none/in"),
+    "credential": ("LoadCredential=token:/etc/s-token", "echo x >/etc/s-token"),
+    "bind": ("BindPaths=/srv/s-none:/opt", "mkdir -p /srv/s-none"),
+    "env": ("EnvironmentFile=/etc/s-env", "echo A=1 >/etc/s-env"),
+}
+_BROKEN = "rm -rf /var/log/s-none /etc/s-none /etc/s-token /etc/s-env /srv/s-none\n"
+_BROKEN += "groupdel s-group 2>/dev/null; ip netns del s-netns 2>/dev/null\n" + "".join(
+    f"clean s-{name}; unit s-{name} '' 'Type=exec\\n{setting}'\n" for name, (setting, _mend) in _MENDED.items()
+)
+_BROKEN += "systemctl daemon-reload\n" + "".join(
+    f"systemctl start s-{name} || :; becomes s-{name} ActiveState failed\n" for name in _MENDED
+)
 _YES, _NO = ([{"kind": "command", "argv": [f"/bin/{word}"], "start_grace": 0, "failure_threshold": 1}]
              for word in ("true", "false"))  # fmt: skip
 _ACCEPTED = ["unknown", "exit_status"]
@@ -125,6 +142,18 @@ SCENARIOS: tuple[Scenario, ...] = (
         service("s-socket", done("stopped", says="s-socket.socket is active and starts it again"), state="stopped"),
         service("s-socket", same("stopped", says="s-socket.socket is active and starts it again"), state="stopped"),
         words("systemctl stop s-socket.socket; clean s-socket; rm /etc/systemd/system/s-socket.socket"),
+    ),
+    scenario(
+        "what a person has mended by hand",
+        words(_BROKEN),
+        *(step for name, (_setting, mend) in _MENDED.items() for step in (
+            service(f"s-{name}", refused("cause", "error"), recovery="reset_start", attempt_backoff=0),
+            words(mend),
+            service(f"s-{name}", done("running"), recovery="reset_start", attempt_backoff=0),
+            words(f"clean s-{name}"),
+        )),
+        words("groupdel s-group; ip netns del s-netns; rm -rf /var/log/s-none /etc/s-none /etc/s-token /etc/s-env "
+              "/srv/s-none"),
     ),
     scenario(
         "a hold on what does not exist",

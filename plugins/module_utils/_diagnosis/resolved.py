@@ -81,8 +81,11 @@ class Signs:
 
     def values(self, key: str) -> list[str]:
         """The words of a setting, as loaded or else as the unit's files have it."""
-        loaded = listed(self.properties.get(key, ""))
-        return loaded or [word for value in self.settings.get(key, ()) for word in listed(value)]
+        return listed(self.properties.get(key, "")) or self.written(key)
+
+    def written(self, key: str) -> list[str]:
+        """The words of a setting as the unit's files have it."""
+        return [word for value in self.settings.get(key, ()) for word in listed(value)]
 
 
 Check = t.Callable[[Signs], "str | None"]
@@ -161,7 +164,8 @@ def _named_file(signs: Signs) -> str | None:
 
 
 def _outputs(signs: Signs) -> list[str]:
-    words = [*signs.values("StandardOutput"), *signs.values("StandardError")]
+    """The files of its output, by the unit's files: systemctl show has ``append`` for ``append:/path``."""
+    words = [*signs.written("StandardOutput"), *signs.written("StandardError")]
     return [word.partition(":")[2] for word in words if word.startswith(("file:", "append:", "truncate:"))]
 
 
@@ -192,7 +196,7 @@ def _view(signs: Signs) -> str | None:
 
 
 def _streams(signs: Signs) -> str | None:
-    inputs = [word.partition(":")[2] for word in signs.values("StandardInput") if word.startswith("file:")]
+    inputs = [word.partition(":")[2] for word in signs.written("StandardInput") if word.startswith("file:")]
     return _all_there([*inputs, *(os.path.dirname(path) for path in _outputs(signs))])
 
 

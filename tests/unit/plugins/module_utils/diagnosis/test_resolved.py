@@ -103,6 +103,17 @@ def test_the_object_of_a_cause_is_there_now(tmp_path, name, settings, evidence):
     assert resolution_of(found, properties, moment)
 
 
+@pytest.mark.parametrize(
+    ("setting", "shown"), [("StandardOutput=append:{}/a.log", "append"), ("StandardInput=file:{}", "file")]
+)
+def test_systemctl_does_not_show_the_file_of_a_stream(tmp_path, setting, shown):
+    thing = tmp_path / "deep" / "thing"
+    properties = {**unit(tmp_path, setting.format(thing)), setting.partition("=")[0]: shown}
+    assert resolution_of(cause("output_not_opened", "step STDOUT"), properties, later()) is None
+    thing.mkdir(parents=True)
+    assert resolution_of(cause("output_not_opened", "step STDOUT"), properties, later())
+
+
 def test_an_environment_file_is_there_now(tmp_path):
     path = tmp_path / "env"
     properties = {"EnvironmentFiles": f"{path} (ignore_errors=no) /none (ignore_errors=yes)"}

@@ -268,7 +268,7 @@ class FaultRun:
             return self._result(before, before, drill, changed=drill is not None), True
         well_before, is_armed = before.state in self._goal, self._faults.is_armed()
         self._faults.undo(self._unit, starts=False)
-        if not (well_before and is_armed):
+        if d.is_taken_away(drill, well_before=well_before, is_armed=is_armed):
             wall = self._clock.wall()
             drill = d.lifted(drill, wall if is_armed else min(wall, drill.undo_at))
         ends = self._clock.monotonic() + self._wait
@@ -282,7 +282,7 @@ class FaultRun:
         else:
             self._faults.undo(self._unit, starts=True)
         by_start = self._entry["kind"] == "generic" and not self._entry["probes"]
-        by = d.ended_by(drill, well_before=well_before, is_armed=is_armed, acted=self._options["acted"])
+        by = d.ended_by(drill, self._options["acted"])
         drill = d.ended(drill, seen, self._clock.wall(), well, by_start=by_start, by=by)
         self._ledger.change_drill(self._unit, drill)
         return self._result(before, seen, drill, changed=True), well

@@ -36,6 +36,8 @@ FAULTS: t.Mapping[str, str] = {
     PEERS_CUT: "the network of a Besu node to its peers is cut",
     EDGE_CUT: "the network of a connector to the edge is cut",
 }
+# Those of which nothing stays that could be taken away: a start is all that the service needs.
+OVER_AT_ONCE = (KILLED, STOPPED)
 # Those that belong to one kind of service only, see ServiceKind.network_fault.
 CUTS = (PEERS_CUT, EDGE_CUT)
 
@@ -140,13 +142,18 @@ def is_final(drill: Drill, seen: Observation) -> bool:
     return drill.fault not in CUTS or seen.base_state == m.ERROR
 
 
-def ended_by(drill: Drill, *, well_before: bool, is_armed: bool, acted: bool) -> str:
-    """What has ended the fault of a drill whose service is well.
+def is_taken_away(drill: Drill, *, well_before: bool, is_armed: bool) -> bool:
+    """Whether the end of the drill, or the undo of the host before it, has taken the fault away.
 
-    ``well_before``: whether it was so before the drill was ended; ``is_armed``: whether the undo of the host was still
-    to come then; ``acted``: whether a recovery has changed anything.
+    ``well_before``: whether the service was well before the drill was ended; ``is_armed``: whether the undo of the host
+    was still to come then.
     """
-    if drill.lifted_after is not None or not (well_before and is_armed):
+    return not is_armed or (not well_before and drill.fault not in OVER_AT_ONCE)
+
+
+def ended_by(drill: Drill, acted: bool) -> str:
+    """What has ended the fault of a drill whose service is well. ``acted``: whether a recovery has changed anything."""
+    if drill.lifted_after is not None:
         return BY_UNDO
     return BY_RECOVERY if acted else BY_ITSELF
 

@@ -134,26 +134,30 @@ def armed(is_armed):
 
 
 @pytest.mark.parametrize(
-    ("states", "is_armed", "acted", "lifted", "expected"),
+    ("fault", "states", "is_armed", "acted", "lifted", "expected"),
     [
-        (["running"], True, True, None, ("recovery", None)),
-        (["running"], True, False, None, ("itself", None)),
+        ("hung", ["running"], True, True, None, ("recovery", None)),
+        ("hung", ["running"], True, False, None, ("itself", None)),
         # The role has had to take the fault away, and recovered it then.
-        (["running"], True, True, 20.0, ("undo", 20.0)),
+        ("hung", ["running"], True, True, 20.0, ("undo", 20.0)),
         # The end of the drill has taken it away.
-        (["error", "error", "running"], True, False, None, ("undo", 60.0)),
+        ("hung", ["error", "error", "running"], True, False, None, ("undo", 60.0)),
         # The timer of the host was faster.
-        (["running"], False, True, None, ("undo", 45.0)),
-        (["error", "running"], False, False, None, ("undo", 45.0)),
+        ("hung", ["running"], False, True, None, ("undo", 45.0)),
+        ("hung", ["error", "running"], False, False, None, ("undo", 45.0)),
+        # Of a killed process nothing stays to be taken away: a node that is still getting ready comes by what was done.
+        ("killed", ["starting", "starting", "running"], True, True, None, ("recovery", None)),
+        ("stopped", ["starting", "running"], True, False, None, ("itself", None)),
+        ("killed", ["error", "running"], False, False, None, ("undo", 45.0)),
     ],
 )
-def test_what_has_ended_a_fault(tmp_path, states, is_armed, acted, lifted, expected):
+def test_what_has_ended_a_fault(tmp_path, fault, states, is_armed, acted, lifted, expected):
     run = FaultRun.__new__(FaultRun)
     run._clock, run._unit, run._goal, run._wait = VirtualClock(), "api.service", GOAL, 60.0
     run._entry, run._options, run._faults = {"kind": "besu", "probes": []}, {"acted": acted}, armed(is_armed)
     run._ledger = Records(run._clock, str(tmp_path / "state"), str(tmp_path / "run"))
     began, looks = run._clock.wall(), iter(states)
-    given = {"at": began, "undo_at": began + 45.0, "detected_after": 1.0, "lifted_after": lifted}
+    given = {"fault": fault, "at": began, "undo_at": began + 45.0, "detected_after": 1.0, "lifted_after": lifted}
     run._ledger.begin_drill("api.service", replace(DRILL, **given))
     run._clock.sleep(60.0)
     run._settled = lambda: seen(next(looks, states[-1]))

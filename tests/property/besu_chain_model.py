@@ -80,7 +80,7 @@ class Tally:
 
 
 class World:
-    """One network for a while."""
+    """One network for a while. ``hub``: the only validator to which all others are linked, where there is one."""
 
     def __init__(self, rng: random.Random, tally: Tally, *, reserve: bool, seed: int) -> None:
         self.rng, self.tally, self.reserve, self.seed = rng, tally, reserve, seed
@@ -98,6 +98,8 @@ class World:
         self.peers.update({node.address: Peer(node.address, None, "26.8.0") for node in self.observers})
         self.foreign = rng.random() < 0.15
         self._choose_who_is_asked()
+        star = random.Random(f"star {seed}")
+        self.hub = star.choice(self.nodes) if self.direct and star.random() < 0.2 else None
         self.now = 0.0
         self.block = Block(1000, 0, "", self.members[-1])
         self.turn = 0
@@ -137,8 +139,11 @@ class World:
 
         go()
 
-    def participants(self) -> list[str]:
-        return [a for a in self.members if self.by_address[a].takes_part(self.now)]
+    def participants(self, without: Node | None = None) -> list[str]:
+        part = [
+            a for a in self.members if self.by_address[a].takes_part(self.now) and self.by_address[a] is not without
+        ]
+        return part if self.hub is None or self.hub.address in part else part[:1]
 
     def make_block(self) -> None:
         part = set(self.participants())
@@ -221,6 +226,8 @@ class World:
 
     def lists(self, node: Node, other: Node) -> bool:
         """Whether ``other`` is in the list of peers: those that vanished without a word stay for a while."""
+        if self.hub is not None and self.hub not in (node, other):
+            return False
         gone = [one.faults["vanish"] for one in (node, other) if "vanish" in one.faults]
         if node.side != other.side:
             gone += [one.faults["cut"] for one in (node, other) if "cut" in one.faults]
@@ -379,7 +386,7 @@ def release(world: World, owner: str) -> None:
 def count_judgement(world: World, target: Node, verdict: q.QuorumVerdict) -> None:
     tally = world.tally
     tally.counts["judged"] += 1
-    left = [a for a in world.participants() if a != target.address]
+    left = world.participants(target)
     safe = len(left) >= q.quorum(len(world.members)) or not target.takes_part(world.now)
     if verdict.safe:
         tally.counts["allowed"] += 1
@@ -395,10 +402,10 @@ def take_away(world: World, target: Node, action: str, looked: float) -> None:
     before = world.participants()
     needed = q.quorum(len(world.members))
     tally.counts[action] += 1
-    if target.address in before and len(before) >= needed > len(before) - 1:
+    if target.address in before and len(before) >= needed > len(world.participants(target)):
         gone = [world.by_address[a] for a in world.members if a not in before]
         late = [n for n in gone if n.stopped_by is None and n.faults and world.unseeable(n, target, looked)]
-        if len(before) - 1 + len(late) >= needed:
+        if len(world.participants(target)) + len(late) >= needed:
             proof = "asked themselves" if world.direct else "not all asked"
             tally.counts[f"a fault in the same moment, validators {proof}"] += 1
         else:

@@ -35,6 +35,7 @@ class ChainView:
     ``links``: of the followers that report their peers, by address: the
     addresses of these peers. ``witnessed``: the peers of each node that is
     level, whether its own address is known or not.
+    ``hangers_on``: followers that have one peer and do not say which one.
     ``proposers``: who proposed a block since the first samples, with the version that it has in the last ones.
     ``doubtful``: how many nodes that are not known by address do not answer,
     lag or have no peers: each may be a validator that was not asked by address.
@@ -50,6 +51,7 @@ class ChainView:
     followers: t.Mapping[str, bool] = field(default_factory=dict)
     links: t.Mapping[str, frozenset[str]] = field(default_factory=dict)
     witnessed: tuple[frozenset[str], ...] = ()
+    hangers_on: frozenset[str] = frozenset()
     versions: t.Mapping[str, str] = field(default_factory=dict)
     proposers: frozenset[str] = frozenset()
     disagreement: str = ""
@@ -92,6 +94,7 @@ def chain_view(looks: t.Sequence[Pair]) -> ChainView:
         followers=_followers(looks, best),
         links=_links(level),
         witnessed=_witnessed(level),
+        hangers_on=_hangers_on(level),
         versions=_versions(lasts),
         proposers=_proposers(asked, proposed, first_head),
         disagreement=_disagreement(_all_samples(looks), ends),
@@ -128,6 +131,11 @@ def _first_head(asked: t.Sequence[Pair]) -> int | None:
 
 def _links(level: t.Sequence[NodeSample]) -> dict[str, frozenset[str]]:
     return {one.address: _peers_of(one) for one in level if one.address and one.peers is not None}
+
+
+def _hangers_on(level: t.Sequence[NodeSample]) -> frozenset[str]:
+    named = {one.address for one in level if one.peers is not None}
+    return frozenset(one.address for one in level if one.address and one.connected == 1 and one.address not in named)
 
 
 def _doubtful(looks: t.Sequence[Pair], best: NodeSample) -> int:

@@ -178,8 +178,13 @@ def spare_validators(view: ChainView, pace: ChainTiming) -> QuorumVerdict:
 
 
 def _left(view: ChainView, part: t.Sequence[str], target: str | None) -> tuple[str, ...]:
-    """The validators that would take part without ``target``: those that it alone links are lost with it."""
-    return connected_group(view, [member for member in part if member != target])
+    """The validators that would take part without ``target``: those that it alone links are lost with it.
+
+    One that has a single peer and does not name it may have the target, unless another names it.
+    """
+    of_others = frozenset().union(*(peers for node, peers in view.links.items() if node != target))
+    lost = view.hangers_on - of_others if target in (view.next_validators or ()) else frozenset()
+    return connected_group(view, [member for member in part if member != target and member not in lost])
 
 
 def _doubtful(view: ChainView, part: t.Sequence[str]) -> int:

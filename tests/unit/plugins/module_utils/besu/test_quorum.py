@@ -238,6 +238,20 @@ def test_the_last_blocks_are_known_from_both_looks():
     assert q.active_validators(cv.chain_view(list(zip(first, later)))) == names(4)
 
 
+@pytest.mark.parametrize(("hub", "peers", "safe"), [(0, 1, False), (0, 2, True), (3, 1, False)])
+@pytest.mark.parametrize("hangs", [False, True])
+def test_those_that_have_one_peer_and_do_not_name_it_may_have_the_one_that_is_to_stop(hub, peers, safe, hangs):
+    """Without discovery, where all have the same static node: it carries the votes of all others (ADMIN off)."""
+    hidden = [node(i, peers=None, peer_count=3 if i == hub else peers) for i in range(4)]
+    later = [replace(one, head=Block(101, 1202, "", names(4)[1])) for one in hidden]
+    if hangs:
+        later[hub] = replace(later[hub], rpc="hang", head=None)
+    seen = cv.chain_view(list(zip(hidden, later)))
+    assert q.may_stop(seen, names(4)[hub], PACE).safe is safe
+    elsewhere = {names(4)[1]: frozenset(names(4))}
+    assert q.may_stop(replace(seen, links=elsewhere), names(4)[hub], PACE).safe, "their peer is the one that names them"
+
+
 def test_a_node_that_answered_before_and_not_now_does_not_take_part():
     looks = [(node(i), node(i, height=101)) for i in range(3)] + [(node(3), NodeSample(1.0, 1.0, "unreachable"))]
     seen = cv.chain_view(looks)

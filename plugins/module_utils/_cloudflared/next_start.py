@@ -46,7 +46,8 @@ def refusal(properties: t.Mapping[str, str], user: bool, runner: Runner, validat
     sources = credential_sources(properties, user)
     settings = settings_of(argv, environ, read_file, home_of(properties, user))
     said = _program(argv[0]) or _environment(properties, user) or _files(settings, sources, properties)
-    said = said or _identity(settings, sources) or (_configuration(argv[0], settings, runner) if validate else "")
+    plain = credential_sources(properties, user, encrypted=False)
+    said = said or _identity(settings, plain) or (_configuration(argv[0], settings, runner) if validate else "")
     if not said:
         return None
     return Refusal("next_start", said, "correct that first: the connector lives, and could not be started again")

@@ -29,6 +29,7 @@ from __future__ import annotations
 import os
 import re
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import HARD
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import CONNECTED
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
@@ -66,6 +67,8 @@ def doubt(seen: Observation, tunnel: str, worked_on: str) -> str:
         return "it belongs to another tunnel" if seen.details.get("tunnel_id") else "its tunnel is not known"
     if seen.state not in (CONNECTED, m.RUNNING):
         return f"it is {seen.state}: {'; '.join(seen.reasons[:1])}"
+    if seen.cause in HARD:
+        return f"what it loses of its connections does not come back: {seen.cause}"
     if worked_on:
         return f"{worked_on} works on it"
     if seen.facts is not None and seen.facts.job:

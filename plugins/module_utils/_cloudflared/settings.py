@@ -64,6 +64,12 @@ _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1
 _KEY = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,60})[ \t]*:(?:[ \t]+(.*))?$")
 _SECRET = frozenset(("token", "credentials"))
 
+# The folders that systemd makes for a unit and names in its environment, and where they are.
+_DIRECTORIES = {
+    "RuntimeDirectory": "%t", "StateDirectory": "%S", "CacheDirectory": "%C", "LogsDirectory": "%L",
+    "ConfigurationDirectory": "%E",
+}  # fmt: skip
+
 # The text of a file as the service sees it, or None where it cannot be read.
 Read = t.Callable[[str], t.Optional[str]]
 
@@ -270,14 +276,18 @@ def unit_command(properties: t.Mapping[str, str], user: bool = False) -> tuple[l
     expand = _specifiers(properties.get("Id", ""), user)
     command: list[str] = []
     environ: dict[str, str] = {}
+    provided = {"CREDENTIALS_DIRECTORY": expand("%d"), "HOME": home_of(properties, user)}
     for key, value in _unit_lines(properties):
         if key == "ExecStart":
             command = listed(expand(value.lstrip("-@:+!|"))) or []
         elif key == "Environment":
             environ = {**environ, **_assignments(listed(expand(value)))} if value else {}
+        elif key in _DIRECTORIES and value:
+            names = [f"{expand(_DIRECTORIES[key])}/{name}" for name in listed(expand(value))]
+            provided[re.sub("Directory$", "_directory", key).upper()] = ":".join(names)
     for _path, variables in environment_of_files(properties, user):
         environ.update(variables)
-    return [_substitute(word, environ) for word in command], environ
+    return [_substitute(word, {**provided, **environ}) for word in command], environ
 
 
 def token_variable(properties: t.Mapping[str, str], user: bool = False) -> str:
@@ -289,14 +299,18 @@ def token_variable(properties: t.Mapping[str, str], user: bool = False) -> str:
     return (found[1] or found[2]) if found else ""
 
 
-def credential_sources(properties: t.Mapping[str, str], user: bool = False) -> dict[str, str]:
-    """Where systemd gets each file of the unit's credentials folder from (LoadCredential=), where that is a path."""
+def credential_sources(properties: t.Mapping[str, str], user: bool = False, encrypted: bool = True) -> dict[str, str]:
+    """Where systemd gets each file of the unit's credentials folder from (LoadCredential=), where that is a path.
+
+    ``encrypted``: those as well whose source is not what the service reads.
+    """
+    settings = ("LoadCredential", "LoadCredentialEncrypted") if encrypted else ("LoadCredential",)
     unit = properties.get("Id", "")
     expand = _specifiers(unit, user)
     found: dict[str, str] = {}
     for key, value in _unit_lines(properties):
         name, _colon, path = expand(value).partition(":")
-        if key in ("LoadCredential", "LoadCredentialEncrypted") and path.startswith("/"):
+        if key in settings and path.startswith("/"):
             found[os.path.join(expand("%d"), name)] = path
     return found
 

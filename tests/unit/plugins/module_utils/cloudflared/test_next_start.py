@@ -91,6 +91,32 @@ def test_a_credential_is_looked_at_where_systemd_reads_it(host):
     assert refused(host, command, "LoadCredential=token:{0}/token\n")[0] == f"its token file {host}/token is not there"
 
 
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [
+        (
+            "{0}/cloudflared tunnel run --token-file ${{CREDENTIALS_DIRECTORY}}/token",
+            "LoadCredential=token:{0}/token\n",
+        ),
+        (
+            "{0}/cloudflared tunnel --config ${{CONFIGURATION_DIRECTORY}}/config.yml run",
+            "ConfigurationDirectory=../{0}\n",
+        ),
+    ],
+)
+def test_a_folder_that_systemd_names_in_the_environment_is_known(host, command, more):
+    assert refused(host, command, more)[0] == ""
+
+
+def test_an_encrypted_credential_is_no_damaged_token(host):
+    command = "{0}/cloudflared tunnel run --token-file %d/token"
+    (host / "token").write_text("Whxqht+dQJax1aZeCGLxmiAAAAABAAAADAAAABAAAAC=\n")
+    assert refused(host, command, "LoadCredentialEncrypted=token:{0}/token\n")[0] == ""
+    assert "damaged" in refused(host, command, "LoadCredential=token:{0}/token\n")[0]
+    os.unlink(host / "token")
+    assert "is not there" in refused(host, command, "LoadCredentialEncrypted=token:{0}/token\n")[0]
+
+
 def test_a_file_that_the_user_of_the_unit_may_not_read_is_named(host):
     other = next(one.pw_name for one in pwd.getpwall() if one.pw_uid not in (0, os.getuid()))
     (host / "token").chmod(0o600)

@@ -17,10 +17,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
 TUNNEL = "8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11"
 
 
-def seen(state="running", tunnel=TUNNEL, job="0"):
+def seen(state="running", tunnel=TUNNEL, job="0", cause=None):
     facts = UnitFacts("c.service", {"Job": job})
     return Observation(
-        "c", "c.service", "cloudflared", state, state, ("why",), facts=facts, details={"tunnel_id": tunnel}
+        "c", "c.service", "cloudflared", state, state, ("why",), cause, facts=facts, details={"tunnel_id": tunnel}
     )
 
 
@@ -29,6 +29,8 @@ def seen(state="running", tunnel=TUNNEL, job="0"):
     [
         (seen(), "", ""),
         (seen("connected"), "", ""),
+        (seen("connected", cause="edge_closed"), "", ""),
+        (seen("connected", cause="unauthorized"), "", "does not come back: unauthorized"),
         (seen("reconnecting"), "", "it is reconnecting: why"),  # fewer than min_connections is this state as well
         (seen("error"), "", "it is error"),
         (seen("unknown"), "", "it is unknown"),

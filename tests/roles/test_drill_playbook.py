@@ -177,6 +177,7 @@ def test_a_fault_is_made_recovered_and_measured(fleet: Fleet) -> None:
     run = fleet.play(lifecycle_drill_undo_after="2min")
     assert run.code == 0 and run.acts == ["killed", "recover", "absent"], run.output
     assert run.outcomes == {"a": "recovered"} and run.outcome["counts"]["healthy"] == 2
+    assert not re.search(r"skipping: \[[bc]\]", run.output), "a line for each host that it is not about"
     (fault,) = [one for one in run.asked if one.get("fault")]
     assert fault["undo_after"] == 120 and fault["service"]["drill"] is True
     assert "a a: RECOVERED" in run.output and "the host undoes it after 120 s" in run.output
@@ -213,6 +214,7 @@ def test_a_refusal_of_the_guards_ends_it(fleet: Fleet) -> None:
     fleet.answers["present"] = {"reached": False, "failed": True, "blocked_by": [block], "msg": "no fault was made"}
     run = fleet.play()
     assert run.code == 2 and run.acts == ["killed"] and run.outcomes == {"a": "refused"}, run.output
+    assert re.search(r"^a +: .* failed=1 ", run.output, re.MULTILINE) and "skipping: [b]" not in run.output
     assert run.outcome["entries"][0]["guard"] == "quorum" and "next   bring back who is missing first" in run.output
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import re
 import typing as t
 from pathlib import Path
 
@@ -379,6 +380,21 @@ def test_how_often_a_connector_asks_does_not_depend_on_the_size_of_the_fleet(fol
     run = recover(folder, answers, others=told, service_recovery_reserve_tries=1)
     asked = [one for one in common.asked_of_stubs(folder) if one["module"] == "cloudflared_reservation"]
     assert len(asked) == 3, run.output
+
+
+def test_a_turn_costs_a_host_that_has_to_wait_a_single_task_beside_the_turn_itself(folder: Path) -> None:
+    """Their number grows with the square of the fleet."""
+    names = [f"h{number}" for number in range(4)]
+    done: list[int] = []
+    for serial in (2, 1):
+        for state in folder.glob("state of *"):
+            state.unlink()
+        run = recover(folder, {name: service(ok, name) for name in names}, lifecycle_serial=serial)
+        assert set(outcomes(run).values()) == {"recovered"} and run.code == 0, run.output
+        recap = re.search(r"^h3 +: ok=(\d+)", run.output, re.MULTILINE)
+        assert recap, run.output
+        done.append(int(recap[1]))
+    assert done[1] - done[0] <= 2 * 2, "two turns more"
 
 
 def test_a_turn_prints_nothing_for_each_host_that_has_to_wait(folder: Path) -> None:

@@ -23,6 +23,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 _COLUMNS = terminal_columns()
 # The services of one kind alone may also be described for the role of their playbook.
 _OWN_SERVICES = {"besu": "besu_sync_wait_services", "cloudflared": "tunnel_reconnect_services"}
+# What a controller gives a job that belongs to a workflow.
+_OF_WORKFLOW = ("awx_workflow_job_id", "tower_workflow_job_id")
 
 
 class ActionModule(ActionBase):
@@ -51,7 +53,12 @@ class ActionModule(ActionBase):
             _playbook_vars.require(given["required"], settings)
             self._check_services(given["target"], given["kind"], known)
             everyone = (known.get("groups") or {}).get("all") or ()
-            _playbook_vars.check_slice(settings["lifecycle_failure_domain"], len(everyone), settings["lifecycle_hosts"])
+            _playbook_vars.check_slice(
+                settings["lifecycle_failure_domain"],
+                len(everyone),
+                settings["lifecycle_hosts"],
+                in_workflow=any(known.get(name) for name in _OF_WORKFLOW),
+            )
             domains = self._domains(settings["lifecycle_failure_domain"], known)
             approved = self._approved(settings, known, given["playbook"])
         except FleetError as exc:

@@ -392,11 +392,18 @@ def _domains(name: str, host: str, value: t.Any) -> list[str]:
     return [str(one) for one in listed(value)] if is_given(value) else []
 
 
-def check_slice(variables: t.Sequence[str], hosts: int, whole: int | None) -> None:
-    """Raises FleetError where the run has a slice of the inventory, and is asked to keep failure domains apart.
+def check_slice(variables: t.Sequence[str], hosts: int, whole: int | None, in_workflow: bool = False) -> None:
+    """Raises FleetError where the run has, or may have, a slice of the inventory, and is to keep failure domains apart.
 
-    ``hosts``: of this run's inventory. ``whole``: of the whole one, where that is known.
+    ``hosts``: of this run's inventory. ``whole``: of the whole one, where that is known. ``in_workflow``: whether the
+    job is one of a workflow, as each slice is; a controller tells no job that it is a slice.
     """
+    if variables and whole is None and in_workflow:
+        raise FleetError(
+            f"lifecycle_failure_domain: this job is one of a workflow and may be a slice, so that another one may work "
+            f"on the same {' or '.join(variables)} at the same time; give lifecycle_hosts, the number of hosts of the "
+            f"whole inventory"
+        )
     if variables and whole is not None and hosts < whole:
         raise FleetError(
             f"lifecycle_failure_domain: the inventory of this run has {hosts} of {whole} hosts (lifecycle_hosts), so "

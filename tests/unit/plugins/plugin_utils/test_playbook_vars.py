@@ -217,3 +217,21 @@ def test_a_slice_cannot_keep_failure_domains_apart(variables, hosts, whole, refu
         return
     with pytest.raises(FleetError, match=r"has 4 of 8 hosts \(lifecycle_hosts\).*same rack"):
         v.check_slice(variables, hosts, whole)
+
+
+@pytest.mark.parametrize(
+    ("variables", "whole", "in_workflow", "refused"),
+    [
+        (["rack"], None, True, True),
+        (["rack"], 4, True, False),
+        (["rack"], None, False, False),
+        ([], None, True, False),
+    ],
+)
+def test_a_job_that_may_be_a_slice_says_which_variable_would_tell(variables, whole, in_workflow, refused):
+    """AWX runs the slices of a job as the jobs of a workflow, and tells none of them that it is one."""
+    if not refused:
+        v.check_slice(variables, 4, whole, in_workflow)
+        return
+    with pytest.raises(FleetError, match=r"may be a slice.*same rack.*give lifecycle_hosts"):
+        v.check_slice(variables, 4, whole, in_workflow)

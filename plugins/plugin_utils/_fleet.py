@@ -186,21 +186,25 @@ def traits_of(kind: str) -> FleetTraits:
 
 
 def _verdict(seen: ObservationView, desired: str) -> str:
-    state = seen.state
     machine = KINDS.get(seen.kind, GENERIC).machine
     goal = machine.targets.get(desired, machine.targets[m.RUNNING])
-    if state == m.UNKNOWN or state not in machine.states:
+    if seen.state == m.UNKNOWN or seen.state not in machine.states:
         return UNKNOWN
+    # A recovery says why nothing helps, or waits where that was put right since.
     fails_for_good = RETRYING in seen.flags and desired != m.STOPPED
-    if state in goal and not fails_for_good and not (desired == m.SUCCEEDED and "no_next_run" in seen.flags):
+    if seen.state in goal and not fails_for_good and not (desired == m.SUCCEEDED and "no_next_run" in seen.flags):
         return OK
     if seen.hold:
         return HELD
     if seen.cause and seen.cause == traits_of(seen.kind).stall_cause and desired != m.STOPPED:
         return CHAIN_STALLED
-    if fails_for_good:
-        return NEEDS_RECOVERY  # a recovery says why nothing helps, or waits where that was put right since
-    transient = machine.base(state) in (m.STARTING, m.RESTARTING) or (state == m.STOPPING and desired == m.STOPPED)
-    if (transient or machine.base(state) == m.RUNNING) and machine.comes_by_itself(state, goal):
-        return TRANSITIONING
-    return NEEDS_RECOVERY
+    return (
+        TRANSITIONING if not fails_for_good and _comes_by_itself(machine, seen.state, goal, desired) else NEEDS_RECOVERY
+    )
+
+
+def _comes_by_itself(machine: m.Machine, state: str, goal: t.Collection[str], desired: str) -> bool:
+    """Whether a service is on its way to its goal, and nothing has to be done for it."""
+    base = machine.base(state)
+    transient = base in (m.STARTING, m.RESTARTING, m.RUNNING) or (state == m.STOPPING and desired == m.STOPPED)
+    return transient and machine.comes_by_itself(state, goal)

@@ -21,6 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependenc
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Runner
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import (
+    OTHER_FILES,
     Settings,
     command_lines,
     read_settings,
@@ -32,10 +33,7 @@ _MAX_FILE = 1024 * 1024
 _TIMEOUT = 60.0
 _REFUSES = re.compile(r"((?:Unknown options? in TOML configuration file|Invalid TOML configuration): [^\n]*)")
 # What gives the unit other files than those of the host, under the same names, or makes them anew at each start.
-_OWN_FILES = (
-    "RootDirectory RootImage MountImages ExtensionImages ExtensionDirectories BindPaths BindReadOnlyPaths "
-    "TemporaryFileSystem ExecStartPre"
-).split()
+_OWN_FILES = (*OTHER_FILES, "ExecStartPre")
 _MAIN_CLASS = "org.hyperledger.besu.Besu"
 # One value of a single line, and what may come behind it.
 _VALUE = re.compile(

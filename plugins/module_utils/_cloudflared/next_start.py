@@ -29,6 +29,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.se
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import identify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import sanitize
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Runner
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import OTHER_FILES, read_settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
 _TIMEOUT = 30.0
@@ -43,11 +44,13 @@ def refusal(properties: t.Mapping[str, str], user: bool, runner: Runner, validat
     argv, environ = unit_command(properties, user)
     if not argv or not os.path.basename(argv[0]).startswith("cloudflared"):
         return None  # a wrapper: what it reads is not known
-    sources = credential_sources(properties, user)
-    settings = settings_of(argv, environ, read_file, home_of(properties, user))
-    said = _program(argv[0]) or _environment(properties, user) or _files(settings, sources, properties)
-    plain = credential_sources(properties, user, encrypted=False)
-    said = said or _identity(settings, plain) or (_configuration(argv[0], settings, runner) if validate else "")
+    said = _environment(properties, user)  # which systemd reads itself
+    written = read_settings(properties, whole=True)
+    if not said and not any(written.get(key) for key in OTHER_FILES):
+        settings = settings_of(argv, environ, read_file, home_of(properties, user))
+        said = _program(argv[0]) or _files(settings, credential_sources(properties, user), properties)
+        plain = credential_sources(properties, user, encrypted=False)
+        said = said or _identity(settings, plain) or (_configuration(argv[0], settings, runner) if validate else "")
     if not said:
         return None
     return Refusal("next_start", said, "correct that first: the connector lives, and could not be started again")

@@ -19,6 +19,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.dependenc
 
 _MAX_FILE = 256 * 1024
 _EXEC_PREFIXES = "@-:+!|"
+# The settings by which a service sees other files than the host has under the same names.
+OTHER_FILES = tuple(
+    "RootDirectory RootImage MountImages ExtensionImages ExtensionDirectories BindPaths BindReadOnlyPaths "
+    "TemporaryFileSystem".split()
+)
 Settings = t.Mapping[str, t.Sequence[str]]
 
 

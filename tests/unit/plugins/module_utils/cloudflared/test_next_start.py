@@ -61,6 +61,9 @@ def test_what_is_whole_is_no_reason_to_refuse(host):
         ("token", "", "its token file"),
         ("env", "EnvironmentFile={0}/env\n", "its environment file"),
         ("env", "EnvironmentFile=-{0}/env\n", ""),
+        ("token", "BindReadOnlyPaths=/srv/token:{0}/token\n", ""),
+        ("cloudflared", "RootDirectory=/srv/root\n", ""),
+        ("env", "EnvironmentFile={0}/env\nBindPaths=/srv/x:{0}/env\n", "its environment file"),
     ],
 )
 def test_what_is_gone_is_named(host, gone, more, said):

@@ -40,6 +40,16 @@ def _at_start(case: FailureCase) -> Match | None:
     return Match(()) if left < entered or left - entered < _START_SECONDS else None
 
 
+def _refused_an_option(case: FailureCase) -> Match | None:
+    """It ended with its usage text and without the line of a start that failed: what it said before is of an option."""
+    ended, said = case.exit, [line.text for line in case.lines]
+    usage = next((index for index, text in enumerate(said) if "To display full help:" in text), 0)
+    if ended is None or (ended.how, ended.status) != ("exited", 2) or not usage or _refuses(case) is not None:
+        return None
+    # The name of a bootnode may be one that cannot be looked up at this moment.
+    return None if "DNS" in said[usage - 1] else Match(said[usage - 1 : usage])
+
+
 def _refuses(case: FailureCase) -> Match | None:
     """Its own last word, without taking the line from the generic rules."""
     said = [line.text for line in case.lines if "Failed to start Besu: " in line.text]
@@ -133,6 +143,11 @@ START_RULES: tuple[Rule, ...] = (
         "file_descriptors", RESOURCE, HARD, "it may not open enough files",
         "raise LimitNOFILE= in the unit file (a million is usual), then start it",
         said=r"failed to create a child event loop|failed to open a new selector|too many open files",
+    ),
+    Rule(
+        "config_invalid", CONFIGURATION, HARD, "it refuses the value or the combination of its options",
+        "correct the option that the evidence names, in the configuration file or the unit",
+        facts=_refused_an_option, rank=57,
     ),
     Rule(
         "start_failed", CONFIGURATION, SOFT, "Besu refuses to start", "the evidence has its own words for it",

@@ -25,7 +25,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_samp
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import CANNOT_OBSERVE, OUTCOMES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU, CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
-    FUTURE,
     STALL_PERIODS,
     BesuVerdict,
     NodeOptions,
@@ -300,8 +299,8 @@ def _span(seconds: float | None) -> str:
 def _head_text(v: NodeView) -> str:
     if v.now.number == 0:
         return "block 0, the chain has not begun"
-    if v.head_age is not None and v.head_age < -FUTURE:
-        return f"block {v.now.number}, {_span(-v.head_age)} in the future"
+    if v.head_age is not None and v.came_early:
+        return f"block {v.now.number}, which came {_span(v.still_for - v.head_age)} before its time"
     return f"block {v.now.number}, {_span(v.head_age)} old"
 
 
@@ -313,7 +312,7 @@ def _stale(v: NodeView) -> BesuVerdict | None:
     """Level with everybody it knows, and the head is too old: a stall, or all are behind, or the clock is wrong."""
     if v.head_age is None or (v.now.non_bft is not None and v.now.non_bft.on_demand):
         return None
-    future = v.head_age < -FUTURE
+    future = v.came_early
     if v.moves and not future:
         return None
     at = f"the head is {_head_text(v)}" + ("" if future else f", more than {v.age_limit:.0f} s")

@@ -172,7 +172,15 @@ class NodeView:
         """Whether the head is not too old. By a clock that is behind no age is: there counts what was watched."""
         if self.head_age is None or self.head_age > self.age_limit:
             return False
-        return self.head_age >= -FUTURE or self.still_for < self.stall_watch
+        return not self.came_early or self.still_for < self.stall_watch
+
+    @property
+    def came_early(self) -> bool:
+        """Whether the head was in the future when it was first seen: the clock of this host is behind.
+
+        Where blocks are seldom, less than a period makes no difference.
+        """
+        return self.head_age is not None and self.head_age - self.still_for < -max(FUTURE, self.period or 0.0)
 
     @property
     def reference(self) -> int | None:

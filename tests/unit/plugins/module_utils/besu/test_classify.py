@@ -395,6 +395,16 @@ def test_what_stands_is_ill_by_a_clock_that_is_behind_too(name, before, tip):
     assert told(*stood[:1], references=level)[0] not in ("synced", "running", "consensus")
 
 
+@pytest.mark.parametrize("period", [15.0, 60.0])
+def test_a_clock_that_is_behind_by_less_than_a_period_makes_no_state_flap(period):
+    """Each block is in the future when it comes, and is not any more when the next one is due."""
+    looks = lived(age=-20.0, period=period, seconds=int(6 * period))
+    seen = [told(*looks[:count]) for count in range(2, len(looks), 3)]
+    changes = [two for one, two in zip(seen, seen[1:]) if one != two]
+    skewed = [("syncing", None), ("consensus", "clock_skew")]
+    assert changes[-2:] == (skewed if period < 20.0 else []) and len(changes) <= 3
+
+
 def test_a_quiet_chain_is_watched_for_as_long_as_a_block_may_take_before_a_clock_is_told_from_a_stall():
     quiet = replace(BFT, empty_block_period=60.0)
     looks = [look(at=1000.0 + s, age=3600.0 + s, bft=quiet) for s in (0, 5, 59, 121)]

@@ -93,9 +93,8 @@ def test_a_head_without_a_time_is_not_called_old():
     assert told(*looks) == ("running", None)
 
 
-@pytest.mark.parametrize(("age", "cause"), [(-16.0, None), (-17.0, "clock_skew")])
-def test_a_head_may_be_15_seconds_in_the_future(age, cause):
-    """The last of the looks is a second after its block."""
+@pytest.mark.parametrize(("age", "cause"), [(-15.0, None), (-16.0, "clock_skew")])
+def test_a_head_may_come_15_seconds_before_its_time(age, cause):
     assert told(*lived(age=age)) == ("consensus", cause)
 
 

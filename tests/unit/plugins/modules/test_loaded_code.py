@@ -6,11 +6,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host import redact
+
+# Where ``ansible_collections`` is; this process may find it by a hook of ansible-test, which another does not have.
+ROOT = Path(redact.__file__).parents[6]
 UTILS = "ansible_collections.chainops.lifecycle.plugins.module_utils."
 # Each is needed for some services, or in trouble, and by none of these runs.
 HEAVY = (
@@ -33,9 +39,9 @@ print(json.dumps([name[len(sys.argv[2]):] for name in sys.modules if name.starts
 
 @pytest.mark.parametrize("module", ["service_info", "service_drive", "service_drive_all", "service", "service_hold"])
 def test_an_ordinary_run_loads_no_other_kind_and_no_diagnosis(module: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, module, UTILS], check=True, capture_output=True, text=True, timeout=60
-    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    argv = [sys.executable, "-c", SCRIPT, module, UTILS]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60, env=environment)
     loaded = json.loads(done.stdout)
     assert "_host.systemd" in loaded or "_lifecycle.records" in loaded
     assert not set(HEAVY) & set(loaded)

@@ -12,14 +12,19 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
     UNIT_FAILURE_RESULT,
+    UNIT_PROCESS_EXIT,
     UNIT_STARTED,
     UNIT_STOPPING,
     UNIT_SUCCESS,
+    Entry,
     Journal,
 )
 
 # What a unit is between two runs of a loop; how the process ended is told by the manager's records of that run.
 _BETWEEN_RUNS = {"ActiveState": "activating", "SubState": "auto-restart", "ExecMainCode": "0", "ExecMainPID": "0"}
+# Of a process that ended well systemd logs no end (src/core/unit.c, unit_log_process_exit: LOG_DEBUG). With the result
+# ``protocol`` it ended so before it was ready.
+_ENDED_WELL = {"ExecMainCode": "1", "ExecMainStatus": "0"}
 
 
 class FailedRun(t.NamedTuple):
@@ -35,12 +40,19 @@ class FailedRun(t.NamedTuple):
 
 def last_failed_run(journal: Journal, unit: str, since: float) -> FailedRun:
     """The run of a unit that failed last, after ``since`` (seconds since the epoch)."""
-    for entry in reversed(journal.manager_records([unit], since=since).entries):
+    entries = journal.manager_records([unit], since=since).entries
+    for entry in reversed(entries):
         if entry.message_id in (UNIT_FAILURE_RESULT, UNIT_SUCCESS) and entry.invocation_id:
             result = entry.fields.get("UNIT_RESULT", "") or "success"
             properties = {**_BETWEEN_RUNS, "InvocationID": entry.invocation_id, "Result": result}
+            if result == "protocol" and not _tells_an_exit(entries, entry.invocation_id):
+                properties.update(_ENDED_WELL)
             return FailedRun(properties, entry.timestamp)
     return FailedRun()
+
+
+def _tells_an_exit(entries: t.Sequence[Entry], run: str) -> bool:
+    return any(entry.message_id == UNIT_PROCESS_EXIT and entry.invocation_id == run for entry in entries)
 
 
 def forgotten_run(journal: Journal, unit: str, since: float) -> FailedRun:

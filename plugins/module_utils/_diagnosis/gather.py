@@ -31,6 +31,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
     Entry,
     Journal,
+    Records,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import read_settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.written_paths import written_paths
@@ -47,18 +48,20 @@ def examine(
     probed: t.Sequence[int] = (),
     root: str = "/",
 ) -> Diagnosis:
-    """Gather the evidence and diagnose. One call of journalctl, at most two, and at most one of ``show``.
+    """Gather the evidence and diagnose. One call of journalctl, at most four, and at most one of ``show``.
 
     ``properties``: those of ``systemctl show``; one that is not given is taken
     as not set. ``show`` gives the properties (at least ActiveState) of other units. ``rules`` are those of
     the kind. ``paths``: what else the service writes to. ``failing``: see ``diagnose``.
     ``probed``: the ports of its probes.
     """
-    pid = properties.get("ExecMainPID", "")
-    records = journal.invocation(
-        properties.get("Id", ""), properties.get("InvocationID", ""), main_pid=int(pid) if pid.isdigit() else 0
-    )
-    case, _own = build_case(properties, records.entries, HostFacts(), failing)
+    records = _records_of(properties, journal)
+    case, own = build_case(properties, records.entries, HostFacts(), failing)
+    if case.failing and not own and case.text("InvocationID"):
+        # On a busy host journald is behind systemd: the last words of a service may be on their way.
+        journal.catch_up()
+        records = _records_of(properties, journal)
+        case, own = build_case(properties, records.entries, HostFacts(), failing)
     kernel: tuple[Entry, ...] = ()
     notes = list(records.notes)
     if _maybe_out_of_memory(case) and case.manager:
@@ -75,6 +78,12 @@ def examine(
     return diagnose(
         properties, records.entries, rules=(*rules, *GENERIC_RULES), host=host, failing=failing, notes=notes
     )
+
+
+def _records_of(properties: t.Mapping[str, str], journal: Journal) -> Records:
+    pid = properties.get("ExecMainPID", "")
+    main_pid = int(pid) if pid.isdigit() else 0
+    return journal.invocation(properties.get("Id", ""), properties.get("InvocationID", ""), main_pid=main_pid)
 
 
 def _maybe_out_of_memory(case: FailureCase) -> bool:

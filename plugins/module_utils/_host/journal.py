@@ -58,6 +58,8 @@ _FIELDS = (
     "UNIT_RESULT,EXIT_CODE,EXIT_STATUS,COMMAND,N_RESTARTS,N_DROPPED,CODE_FUNC,CONFIG_FILE,CONFIG_LINE,"
     "SYSLOG_IDENTIFIER,_PID,_UID,_COMM,_EXE,_TRANSPORT,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_SYSTEMD_INVOCATION_ID,_BOOT_ID"
 )
+# What journald is behind on a busy host, in seconds.
+_SYNC_TIMEOUT = 5.0
 _COMPLAINTS = (
     ("No journal files were found", "the host keeps no journal"),
     ("insufficient permissions", "this user may not read the journal (become root, or join group systemd-journal)"),
@@ -178,6 +180,10 @@ class Journal:
         """The last records of the service manager about any of ``units``; the first ones after ``after_cursor``."""
         found = self._query(self._by_manager(units), limit=limit, since=since, after_cursor=after_cursor)
         return found._replace(entries=tuple(entry for entry in found.entries if entry.from_manager))
+
+    def catch_up(self) -> None:
+        """Have journald write what it was sent before this call; where it may not be asked, go on without."""
+        self._runner(["journalctl", "--sync"], timeout=_SYNC_TIMEOUT)
 
     def newest(self) -> Entry | None:
         """The newest record of all, which is of this boot; None where there is none."""

@@ -124,11 +124,29 @@ def test_a_kill_is_looked_up_in_the_kernels_log_and_nothing_else_is() -> None:
     assert found.primary is not None
     assert found.primary.id == "memory_killed"
     assert "Killed process 77 (java)" in found.primary.evidence[0]
-    assert len(calls) == 2
+    assert [call for call in calls if "_TRANSPORT=kernel" in call] == calls[-1:]
 
     calls.clear()
     e.examine({**failed, "Result": "exit-code", "ExecMainCode": "1", "ExecMainStatus": "1"}, Journal(runner))
-    assert len(calls) == 1
+    assert not [call for call in calls if "_TRANSPORT=kernel" in call]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_last_words_that_journald_has_not_written_yet_are_waited_for(late: bool) -> None:
+    """Those that are there cost one call."""
+    calls: list[str] = []
+    ended = record("x.service: Main process exited", _PID="1", UNIT="x.service")
+    words = said("sh: 1: no-such-command: not found", "a" * 32)
+
+    def runner(argv: t.Sequence[str], **_options: t.Any) -> Completed:
+        calls.append(argv[1])
+        written = not late or "--sync" in calls
+        return Completed(0, "\n".join([words, ended] if written else [ended]).encode(), b"")
+
+    failed = {"Id": "x.service", "ActiveState": "failed", "InvocationID": "a" * 32, "Result": "exit-code"}
+    found = e.examine({**failed, "ExecMainCode": "1", "ExecMainStatus": "127"}, Journal(runner)).primary
+    assert found is not None and (found.id, found.severity) == ("command_missing", "hard")
+    assert calls == (["--no-pager", "--sync", "--no-pager"] if late else ["--no-pager"])
 
 
 def said(message: str, run: str) -> str:
@@ -164,6 +182,29 @@ def test_a_loop_has_the_cause_of_its_last_failed_run_in_each_of_its_phases(phase
     found = e.examine({**properties, **run}, journal, failing=True).primary
     assert found is not None and (found.id, found.severity) == ("address_in_use", "hard")
     assert found.evidence == ("Error: bind: address already in use",)
+
+
+@pytest.mark.parametrize(
+    ("result", "exits", "expected"),
+    [
+        # Of an exit with 0 there is no record.
+        ("protocol", [], ("1", "0")),
+        ("protocol", ["3"], ("0", None)),
+        ("exit-code", [], ("0", None)),
+    ],
+)
+def test_one_that_ended_well_before_it_was_ready_is_known_by_its_result(
+    result: str, exits: list[str], expected: t.Any
+) -> None:
+    manager = {"_PID": "1", "UNIT": "x.service", "_TRANSPORT": "journal"}
+    ended = [
+        record("x: exited", MESSAGE_ID=j.UNIT_PROCESS_EXIT, EXIT_CODE="exited", EXIT_STATUS=status, **manager)
+        for status in exits
+    ]
+    lines = [*ended, record("x: failed", MESSAGE_ID=j.UNIT_FAILURE_RESULT, UNIT_RESULT=result, **manager)]
+    journal = Journal(lambda _argv, **_options: Completed(0, "\n".join(lines).encode(), b""))
+    run = last_failed_run(journal, "x.service", 0.0).properties
+    assert (run["ExecMainCode"], run.get("ExecMainStatus")) == expected
 
 
 def run_of(*kinds: str, result: str = "success", **fields: str) -> list[str]:

@@ -220,8 +220,9 @@ class Turn(t.NamedTuple):
 def _turns(work: _Work, soak: float) -> list[Turn]:
     """What is done one after the other.
 
-    After the last one nothing is left to stop. Where it is the turn of all hosts nobody has to be passed over. The
-    first turn comes right after the look that the plan is made of, so that its hosts are not looked at again.
+    What a turn has harmed is found before the next, and where the fleet is looked at in between, by that look. After
+    the last one nothing is left to stop. Where it is the turn of all hosts nobody has to be passed over. The turn right
+    after a look, be it that of the plan, goes by it, so that its hosts are not looked at again.
     """
     waves, together, everyone, alone = work
     turns = [_turn("recover_some", "Together: ", together, 0)] if together else []
@@ -229,9 +230,12 @@ def _turns(work: _Work, soak: float) -> list[Turn]:
         of = f"Wave {number} of {len(waves)}: " if len(waves) > 1 else ""
         turns += [_turn("recover_some", of, batch, number) for batch in wave]
         if soak > 0 and number < len(waves):
+            turns[-1] = turns[-1]._replace(tasks="recover_last")
             turns.append(Turn("look_again", f"A look after wave {number}", everyone, number))
-    if turns and not alone & set(turns[0].hosts):
-        turns[0] = turns[0]._replace(on_host="recover_at_once")
+    after_look = [0, *(place for place, turn in enumerate(turns, 1) if turn.tasks == "look_again")]
+    for place in after_look if turns else ():
+        if not alone & set(turns[place].hosts):
+            turns[place] = turns[place]._replace(on_host="recover_at_once")
     if turns:
         is_everyone = set(turns[-1].hosts) == set(everyone)
         turns[-1] = turns[-1]._replace(tasks=turns[-1].on_host if is_everyone else "recover_last")

@@ -109,9 +109,9 @@ def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
     assert "Wave 1 of 4: h00" in made["lines"] and "Wave 2 of 4: h01, h02" in made["lines"]
     assert "After each wave but the last: 5 s, then the fleet is looked at again" in made["lines"]
     assert [(turn["title"][:20], turn["tasks"], turn["wave"]) for turn in made["turns"]][:3] == [
-        ("Wave 1 of 4: h00", "recover_some", 1),
+        ("Wave 1 of 4: h00", "recover_last", 1),
         ("A look after wave 1", "look_again", 1),
-        ("Wave 2 of 4: h01, h02"[:20], "recover_some", 2),
+        ("Wave 2 of 4: h01, h02"[:20], "recover_last", 2),
     ]
     assert made["turn_hosts"][:2] == [["h00"], sorted(made["hosts"])]
     assert [turn["tasks"] for turn in made["turns"]][-2:] == ["look_again", "recover_last"]
@@ -128,7 +128,7 @@ def test_where_it_is_the_turn_of_all_hosts_nobody_is_passed_over():
     assert [turn["tasks"] for turn in plan({"a": generic()})["turns"]] == ["recover_host"]
 
 
-def test_the_first_turn_goes_by_the_look_of_the_plan_where_one_task_drives_all_of_its_services():
+def test_a_turn_goes_by_the_look_right_before_it_where_one_task_drives_all_of_its_services():
     def turns(*hosts, **options):
         made = plan(dict(zip("abc", hosts, strict=False)), has_fixes=False, waves=[1, "100%"], soak=5, **options)
         return [(turn["tasks"], turn["on_host"]) for turn in made["turns"]]
@@ -136,10 +136,12 @@ def test_the_first_turn_goes_by_the_look_of_the_plan_where_one_task_drives_all_o
     assert turns(generic()) == [("recover_at_once", "recover_at_once")]
     assert turns(generic("running", UP), generic()) == [("recover_last", "recover_at_once")]
     first, look, last = turns(generic(), generic())
-    assert (first, look[0]) == (("recover_some", "recover_at_once"), "look_again")
-    assert last == ("recover_last", "recover_host"), "time has passed since the plan was made"
+    assert (first, look[0]) == (("recover_last", "recover_at_once"), "look_again")
+    assert last == ("recover_last", "recover_at_once")
+    in_series = plan({name: generic() for name in "abc"}, has_fixes=False, waves=[2], soak=5, serial=1)["turns"]
+    assert [turn["on_host"] for turn in in_series] == ["recover_at_once", "recover_host", "recover_host"]
     assert turns(besu("stopped", DOWN, None)) == [("recover_host", "recover_host")]
-    assert turns(generic("stopped"), besu("error", DOWN))[0] == ("recover_some", "recover_at_once")
+    assert turns(generic("stopped"), besu("error", DOWN))[0] == ("recover_last", "recover_at_once")
     assert turns(stalled("0x1"), quorum_lost="restart_all") == [("recover_host", "recover_host")]
 
 

@@ -22,10 +22,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import resolved
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import HostFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import diagnose
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import UNIT_PROCESS_EXIT
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import actions
 from ansible_collections.chainops.lifecycle.plugins.module_utils._probes.run import ServiceHealth, parse_probes
 from tests.docs import common
 from tests.roles import test_recover_playbook as playbook
@@ -116,7 +116,7 @@ def lines(text: str) -> list[str]:
 def test_the_example_prints_what_the_readme_shows(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "resolution_of", lambda *_args: None)  # the port is still taken
+    monkeypatch.setattr(resolved, "resolution_of", lambda *_args: None)  # the port is still taken
     (shown,) = blocks("text")
     found = lines(printed(folder, tmp_path))
     assert "\n".join(lines(shown)) in "\n".join(found), "\n".join(found)

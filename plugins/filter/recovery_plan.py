@@ -64,7 +64,8 @@ options:
   has_fixes:
     description:
       - Whether a host may have fixes or hooks, as the role P(chainops.lifecycle.service_recovery#role) takes them.
-      - Where it has none, and all its services in need are of kind generic, a turn right after a look does without a second one.
+      - Where it has none, and all its services in need are of kind generic, a turn right after a look does without a
+        second one.
     type: bool
     default: true
   width:

@@ -28,6 +28,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bus_reader import Bus
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.options import WATCH_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Journal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import run_command
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import Present, build_history
@@ -58,13 +59,7 @@ WEIGHTS = {"start": 8, "restart": 5, "stop": 5, "reset": 3, "thaw": 3, "mask": 0
 def say(units: list[str], over: threading.Event, rows: list[list[object]]) -> None:
     """What we say, again and again."""
     host = HostContext("system")
-    options = {
-        "probes": [],
-        "start_timeout": 600.0,
-        "stop_timeout": 120.0,
-        "thrash_restarts": 5,
-        "thrash_window": 600.0,
-    }
+    options = {name: spec.get("default") for name, spec in WATCH_OPTIONS.items()}
     watched = [host.watched({**options, "name": unit}, plain) for unit in units]
     assert watched[0].limits == Limits()
     while not over.is_set():

@@ -78,6 +78,17 @@ def _one(where: str, entry: t.Any, spec: Spec, kinds: t.Mapping[str, ServiceKind
     return params
 
 
+def _plain(value: t.Any) -> t.Any:
+    """A copy of plain dictionaries and lists.
+
+    The validator copies deeply, and those that ansible-core 2.19 and newer templates lazily would copy its plugin
+    loaders with them: slow, and with warnings.
+    """
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _validated(where: str, spec: Spec, given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     # Only what reads descriptions needs Ansible: the rest also runs in programs of its own on a host.
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -85,7 +96,7 @@ def _validated(where: str, spec: Spec, given: t.Mapping[str, t.Any]) -> dict[str
     # The validator fills in the suboptions of a default itself: each call gets a copy.
     defaults = {name: rule["default"] for name, rule in spec.items() if name not in given and "default" in rule}
     fresh = {name: default.copy() for name, default in defaults.items() if isinstance(default, (dict, list))}
-    result = ArgumentSpecValidator(spec).validate({**fresh, **given})
+    result = ArgumentSpecValidator(spec).validate({**fresh, **_plain(given)})
     if result.error_messages:
         raise LifecycleError(f"{where}: {'; '.join(result.error_messages)}")
     return dict(result.validated_parameters)

@@ -41,3 +41,16 @@ def test_a_default_is_the_same_after_a_description_was_read():
     """Ansible's validator fills suboptions into the default itself."""
     describe(["api"], KINDS)
     assert WATCH_OPTIONS["alert_after"]["default"] == {}
+
+
+class Lazy(dict):
+    """As a dictionary that ansible-core templates lazily: a deep copy of it copies the plugin loaders."""
+
+    def __deepcopy__(self, memo: object) -> Lazy:
+        raise AssertionError("it was copied deeply")
+
+
+def test_what_is_templated_lazily_is_read_and_not_copied_deeply() -> None:
+    probe = Lazy(kind="tcp", port=8080)
+    (found,) = describe([Lazy(name="api", probes=[probe])], KINDS)
+    assert (found["name"], found["probes"][0]["port"]) == ("api", 8080)

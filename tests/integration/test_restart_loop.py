@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, until
 
-from .test_waves import Run, recover
+from .recovery_runs import Run, deployed, recover
 
 FILE = "/etc/loop.conf"
 # Each try takes a while and the next one comes after a while, so that looks fall into all phases.
@@ -32,13 +32,8 @@ ENTRY = {"name": "loop", "thrash_restarts": 1000, "stable_for": 3}
 @pytest.fixture(scope="module")
 def hosts(fleet: Fleet) -> t.Iterator[Fleet]:
     """On each host the service ``loop``, which needs a file that is not there."""
-    for host in fleet.hosts.values():
-        host.push_text("/etc/systemd/system/loop.service", UNIT)
-    fleet.each(lambda host: host.sh(f"rm -f {FILE}; systemctl daemon-reload; systemctl start loop"))
-    yield fleet
-    fleet.each(
-        lambda host: host.sh("systemctl stop loop; rm /etc/systemd/system/loop.service; systemctl daemon-reload")
-    )
+    with deployed(fleet, "loop", UNIT, f"rm -f {FILE}; systemctl start loop"):
+        yield fleet
 
 
 def tried(fleet: Fleet) -> dict[str, int]:

@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import typing as t
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet
+
+from .recovery_runs import deployed, recover
 
 pytestmark = pytest.mark.long
 
@@ -24,43 +24,13 @@ ExecStart=/bin/sh -c '[ ! -e /run/wave-falls ] || { sleep 4; exit 3; }; exec sle
 FAIL = "systemctl start wave && systemctl kill --signal=SIGKILL wave; until systemctl is-failed -q wave; do sleep 0.1; done"
 
 
-class Run(t.NamedTuple):
-    code: int
-    output: str
-    outcomes: dict[str, str]
-
-
 @pytest.fixture(scope="module")
 def hosts(fleet: Fleet) -> t.Iterator[Fleet]:
     """On each host the service ``wave``, which has been killed."""
     if len(fleet.hosts) < 3:
         pytest.skip("waves need three hosts, and CHAINOPS_LAB_SUITES chooses fewer")
-    for host in fleet.hosts.values():
-        host.push_text("/etc/systemd/system/wave.service", UNIT)
-    fleet.each(lambda host: host.sh(f"systemctl daemon-reload; {FAIL}"))
-    yield fleet
-    fleet.each(
-        lambda host: host.sh("systemctl stop wave; rm /etc/systemd/system/wave.service; systemctl daemon-reload")
-    )
-
-
-def recover(fleet: Fleet, folder: Path, *options: str, **given: t.Any) -> Run:
-    known = {"lifecycle_services": [{"name": "wave", "stable_for": 1}], "lifecycle_max_unhealthy": "100%"}
-    argv = ["ansible-playbook", "-i", str(fleet.inventory), "chainops.lifecycle.recover", *options]
-    done = subprocess.run(
-        [*argv, "-e", json.dumps({**known, **given})],
-        cwd=folder,
-        env={**os.environ, "ANSIBLE_PIPELINING": "1", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    output = done.stdout + done.stderr
-    stats = re.search(r"RUN: (\{.*\})", output)
-    assert stats, output
-    entries = json.loads(stats[1])["lifecycle_outcome"]["entries"]
-    return Run(done.returncode, output, {entry["host"]: entry["outcome"] for entry in entries})
+    with deployed(fleet, "wave", UNIT, FAIL):
+        yield fleet
 
 
 def is_active(fleet: Fleet) -> set[str]:
@@ -70,7 +40,11 @@ def is_active(fleet: Fleet) -> set[str]:
 
 def test_waves(hosts: Fleet, tmp_path: Path) -> None:
     first, *others = hosts.hosts
-    waves = {"lifecycle_waves": [1], "lifecycle_soak": "8s"}
+    waves = {
+        "lifecycle_services": [{"name": "wave", "stable_for": 1}],
+        "lifecycle_waves": [1],
+        "lifecycle_soak": "8s",
+    }
 
     planned = recover(hosts, tmp_path, "--check", lifecycle_plan_file=str(tmp_path / "plan.json"), **waves)
     assert set(planned.outcomes.values()) == {"planned"} and planned.code == 0, planned.output

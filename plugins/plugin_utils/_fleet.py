@@ -198,9 +198,9 @@ def _verdict(seen: ObservationView, desired: str) -> str:
         return HELD
     if seen.cause and seen.cause == traits_of(seen.kind).stall_cause and desired != m.STOPPED:
         return CHAIN_STALLED
-    return (
-        TRANSITIONING if not fails_for_good and _comes_by_itself(machine, seen.state, goal, desired) else NEEDS_RECOVERY
-    )
+    if not fails_for_good and _comes_by_itself(machine, seen.state, goal, desired):
+        return TRANSITIONING
+    return NEEDS_RECOVERY
 
 
 def _comes_by_itself(machine: m.Machine, state: str, goal: t.Collection[str], desired: str) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import Gap, History
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import Gap, History, joined
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import GENERIC
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import (
     COLLECTION,
@@ -110,7 +110,9 @@ class ServiceHistory:
         began: float | None = None
         looped = False
         harmless = {one.at for one in self.transitions if one.after == m.RESTARTING and not one.cause}
-        for span in _joined(self.spans):
+        # Some connections or all of them, it runs: spans of one base state that follow each other are one.
+        whole = joined((one.begin, one.end, one.base) for one in self.spans)
+        for span in (Span(begin, end, base, base) for begin, end, base in whole):
             if span.base == m.ERROR or (span.base == m.RESTARTING and span.begin not in harmless):
                 if began is None:
                     began, looped = span.begin, False
@@ -144,16 +146,6 @@ class ServiceHistory:
         acts = [one for one in within if one.trigger in (OPERATOR, COLLECTION, HOST)]
         by, owner = (acts[-1].trigger, acts[-1].owner or None) if acts else (SERVICE, None)
         return Incident(begin, end, ended, cause, by, owner, end - begin if begin > self.begin else None)
-
-
-def _joined(spans: t.Sequence[Span]) -> list[Span]:
-    """Spans of the same base state that follow each other as one: some connections or all of them, it runs."""
-    found: list[Span] = []
-    for span in spans:
-        if found and (found[-1].end, found[-1].base) == (span.begin, span.base):
-            span = span._replace(begin=found.pop().begin)
-        found.append(span)
-    return found
 
 
 def cut(text: str, limit: int = TEXT) -> str:

@@ -82,7 +82,7 @@ class ConnectorLogStates:
         events = [event for at, text in stretch.lines for event in (_event(at, text),) if event is not None]
         follow = _Connections(self._expected, self._minimum, self._silence)
         if stretch.fresh:
-            follow.begin(stretch.begin)
+            follow.begin()
         else:
             self._resume(follow, stretch, events)
         moments = Moments(stretch.since, follow.state, follow.until(stretch.begin))
@@ -134,14 +134,14 @@ class _Connections:
         self._some = False
         self.informed = False
 
-    def begin(self, _at: float) -> None:
+    def begin(self) -> None:
         """A new process: nothing is registered."""
         self.live, self.rest, self.had = {}, 0, False
         self._expected, self._phase, self._some, self.informed = self._wanted, m.STARTING, False, False
 
     def add(self, event: _Event) -> None:
         if event.kind == "start":
-            self.begin(event.at)
+            self.begin()
         self.informed = self.informed or event.level in _INFORMED
         self._some = event.left is True
         if event.kind == "at_most":

@@ -43,7 +43,7 @@ def last_failed_run(journal: Journal, unit: str, since: float) -> FailedRun:
     entries = journal.manager_records([unit], since=since).entries
     for entry in reversed(entries):
         if entry.message_id in (UNIT_FAILURE_RESULT, UNIT_SUCCESS) and entry.invocation_id:
-            result = entry.fields.get("UNIT_RESULT", "") or "success"
+            result = _result(entry)
             properties = {**_BETWEEN_RUNS, "InvocationID": entry.invocation_id, "Result": result}
             if result == "protocol" and not _tells_an_exit(entries, entry.invocation_id):
                 properties.update(_ENDED_WELL)
@@ -71,5 +71,9 @@ def forgotten_run(journal: Journal, unit: str, since: float) -> FailedRun:
         return FailedRun()
     if ended.message_id == UNIT_SUCCESS and UNIT_STARTED not in ids[: ids.index(UNIT_SUCCESS)]:
         return FailedRun()
-    result = ended.fields.get("UNIT_RESULT", "") or "success"
-    return FailedRun({"InvocationID": last.invocation_id, "Result": result}, ended.timestamp)
+    return FailedRun({"InvocationID": last.invocation_id, "Result": _result(ended)}, ended.timestamp)
+
+
+def _result(ended: Entry) -> str:
+    """What a record of the end of a run says of it; that of a good one has no field for it."""
+    return ended.fields.get("UNIT_RESULT", "") or "success"

@@ -61,7 +61,7 @@ def examine(
         # On a busy host journald is behind systemd: the last words of a service may be on their way.
         journal.catch_up()
         records = _records_of(properties, journal)
-        case, own = build_case(properties, records.entries, HostFacts(), failing)
+        case, _own = build_case(properties, records.entries, HostFacts(), failing)
     kernel: tuple[Entry, ...] = ()
     notes = list(records.notes)
     if _maybe_out_of_memory(case) and case.manager:

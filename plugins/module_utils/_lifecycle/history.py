@@ -121,7 +121,7 @@ class History(t.NamedTuple):
         since: float | None = None
         ordered = [c.at for c in self.transitions if c.after == m.RESTARTING and c.trigger in (OPERATOR, COLLECTION)]
         known = self if self.grounded is None else self._replace(transitions=self.grounded)
-        for begin, end, state in joined(known.spans(), self.base):
+        for begin, end, state in joined((begin, end, self.base(state)) for begin, end, state in known.spans()):
             if state == m.STOPPED or (state == m.RUNNING and end - begin >= WELL):
                 since = None
             elif since is None and (state == m.ERROR or (state == m.RESTARTING and begin not in ordered)):
@@ -161,15 +161,13 @@ class History(t.NamedTuple):
         }
 
 
-def joined(
-    spans: t.Iterable[tuple[float, float, str | None]], base: t.Callable[[str | None], str | None]
-) -> list[tuple[float, float, str | None]]:
-    """Stretches with the base state of each; those of the same one that follow each other are one."""
+def joined(spans: t.Iterable[tuple[float, float, str | None]]) -> list[tuple[float, float, str | None]]:
+    """Stretches of time (begin, end, state); those of the same state that follow each other are one."""
     found: list[tuple[float, float, str | None]] = []
     for begin, end, state in spans:
-        if found and found[-1][1:] == (begin, base(state)):
+        if found and found[-1][1:] == (begin, state):
             begin = found.pop()[0]
-        found.append((begin, end, base(state)))
+        found.append((begin, end, state))
     return found
 
 

@@ -30,6 +30,7 @@ CELLS = 480
 BUCKETS = 120
 # A timeline's height and the rows in it are in page.css and page.html.j2, too.
 _UNRECORDED = "unrecorded"
+_NOTHING = "nothing recorded"
 _WORST = (m.ERROR, m.RESTARTING, _UNRECORDED, m.UNKNOWN, m.STARTING, m.STOPPING, m.STOPPED, m.RUNNING)
 _RANK = {state: len(_WORST) - place for place, state in enumerate(_WORST)}
 LEGEND = (
@@ -40,9 +41,8 @@ LEGEND = (
     (m.RESTARTING, "restarting"),
     (m.ERROR, "error"),
     (m.UNKNOWN, "unknown"),
-    (_UNRECORDED, "nothing recorded"),
+    (_UNRECORDED, _NOTHING),
 )
-_SHOWN_BASE = {_UNRECORDED: "nothing recorded"}
 _TRIGGERS = {
     "operator": "an operator",
     "service": "the service or systemd",
@@ -261,8 +261,8 @@ def _drawn(segment: dict[str, t.Any], begin: float, length: float) -> dict[str, 
     low = spans[0]["begin"] if spans else begin + segment["low"] / CELLS * length
     high = spans[-1]["end"] if spans else begin + segment["high"] / CELLS * length
     # States of one base state are drawn alike: each is named, with how often it was entered.
-    counts = Counter("nothing recorded" if state == _UNRECORDED else str(span["state"]) for span in spans)
-    names = counts or {_SHOWN_BASE.get(state, state): 1}
+    nothing = _NOTHING if state == _UNRECORDED else ""
+    names = Counter([nothing or str(span["state"]) for span in spans] or [nothing or state])
     words = ", ".join(f"{number} times {name}" if number > 1 else name for name, number in names.items())
     return {
         "state": state,

@@ -23,8 +23,6 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 _COLUMNS = terminal_columns()
 # The services of one kind alone may also be described for the role of their playbook.
 _OWN_SERVICES = {"besu": "besu_sync_wait_services", "cloudflared": "tunnel_reconnect_services"}
-# What a controller gives a job that belongs to a workflow.
-_OF_WORKFLOW = ("awx_workflow_job_id", "tower_workflow_job_id")
 
 
 class ActionModule(ActionBase):
@@ -57,7 +55,7 @@ class ActionModule(ActionBase):
                 settings["lifecycle_failure_domain"],
                 len(everyone),
                 settings["lifecycle_hosts"],
-                in_workflow=any(known.get(name) for name in _OF_WORKFLOW),
+                doubt=_playbook_vars.slice_doubt(known),
             )
             domains = self._domains(settings["lifecycle_failure_domain"], known)
             approved = self._approved(settings, known, given["playbook"])

@@ -313,6 +313,8 @@ VARIABLES: t.Mapping[str, Variable] = {
     "service_recovery_quorum_lost": Variable(choice("refuse", "restart_all"), "refuse"),
     "service_recovery_quorum_lost_timeout": Variable(seconds, 300.0),
 }
+# What the extra variables begin with that a controller gives its jobs.
+_CONTROLLERS = ("awx", "tower")
 # What is said where one that has to be given is not.
 _WANTED: t.Mapping[str, str] = {
     "lifecycle_drill_service": "name a service that is marked with drill: true, such as web1/api",
@@ -392,17 +394,40 @@ def _domains(name: str, host: str, value: t.Any) -> list[str]:
     return [str(one) for one in listed(value)] if is_given(value) else []
 
 
-def check_slice(variables: t.Sequence[str], hosts: int, whole: int | None, in_workflow: bool = False) -> None:
+def slice_doubt(known: t.Mapping[str, t.Any]) -> str:
+    """Why a run may have a slice of the inventory, by the extra variables of its job; empty where it has none.
+
+    AWX tells no job that it is a slice. What follows is from the source of AWX 24.6.1, in ``awx/main``:
+
+    - The extra variables of a job are its own and, over these, those of ``awx_meta_vars``
+      (``RunJob.build_extra_vars_file`` in ``tasks/jobs.py``), each by two prefixes (``JOB_VARIABLE_PREFIXES`` in
+      ``constants.py``). None has the number of a slice, or how many there are (``UnifiedJob.awx_meta_vars`` in
+      ``models/unified_jobs.py``, ``Job.awx_meta_vars`` in ``models/jobs.py``): only the inventory goes by these
+      (``Inventory.get_script_data`` in ``models/inventory.py``).
+    - Slices are the nodes of a workflow job (``JobTemplate.create_unified_job`` in ``models/jobs.py``), and are
+      launched as such (``WorkflowJobNode.get_job_kwargs`` in ``models/workflow.py``), so that each has
+      ``awx_workflow_job_id``.
+    - One that is launched again, on failed hosts or on all, remains a slice (``Job.copy_unified_job``) and is none of
+      the workflow any more: its launch type is ``relaunch`` (``UnifiedJob.copy_unified_job``).
+    """
+    for prefix in _CONTROLLERS:
+        if known.get(f"{prefix}_workflow_job_id"):
+            return "one of a workflow"
+        if known.get(f"{prefix}_job_launch_type") == "relaunch":
+            return "one that was launched again"
+    return ""
+
+
+def check_slice(variables: t.Sequence[str], hosts: int, whole: int | None, doubt: str = "") -> None:
     """Raises FleetError where the run has, or may have, a slice of the inventory, and is to keep failure domains apart.
 
-    ``hosts``: of this run's inventory. ``whole``: of the whole one, where that is known. ``in_workflow``: whether the
-    job is one of a workflow, as each slice is; a controller tells no job that it is a slice.
+    ``hosts``: of this run's inventory. ``whole``: of the whole one, where that is known. ``doubt``: see slice_doubt.
     """
-    if variables and whole is None and in_workflow:
+    if variables and whole is None and doubt:
         raise FleetError(
-            f"lifecycle_failure_domain: this job is one of a workflow and may be a slice, so that another one may work "
-            f"on the same {' or '.join(variables)} at the same time; give lifecycle_hosts, the number of hosts of the "
-            f"whole inventory"
+            f"lifecycle_failure_domain: this job is {doubt} and may be a slice, so that another one may work on the "
+            f"same {' or '.join(variables)} at the same time; give lifecycle_hosts, the number of hosts of the whole "
+            f"inventory"
         )
     if variables and whole is not None and hosts < whole:
         raise FleetError(

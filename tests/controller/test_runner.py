@@ -263,8 +263,9 @@ def test_slices_of_a_job_refuse_what_they_cannot_keep_and_do_the_rest(fleet: Fle
     for played in slices("racks", lifecycle_failure_domain="rack", lifecycle_hosts="4"):
         assert played.status == "failed"
         assert "has 2 of 4 hosts (lifecycle_hosts)" in played.stdout
-    for played in slices("untold", lifecycle_failure_domain="rack", awx_workflow_job_id="24"):
-        assert played.status == "failed" and "give lifecycle_hosts" in played.stdout, played.stdout
+    for name, told in (("untold", {"awx_workflow_job_id": "24"}), ("again", {"awx_job_launch_type": "relaunch"})):
+        for played in slices(name, lifecycle_failure_domain="rack", **told):
+            assert played.status == "failed" and "give lifecycle_hosts" in played.stdout, played.stdout
     assert fleet.acted_on() == []
     first, second = slices("plain", lifecycle_hosts="4")
     assert (outcomes(first), outcomes(second)) == (dict.fromkeys("ab", "recovered"), dict.fromkeys("cd", "recovered"))

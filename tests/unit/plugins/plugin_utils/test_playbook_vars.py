@@ -219,19 +219,42 @@ def test_a_slice_cannot_keep_failure_domains_apart(variables, hosts, whole, refu
         v.check_slice(variables, hosts, whole)
 
 
+# The extra variables that AWX 24.6.1 gives a job, by both of its prefixes.
+JOB = {"job_id": 24, "job_launch_type": "manual", "job_template_id": 9, "job_template_name": "recover"}
+OF_WORKFLOW = {"workflow_job_id": 23, "workflow_job_name": "recover", "workflow_job_launch_type": "manual"}
+
+
+@pytest.mark.parametrize("prefixes", [("awx", "tower"), ("awx",), ("tower",)])
 @pytest.mark.parametrize(
-    ("variables", "whole", "in_workflow", "refused"),
+    ("given", "doubt"),
     [
-        (["rack"], None, True, True),
-        (["rack"], 4, True, False),
-        (["rack"], None, False, False),
-        ([], None, True, False),
+        ({}, ""),
+        (JOB, ""),
+        (JOB | {"job_launch_type": "scheduled", "schedule_id": 3}, ""),
+        # A slice, and a node of any other workflow: nothing tells one from the other.
+        (JOB | OF_WORKFLOW | {"job_launch_type": "workflow"}, "one of a workflow"),
+        # A slice that is launched again is none of the workflow any more, and has the same hosts as before.
+        (JOB | {"job_launch_type": "relaunch"}, "one that was launched again"),
     ],
 )
-def test_a_job_that_may_be_a_slice_says_which_variable_would_tell(variables, whole, in_workflow, refused):
-    """AWX runs the slices of a job as the jobs of a workflow, and tells none of them that it is one."""
+def test_what_tells_that_a_job_may_be_a_slice(prefixes, given, doubt):
+    known = {f"{prefix}_{name}": value for prefix in prefixes for name, value in given.items()}
+    assert v.slice_doubt(known) == doubt
+
+
+@pytest.mark.parametrize(
+    ("variables", "whole", "doubt", "refused"),
+    [
+        (["rack"], None, "one of a workflow", True),
+        (["rack"], None, "one that was launched again", True),
+        (["rack"], 4, "one of a workflow", False),
+        (["rack"], None, "", False),
+        ([], None, "one of a workflow", False),
+    ],
+)
+def test_a_job_that_may_be_a_slice_says_which_variable_would_tell(variables, whole, doubt, refused):
     if not refused:
-        v.check_slice(variables, 4, whole, in_workflow)
+        v.check_slice(variables, 4, whole, doubt)
         return
-    with pytest.raises(FleetError, match=r"may be a slice.*same rack.*give lifecycle_hosts"):
-        v.check_slice(variables, 4, whole, in_workflow)
+    with pytest.raises(FleetError, match=rf"this job is {doubt} and may be a slice.*same rack.*give lifecycle_hosts"):
+        v.check_slice(variables, 4, whole, doubt)

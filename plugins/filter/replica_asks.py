@@ -29,6 +29,11 @@ options:
     description: Who reserves. It has to be new for each attempt.
     type: str
     default: ansible
+  seen:
+    description:
+      - A dictionary from host to what M(chainops.lifecycle.service_info) returned there. Hosts that serve the tunnel
+        are asked first, and those whose connectors are all of other tunnels are not.
+    type: dict
 seealso:
   - plugin: chainops.lifecycle.replica_grants
     plugin_type: filter

@@ -44,9 +44,10 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(held), whether enough have granted; C(owner), whose reservation that is; C(granted), the hosts that have
-      granted; C(refusal), why the round ended without a reservation; C(release), whether what was granted is given
-      back now; C(again), whether another round follows, and C(next), its number.
+    - C(held), whether enough have granted; C(busy), whether another owner has the grant of a host; C(owner), whose
+      reservation that is; C(granted), the hosts that have granted; C(refusal), why the round ended without a
+      reservation; C(release), whether what was granted is given back now; C(again), whether another round follows,
+      and C(next), its number.
   type: raw
 """
 

@@ -51,7 +51,8 @@ _value:
       what was found, the most specific first, C(label), a name that no other service of the host has, and C(may_vote),
       whether it may be a validator of Besu. C(entry) is the description alone, for
       M(chainops.lifecycle.service_drive), C(fixes) what is fixed before, and C(takes_offline) whether a validator may
-      go offline by the recovery.
+      go offline by the recovery, C(serves) whether it is a connector that serves and may be taken offline on a
+      reservation only.
   type: list
   elements: dict
 """
@@ -97,10 +98,16 @@ def _needs(
             "label": row.label,
             "may_vote": row.may_vote,
         }
-        offline = _recovery_steps.takes_offline(need)
         # What the module refuses for its precondition is not fixed before either.
         may, hooks_now = (may_fix, hooked) if _is_as_expected(view, entry) else ((), {})
-        found.append({**need, "fixes": _recovery_steps.fixes(need, may, hooks_now), "takes_offline": offline})
+        found.append(
+            {
+                **need,
+                "fixes": _recovery_steps.fixes(need, may, hooks_now),
+                "takes_offline": _recovery_steps.takes_offline(need),
+                "serves": _recovery_steps.serves(need),
+            }
+        )
     return found
 
 

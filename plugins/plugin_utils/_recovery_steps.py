@@ -18,6 +18,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     ObservationView,
     as_mapping,
     as_mappings,
+    as_number,
     as_text,
     as_texts,
     with_answers,
@@ -194,6 +195,20 @@ def takes_offline(service: t.Mapping[str, t.Any]) -> bool:
         and own.get("validator") is not False
         and guarded
         and "reservation" not in own
+    )
+
+
+def serves(service: t.Mapping[str, t.Any]) -> bool:
+    """Whether it is a connector of a known tunnel that serves, and is guarded, so that it needs a reservation."""
+    if service.get("kind") != "cloudflared":
+        return False
+    details = ObservationView.from_dict(service.get("seen")).details
+    own = as_mapping(as_mapping(service.get("entry")).get("cloudflared"))
+    return (
+        (as_number(details.get("connections")) or 0) > 0
+        and bool(as_text(details.get("tunnel_id")))
+        and "reservation" not in own
+        and own.get("replica_guard", "enforce") not in ("off", False)  # YAML reads off as false
     )
 
 

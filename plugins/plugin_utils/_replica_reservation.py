@@ -12,7 +12,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import with_answers
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
+    as_mapping,
+    as_mappings,
+    as_number,
+    as_text,
+    with_answers,
+)
 
 _HEALTHY = "healthy"
 # Options of a connector that say how it is looked at, and hold no secret.
@@ -30,17 +36,26 @@ _NO_OTHER = (
 
 
 def replica_asks(
-    turns: t.Sequence[Rows], described: t.Mapping[str, Entries], plan: Rows | None = None, owner: str = "ansible"
+    turns: t.Sequence[Rows],
+    described: t.Mapping[str, Entries],
+    plan: Rows | None = None,
+    owner: str = "ansible",
+    seen: Rows | None = None,
 ) -> list[dict[str, t.Any]]:
     """The hosts to ask for each turn, its own first, then those that may have a replica that stays.
 
     ``turns``: connectors with ``key``, ``host``, ``service`` and ``tunnel``; ``described``: host -> its services, of
-    the whole inventory; ``plan``: what tunnel_plan made, where it has seen the hosts; ``owner``: new for each attempt.
+    the whole inventory; ``plan``: what tunnel_plan made, where it has seen the hosts; ``owner``: new for each attempt;
+    ``seen``: host -> what service_info returned there.
     """
-    return [ask for turn in turns for ask in _asks(turn, described, plan or {}, owner)]
+    return [
+        ask for turn in turns for ask in _asks(turn, described, _others(turn, described, plan or {}, seen or {}), owner)
+    ]
 
 
-def _asks(turn: Rows, described: t.Mapping[str, Entries], plan: Rows, owner: str) -> list[dict[str, t.Any]]:
+def _asks(
+    turn: Rows, described: t.Mapping[str, Entries], others: t.Sequence[str], owner: str
+) -> list[dict[str, t.Any]]:
     own = str(turn["host"])
     scope = next((one["scope"] for one in _connectors(described.get(own)) if one["name"] == turn["service"]), "system")
     common = {
@@ -50,7 +65,7 @@ def _asks(turn: Rows, described: t.Mapping[str, Entries], plan: Rows, owner: str
         "owner": f"{owner} for {turn['key']}",
     }
     asks = [{**common, "host": own, "own": True, "scope": scope, "services": _services(described, own, scope, turn)}]
-    for host in _others(turn, described, plan):
+    for host in others:
         for at in sorted({one["scope"] for one in _connectors(described.get(host))}):
             services = _services(described, host, at, turn)
             if services:
@@ -58,13 +73,30 @@ def _asks(turn: Rows, described: t.Mapping[str, Entries], plan: Rows, owner: str
     return [{**ask, "second": number == 1} for number, ask in enumerate(asks)]
 
 
-def _others(turn: Rows, described: t.Mapping[str, Entries], plan: Rows) -> list[str]:
-    """Hosts whose connector of the tunnel was seen to be healthy, then those that nobody has looked at."""
-    rows = [(tunnel["id"], one) for tunnel in plan.get("tunnels") or () for one in tunnel["connectors"]]
-    healthy = [one["host"] for tunnel, one in rows if tunnel == turn["tunnel"] and one["verdict"] == _HEALTHY]
-    seen = {one["host"] for _tunnel, one in rows}
-    found = dict.fromkeys([*healthy, *(host for host in described if host not in seen)])
-    return [host for host in found if host != turn["host"]]
+def _others(turn: Rows, described: t.Mapping[str, Entries], plan: Rows, seen: Rows) -> list[str]:
+    """Hosts whose connector of the tunnel was seen to be healthy, then those of which it is not known."""
+    known = {host: _serves(turn["tunnel"], described[host], seen.get(host)) for host in described}
+    known |= _serving(turn["tunnel"], plan)
+    found = [host for host in described if known[host] is not False and host != turn["host"]]
+    return sorted(found, key=lambda host: not known[host])
+
+
+def _serving(tunnel: t.Any, plan: Rows) -> dict[str, bool]:
+    """host -> whether its connector of the tunnel is healthy by the plan, of those that it has seen."""
+    rows = [(one["id"], replica) for one in plan.get("tunnels") or () for replica in one["connectors"]]
+    healthy = {one["host"] for of, one in rows if of == tunnel and one["verdict"] == _HEALTHY}
+    return {one["host"]: one["host"] in healthy for _of, one in rows}
+
+
+def _serves(tunnel: t.Any, entries: t.Any, look: t.Any) -> bool | None:
+    """Whether a host was seen to have a connector that serves the tunnel; None where one of its may be of it."""
+    services = as_mappings(as_mapping(look).get("services"))
+    connectors = [as_mapping(one.get("cloudflared")) for one in services if one.get("kind") == "cloudflared"]
+    mine = [one for one in connectors if one.get("tunnel_id") == tunnel]
+    if any((as_number(one.get("connections")) or 0) > 0 for one in mine):
+        return True
+    of_others = [one for one in connectors if as_text(one.get("tunnel_id")) and one not in mine]
+    return None if len(of_others) < len(_connectors(entries)) else False
 
 
 def _connectors(entries: t.Any) -> list[Rows]:

@@ -80,11 +80,13 @@ class Answer:
 class Round:
     """A round so far. ``is_held``: enough have granted; ``refusal``: why it ended without that.
 
-    ``number``: that of the round, from 0; ``is_last``: no other follows it.
+    ``is_busy``: another owner has the grant of a host. ``number``: that of the round, from 0; ``is_last``: no other
+    follows it.
     """
 
     granted: tuple[Answer, ...] = ()
     is_held: bool = False
+    is_busy: bool = False
     refusal: str = ""
     number: int = 0
     is_last: bool = True
@@ -96,6 +98,7 @@ class Round:
     def as_dict(self) -> dict[str, t.Any]:
         return {
             "held": self.is_held,
+            "busy": self.is_busy,
             "owner": as_text(self.granted[0].holder.get("owner")) if self.is_held else "",
             "granted": [dict(answer.holder) for answer in self.granted],
             "refusal": self.refusal,
@@ -111,7 +114,7 @@ def assess(answers: t.Sequence[Answer], own_host: str, last: bool = True) -> Rou
     granted = tuple(answer for answer in answers if answer.granted)
     end = next((answer for answer in answers if answer.ends_round(own_host)), None)
     if end:
-        return Round(granted, refusal=f"{end.host}: {end.reason}")
+        return Round(granted, is_busy=end.taken, refusal=f"{end.host}: {end.reason}")
     needed = answers[0].holder.get("needed")
     count = sum(answer.validators for answer in granted)
     own = any(answer.host == own_host for answer in granted)

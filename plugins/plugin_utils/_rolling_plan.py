@@ -45,7 +45,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import APPROVED
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import instant, is_given, read_one
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import fixes, takes_offline
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import fixes, serves, takes_offline
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ObservationView,
     ServiceResult,
@@ -540,6 +540,7 @@ def _to_restart(
         "fixes": fixes(need, (), ()),
         "state_before": shown_state(observed),
         "takes_offline": takes_offline(need),
+        "serves": serves(need),
         "takes_part": row.kind == "besu" and row.state == "consensus",
         "refusal": "" if verdict == OK else f"it is {row.state} ({verdict}): only a healthy service is restarted",
     }

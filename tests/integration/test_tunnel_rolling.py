@@ -29,6 +29,7 @@ def test_two_replicas_are_restarted_one_after_the_other(replicas: Tunnels) -> No
     both = f"{first.name},{second.name}"
     planned = replicas.play("--check", "--limit", both, **TOGETHER)
     assert re.search(rf"^Order: {first.name} \| {second.name}$", planned.output, re.MULTILINE), planned.output
+    assert "refuse (" not in planned.output, planned.output
     assert replicas.connectors("cloudflared") == old
 
     played = replicas.play("--limit", both, **TOGETHER)
@@ -47,7 +48,12 @@ def test_the_last_replica_is_refused(replicas: Tunnels) -> None:
         host.sh("systemctl stop cloudflared")
     replicas.edge.wait_live(replicas.tunnels["cloudflared"].id, 4, 30)
     old = replicas.connector(first, "cloudflared")
-    played = replicas.play("--limit", first.name, lifecycle_restart_since="now", **TOGETHER)
+    only = {"lifecycle_restart_since": "now", **TOGETHER}
+    planned = replicas.play("--check", "--limit", first.name, **only)
+    assert "refuse (last_replica)" in planned.output, planned.output
+    assert "no connector here keeps the tunnel up" in planned.output, planned.output
+
+    played = replicas.play("--limit", first.name, **only)
     assert played.code == 2, played.output
     told = said(played, first.name, "cloudflared")
     assert told.startswith("REFUSED") and "no connector here keeps the tunnel up" in told, played.output

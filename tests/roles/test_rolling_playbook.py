@@ -36,6 +36,19 @@ for one in options["services"]:
     found.append(dict(seen, name=name))
 module.exit_json(services=found)
 """
+TUNNEL = """
+free = options.get("reservation") != "nobody"
+guard = "last_replica" if options.get("healthy_replicas") == 0 else "reservation"
+block = {"guard": guard, "reason": "it is the last", "hint": "bring back another"}
+if free and not module.check_mode:
+    open(os.path.join(folder, "restarted." + options["name"]), "w").close()
+module.exit_json(reached=free, changed=free, transitions=[], blocked_by=[] if free else [block], msg="" if free else "no")
+"""
+# What the hosts answer who are asked for a replica; these are told apart by what they are asked.
+RESERVATION = """
+open(os.path.join(folder, "reserved"), "a").write("asked" if module.check_mode else "reserved")
+module.exit_json(changed=False, **answers["reservation"]["own" if options.get("own", True) else "other"])
+"""
 AFTER = {"stale": {"is_stale": False, "age": 1.0, "evidence": [], "unknown": []}}
 
 
@@ -101,16 +114,22 @@ class Fleet:
             schema = json.loads((common.ROOT / "docs/schemas/lifecycle_outcome.json").read_text())
             importlib.import_module("jsonschema").validate(outcome, schema)
         asked = common.asked_of_stubs(self.folder) if (self.folder / "asked").exists() else []
-        driven = [one for one in asked if one["module"] == "service"]
-        return Run(done.returncode, output, outcome, driven, json.loads(left.get("lifecycle_plan", "{}")))
+        return Run(done.returncode, output, outcome, asked, json.loads(left.get("lifecycle_plan", "{}")))
 
 
 class Run(t.NamedTuple):
     code: int
     output: str
     outcome: dict[str, t.Any]
-    driven: list[dict[str, t.Any]]
+    every: list[dict[str, t.Any]]
     plan: dict[str, t.Any]
+
+    def asked(self, module: str) -> list[dict[str, t.Any]]:
+        return [one for one in self.every if one["module"] == module]
+
+    @property
+    def driven(self) -> list[dict[str, t.Any]]:
+        return self.asked("service")
 
     @property
     def outcomes(self) -> dict[str, str]:
@@ -125,9 +144,10 @@ class Run(t.NamedTuple):
 @pytest.fixture
 def fleet(tmp_path: Path) -> Fleet:
     modules = dict.fromkeys(
-        ("besu_network_info", "besu_node", "besu_reservation", "cloudflared_reservation", "cloudflared_tunnel"),
-        common.STUB + "module.exit_json()\n",
+        ("besu_network_info", "besu_node", "besu_reservation"),
+        common.STUB + "module.exit_json(**answers.get(name, {}))\n",
     )
+    modules |= {"cloudflared_tunnel": common.STUB + TUNNEL, "cloudflared_reservation": common.STUB + RESERVATION}
     modules |= {"service": common.STUB + SERVICE, "service_info": common.STUB + INFO}
     parts = ("roles", "playbooks", "plugins/filter")
     actions = ("service_drive", "check_variables", "host_outcome", "show_report")
@@ -185,6 +205,81 @@ def test_what_is_refused_is_passed_over_without_its_hooks_and_named_at_the_end(f
         and "  was    running, process of 1 h 23 min" in run.output
     )
     assert [one["owner"] for one in run.driven if one.get("owner")][-1].startswith("ann rolling_restart 20")
+
+
+GRANTS = {"granted": True, "looked": True, "healthy": [], "reason": ""}
+STAYS = {**GRANTS, "healthy": ["b"]}
+NO_REPLICA = {**GRANTS, "granted": False, "reason": "no connector here keeps the tunnel up: b: it is stopped"}
+SILENT = {"granted": False, "msg": "no answer"}
+BUSY = {"granted": False, "healthy": [], "reason": "x has it", "holder": {"owner": "x"}}
+
+
+def add_connectors(fleet: Fleet, state_of_b: dict[str, t.Any], **reservation: dict[str, t.Any]) -> None:
+    """A tunnel with a replica on each of two hosts."""
+    about = {"connections": 4, "tunnel_id": "t1"}
+    fleet.add("a", seen(kind="cloudflared", cloudflared=about), {}, kind="cloudflared")
+    fleet.add("b", seen(kind="cloudflared", cloudflared=about) | state_of_b, {}, kind="cloudflared")
+    fleet.answers["reservation"] = {"own": GRANTS, **reservation}
+
+
+@pytest.mark.parametrize(("answer", "guard"), [(NO_REPLICA, "last_replica"), (SILENT, "reservation")])
+@pytest.mark.parametrize("options", [("--check",), ()])
+def test_the_last_replica_is_refused_in_check_mode_as_in_the_run(
+    fleet: Fleet, options: t.Any, answer: dict[str, t.Any], guard: str
+) -> None:
+    add_connectors(fleet, {"state": "stopped", "unit_facts": {"active_state": "inactive"}}, other=answer)
+    run = fleet.play(*options, lifecycle_max_unhealthy="100%")
+    assert run.outcomes == {"a": "refused", "b": "refused"}, run.output
+    (entry,) = [one for one in run.outcome["entries"] if one["host"] == "a"]
+    assert entry["guard"] == guard
+    assert entry["reason"] == f"it is the last; b: {answer.get('reason') or answer['msg']}"
+    assert f"refuse ({guard})" in run.output and run.order == "a"
+    assert not (fleet.folder / "restarted.a").exists()
+    assert ("reserved" in (fleet.folder / "reserved").read_text()) is not bool(options)
+
+
+@pytest.mark.parametrize("answer", [{"own": GRANTS, "other": STAYS}, {"own": BUSY, "other": STAYS}])
+def test_replicas_that_are_restarted_one_after_the_other_are_not_refused(
+    fleet: Fleet, answer: dict[str, t.Any]
+) -> None:
+    """Nor is one that another run has the right to for now: this run asks again at its turn."""
+    add_connectors(fleet, {}, **answer)
+    run = fleet.play("--check", lifecycle_serial=2)
+    assert run.outcomes == {"a": "planned", "b": "planned"}, run.output
+    assert run.order == "a | b" and "refuse (" not in run.output
+
+
+def test_a_hook_is_not_called_for_the_last_replica(fleet: Fleet) -> None:
+    """An upgrade would be left without its restart."""
+    add_connectors(fleet, {"state": "stopped", "unit_facts": {"active_state": "inactive"}}, other=NO_REPLICA)
+    called = fleet.folder / "called"
+    upgrade = hook(fleet, "upgrade.yml", {"ansible.builtin.shell": f"echo called >>{called}"})
+    run = fleet.play(rolling_restart_before=upgrade, lifecycle_max_unhealthy="100%")
+    assert run.outcomes["a"] == "refused" and not called.exists(), run.output
+    assert (fleet.folder / "reserved").read_text() == "asked" * 4, "by the plan and before the hook"
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [({"granted": True}, False), ({"granted": False, "reason": "the host was booted 5 s ago"}, True)],
+)
+def test_a_validator_whose_hosts_would_not_grant_it_is_refused_by_the_plan(
+    fleet: Fleet, answer: dict[str, t.Any], refused: bool
+) -> None:
+    genesis, address = "0x" + "a" * 64, "0x" + "b" * 40
+    network = {"genesis": genesis, "validators": [address], "head": 7, "advances": True, "arithmetic": "1 of 1"}
+    block = {"guard": "reservation", "reason": "not reserved", "hint": "reserve it"}
+    about = {"address": address, "genesis": genesis, "validator": True}
+    fleet.add("v", seen(kind="besu", state="consensus", besu=about), {}, kind="besu")
+    fleet.answers |= {
+        "besu_network_info": {"networks": [network], "nodes": [{"name": "v/v", "address": address}]},
+        "besu_reservation": answer,
+        "besu_node": {"reached": not refused, "changed": not refused, "blocked_by": [block] if refused else []},
+    }
+    run = fleet.play("--check")
+    assert run.outcomes == {"v": "refused" if refused else "planned"}, run.output
+    assert [one["reservation"] for one in run.asked("besu_node") if "reservation" in one] == ["nobody"] * refused
+    assert ("not reserved; v: the host was booted 5 s ago" in run.output) is refused
 
 
 def test_a_group_of_the_inventory_with_the_name_of_that_of_the_run_is_not_restarted(fleet: Fleet) -> None:

@@ -94,7 +94,13 @@ def test_a_grantor_that_cannot_be_reached_does_not_end_the_recovery(tmp_path: Pa
             "gather_facts": False,
             "any_errors_fatal": True,
             "vars": {
-                "service_recovery_service": {"name": "besu", "kind": "besu", "takes_offline": True, "seen": {}},
+                "service_recovery_service": {
+                    "name": "besu",
+                    "kind": "besu",
+                    "takes_offline": True,
+                    "serves": False,
+                    "seen": {},
+                },
                 "service_recovery_looked": {},
                 "__service_recovery_run": {},
             },

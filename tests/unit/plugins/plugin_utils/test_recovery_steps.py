@@ -174,6 +174,24 @@ def test_what_may_take_a_validator_offline(kind, own, told, active, offline):
     assert steps.takes_offline({"kind": kind, "entry": {kind: own}, "seen": seen}) is offline
 
 
+@pytest.mark.parametrize(
+    ("kind", "own", "told", "serving"),
+    [
+        ("cloudflared", {}, {"connections": 4, "tunnel_id": "t"}, True),
+        ("cloudflared", {}, {"connections": 0, "tunnel_id": "t"}, False),
+        ("cloudflared", {}, {"connections": None, "tunnel_id": "t"}, False),
+        ("cloudflared", {}, {"connections": 4, "tunnel_id": None}, False),
+        ("cloudflared", {"replica_guard": "off"}, {"connections": 4, "tunnel_id": "t"}, False),
+        ("cloudflared", {"replica_guard": False}, {"connections": 4, "tunnel_id": "t"}, False),
+        ("cloudflared", {"reservation": "mine"}, {"connections": 4, "tunnel_id": "t"}, False),
+        ("generic", {}, {"connections": 4, "tunnel_id": "t"}, False),
+    ],
+)
+def test_what_serves_a_tunnel_and_needs_a_reservation(kind, own, told, serving):
+    seen = {"kind": kind, "state": "connected", kind: told}
+    assert steps.serves({"kind": kind, "entry": {kind: own}, "seen": seen}) is serving
+
+
 DONE = {"reached": True, "changed": True, "state": "running", "transitions": [{"action": "start"}]}
 NO = {"reached": False, "changed": False, "msg": "no", "blocked_by": [{"guard": "reservation"}]}
 

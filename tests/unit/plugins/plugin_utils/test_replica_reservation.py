@@ -41,6 +41,28 @@ def test_its_own_host_first_then_healthy_replicas_then_hosts_that_nobody_saw():
     assert {one["owner"] for one in asks} == {"ann 1 for a/web"}
 
 
+def looked(*tunnels, connections=4):
+    rows = [{"kind": "cloudflared", "cloudflared": {"tunnel_id": one, "connections": connections}} for one in tunnels]
+    return {"services": [{"kind": "generic"}, *rows]}
+
+
+@pytest.mark.parametrize(
+    ("seen", "hosts"),
+    [
+        ({}, "bcd"),
+        # One that serves is asked first.
+        ({"d": looked("t")}, "dbc"),
+        # A host of other tunnels is not asked, unless one of its connectors does not tell its own.
+        ({"b": looked("other"), "c": looked("other", None), "d": looked("t", connections=0)}, "cd"),
+        ({"b": looked(), "c": {"unreachable": True}, "d": looked("other", "t")}, "dbc"),
+    ],
+)
+def test_who_serves_other_tunnels_is_not_asked(seen, hosts):
+    described = {"a": [entry()], "b": [entry()], "c": [entry(), entry("second")], "d": [entry()]}
+    asks = replica_asks([TURN], described, seen=seen)
+    assert "".join(one["host"] for one in asks) == f"a{hosts}"
+
+
 def answer(host, granted, healthy=(), **more):
     ask = {"key": "a/web", "host": host, "own": host == "a", "owner": "o", "tunnel": "t", "scope": "system"}
     looked = granted is not None and "holder" not in more and "booted" not in more.get("reason", "")

@@ -57,6 +57,7 @@ def test_a_round(said, held, granted, refusal):
     found = reservation_round(answers(*said), "h1")
     assert (found["held"], [one["host"] for one in found["granted"]], found["refusal"]) == (held, granted, refusal)
     assert found["owner"] == ("me" if held else "")
+    assert found["busy"] == ("-" in said)
 
 
 def test_whatever_is_answered_nothing_is_held_without_more_than_half_and_its_own_host():

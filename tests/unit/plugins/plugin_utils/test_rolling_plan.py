@@ -324,6 +324,7 @@ def test_a_service_to_restart_is_described_as_restarted_and_keeps_the_rest():
     assert (one["takes_offline"], one["takes_part"], one["refusal"]) == (True, True, "")
     (reader,) = r.services_to_restart({"services": [besu(validator=False)]}, [{**entry, "state": "running"}])
     assert (reader["takes_offline"], reader["takes_part"]) == (False, False)
+    assert not one["serves"]
 
 
 def test_one_that_fell_ill_after_the_plan_is_refused_and_one_that_is_not_named_is_left_out():

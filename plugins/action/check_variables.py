@@ -67,6 +67,7 @@ class ActionModule(ActionBase):
             "domains": domains,
             "approved": approved,
             "began": time.time(),
+            "again": "lifecycle_settings" in known,
         }
         return {**result, "changed": False, **found}
 

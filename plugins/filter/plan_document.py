@@ -31,6 +31,7 @@ EXAMPLES = r"""
     data:
       lifecycle_plan: "{{ (plan | chainops.lifecycle.plan_document(checked.settings)).document }}"
     per_host: false
+    aggregate: false
   run_once: true
 """
 

@@ -67,6 +67,10 @@ approved:
   description: The plan that C(lifecycle_plan_approved) gives, with C(acts), C(digest), C(run). Empty where none is.
   returned: success
   type: dict
+again:
+  description: Whether a playbook of this collection has run before in the same run of C(ansible-playbook).
+  returned: success
+  type: bool
 began:
   description: When the run began, in seconds since the epoch.
   returned: success

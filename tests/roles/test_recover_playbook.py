@@ -19,6 +19,7 @@ from tests.docs import common
 
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 LOST = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+OUT = "it failed or was lost before, in the same run of ansible-playbook, which leaves it out from then on"
 HANDLED = {"module": "service", "name": "reloaded"}
 # What a run brings about is written down, for service_info to see: ``becomes`` is a dictionary from a service to its state.
 ANSWER = """
@@ -125,9 +126,10 @@ def recover(
     answers: dict[str, dict[str, t.Any]],
     *options: str,
     others: t.Mapping[str, t.Any] | None = None,
+    book: str = "chainops.lifecycle.recover",
     **given: t.Any,
 ) -> Run:
-    """Recover a host for each answer, which has one service of its name.
+    """Recover a host for each answer, which has one service of its name. ``book``: what is played, of which recover is last.
 
     ``run`` is what a run returns, ``check`` a dry run; ``seen``, what is seen
     otherwise than an error; ``vars``, variables of the host. ``others``: what other modules answer.
@@ -150,7 +152,7 @@ def recover(
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
         "ANSIBLE_SHOW_CUSTOM_STATS": "1",
     }
-    done = common.play(folder, "chainops.lifecycle.recover", hosts, "-e", extra, *options, **paths)
+    done = common.play(folder, book, hosts, "-e", extra, *options, **paths)
     output = done.stdout + done.stderr
     assert "RUN: " in output, output
     stats = json.loads(output.split("RUN: ", 1)[1].split("\n\n", 1)[0])
@@ -239,6 +241,42 @@ def test_waves_stop_where_a_host_that_was_healthy_falls_and_the_next_run_goes_on
     again = recover(folder, answers, **given)
     assert outcomes(again) == {"a2": "recovered", "b1": "recovered"}, again.output
     assert after_plan(again) == ["a2", "b1"] and again.code == 0
+
+
+def site(folder: Path, *plays: dict[str, t.Any]) -> str:
+    (folder / "site.yml").write_text(yaml.safe_dump(list(plays)))
+    return "site.yml"
+
+
+def test_a_second_run_in_the_same_process_begins_with_nothing_of_the_first(folder: Path) -> None:
+    """In the first one a host falls and another is lost; before the second one the others fail again."""
+    lost = [{"name": "Fix it", "ansible.builtin.command": "true", "vars": LOST}]
+    (folder / "hook.yml").write_text(yaml.safe_dump(lost))
+    answers = {name: service(ok, name) for name in ("a1", "a2", "a3", "lost")} | {"up": unharmed("up")}
+    answers["a1"]["run"]["becomes"]["up"] = "error"
+    answers["lost"]["vars"] = {"service_recovery_hooks": {"address_in_use": str(folder / "hook.yml")}}
+    fails = f"for one in a1 a2 a3; do printf error >'{folder}/state of '$one; done"
+    again = {"hosts": "a1", "gather_facts": False, "tasks": [{"ansible.builtin.shell": fails}]}
+    imported = {"ansible.builtin.import_playbook": "chainops.lifecycle.recover"}
+    book = site(folder, {**imported, "vars": {"lifecycle_max_failed": 2}}, again, imported)
+    run = recover(folder, answers, book=book, lifecycle_waves="1, 100%", lifecycle_soak="1s")
+    assert "up up: FAILED, it was healthy before wave 1" in run.output, run.output
+    well = dict.fromkeys(("a1", "a2", "a3"), "recovered")
+    assert outcomes(run) == well | {"lost": "unknown", "up": "unknown"}, run.output
+    reasons = {entry["reason"] for entry in run.outcome["entries"] if entry["outcome"] == "unknown"}
+    assert reasons == {OUT} and run.code != 0
+
+
+def test_a_plan_to_approve_is_that_of_the_playbook_that_made_it(folder: Path) -> None:
+    """A fact of one playbook goes before a variable of the same name of another."""
+    names = ("rolling_restart", "recover")
+    first, second = ({"ansible.builtin.import_playbook": f"chainops.lifecycle.{one}"} for one in names)
+    answers = {"a": service(ok, "a"), "up": unharmed("up")}
+    run = recover(
+        folder, answers, "--check", book=site(folder, {**first, "vars": {"lifecycle_only_name": "up"}}, second)
+    )
+    assert run.plan and run.plan["playbook"] == "recover", run.output
+    assert [act["host"] for act in run.plan["acts"]] == ["a"]
 
 
 def test_what_was_approved_is_done_and_nothing_else(folder: Path) -> None:

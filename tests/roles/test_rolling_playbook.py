@@ -95,7 +95,7 @@ class Fleet:
         self.hosts[name] = HERE | {"lifecycle_services": [{"name": name, **entry}]}
         self.answers |= {f"seen {name}": observed, f"service {name}": result}
 
-    def play(self, *options: str, **given: t.Any) -> Run:
+    def play(self, *options: str, book: str = "chainops.lifecycle.rolling_restart", **given: t.Any) -> Run:
         (self.folder / "answers.json").write_text(json.dumps(self.answers))
         (self.folder / "asked").unlink(missing_ok=True)
         paths = {
@@ -105,7 +105,7 @@ class Fleet:
         }
         (self.folder / "groups.yml").write_text(json.dumps({"all": {"children": self.groups}}))
         given_as = ("-i", "groups.yml", "-e", json.dumps({"rolling_restart_owner": "ann", **given}), *options)
-        done = common.play(self.folder, "chainops.lifecycle.rolling_restart", self.hosts, *given_as, **paths)
+        done = common.play(self.folder, book, self.hosts, *given_as, **paths)
         output = done.stdout + done.stderr
         stats = re.search(r"RUN: (.*)", output)
         left = json.loads(stats[1]) if stats else {}
@@ -285,10 +285,26 @@ def test_a_validator_whose_hosts_would_not_grant_it_is_refused_by_the_plan(
 def test_a_group_of_the_inventory_with_the_name_of_that_of_the_run_is_not_restarted(fleet: Fleet) -> None:
     for name in "abc":
         fleet.add(name, seen(state="error" if name == "c" else "running"), restarted())
-    fleet.groups["lifecycle_restart"] = {"hosts": dict.fromkeys("abc")}
+    fleet.groups["lifecycle_restart_1"] = {"hosts": dict.fromkeys("abc")}
     run = fleet.play(lifecycle_max_unhealthy=0)
     assert run.code == 2 and "has no attribute" not in run.output, run.output
     assert run.outcomes["c"] == "refused", run.output
+
+
+def test_a_second_run_in_the_same_process_has_an_order_and_results_of_its_own(fleet: Fleet) -> None:
+    for name in "abcd":
+        fleet.add(name, seen(), restarted())
+        fleet.hosts[name]["rack"] = "east" if name in "bc" else "west"
+    fleet.answers["after"] = {}  # an old process, so that the second run finds the same
+    imported = {"ansible.builtin.import_playbook": "chainops.lifecycle.rolling_restart"}
+    apart = {"lifecycle_failure_domain": "rack", "lifecycle_serial": 2, "lifecycle_only_name": ["b", "c", "d"]}
+    (fleet.folder / "site.yml").write_text(yaml.safe_dump([imported, {**imported, "vars": apart}]))
+    run = fleet.play(book="site.yml")
+    assert run.outcomes == dict.fromkeys("bcd", "restarted") and run.code == 0, run.output
+    first, second = (part.split("PLAY [Sum up]", 1)[0] for part in run.output.split("PLAN\n")[1:])
+    batch = "PLAY [Restart, a few hosts at a time]"
+    assert "Order: a | b | c | d\n" in first and first.count(batch) == 4, run.output
+    assert "Order: b | c, d\n" in second and second.count(batch) == 2, run.output
 
 
 def test_only_what_is_stale_and_only_what_is_selected(fleet: Fleet) -> None:

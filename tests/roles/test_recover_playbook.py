@@ -442,3 +442,19 @@ def test_a_turn_prints_nothing_for_each_host_that_has_to_wait(folder: Path) -> N
     run = recover(folder, {name: service(ok, name) for name in names}, lifecycle_serial=1)
     assert set(outcomes(run).values()) == {"recovered"} and run.code == 0, run.output
     assert run.output.count("skipping: [") <= 2 * len(names) + 1, run.output
+
+
+def test_how_often_the_description_of_a_host_is_read_does_not_grow_with_the_fleet(folder: Path) -> None:
+    """Each host would read those of all, which costs a large fleet more than anything else."""
+    reads: list[int] = []
+    for number in (2, 5):
+        names = [f"h{one}" for one in range(number)]
+        answers = {name: unharmed(name) for name in names}
+        noted = folder / f"read of {number}"
+        for name in names:
+            read = f"echo read >>'{noted}'; echo {name}"
+            answers[name]["vars"] = {"lifecycle_services": f"{{{{ [lookup('ansible.builtin.pipe', {read!r})] }}}}"}
+        run = recover(folder, answers)
+        assert run.code == 0, run.output
+        reads.append(noted.read_text().count("read") // number)
+    assert reads[0] == reads[1]

@@ -1,27 +1,27 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What the parts of `make test` run is written in tools/steps.toml.
+# The parts of `make test` and their sessions, which noxfile.py and antsibull-nox.toml define.
 
-SHELL := /bin/bash
+sanity := sanity sanity-core2.16 sanity-python3.9 smoke-core2.16 hostile-core2.16.0
+lint := ansible-lint mypy ruff format imports yamllint reuse shellcheck extra-checks antsibull-nox-config workflow
+docs := roles tree dashboard antsibull-docs antsibull-changelog
+unit := unit-python3.9 unit unit-core2.16
+property := property
+controller := controller
+importer := importer
+laboratory := laboratory stand-ins browser pytest-ansible accuracy
+molecule := molecule
+long := long
+bench := bench bench-report
+mutation := mutation
 PARTS := sanity lint docs unit property controller importer laboratory molecule long bench mutation
-FAMILIES := core laboratory events sanity lint controller importer compat oldest workflow
-VENV_sanity := sanity compat oldest
-VENV_lint := lint workflow
-VENV_docs := lint core
-VENV_unit := core sanity compat
-VENV_property := core
-VENV_controller := controller events
-VENV_importer := importer
-VENV_laboratory := laboratory events
-VENV_molecule := core
-VENV_long := laboratory
-VENV_bench := core laboratory
-VENV_mutation := mutation
-VENV_quick := lint core
 
-STEPS = "$$(tools/find-python 3.13 3.14 3.12)" -m tools.run_steps
-VENVS = $(MAKE) --no-print-directory -j2 $(1:%=venv-%)
+# The longest first, so that none is left alone at the end.
+test := laboratory molecule stand-ins
+test += $(filter-out $(test),$(foreach part,$(filter-out long bench mutation,$(PARTS)),$($(part))))
+test-quick := unit mypy ruff format imports yamllint reuse shellcheck extra-checks antsibull-nox-config
+JOBS := $(shell nproc)
 
 .PHONY: help demo test test-quick $(PARTS) venvs system system-demo build format guides changelog lock clean distclean
 
@@ -31,16 +31,10 @@ help: ## list the targets
 demo: system-demo venv-core ## a small fleet of real systemd hosts, broken in several ways and recovered
 	@PATH="$(CURDIR)/.venvs/core/bin:$$PATH" tests/demo/run
 
-test: system ## every test but those of make long: sanity lint docs unit property controller importer laboratory molecule
-	@$(call VENVS,$(FAMILIES))
-	@$(STEPS) all
-
+test: ## every test but those of make long: sanity lint docs unit property controller importer laboratory molecule
 test-quick: ## before each commit: linters, types, unit tests; no hosts, under 3 minutes
-	@$(call VENVS,$(VENV_quick))
-	@$(STEPS) quick
-
 sanity: ## ansible-test sanity on ansible-core 2.21 and 2.16, and on Python 3.9
-lint: ## ruff, mypy, yamllint, ansible-lint, REUSE, shellcheck, the workflow; one: make lint STEP=mypy
+lint: ## ruff, mypy, yamllint, ansible-lint, REUSE, shellcheck, the workflow; one: tools/nox --session mypy
 docs: ## antsibull-docs, the changelog, and what the documents promise
 unit: ## unit tests on the newest Python and ansible-core, and on the oldest
 property: ## properties over generated input
@@ -52,14 +46,17 @@ long: ## scenarios of whole networks on real systemd hosts, minutes each; not a 
 bench: ## the figures, as ratios to a peer measured in the same run; not a part of make test
 mutation: ## mutations of the rules that protect a quorum which no test notices; hours, not a part of make test
 
-$(PARTS): system
-	@$(call VENVS,$(VENV_$@))
-	@$(STEPS) $(or $(STEP),$@)
+test $(PARTS): system
+test test-quick $(PARTS):
+	@mkdir -p .build && rm -f .build/$@.json
+	-@tools/nox --parallel $(JOBS) --report .build/$@.json --session $($@)
+	@.venvs/nox/bin/python -m tools.summary .build/$@.json $($@)
 
-venvs: $(FAMILIES:%=venv-%) ## make the environment of every tool family
+venvs: ## make the environment of every tool family
+	@tools/nox --session venvs
 
 venv-%:
-	@tools/venv $*
+	@tools/nox --session venvs -- $*
 
 system: ## install the system packages that the tests need, where that is possible
 	@tools/system-packages
@@ -82,7 +79,7 @@ changelog: venv-lint ## take the fragments into the changelog
 	@PATH="$(CURDIR)/.venvs/lint/bin:$$PATH" tools/changelog
 
 lock: ## newer tools: resolve requirements/*.in anew
-	@for family in $(FAMILIES) mutation; do tools/venv --lock $$family || exit 1; done
+	@tools/nox --session lock
 
 clean: ## remove what was built
 	rm -rf .build .hypothesis .pytest_cache .mypy_cache .ruff_cache .ansible tests/output collections

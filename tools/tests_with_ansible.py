@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print the unit tests that depend on the version of ansible-core: those whose imports, or theirs in turn, reach it.
+"""Find the unit tests that depend on the version of ansible-core: those whose imports, or theirs in turn, reach it.
 
 The others run the same code on every version, so that one run of them is enough.
 """
@@ -51,11 +51,6 @@ def needs_ansible(path: Path, root: Path = ROOT) -> bool:
     return any(name == "ansible" or name.startswith("ansible.") for name in reached(path, root))
 
 
-def main() -> None:
-    for path in sorted((ROOT / "tests/unit").rglob("test_*.py")):
-        if needs_ansible(path):
-            print(path.relative_to(ROOT))
-
-
-if __name__ == "__main__":
-    main()
+def found() -> list[str]:
+    tests = sorted((ROOT / "tests/unit").rglob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in tests if needs_ansible(path)]

@@ -26,6 +26,17 @@ COLLECTION = Path("ansible_collections") / "chainops" / "lifecycle"
 _GET_PIP = ("get_pip_23_1_2.py", "get_pip_24_2.py", "get_pip_25_2.py")
 _GET_PIP_TEXT = "import ensurepip\nensurepip.bootstrap(default_pip=True)\n"
 
+_UV_VARIABLES = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "no-index": "UV_NO_INDEX",
+    "trusted-host": "UV_INSECURE_HOST",
+    "cert": "SSL_CERT_FILE",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+}
+
 
 def link() -> Path:
     """Make the importable view of the repository; return the folder to put into PYTHONPATH."""
@@ -86,10 +97,10 @@ def home() -> Path:
     return path
 
 
-def _write_pip_settings(target: Path) -> None:
-    """Put the user's pip settings, from files and PIP_* variables, where pip finds them under the other HOME."""
+def _pip_settings() -> configparser.RawConfigParser:
+    """The user's pip settings, from files and PIP_* variables, in the section ``global``."""
     settings = configparser.RawConfigParser()
-    settings.read([Path.home() / ".pip" / "pip.conf", Path.home() / ".config" / "pip" / "pip.conf"])
+    settings.read(["/etc/pip.conf", Path.home() / ".pip" / "pip.conf", Path.home() / ".config" / "pip" / "pip.conf"])
     named = os.environ.get("PIP_CONFIG_FILE")
     if named:
         settings.read(named)
@@ -98,6 +109,21 @@ def _write_pip_settings(target: Path) -> None:
     for key, value in os.environ.items():
         if key.startswith("PIP_") and key != "PIP_CONFIG_FILE":
             settings.set("global", key[4:].lower().replace("_", "-"), value)
+    return settings
+
+
+def _write_pip_settings(target: Path) -> None:
+    """Put them where pip finds them under the other HOME."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("w") as file:
-        settings.write(file)
+        _pip_settings().write(file)
+
+
+def uv_settings() -> dict[str, str]:
+    """Those settings as variables of uv, which reads none of pip's; what the user set for uv stands."""
+    told = _pip_settings()["global"]
+    return {
+        variable: " ".join(told[key].split())
+        for key, variable in _UV_VARIABLES.items()
+        if key in told and variable not in os.environ
+    }

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -27,6 +28,7 @@ from uv import find_uv_bin
 sys.path.insert(0, str(Path(__file__).parent))
 
 from tools import tests_with_ansible, tree
+from tools.summary import CPU_FILE
 
 VENVS = tree.ROOT / ".venvs"
 FAMILIES = sorted({path.stem for path in (tree.ROOT / "requirements").glob("*.in")} - {"nox"})
@@ -57,11 +59,21 @@ def check(name: str, *, alone: bool = False) -> t.Callable[[t.Callable[[nox.Sess
         def with_empty_results(session: nox.Session) -> None:
             shutil.rmtree(results(session), ignore_errors=True)
             results(session).mkdir(parents=True)
-            body(session)
+            before = cpu_seconds()
+            try:
+                body(session)
+            finally:
+                (results(session) / CPU_FILE).write_text(f"{cpu_seconds() - before:.1f}\n")
 
         return nox.session(name=name, python=False, default=False, allow_parallel=not alone)(with_empty_results)
 
     return decorate
+
+
+def cpu_seconds() -> float:
+    """The CPU time of all commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def results(session: nox.Session) -> Path:

@@ -21,6 +21,7 @@ import junitparser
 
 from tools import tree
 
+CPU_FILE = "cpu_seconds"
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -32,6 +33,7 @@ class Outcome:
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    cpu: float | None = None  # seconds, of its commands; hosts run apart from these
     problem: str = ""
     skip_reason: str = ""
     failures: list[str] = field(default_factory=list)
@@ -48,6 +50,8 @@ def outcome(name: str, told: t.Mapping[str, t.Any], build: Path) -> Outcome:
     if told["result"] == "skipped":
         one.skipped, one.skip_reason = 1, told["reason"]
         return one
+    used = build / "results" / name / CPU_FILE
+    one.cpu = float(used.read_text()) if used.exists() else None
     files = sorted((build / "results" / name).glob("*.xml"))
     for file in files:
         count_junit(one, file)
@@ -107,10 +111,11 @@ def count_molecule(one: Outcome, output: str) -> None:
 
 def summarize(outcomes: t.Mapping[str, Outcome]) -> bool:
     """Print the table and the closing line; return whether all is well."""
-    print(f"\n{'session':<22}{'result':<9}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>9}")
+    print(f"\n{'session':<22}{'result':<9}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>9}{'CPU':>8}")
     for name, one in outcomes.items():
         note = one.problem or one.skip_reason
-        counts = f"{one.passed:>7}{one.failed:>7}{one.skipped:>8}{one.seconds:>9.1f}"
+        cpu = "-" if one.cpu is None else f"{one.cpu:.1f}"
+        counts = f"{one.passed:>7}{one.failed:>7}{one.skipped:>8}{one.seconds:>9.1f}{cpu:>8}"
         print(f"{name:<22}{one.word:<9}{counts}{'  ' + note if note else ''}")
         for line in one.failures[:100]:
             print(f"{'':<22}{line}")

@@ -168,9 +168,12 @@ def summary_lines(
 ) -> list[str]:
     """What came of the recovery, a block for each service: what was seen, what was done, what proves it."""
     lines: list[str] = []
+    in_one_line = 0
     for host in plan["in_need"]:
         if host in results:
-            lines += _host_lines(host, [ServiceResult.from_dict(one) for one in results[host]], width)
+            found = [ServiceResult.from_dict(one) for one in results[host]]
+            lines += _host_lines(host, found, width)
+            in_one_line += len(_told(found))
         else:
             lines.append(f"{host}: {o.shown(o.NOT_ATTEMPTED)}")
     left = [row for row in as_mappings(plan.get("rows")) if row.get("guard") == APPROVED]
@@ -180,6 +183,8 @@ def summary_lines(
         f"{one['host']} {one['service']}".rstrip() + f": {o.shown(o.FAILED).upper()}, {one['reason']}" for one in fallen
     ]
     acted = [entry for entry in recovery_entries(results, plan, fallen, seen) if entry.outcome != o.HEALTHY]
+    if len(plan["in_need"]) == 1 and 0 < in_one_line == len(acted):
+        return lines  # that line counts them already
     return [
         *lines,  # a reason is never cut: the next step depends on it
         "",
@@ -189,12 +194,16 @@ def summary_lines(
 
 def _host_lines(host: str, results: t.Sequence[ServiceResult], width: int) -> list[str]:
     """The blocks of a host; one line for all that were recovered, where these are many."""
-    told = [one for one in results if _is_told(one)]
-    if len(told) <= _FEW:
-        told = []
+    told = _told(results)
     lines = [line for one in results if one not in told for line in result_lines(host, one, width)]
     names = f"{host}: {len(told)} {o.shown(o.RECOVERED).upper()}: {', '.join(one.name for one in told)}"
     return lines + (_wrapped(names, width) if told else [])
+
+
+def _told(results: t.Sequence[ServiceResult]) -> list[ServiceResult]:
+    """Those of a host that one line names."""
+    told = [one for one in results if _is_told(one)]
+    return told if len(told) > _FEW else []
 
 
 def _is_told(result: ServiceResult) -> bool:

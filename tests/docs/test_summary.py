@@ -130,3 +130,13 @@ def test_a_session_that_nox_does_not_tell_of_has_failed(tmp_path: Path, capsys: 
     assert summary.main(str(report), "a", "b", build=tmp_path) == 1
     told = capsys.readouterr().out
     assert "ended before it could tell how" in told and told.endswith("\n1 passed, 1 failed, 0 skipped\n")
+
+
+def test_the_cpu_time_of_a_session_is_shown(tmp_path, capsys):
+    assert outcome(tmp_path, junit("passed")).cpu is None
+    (tmp_path / "results/x/cpu_seconds").write_text("12.5\n")
+    used = outcome(tmp_path, junit("passed"))
+    assert used.cpu == 12.5
+    assert summary.summarize({"x": used, "y": Outcome(passed=1, seconds=2.0)})
+    table = [line.split() for line in capsys.readouterr().out.splitlines()[1:4]]
+    assert table[0][-2:] == ["seconds", "CPU"] and table[1][-2:] == ["1.0", "12.5"] and table[2][-2:] == ["2.0", "-"]

@@ -302,6 +302,19 @@ def test_many_that_were_recovered_have_one_line(width):
     assert lines[-1].startswith("Summary: 13 recovered") and max(map(len, lines)) <= width
 
 
+def test_one_line_that_counts_them_all_is_not_counted_again():
+    names = [f"app{number}" for number in range(8)]
+    done = [result(name=name) for name in names]
+    plan = {"in_need": ["a"], "rows": []}
+    assert _reports.summary_lines({"a": done}, plan, 200) == [f"a: 8 RECOVERED: {', '.join(names)}"]
+    two = _reports.summary_lines({"a": done, "b": done}, {**plan, "in_need": ["a", "b"]}, 200)
+    assert two[2:] == ["", "Summary: 16 recovered"]
+    for other in (result(name="bad", reached=False, msg="is down"), result(name="fixed", resolved="it is there now")):
+        assert _reports.summary_lines({"a": [*done, other]}, plan, 200)[-1].startswith("Summary: ")
+    rest = {**plan, "in_need": ["a", "c"]}
+    assert _reports.summary_lines({"a": done}, rest, 200)[-1].startswith("Summary: ")
+
+
 def test_a_host_that_was_lost_has_a_summary():
     lost = {"name": "-", "observed": False, "reached": False, "changed": False, "msg": "a cannot be reached: no route"}
     lines = _reports.summary_lines({"a": [lost]}, {"in_need": ["a"], "rows": []})

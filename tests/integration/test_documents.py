@@ -99,66 +99,81 @@ def test_the_first_recovery_of_the_readme(pair: Fleet, tmp_path: Path) -> None:
     assert pair["host1"].sh("systemctl is-active api").stdout.strip() == "active"
 
 
-def examples() -> list[t.Any]:
-    """(name, tasks) of every module and filter."""
-    found = []
-    for kind in ("modules", "filter"):
-        for path in sorted((ROOT / "plugins" / kind).glob("*.py")):
-            block = re.search(r'^EXAMPLES = r"""\n(.*?)"""', path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-            if block and path.stem not in ELSEWHERE:
-                found.append(pytest.param(yaml.safe_load(block[1]), id=path.stem))
+def examples(kind: str) -> dict[str, list[dict[str, t.Any]]]:
+    """The tasks in the examples of every module, or of every filter, by its name."""
+    found = {}
+    for path in sorted((ROOT / "plugins" / kind).glob("*.py")):
+        block = re.search(r'^EXAMPLES = r"""\n(.*?)"""', path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        if block and path.stem not in ELSEWHERE:
+            found[path.stem] = yaml.safe_load(block[1])
     return found
 
 
-@pytest.mark.parametrize("tasks", examples())
-def test_the_examples(pair: Fleet, tmp_path: Path, tasks: list[dict[str, t.Any]]) -> None:
-    seen = {
-        "services": [{"name": n, "kind": "generic", "state": "running", "reasons": ["x"]} for n in ("api", "worker")]
-    }
-    variables: dict[str, t.Any] = {
-        "lifecycle_services": ["api", "worker"],
-        "seen": seen,
-        "seen_by_host": {"host1": seen},
-        "services_by_host": {"host1": ["api"]},
-        "stalled_by_host": {},
-        "results_by_host": {},
-        "results_by_node": {},
-        "looked": {"nodes": [], "networks": []},
-        "turns": [],
-        "asked": {"results": []},
-        "results": {},
-        "grants": {"refused": {}, "held": {}},
-        "genesis": None,
-        "address": None,
-        "plan": {
-            "in_need": [],
-            "unknown": [],
-            "rows": [],
-            "hosts": [],
-            "waves": [],
-            "restart_all": [],
-            "acts": {"host1": []},
-            "host": "host1",
-            "service": "api",
-            "kind": "generic",
-            "fault": "killed",
-            "refusal": "",
-            "guard": "",
-        },
-        "settings": read({"lifecycle_drill_service": "host1/api", "lifecycle_drill_fault": "killed"}),
-        "fault": {"reached": False, "msg": "no answer"},
-        "ended": {},
-        "service_recovery_result": [],
-        "service_drill_result": {},
-        "checked": {"settings": read({})},
-    }
-    book = [{"name": "Examples", "hosts": "host1", "gather_facts": False, "tasks": tasks}]
-    (tmp_path / "examples.yml").write_text(yaml.safe_dump(book, sort_keys=False))
-    (tmp_path / "vars.yml").write_text(yaml.safe_dump(variables))
-    done = play(pair, tmp_path, "examples.yml", "-e", "@vars.yml")
-    pair["host1"].sh("rm -rf /var/lib/chainops-lifecycle; systemctl start api")
+# What the examples of filters are about.
+SEEN = {"services": [{"name": n, "kind": "generic", "state": "running", "reasons": ["x"]} for n in ("api", "worker")]}
+VARIABLES: dict[str, t.Any] = {
+    "lifecycle_services": ["api", "worker"],
+    "seen": SEEN,
+    "seen_by_host": {"host1": SEEN},
+    "services_by_host": {"host1": ["api"]},
+    "stalled_by_host": {},
+    "results_by_host": {},
+    "results_by_node": {},
+    "looked": {"nodes": [], "networks": []},
+    "turns": [],
+    "asked": {"results": []},
+    "results": {},
+    "grants": {"refused": {}, "held": {}},
+    "genesis": None,
+    "address": None,
+    "plan": {
+        "in_need": [],
+        "unknown": [],
+        "rows": [],
+        "hosts": [],
+        "waves": [],
+        "restart_all": [],
+        "acts": {"host1": []},
+        "host": "host1",
+        "service": "api",
+        "kind": "generic",
+        "fault": "killed",
+        "refusal": "",
+        "guard": "",
+    },
+    "settings": read({"lifecycle_drill_service": "host1/api", "lifecycle_drill_fault": "killed"}),
+    "fault": {"reached": False, "msg": "no answer"},
+    "ended": {},
+    "service_recovery_result": [],
+    "service_drill_result": {},
+    "checked": {"settings": read({})},
+}
+
+
+def run_examples(pair: Fleet, folder: Path, by_name: dict[str, list[dict[str, t.Any]]]) -> str:
+    """Run them in one go, a play for each name."""
+    book = [{"name": name, "hosts": "host1", "gather_facts": False, "tasks": tasks} for name, tasks in by_name.items()]
+    (folder / "examples.yml").write_text(yaml.safe_dump(book, sort_keys=False))
+    (folder / "vars.yml").write_text(yaml.safe_dump(VARIABLES))
+    done = play(pair, folder, "examples.yml", "-e", "@vars.yml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(re.findall(r"^TASK ", done.stdout, re.MULTILINE)) == len(tasks)
+    return done.stdout
+
+
+def test_the_examples_of_the_filters(pair: Fleet, tmp_path: Path) -> None:
+    said = run_examples(pair, tmp_path, examples("filter"))
+    ran = {
+        part.partition("]")[0]: len(re.findall(r"^TASK ", part, re.MULTILINE)) for part in said.split("\nPLAY [")[1:]
+    }
+    assert ran == {name: len(tasks) for name, tasks in examples("filter").items()}
+
+
+@pytest.mark.parametrize("name", examples("modules"))
+def test_the_examples_of_a_module(pair: Fleet, tmp_path: Path, name: str) -> None:
+    tasks = examples("modules")[name]
+    said = run_examples(pair, tmp_path, {name: tasks})
+    pair["host1"].sh("rm -rf /var/lib/chainops-lifecycle; systemctl start api")
+    assert len(re.findall(r"^TASK ", said, re.MULTILINE)) == len(tasks)
 
 
 def test_a_role_is_switched_from_systemd_service_by_one_line(pair: Fleet, tmp_path: Path) -> None:

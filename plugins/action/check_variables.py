@@ -14,6 +14,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _approved_plan, _playbook_vars
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._all_filters import load_filters
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NO_SERVICES
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import line_width, terminal_columns
@@ -23,6 +24,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 _COLUMNS = terminal_columns()
 # The services of one kind alone may also be described for the role of their playbook.
 _OWN_SERVICES = {"besu": "besu_sync_wait_services", "cloudflared": "tunnel_reconnect_services"}
+
+load_filters()
 
 
 class ActionModule(ActionBase):

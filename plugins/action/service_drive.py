@@ -8,6 +8,7 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._all_filters import load_filters
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import HostAction
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import (
     COLLECTION,
@@ -16,6 +17,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry 
     module_call,
     without_secrets,
 )
+
+load_filters()
 
 
 class ActionModule(HostAction):

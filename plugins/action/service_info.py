@@ -8,10 +8,13 @@ import typing as t
 
 from ansible.utils.display import Display
 
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._all_filters import load_filters
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_action import HostAction
 
 # From this verbosity on, ssh prints what a module returns.
 _PRINTS_RESULTS = 3
+
+load_filters()
 
 
 class ActionModule(HostAction):

@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, "/opt/bench")
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import make_request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import run_command
@@ -24,7 +25,7 @@ for _time in range(times):
     host = whole_host("system")
     watched = host.watched(params, plain)
     tools = HostServices(host.systemd, host.ledger, host.clock, run_command)
-    request = _args.request(params, "bench", False)
+    request = make_request(params, "bench", False)
     outcome = Engine(watched, request, host.observer, tools, lambda seen, w=watched, h=host: explain(h, w, seen)).run()
     returned = host.clock.monotonic()
     if outcome.failed:

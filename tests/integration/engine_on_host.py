@@ -17,6 +17,7 @@ import typing as t
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
+from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import make_request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import private_files as _files
@@ -80,7 +81,7 @@ def engine(options: t.Mapping[str, t.Any], fate: Fate | None = None) -> Engine:
         host.observer = Observer(host.systemd, host.clock, host._count_restarts)
         _files.os = _actor.os = _FatefulFiles(fate)
     watched = host.watched(params, plain)
-    request = _args.request(params, params["owner"] or "test", False)
+    request = make_request(params, params["owner"] or "test", False)
     tools = _actor.HostServices(host.systemd, host.ledger, host.clock, runner)
     return Engine(watched, request, host.observer, tools, lambda seen: explain(host, watched, seen))
 

@@ -8,6 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
@@ -24,7 +25,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.actions import HostServices
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.enablement import MISSING, Enablement
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.engine import Engine
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Outcome
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Outcome, Request
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import (
     MakeKind,
     ServiceKind,
@@ -39,13 +40,42 @@ if t.TYPE_CHECKING:
 _HEADERS = ("before_header", "after_header")
 
 
+def make_request(params: t.Mapping[str, t.Any], owner: str, check_mode: bool) -> Request:
+    """What the drive options ask for."""
+    return Request(
+        target="running" if params["state"] in (_args.STARTED, None) else params["state"],
+        recovery=params["recovery"],
+        force_stop=params["force_stop"],
+        stop_conflicting=params["stop_conflicting"],
+        daemon_reload=params["daemon_reload"],
+        wait_timeout=params["wait_timeout"],
+        wait_interval=params["wait_interval"],
+        stable_for=params["stable_for"],
+        max_attempts=params["max_attempts"],
+        attempt_window=params["attempt_window"],
+        attempt_backoff=params["attempt_backoff"],
+        reset_attempts_after=params["reset_attempts_after"],
+        expected_state=tuple(params["expected_state"]),
+        expected_invocation=params["expected_invocation"],
+        config_check=tuple(params["config_check"]),
+        accept_causes=tuple(params["accept_causes"]),
+        disk_paths=tuple(params["disk_paths"]),
+        min_free_bytes=params["min_free_mb"] * 1024 * 1024,
+        diagnose=params["diagnose"],
+        check_mode=check_mode,
+        owner=params["owner"] or owner,
+        wait_id=params.get("wait_id"),
+        slice_length=params["progress_interval"] if params.get("wait_id") else math.inf,
+    )
+
+
 class ServiceRun:
     """One service and what is asked of it, as a module's options say. Raises LifecycleError naming the option."""
 
     def __init__(self, params: t.Mapping[str, t.Any], make_kind: MakeKind, check_mode: bool) -> None:
         self.host = whole_host(params["scope"])
         self.watched = self.host.watched(params, make_kind)
-        self.request = _args.request(params, requester(), check_mode)
+        self.request = make_request(params, requester(), check_mode)
         states = self.watched.kind.machine.states
         unknown = [state for state in self.request.expected_state if state not in states]
         if unknown:

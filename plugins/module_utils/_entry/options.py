@@ -8,15 +8,11 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
-import math
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Limits
 from ansible_collections.chainops.lifecycle.plugins.module_utils._probes.options import PROBE_OPTIONS
-
-if t.TYPE_CHECKING:
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
 
 Spec = dict[str, dict[str, t.Any]]
 
@@ -107,36 +103,4 @@ def limits(params: t.Mapping[str, t.Any]) -> Limits:
         stop=params["stop_timeout"],
         thrash_restarts=params["thrash_restarts"],
         thrash_window=params["thrash_window"],
-    )
-
-
-def request(params: t.Mapping[str, t.Any], owner: str, check_mode: bool) -> Request:
-    """What the drive options ask for."""
-    # A module that only looks has no use for what acting needs.
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request
-
-    return Request(
-        target="running" if params["state"] in (STARTED, None) else params["state"],
-        recovery=params["recovery"],
-        force_stop=params["force_stop"],
-        stop_conflicting=params["stop_conflicting"],
-        daemon_reload=params["daemon_reload"],
-        wait_timeout=params["wait_timeout"],
-        wait_interval=params["wait_interval"],
-        stable_for=params["stable_for"],
-        max_attempts=params["max_attempts"],
-        attempt_window=params["attempt_window"],
-        attempt_backoff=params["attempt_backoff"],
-        reset_attempts_after=params["reset_attempts_after"],
-        expected_state=tuple(params["expected_state"]),
-        expected_invocation=params["expected_invocation"],
-        config_check=tuple(params["config_check"]),
-        accept_causes=tuple(params["accept_causes"]),
-        disk_paths=tuple(params["disk_paths"]),
-        min_free_bytes=params["min_free_mb"] * 1024 * 1024,
-        diagnose=params["diagnose"],
-        check_mode=check_mode,
-        owner=params["owner"] or owner,
-        wait_id=params.get("wait_id"),
-        slice_length=params["progress_interval"] if params.get("wait_id") else math.inf,
     )

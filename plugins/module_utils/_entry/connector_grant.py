@@ -11,11 +11,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import detached_restart, replicas
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.whole_host import whole_host
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
-from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import Answer, GrantStore
 
 if t.TYPE_CHECKING:
@@ -97,11 +97,11 @@ def _result(changed: bool, answer: Answer, healthy: list[str], refused: str) -> 
 
 def look(params: t.Mapping[str, t.Any]) -> Doubts:
     """What speaks against each connector of this host that might keep the tunnel up. Raises LifecycleError."""
-    given = [{**entry, "kind": "cloudflared", "scope": params["scope"]} for entry in params["services"]]
-    described = describe(given, KINDS)
+    given = [{**entry, "kind": KIND.name, "scope": params["scope"]} for entry in params["services"]]
+    described = describe(given, {KIND.name: KIND})
     host = whole_host(params["scope"])
     watched = [
-        host.watched({**one, "edge_lost": params["edge_lost"]}, KINDS["cloudflared"].make, f"services[{index}].")
+        host.watched({**one, "edge_lost": params["edge_lost"]}, KIND.make, f"services[{index}].")
         for index, one in enumerate(described)
     ]
     seen = host.observer.observe_settled(watched)

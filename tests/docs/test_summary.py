@@ -132,7 +132,7 @@ def test_a_session_that_nox_does_not_tell_of_has_failed(tmp_path: Path, capsys: 
     assert "ended before it could tell how" in told and told.endswith("\n1 passed, 1 failed, 0 skipped\n")
 
 
-def test_the_cpu_time_of_a_session_is_shown(tmp_path, capsys):
+def test_the_cpu_time_of_a_session_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert outcome(tmp_path, junit("passed")).cpu is None
     (tmp_path / "results/x/cpu_seconds").write_text("12.5\n")
     used = outcome(tmp_path, junit("passed"))

@@ -25,7 +25,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _outcome
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NEEDS_RECOVERY, OK, Row
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import neutralise
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import APPROVED, RESTART_ALL, PlannedRow
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._planned_row import APPROVED, RESTART_ALL, PlannedRow
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import as_mapping, as_mappings
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count, duration

@@ -12,7 +12,6 @@ import json
 import shlex
 import textwrap
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
@@ -24,12 +23,10 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     UNKNOWN,
     Row,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._planned_row import RESTART_ALL, PlannedRow
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count, duration, render
 
-RESTART_ALL = "restart all"
-# The guard that keeps a run to the plan that was approved.
-APPROVED = "approved_plan"
 # What is planned where no dry run says more.
 _BY_STATE = {m.STOPPED: "start", m.ERROR: "recover", m.RESTARTING: "recover"}
 _LEFT = {
@@ -39,26 +36,6 @@ _LEFT = {
     CHAIN_STALLED: "refuse (chain_stalled)",
 }
 _PLAYBOOK = "ansible-playbook chainops.lifecycle.recover"
-
-
-@dataclass(frozen=True)
-class PlannedRow:
-    """One service of the plan: what is going to be done to it, and why."""
-
-    row: Row
-    verb: str
-    why: str
-    guard: str = ""
-    next_step: str = ""
-
-    @property
-    def is_refused(self) -> bool:
-        return bool(self.guard)
-
-    @property
-    def is_left(self) -> bool:
-        """Whether it is not as it was approved, and not to be touched."""
-        return self.guard == APPROVED
 
 
 def planned_row(row: Row, foreseen: ServiceResult | None, together: bool = False) -> PlannedRow:

@@ -31,12 +31,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     resumed,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import (
-    RESTART_ALL,
-    PlannedRow,
-    plan_lines,
-    planned_row,
-)
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import plan_lines, planned_row
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._planned_row import RESTART_ALL, PlannedRow
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_together import goes_alone
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult, as_mappings
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count

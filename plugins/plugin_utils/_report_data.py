@@ -31,7 +31,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
     as_texts,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count, duration
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count, duration, window_text
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan import tunnel_plan
 
 VERSION = 1
@@ -425,11 +425,6 @@ def _tunnels(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any]) -> l
         for tunnel in tunnel_plan(seen, described)["tunnels"]
         if any(one["service"] != "-" for one in tunnel["connectors"])
     ]
-
-
-def window_text(seconds: float) -> str:
-    """A window as people give it: 24 h, and not 1 d."""
-    return f"{seconds / 3600:.0f} h" if seconds <= 172800 and seconds % 3600 == 0 else duration(seconds)
 
 
 def _percent(share: float) -> str:

@@ -28,7 +28,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     Row,
     read_fleet,
 )
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import APPROVED
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._planned_row import APPROVED
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     UNREACHABLE,
     CauseView,

@@ -43,7 +43,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     usable_entries,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import APPROVED
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._planned_row import APPROVED
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import instant, is_given, read_one
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import fixes, serves, takes_offline
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (

@@ -36,6 +36,11 @@ def duration(seconds: float | None) -> str:
     return " ".join(parts[:2])
 
 
+def window_text(seconds: float) -> str:
+    """A window as people give it: 24 h, and not 1 d."""
+    return f"{seconds / 3600:.0f} h" if seconds <= 172800 and seconds % 3600 == 0 else duration(seconds)
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """A number of things, such as ``1 host`` or ``2 hosts``."""
     return f"{number} {one if number == 1 else many or one + 's'}"

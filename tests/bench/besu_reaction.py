@@ -18,7 +18,7 @@ import urllib.request
 
 sys.path.insert(0, "/opt/bench")
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import ServiceRun
@@ -64,7 +64,7 @@ def one_sync() -> dict[str, float]:
     threads = [threading.Thread(target=watch, args=pair) for pair in ((0.02, exact), (RUNBOOK, runbook))]
     for thread in threads:
         thread.start()
-    drive = ServiceRun(params(), make_besu, False)
+    drive = ServiceRun(params(), KIND.make, False)
     kind: t.Any = drive.watched.kind
     reader, looks = kind._read, []
 

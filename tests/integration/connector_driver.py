@@ -13,7 +13,7 @@ import json
 import sys
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.connector import make_cloudflared
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.options import CONNECTOR_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive_connector import ConnectorRun
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.explain import explain
@@ -39,7 +39,7 @@ def main() -> None:
     try:
         if params["state"] == "look":
             host = whole_host("system")
-            watched = host.watched(params, make_cloudflared)
+            watched = host.watched(params, KIND.make)
             seen = host.observer.observe_settled([watched])[0]
             details = requested_details({"history": window, "diagnose": "never"})
             why = {"diagnosis": explain(host, watched, seen).as_dict()}

@@ -136,13 +136,13 @@ def test_a_log_tells_of_trouble_since_the_last_registration_only(records):
     st.floats(0, 1000), st.sampled_from(["auto", "quic", "http2"]), st.none() | st.booleans(), st.integers(-1, 3), st.integers(1, 4),
 )  # fmt: skip
 def test_judgement(count, registered, records, had, remote, state, age, protocol, edge_open, version, minimum):
-    ready = endpoints.Ready(count) if count is not None else endpoints.Ready(problem="refused")
+    ready = classify.Ready(count) if count is not None else classify.Ready(problem="refused")
     unit = classify.ConnectorUnit(state, age, state == m.RUNNING, 150.0)
     rules = classify.Rules(4, minimum, protocol, remote)
     sample = classify.Sample(
-        endpoints.Endpoint("http://127.0.0.1:1"),
+        classify.Endpoint("http://127.0.0.1:1"),
         ready,
-        endpoints.Metrics(registered),
+        classify.Metrics(registered),
         version,
         had,
         log.read_log(records),

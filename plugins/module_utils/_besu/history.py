@@ -11,7 +11,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 
 # Two looks closer than this are one, in seconds.
 APART = 0.8

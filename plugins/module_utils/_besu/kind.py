@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import fleet
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS, check_options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import (
     CauseText,
@@ -20,12 +20,47 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
     ServiceKind,
 )
 
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum_guard import QuorumGuard
+
 
 def _make(environment: Environment, params: t.Mapping[str, t.Any]) -> Kind:
+    """The kind that options describe. Raises LifecycleError naming the option that is wrong."""
     # Python compiles a module's code on each run: a run without a node does not load what looks at one.
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import make_besu
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import access
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import BesuKind
 
-    return make_besu(environment, params)
+    check_options(params)
+    clock = environment.clock
+    reader, others = access.NodeReader(params, clock), access.OtherNodes(params, clock)
+    options = access.judge_options(params)
+
+    def guard() -> QuorumGuard:
+        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum_guard import QuorumGuard
+
+        return QuorumGuard(
+            clock,
+            lambda: reader(None),
+            lambda: others.samples(fresh=True),
+            address=options.address,
+            genesis=options.genesis,
+            chain_id=options.chain_id,
+            reservation=params["reservation"],
+            quorum_lost=params["quorum_lost"],
+        )
+
+    guarded = params["quorum_guard"] == "enforce" and fleet.may_be_validator(params["validator"])
+    return BesuKind(
+        environment,
+        options,
+        reader,
+        others if others.clients else None,
+        guard if guarded else None,
+        params["quorum_lost"] == "restart_all",
+        reader.own_part,
+        checks_config=not params.get("config_check"),
+        p2p_port=params["p2p_port"],
+    )
 
 
 def _causes() -> t.Sequence[tuple[str, CauseText]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import fleet
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify, eta_seconds
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import (
     SampleHistory,
@@ -21,7 +20,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history i
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog, LogLine, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import check_options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU, CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
     YOUNG,
@@ -371,42 +369,3 @@ class BesuKind(Kind):
                 self._restart_all,
             ),
         )
-
-
-def make_besu(environment: Environment, params: t.Mapping[str, t.Any]) -> BesuKind:
-    """The kind that options describe. Raises LifecycleError naming the option that is wrong."""
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import access
-
-    check_options(params)
-    clock = environment.clock
-    reader, others = access.NodeReader(params, clock), access.OtherNodes(params, clock)
-    options = access.judge_options(params)
-
-    def guard() -> QuorumGuard:
-        from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum_guard import QuorumGuard
-
-        return QuorumGuard(
-            clock,
-            lambda: reader(None),
-            lambda: others.samples(fresh=True),
-            address=options.address,
-            genesis=options.genesis,
-            chain_id=options.chain_id,
-            reservation=params["reservation"],
-            quorum_lost=params["quorum_lost"],
-        )
-
-    guarded = params["quorum_guard"] == "enforce" and fleet.may_be_validator(params["validator"])
-    references = others if others.clients else None
-    restart_all = params["quorum_lost"] == "restart_all"
-    return BesuKind(
-        environment,
-        options,
-        reader,
-        references,
-        guard if guarded else None,
-        restart_all,
-        reader.own_part,
-        checks_config=not params.get("config_check"),
-        p2p_port=params["p2p_port"],
-    )

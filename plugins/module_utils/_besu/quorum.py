@@ -29,8 +29,9 @@ import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.chain_view import ChainView
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.chain_view import ChainView
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 
 # Besu 26.1.0 changed what validators send to each other (CHANGELOG): below and above do not understand each other.
 _NEW_ENCODING = (26, 1)

@@ -91,7 +91,7 @@ RULES: tuple[Rule, ...] = (
     _spoken(
         "address_in_use", RESOURCE, 69, "its metrics port is taken",
         "stop the process that holds the port (a second cloudflared?), or give TUNNEL_METRICS another one",
-        detail=p.holder,
+        detail=FailureCase.port_holders,
     ),
     _spoken(
         "no_edge_address", NETWORK, 68, "it finds no edge address that it may use",

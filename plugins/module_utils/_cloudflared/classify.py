@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.endpoints import Endpoint, Metrics, Ready
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import ConnectorLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import HARD, live_cause
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import (
@@ -39,6 +38,42 @@ CALM = 60.0
 _RECENT = 120.0
 FLAPPING = "flapping"
 _LATE = ("refused", "reset", "timeout_connect", "timeout")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A base URL, how it was found, or in ``problem`` why there is none; ``pending``: it may come yet."""
+
+    url: str = ""
+    how: str = ""
+    problem: str = ""
+    pending: bool = False
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What ``/ready`` said. ``connections`` None: not answered; ``problem``: a word (an HttpError kind, ...)."""
+
+    connections: int | None = None
+    connector_id: str = ""
+    problem: str = ""
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What ``/metrics`` said. ``registered``: registrations that succeeded since the start; None: not answered.
+
+    ``requests``: what has come through the tunnel since the start, whatever became of it; None: it does not say.
+    """
+
+    registered: int | None = None
+    requests: int | None = None
+    refused: int = 0
+    duplicates: int = 0
+    started: float | None = None
+    version: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)

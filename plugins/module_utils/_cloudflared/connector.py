@@ -14,11 +14,6 @@ from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import classify as c
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log_patterns import HARD
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import (
-    ConnectorMonitor,
-    ConnectorSnapshot,
-    check_options,
-)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import (
     CLOUDFLARED,
     CONNECTED,
@@ -34,6 +29,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import ConnectorLog
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import (
+        ConnectorMonitor,
+        ConnectorSnapshot,
+    )
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import Identity
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
@@ -515,9 +514,3 @@ def _written_at(path: str) -> float:
         return os.stat(path).st_mtime
     except OSError:
         return 0.0
-
-
-def make_cloudflared(environment: Environment, params: t.Mapping[str, t.Any]) -> CloudflaredKind:
-    """The kind that options describe. Raises LifecycleError naming the option that is wrong."""
-    check_options(params)
-    return CloudflaredKind(environment, params, ConnectorMonitor(params, environment.clock))

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
 
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import Endpoint, Metrics, Ready
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs as sockets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
@@ -42,42 +42,6 @@ _WANTED = {
     "process_start_time_seconds": "",
     "build_info": "version",
 }
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A base URL, how it was found, or in ``problem`` why there is none; ``pending``: it may come yet."""
-
-    url: str = ""
-    how: str = ""
-    problem: str = ""
-    pending: bool = False
-
-
-@dataclass(frozen=True)
-class Ready:
-    """What ``/ready`` said. ``connections`` None: not answered; ``problem``: a word (an HttpError kind, ...)."""
-
-    connections: int | None = None
-    connector_id: str = ""
-    problem: str = ""
-    said: str = ""
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """What ``/metrics`` said. ``registered``: registrations that succeeded since the start; None: not answered.
-
-    ``requests``: what has come through the tunnel since the start, whatever became of it; None: it does not say.
-    """
-
-    registered: int | None = None
-    requests: int | None = None
-    refused: int = 0
-    duplicates: int = 0
-    started: float | None = None
-    version: str = ""
-    problem: str = ""
 
 
 def find(settings: Settings, pid: int, proc: str = "/proc", given: str = "") -> Endpoint:

@@ -23,10 +23,13 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 
 
 def _make(environment: Environment, params: t.Mapping[str, t.Any]) -> Kind:
+    """The kind that options describe. Raises LifecycleError naming the option that is wrong."""
     # Python compiles a module's code on each run: a run without a connector does not load what looks at one.
-    from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.connector import make_cloudflared
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import monitor
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.connector import CloudflaredKind
 
-    return make_cloudflared(environment, params)
+    monitor.check_options(params)
+    return CloudflaredKind(environment, params, monitor.ConnectorMonitor(params, environment.clock))
 
 
 def _causes() -> t.Sequence[tuple[str, CauseText]]:

@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import endpoints as e
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import reconnect_grace
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import Rules
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import (
+    Endpoint,
+    Metrics,
+    Ready,
+    Rules,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Process, Settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import RECONNECTING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import Identity, identify
@@ -76,9 +81,9 @@ class ConnectorSnapshot:
     identity: Identity
     others: tuple[int, ...] = ()
     connector: e.Connector | None = None
-    endpoint: e.Endpoint = field(default_factory=e.Endpoint)
-    ready: e.Ready = field(default_factory=e.Ready)
-    metrics: e.Metrics = field(default_factory=e.Metrics)
+    endpoint: Endpoint = field(default_factory=Endpoint)
+    ready: Ready = field(default_factory=Ready)
+    metrics: Metrics = field(default_factory=Metrics)
     metrics_at: float = 0.0
     config_version: int | None = None
     had: bool = False
@@ -132,7 +137,7 @@ class ConnectorMonitor:
         if watch.connector is None:
             watch.endpoint = e.find(watch.settings, watch.pid, self._proc, self._params["metrics"] or "")
             if not watch.endpoint.url:
-                watch.ready = e.Ready()
+                watch.ready = Ready()
                 return
             watch.connector = e.Connector(self._http, watch.endpoint.url, self._params["metrics_timeout"])
         connector, rules, now = watch.connector, self.rules(watch), self._clock.monotonic()

@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.addresses import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.redact import strip_ansi
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk import Disk
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry
 
 CONFIGURATION, DEPENDENCY, RESOURCE = "configuration", "dependency", "resource"
 NETWORK, CRASH, START_LIMIT = "network", "crash", "start_limit"
 SOFT, HARD, FATAL = "soft", "hard", "fatal"
 
 ERROR, WARNING, UNLEVELLED, INFO = 3, 4, 5, 6
+# Less than this is full: a log line or a socket still fits, a database's write does not.
+FULL_BYTES = 1024 * 1024
 # What is matched of one line; the rest of it cannot prove anything.
 MAX_LINE = 2000
 # How long before its end a service's words still tell why it ended, in seconds; and how many lines do at least.
@@ -65,6 +70,15 @@ class HostFacts:
     ports: tuple[int, ...] = ()
     kernel: tuple[Entry, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def full_disks(self) -> list[str]:
+        """The disks that have no room, in words."""
+        return [
+            f"{disk.path} has {disk.free // 1024} KiB and {disk.inodes} inodes free"
+            for disk in self.disks
+            if disk.free < FULL_BYTES or disk.inodes == 0
+        ]
 
 
 class Exit(t.NamedTuple):
@@ -114,7 +128,7 @@ class FailureCase:
     @property
     def exit(self) -> Exit | None:
         """How the process ended that decided: by the manager's record, else by the properties of the main process."""
-        own = [entry for entry in self.manager if entry.from_manager and entry.message_id == j.UNIT_PROCESS_EXIT]
+        own = [entry for entry in self.manager if entry.is_process_exit]
         # What runs after the end (ExecStop=, ExecStopPost=) or during it (ExecReload=) did not bring it about.
         decisive = [entry for entry in own if entry.fields.get("COMMAND") not in _AFTER_THE_END] or own
         entry = decisive[-1] if decisive else None
@@ -125,6 +139,19 @@ class FailureCase:
                 return Exit(entry.fields.get("EXIT_CODE", "exited"), status, command)
         how = {1: "exited", 2: "killed", 3: "dumped"}.get(self.number("ExecMainCode"))
         return None if how is None else Exit(how, self.number("ExecMainStatus"), "main process")
+
+    def port_holders(self, evidence: t.Sequence[str]) -> str:
+        """Who holds each port that was in use; of one that nobody holds any more, when it was in use."""
+        known = self.host.listeners
+        seen = [line.timestamp for line in self.lines if line.text in evidence]
+        at = f" at {time.strftime('%H:%M:%S', time.localtime(seen[-1]))}" if seen else ""
+        ports = ports_in(evidence) or self.host.ports
+        told = [
+            f"port {port} is held by {known[port]}" if port in known else f"port {port} was in use{at}; free now"
+            for port in ports
+            if port in known or port in self.host.ports
+        ]
+        return ", ".join(told)
 
 
 def _status(text: str) -> int | None:

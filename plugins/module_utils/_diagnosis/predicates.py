@@ -12,17 +12,13 @@ for the results.
 from __future__ import annotations
 
 import re
-import time
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.addresses import ports_in
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import FailureCase, Match, signal_name
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import journal as j
 
 # Signals that have a rule of their own.
 KNOWN_SIGNALS = (2, 4, 5, 6, 7, 8, 9, 11, 15, 31)
-# Less than this is full: a log line or a socket still fits, a database's write does not.
-FULL_BYTES = 1024 * 1024
 
 # Steps before the program runs, by the status that systemd gives them.
 STEPS = {
@@ -217,32 +213,6 @@ def start_limit(case: FailureCase) -> Match | None:
     return Match([*said, f"NRestarts={restarts}", *([str(case.exit)] if case.exit else [])], limit)
 
 
-def _full_disks(case: FailureCase) -> list[str]:
-    return [
-        f"{disk.path} has {disk.free // 1024} KiB and {disk.inodes} inodes free"
-        for disk in case.host.disks
-        if disk.free < FULL_BYTES or disk.inodes == 0
-    ]
-
-
 def disk_seen_full(case: FailureCase) -> Match | None:
-    full = _full_disks(case)
+    full = case.host.full_disks
     return Match(full, full[0]) if full and case.failing else None
-
-
-def holder(case: FailureCase, evidence: t.Sequence[str]) -> str:
-    """Who holds each port that was in use; of one that nobody holds any more, when it was in use."""
-    known = case.host.listeners
-    seen = [line.timestamp for line in case.lines if line.text in evidence]
-    at = f" at {time.strftime('%H:%M:%S', time.localtime(seen[-1]))}" if seen else ""
-    ports = ports_in(evidence) or case.host.ports
-    told = [
-        f"port {port} is held by {known[port]}" if port in known else f"port {port} was in use{at}; free now"
-        for port in ports
-        if port in known or port in case.host.ports
-    ]
-    return ", ".join(told)
-
-
-def disk_detail(case: FailureCase, evidence: t.Sequence[str]) -> str:
-    return ", ".join(_full_disks(case)[:2])

@@ -16,7 +16,8 @@ is about a port, ``no space left`` of inotify is not about a disk.
 
 from __future__ import annotations
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis import predicates as p
+import typing as t
+
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import (
     CONFIGURATION,
     CRASH,
@@ -25,6 +26,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case
     NETWORK,
     RESOURCE,
     SOFT,
+    FailureCase,
     Rule,
 )
 
@@ -42,6 +44,11 @@ _NO_UNIX = r"^(?!.*(?:\bunix(?::| /|gram| socket| domain)|\.sock\b))"
 _WATCHES = r"(?:inotify|fsnotify|file watch\w{0,5}|directory watch|watch limit)"
 _WATCHED = rf"{_WATCHES}.{{0,120}}(?:no space left|too many open files|limit\b)|OS file watch limit"
 _FULL_OF_WATCHES = rf"(?:ENOSPC|EMFILE|no space left on device|too many open files).{{0,120}}(?:{_WATCHES}|,? watch\b)"
+
+
+def _full_disks(case: FailureCase, _evidence: t.Sequence[str]) -> str:
+    return ", ".join(case.host.full_disks[:2])
+
 
 # Most specific first: a line that one rule takes proves no other.
 WORDS: tuple[Rule, ...] = (
@@ -70,7 +77,7 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "address_in_use", RESOURCE, HARD, "an address that it wants to listen on is in use",
         "stop what holds the port (ss -ltnp), or give one of the two another port",
-        said=ADDRESS_IN_USE, detail=p.holder,
+        said=ADDRESS_IN_USE, detail=FailureCase.port_holders,
     ),
     Rule(
         "processes_exhausted", RESOURCE, SOFT, "it could not create another process or thread",
@@ -116,7 +123,7 @@ WORDS: tuple[Rule, ...] = (
         "disk_full", RESOURCE, HARD, "there is no space left to write",
         "free space or enlarge the file system (df -h, df -i); a restart before that may harm its data",
         said=r"no space left on device|\bENOSPC\b|disk quota exceeded|\bEDQUOT\b|disk full|\bStorageFull\b",
-        detail=p.disk_detail,
+        detail=_full_disks,
     ),
     Rule(
         "read_only_filesystem", RESOURCE, HARD, "the file system that it writes to is read-only",

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import detached_restart as h
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.connector import make_cloudflared
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.states import CONNECTED
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.drive import ServiceRun, end
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
@@ -28,7 +28,7 @@ class ConnectorRun(ServiceRun):
     """One run of the module. Raises LifecycleError."""
 
     def __init__(self, params: t.Mapping[str, t.Any], check_mode: bool) -> None:
-        super().__init__(params, make_cloudflared, check_mode)
+        super().__init__(params, KIND.make, check_mode)
         self._params = params
 
     def run_and_schedule_restart(self) -> tuple[Outcome, h.Handover | None]:

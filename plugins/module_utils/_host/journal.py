@@ -106,6 +106,11 @@ class Entry:
         return self.fields.get("_PID") == "1" or self.by_user_manager
 
     @property
+    def is_process_exit(self) -> bool:
+        """Whether it is the service manager's record of how a process of the unit ended."""
+        return self.from_manager and self.message_id == UNIT_PROCESS_EXIT
+
+    @property
     def from_manager_child(self) -> bool:
         """Whether the manager's child may have written it that is to become the service, and says why it cannot.
 

@@ -15,12 +15,14 @@ import bisect
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import History
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timeline import (
     LOG,
     UNRECORDED,
     Transition,
 )
+
+if t.TYPE_CHECKING:
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import History
 
 Line = tuple[float, str]
 Moment = tuple[float, str]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
@@ -20,6 +19,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock, Runner
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import Systemd
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.log_states import LogStates
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
 

@@ -17,10 +17,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import K
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.drills import ENDINGS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import SHOWN
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._report_data import window_text
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._report_history import base_state
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import UNREACHABLE
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count, duration
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count, duration, window_text
 
 Data = t.Mapping[str, t.Any]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import access
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import make_besu
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import NODE_OPTIONS, check_options
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError, SystemClock
@@ -43,7 +43,7 @@ def test_options_that_mean_nothing_are_named(wrong, word):
 def test_a_url_that_is_none_is_named(option, value):
     environment = Environment("besu", SystemClock(), None, None, None)
     with pytest.raises(LifecycleError, match=option):
-        make_besu(environment, {**DEFAULTS, "start_timeout": 600.0, option: value})
+        KIND.make(environment, {**DEFAULTS, "start_timeout": 600.0, option: value})
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.ba
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import (
     YOUNG,
     ConnectorUnit,
+    Endpoint,
+    Metrics,
+    Ready,
     Rules,
     Sample,
     judge,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.endpoints import (
-    Endpoint,
-    Metrics,
-    Ready,
     read_metrics,
     read_ready,
 )

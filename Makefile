@@ -10,9 +10,9 @@ unit := unit-python3.9 unit unit-core2.16
 property := property
 controller := controller
 importer := importer
-laboratory := laboratory stand-ins browser pytest-ansible accuracy
+laboratory := laboratory stand-ins browser pytest-ansible
 molecule := molecule
-long := long
+long := long accuracy
 bench := bench bench-report
 mutation := mutation
 PARTS := sanity lint docs unit property controller importer laboratory molecule long bench mutation
@@ -42,7 +42,7 @@ controller: ## the objects and jobs of AWX: awx.awx, ansible-runner, ansible-bui
 importer: ## the built artefact through galaxy-importer
 laboratory: ## tests on real systemd hosts, and of the stand-ins for Besu and for Cloudflare's edge
 molecule: ## a scenario of each role, and the playbooks, on real systemd hosts
-long: ## scenarios of whole networks on real systemd hosts, minutes each; not a part of make test
+long: ## scenarios of whole networks and the accuracy of states on real systemd hosts; not a part of make test
 bench: ## the figures, as ratios to a peer measured in the same run; not a part of make test
 mutation: ## mutations of the rules that protect a quorum which no test notices; hours, not a part of make test
 

@@ -24,6 +24,8 @@ from ansible_collections.chainops.lifecycle.tests.support.besu_standin import br
 from ansible_collections.chainops.lifecycle.tests.support.besu_standin.tests.harness import http_request
 from ansible_collections.chainops.lifecycle.tests.support.lab import Host, until
 
+from .ansible_config import write_config
+
 # Blocks come every second, and the first round ends after two.
 PERIOD, TIMEOUT, SCALE = 1, 2, 0.1
 # The time-outs of two rounds, as each is twice the one before, and the block itself; blocks have whole seconds.
@@ -69,9 +71,7 @@ class BesuNetwork:
         self.hosts = {host.name: host for host in hosts}
         self.validators = [host.name for host in hosts[:validators]]
         self.inventory, self.folder = inventory, folder
-        (folder / "ansible.cfg").write_text(
-            "[defaults]\nshow_custom_stats = true\n[ssh_connection]\npipelining = true\n"
-        )
+        write_config(folder, show_custom_stats="true")
         addresses = {host.name: host.address for host in hosts}
         settings = {"block_period": PERIOD, "request_timeout": TIMEOUT, **plan}
         self.plan = network.plan(addresses, self.validators, **settings)

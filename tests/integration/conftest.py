@@ -21,6 +21,7 @@ from ansible_collections.chainops.lifecycle.tests.support.lab import SUITES, Fle
 from ansible_collections.chainops.lifecycle.tests.support.lab.faults import KINDS, FaultUnit, install_fault_units
 
 from ..support.cloudflare_edge.connector import TunnelIdentity
+from .ansible_config import DEFAULTS
 from .canary import API_READ, API_WRITE, API_WRONG, SECRET, Canary, forms
 from .connectors import Connectors, new_edge
 from .tunnels import Tunnels
@@ -111,6 +112,16 @@ def make_fleet() -> t.Iterator[FleetMaker]:
 def keep_fleet() -> t.Iterator[FleetMaker]:
     """The same for a fleet that serves several files of tests. Down at the session's end."""
     yield from _fleets()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _polls_less(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[None]:
+    """For runs of Ansible that bring no configuration of their own."""
+    path = tmp_path_factory.mktemp("config") / "ansible.cfg"
+    path.write_text("\n".join(["[defaults]", *(f"{name} = {value}" for name, value in DEFAULTS.items()), ""]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANSIBLE_CONFIG", str(path))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from ansible_collections.chainops.lifecycle.tests.support.besu_standin import de
 from ansible_collections.chainops.lifecycle.tests.support.besu_standin.tests.harness import http_request
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host, until
 
+from .ansible_config import write_config
 from .conftest import service_suite
 from .test_documents import ROOT, yaml_blocks
 
@@ -122,7 +123,7 @@ class Chain:
             **variables,
         }
         (self.folder / "vars.yml").write_text(yaml.safe_dump(given))
-        (self.folder / "ansible.cfg").write_text("[ssh_connection]\npipelining = true\n")
+        write_config(self.folder)
         argv = ["ansible-playbook", "-i", str(self.fleet.inventory), book, "-e", "@vars.yml", "--forks", "10"]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         return {"args": [*argv, *arguments], "cwd": self.folder, "env": environment}

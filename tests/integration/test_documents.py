@@ -17,6 +17,8 @@ import yaml
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import read
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group
 
+from .ansible_config import write_config
+
 ROOT = Path(__file__).parent.parent.parent
 SHOP = ROOT / "tests" / "demo" / "shop.py"
 PORTS = {"api": 8080, "worker": 8081, "besu": 8545, "cloudflared": 20241, "cron": 8083}
@@ -30,10 +32,6 @@ ELSEWHERE = {
     "cloudflare_tunnel_connector",
     "cloudflare_tunnel_info",
 }
-CONNECTION = """
-[ssh_connection]
-pipelining = true
-"""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +69,7 @@ def play(
     fleet: Fleet, folder: Path, what: str, *arguments: str, inventory: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run a playbook on the fleet; an inventory of the documents' comes on top of the fleet's own."""
-    (folder / "ansible.cfg").write_text(CONNECTION)
+    write_config(folder)
     argv = ["ansible-playbook", "-i", str(fleet.inventory)]
     if inventory:
         (folder / "inventory.yml").write_text(inventory)

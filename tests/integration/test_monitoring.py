@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Host
 
+from .ansible_config import write_config
 from .test_documents import ROOT, yaml_blocks
 
 FOLDER = "/srv/textfile"
@@ -95,7 +96,7 @@ def play(fleet: Fleet, folder: Path, **variables: t.Any) -> subprocess.Completed
     # The play is that of the guide.
     (book,) = yaml.safe_load(yaml_blocks(ROOT / "docs/docsite/rst/guide_monitoring.rst")[1])
     (folder / "book.yml").write_text(yaml.safe_dump([{**book, "vars": {**VARIABLES, **variables}}]))
-    (folder / "ansible.cfg").write_text("[ssh_connection]\npipelining = true\n")
+    write_config(folder)
     environment = {**os.environ, "ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     argv = ["ansible-playbook", "-i", str(fleet.inventory), str(folder / "book.yml"), "--diff"]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=300)

@@ -20,6 +20,7 @@ from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Host
 
 from ..support.cloudflare_edge.client import EdgeProcess
 from ..support.cloudflare_edge.connector import ACCOUNT, TunnelIdentity, install_connector
+from .ansible_config import write_config
 from .canary import API_WRITE, SECRET, Canary
 
 SERVICES = {"cloudflared": "127.0.0.1:20241", "cloudflared-api": "127.0.0.1:20242"}
@@ -101,7 +102,7 @@ class Tunnels:
             **variables,
         }
         (self.folder / "vars.yml").write_text(yaml.safe_dump(given))
-        (self.folder / "ansible.cfg").write_text("[ssh_connection]\npipelining = true\n")
+        write_config(self.folder)
         argv = ["ansible-playbook", "-i", str(self.fleet.inventory), *arguments, playbook, "-e", "@vars.yml"]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         least = dict.fromkeys(SERVICES, 99)

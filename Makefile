@@ -12,7 +12,7 @@ controller := controller
 importer := importer
 laboratory := laboratory stand-ins browser pytest-ansible
 molecule := molecule
-long := long accuracy
+long := long accuracy simulations
 bench := bench bench-report
 mutation := mutation
 PARTS := sanity lint docs unit property controller importer laboratory molecule long bench mutation
@@ -42,7 +42,7 @@ controller: ## the objects and jobs of AWX: awx.awx, ansible-runner, ansible-bui
 importer: ## the built artefact through galaxy-importer
 laboratory: ## tests on real systemd hosts, and of the stand-ins for Besu and for Cloudflare's edge
 molecule: ## a scenario of each role, and the playbooks, on real systemd hosts
-long: ## scenarios of whole networks and the accuracy of states on real systemd hosts; not a part of make test
+long: ## whole networks on real systemd hosts, how exact states are, 10,000 simulations; not a part of make test
 bench: ## the figures, as ratios to a peer measured in the same run; not a part of make test
 mutation: ## mutations of the rules that protect a quorum which no test notices; hours, not a part of make test
 

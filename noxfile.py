@@ -398,6 +398,13 @@ def property_(session: nox.Session) -> None:
     pytest(session, "core", "tests/property", limit=1800)
 
 
+@check("simulations")
+def simulations(session: nox.Session) -> None:
+    """Recover random fleets, and restart validators of random networks, 10,000 of each."""
+    many = {"CHAINOPS_SIMULATED_FLEETS": "10000", "CHAINOPS_SIMULATED_NETWORKS": "10000"}
+    pytest(session, "core", "tests/property", "-k", "simulation", limit=3600, **many)
+
+
 @check("controller")
 def controller(session: nox.Session) -> None:
     """Test the objects and jobs of AWX."""

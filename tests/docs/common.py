@@ -99,6 +99,13 @@ module.exit_json(changed=any(one.get("changed") for one in results), results=res
 )  # fmt: skip
 
 
+def write_module(folder: Path, name: str, text: str) -> None:
+    """Put a module into the collection of ``replace_modules``."""
+    shebang, line, rest = text.rpartition("# WANT_JSON\n")
+    path = folder / f"ansible_collections/chainops/lifecycle/plugins/modules/{name}.py"
+    path.write_text(shebang + "\n".join([*HEADER, line, rest]))
+
+
 def replace_modules(folder: Path, modules: t.Mapping[str, str], *parts: str, config: str = "") -> Path:
     """Put the collection into ``folder`` with other modules, name -> text, and with ``parts`` of its own."""
     tree = folder / "ansible_collections/chainops/lifecycle"
@@ -107,8 +114,7 @@ def replace_modules(folder: Path, modules: t.Mapping[str, str], *parts: str, con
         (tree / part).parent.mkdir(parents=True, exist_ok=True)
         (tree / part).symlink_to(ROOT / part)
     for name, text in modules.items():
-        shebang, _line, rest = text.rpartition("# WANT_JSON\n")
-        (tree / f"plugins/modules/{name}.py").write_text(shebang + "\n".join([*HEADER, _line, rest]))
+        write_module(folder, name, text)
     (folder / "ansible.cfg").write_text(config)
     return folder
 

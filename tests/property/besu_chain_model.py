@@ -423,8 +423,15 @@ def take_away(world: World, target: Node, action: str, looked: float) -> None:
 
 
 def simulate(
-    networks: int, *, reserve: bool = True, controllers: int = 2, seconds: float = 150.0, seed: int = 0
+    networks: int,
+    *,
+    reserve: bool = True,
+    controllers: int = 2,
+    seconds: float = 150.0,
+    seed: int = 0,
+    until_broken: bool = False,
 ) -> Tally:
+    """Run this many networks, each for some seconds of its own; with ``until_broken`` the first that breaks is the last."""
     tally = Tally()
     for number in range(networks):
         rng = random.Random(seed + number)
@@ -438,4 +445,6 @@ def simulate(
             world.spawn(controller(world, f"controller {index}"))
         world.run(span)
         tally.counts["networks"] += 1
+        if until_broken and tally.broken:
+            break
     return tally

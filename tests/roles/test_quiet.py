@@ -31,8 +31,7 @@ def lines_of(folder: Path, names: list[str], hosts: int, *arguments: str) -> lis
     told |= {f"service check {name}": good(name, False) for name in names}
     (folder / "answers.json").write_text(json.dumps(told))
     info = common.STUB + f"ROW = {seen('x')!r}\n" + INFO
-    modules = folder / "ansible_collections/chainops/lifecycle/plugins/modules"
-    (modules / "service_info.py").write_text("\n".join(common.HEADER) + info)
+    common.write_module(folder, "service_info", info)
     for state in folder.glob("state of *"):
         state.unlink()  # what the run before has brought about
     fleet = {f"h{number}": HERE | {"lifecycle_services": names} for number in range(hosts)}

@@ -97,8 +97,7 @@ def printed(folder: Path, tmp_path: Path) -> str:
         answers[f"service check {one.name}"], answers[f"service {one.name}"] = planned, made
     (folder / "answers.json").write_text(json.dumps(answers))
     info = common.STUB + f"ROW = {playbook.seen('x')!r}\n" + playbook.INFO
-    modules = folder / "ansible_collections/chainops/lifecycle/plugins/modules"
-    (modules / "service_info.py").write_text("\n".join(common.HEADER) + info)
+    common.write_module(folder, "service_info", info)
     host = {**playbook.HERE, "lifecycle_services": inventory["all"]["vars"]["lifecycle_services"]}
     others = {name: {**host, "lifecycle_services": []} for name in inventory["all"]["hosts"] if name != "host1"}
     paths = {"ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "COLUMNS": "100"}

@@ -143,9 +143,7 @@ def recover(
     (folder / "answers.json").write_text(json.dumps(told))
     (folder / "asked").unlink(missing_ok=True)
     info = common.STUB + f"ROW = {seen('x')!r}\n" + INFO
-    (folder / "ansible_collections/chainops/lifecycle/plugins/modules/service_info.py").write_text(
-        "\n".join(common.HEADER) + info
-    )
+    common.write_module(folder, "service_info", info)
     extra = json.dumps({"lifecycle_max_unhealthy": "100%", "lifecycle_soak": 0, **given})
     paths = {
         "ANSIBLE_COLLECTIONS_PATH": str(folder),

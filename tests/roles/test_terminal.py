@@ -59,8 +59,7 @@ def on_terminal(folder: Path, columns: int, environment: t.Mapping[str, str], *a
 def status(folder: Path, columns: int | None, **given: str) -> str:
     row = {**seen("x"), "reasons": [WHY], "cause": None, "diagnosis": {}}
     info = common.STUB + f"ROW = {row!r}\n" + INFO
-    modules = folder / "ansible_collections/chainops/lifecycle/plugins/modules"
-    (modules / "service_info.py").write_text("\n".join(common.HEADER) + info)
+    common.write_module(folder, "service_info", info)
     (folder / "answers.json").write_text(json.dumps({}))
     (folder / "inventory.yml").write_text(
         yaml.safe_dump({"all": {"hosts": {"here": HERE | {"lifecycle_services": ["api"]}}}})

@@ -31,6 +31,9 @@ options:
   foresee:
     description: Whether the fixes are still to be made.
     type: bool
+  reservation:
+    description: What P(chainops.lifecycle.reservation_state#filter) has as C(options).
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -54,4 +57,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"drive_options": from_hosts(drive_options, "done")}
+        return {"drive_options": from_hosts(drive_options, "done", "reservation")}

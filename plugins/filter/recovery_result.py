@@ -27,6 +27,9 @@ options:
   network:
     description: The network of a Besu node afterwards.
     type: dict
+  look:
+    description: The look at the chains afterwards, from which the network of a Besu node is picked instead.
+    type: dict
   check_mode:
     description: Whether this is a dry run.
     type: bool
@@ -55,4 +58,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_result": from_hosts(recovery_result, "service", "result", "done", "network")}
+        return {"recovery_result": from_hosts(recovery_result, "service", "result", "done", "network", "look")}

@@ -35,7 +35,7 @@ options:
         are asked first, and those whose connectors are all of other tunnels are not.
     type: dict
 seealso:
-  - plugin: chainops.lifecycle.replica_grants
+  - plugin: chainops.lifecycle.reservation_result
     plugin_type: filter
   - module: chainops.lifecycle.cloudflared_reservation
 """

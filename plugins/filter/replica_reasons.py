@@ -18,7 +18,7 @@ options:
     type: dict
     required: true
   refused:
-    description: What P(chainops.lifecycle.replica_grants#filter) has as C(refused).
+    description: What P(chainops.lifecycle.reservation_result#filter) has as C(refused).
     type: dict
     required: true
 """

@@ -12,7 +12,7 @@ author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Says for one host what follows when all validators of a stalled chain are restarted at the same time.
-  - It is made for the role P(chainops.lifecycle.service_recovery#role).
+  - It is made for the role P(chainops.lifecycle.besu_quorum_restart#role).
 options:
   _input:
     description: The newest result of M(chainops.lifecycle.besu_network_info).

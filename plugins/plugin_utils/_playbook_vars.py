@@ -329,20 +329,17 @@ _SERVICES = frozenset(
         "service_recovery_services",
         "service_recovery_service",
         "service_recovery_result",
-        "service_recovery_asks",
-        "service_recovery_asked",
         "service_recovery_looked",
-        "service_recovery_restart",
+        "service_recovery_step",
         "rolling_restart_services",
         "rolling_restart_service",
         "rolling_restart_result",
+        "rolling_restart_asked",
         "rolling_restart_state_before",
         "rolling_restart_state_after",
         "service_drill_name",
         "service_drill_services",
         "service_drill_result",
-        "service_recovery_act",
-        "service_recovery_gives_back",
     )
 )
 

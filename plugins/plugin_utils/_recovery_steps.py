@@ -12,6 +12,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import UNKNOWN
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import find_network
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import listed
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import has_run
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
@@ -109,12 +110,13 @@ def drive_options(
     done: t.Mapping[str, t.Any] | None = None,
     step: t.Mapping[str, t.Any] | None = None,
     foresee: bool = False,
+    reservation: t.Mapping[str, t.Any] | None = None,
 ) -> dict[str, t.Any]:
     """``service``, ``override`` and ``defaults`` for service_drive.
 
     ``settings``: depth, accept_causes, owner, neighbours and, for the kinds that have
-    these, own_tunnel, quorum_lost, reference_urls and reservation. ``done``:
-    the results of fixes. ``step``: options of the module that go before all
+    these, own_tunnel, quorum_lost and reference_urls. ``reservation``: the
+    ``options`` of reservation_state. ``done``: the results of fixes. ``step``: options of the module that go before all
     others; a step that is ``plain`` is one of a service of no kind, one that is
     ``together`` belongs to a restart of all, which is not held up by earlier attempts.
     ``foresee``: the fixes are still to be made, and count as done.
@@ -130,7 +132,7 @@ def drive_options(
         **({"owner": settings["owner"]} if settings.get("owner") else {}),
     }
     defaults: dict[str, t.Any] = {"state": "running", "recovery": settings["depth"], **_given(settings, "neighbours")}
-    more, fallback = _of_kind(as_text(service.get("kind")), entry, settings)
+    more, fallback = _of_kind(as_text(service.get("kind")), entry, settings, reservation or {})
     override, defaults = {**override, **more}, {**defaults, **fallback}
     if step and step.get("together"):
         override["accept_causes"] += _OF_A_RESTART
@@ -146,16 +148,16 @@ def _dealt_with(planned: t.Any, done: t.Mapping[str, t.Any], foresee: bool) -> l
 
 
 def _of_kind(
-    kind: str, entry: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]
+    kind: str, entry: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any], reservation: t.Mapping[str, t.Any]
 ) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     """What a kind is asked for beyond the rest: what goes before the entry, and what it may overrule."""
     if kind == "cloudflared":
         # One that carries Ansible's own connection is left to the role tunnel_reconnect, which waits for its host.
-        return {"own_tunnel_action": "refuse"}, _given(settings, "own_tunnel")
+        return {"own_tunnel_action": "refuse", **reservation}, _given(settings, "own_tunnel")
     if kind == "besu":
         own = as_mapping(entry.get("besu")).get("reference_urls")
         urls = {"reference_urls": own} if own else _given(settings, "reference_urls")
-        return urls, _given(settings, "quorum_lost", "reservation")
+        return urls, {**_given(settings, "quorum_lost"), **reservation}
     return {}, {}
 
 
@@ -218,13 +220,14 @@ def recovery_result(
     done: t.Mapping[str, t.Any] | None = None,
     network: t.Mapping[str, t.Any] | None = None,
     check_mode: bool = False,
+    look: t.Any = None,
 ) -> dict[str, t.Any]:
     """The entry of service_recovery_result for one service.
 
     ``done``: the results of fixes, with a ``failure`` of one of them; of a
     restart of all the ``start``, the ``asked``, the ``stage`` and the
-    ``together``; the ``round`` of a validator's reservation, or why a
-    connector's was ``refused``. ``network``: what the chain shows afterwards.
+    ``together``; why its reservation was ``refused``. ``network``: what the
+    chain shows afterwards, or ``look``, the look at the chains that has it.
     """
     given = as_mapping(done)
     seen = as_mapping(service.get("seen"))
@@ -245,7 +248,8 @@ def recovery_result(
         found |= {"changed": (bool(made) or lost) and not check_mode, "msg": failure}
     else:
         found |= _result(result, given, check_mode)
-        found |= _with_refusal(found, given) | _with_chain(found, as_mapping(network))
+        network = as_mapping(network) or _network_of(seen, found.get("after"), as_mapping(look))
+        found |= _with_refusal(found, given) | _with_chain(found, network)
     if planned["clear_start_limit"] and _was_reset(found):
         made.append("start limit cleared")
     return {
@@ -292,8 +296,13 @@ def _with_refusal(result: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) ->
         return {"reached": False, "msg": against, "blocked_by": [block]}
     if result["reached"]:
         return {}
-    answers = as_text(as_mapping(done.get("round")).get("refusal")) or as_text(done.get("refused"))
-    return with_answers(result, answers)
+    return with_answers(result, as_text(done.get("refused")))
+
+
+def _network_of(seen: t.Any, after: t.Any, look: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+    """The network of a node in a look at the chains, by its block 0 as it was seen before the act, or after it."""
+    known = (as_text(as_mapping(as_mapping(one).get("besu")).get("genesis")) for one in (seen, after))
+    return (find_network(look, next(filter(None, known), None)) if look else None) or {}
 
 
 def _with_chain(result: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

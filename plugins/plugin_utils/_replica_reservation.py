@@ -117,6 +117,21 @@ def _services(described: t.Mapping[str, Entries], host: str, scope: str, turn: R
     ]
 
 
+def asks_next(previous: t.Any, ask: Rows) -> bool:
+    """Whether ``ask`` is made after ``previous``, the result of the one before.
+
+    The host of the connector always. The next one where that has granted and has no replica that stays itself, and
+    the others until one of them grants.
+    """
+    given = as_mapping(previous)
+    if ask["own"]:
+        return True
+    if given.get("skipped"):
+        return False
+    granted = bool(given.get("granted"))
+    return granted and not given.get("healthy") if ask["second"] else not granted
+
+
 def replica_grants(
     results: t.Sequence[Rows], item: str, before: Rows | None = None, tries: int = 1
 ) -> dict[str, t.Any]:

@@ -28,7 +28,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
 )
 
 # The loop variable of the task that asks.
-HOLDER = "__service_recovery_holder"
+HOLDER = "__service_reservation_ask"
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def reservation_round(results: t.Any, host: str, run: t.Any = None, state: str =
     found = assess(answers, host)
     if answers:
         found = replace(found, number=answers[0].number, is_last=answers[0].is_last)
-    return {**found.as_dict(), "release": not found.is_held or _releases(run, state)}
+    return {**found.as_dict(), "release": not found.is_held or releases(run, state)}
 
 
 def asks_next(previous: t.Any, host: str) -> bool:
@@ -172,7 +172,7 @@ def asks_next(previous: t.Any, host: str) -> bool:
     return answer is not None and not answer.ends_round(host)
 
 
-def _releases(run: t.Any, state: str) -> bool:
+def releases(run: t.Any, state: str) -> bool:
     """Whether a validator's reservation is given back after this result.
 
     One that was taken offline and is not back, or of which that is not known,

@@ -66,7 +66,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 
 NOT_HEALTHY = "not_healthy"
 # The loop variable of the task that asks the guards: the name of the service.
-ASKED = "__service_recovery_ask"
+ASKED = "__rolling_restart_ask"
 # A run whose last restart is longer ago is not gone on with by itself: its reason may be another one.
 CONTINUES_WITHIN = 3600.0
 # Only a service that is healthy is restarted.

@@ -251,7 +251,9 @@ def test_a_right_that_another_run_has_is_no_last_replica(fleet: Fleet) -> None:
     fleet.set_reservation({"a": busy})
     fleet.hosts["a"]["lifecycle_services"] = [{"name": "a", "kind": "cloudflared", "drill": True}]
     fleet.answers["seen"] = {"a": {"kind": "cloudflared", **SERVES}}
-    run = fleet.play(lifecycle_drill_fault="edge_cut", service_recovery_reserve_tries=1, tunnel_reserve_tries=1)
+    run = fleet.play(
+        lifecycle_drill_fault="edge_cut", service_recovery_reserve_tries=1, __service_reservation_connector_tries=1
+    )
     own = next(one for one in run.asked if one.get("fault"))["service"]["cloudflared"]
     assert own["reservation"] == "nobody" and "healthy_replicas" not in own, run.output
 

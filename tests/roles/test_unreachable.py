@@ -85,7 +85,7 @@ def test_status_and_recover_say_what_they_saw(hosts: dict[str, t.Any], given: di
 
 def test_a_grantor_that_cannot_be_reached_does_not_end_the_recovery(tmp_path: Path) -> None:
     """Neither when it is asked, nor when its grant is released."""
-    role = {"name": "chainops.lifecycle.service_recovery", "public": True}
+    role = {"name": "chainops.lifecycle.service_reservation", "public": True}
     asked = {"network": "0x" + "a" * 64, "target": "0x" + "b" * 40, "owner": "somebody", "needed": 1, "validators": 1}
     dead = {**asked, "host": "dead"}
     book = [
@@ -94,34 +94,34 @@ def test_a_grantor_that_cannot_be_reached_does_not_end_the_recovery(tmp_path: Pa
             "gather_facts": False,
             "any_errors_fatal": True,
             "vars": {
-                "service_recovery_service": {
+                "service_reservation_service": {
                     "name": "besu",
                     "kind": "besu",
                     "takes_offline": True,
                     "serves": False,
                     "seen": {},
                 },
-                "service_recovery_looked": {},
-                "__service_recovery_run": {},
             },
             "tasks": [
-                {"ansible.builtin.set_fact": {"__service_recovery_grants": {}}},
                 {
                     "ansible.builtin.include_role": role | {"tasks_from": "reserve"},
-                    "vars": {"__service_recovery_asks": [dead]},
+                    "vars": {"__service_reservation_validators": [dead]},
                 },
-                {"ansible.builtin.debug": {"msg": "held: {{ __service_recovery_round.held }}"}},
+                {"ansible.builtin.debug": {"msg": "held: {{ service_reservation_state.held }}"}},
+                {"ansible.builtin.debug": {"msg": "no answer: {{ service_reservation_state.refusal }}"}},
                 {
-                    "ansible.builtin.set_fact": {
-                        "__service_recovery_grants": {"results": [{"granted": True, "__service_recovery_holder": dead}]}
-                    }
+                    "ansible.builtin.include_role": role | {"tasks_from": "besu_release"},
+                    "vars": {"__service_reservation_back": [dead]},
                 },
-                {"ansible.builtin.include_role": role | {"tasks_from": "release"}},
-                {"ansible.builtin.debug": {"msg": "left: {{ __service_recovery_round.granted | length }}"}},
+                {"ansible.builtin.debug": {"msg": "the end"}},
             ],
         }
     ]
     (tmp_path / "book.yml").write_text(yaml.safe_dump(book))
     played = play(tmp_path, "book.yml", {"here": HERE, "dead": DEAD})
     assert played.returncode == 0, played.stdout + played.stderr
-    assert "held: False" in played.stdout and "left: 1" in played.stdout
+    assert (
+        "held: False" in played.stdout
+        and "no answer: hosts of 0 validators have granted, 1 are needed (dead: " in played.stdout
+        and "the end" in played.stdout
+    )

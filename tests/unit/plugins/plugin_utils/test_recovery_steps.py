@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _recovery_steps as steps
 
 SETTINGS = {"depth": "reset_start", "accept_causes": ["a"], "owner": "ann", "own_tunnel": False,
-            "quorum_lost": "refuse", "reference_urls": ["http://b"], "reservation": "nobody"}  # fmt: skip
+            "quorum_lost": "refuse", "reference_urls": ["http://b"]}  # fmt: skip
 
 
 def service(entry=None, causes=(), state="error", allowed=(), hooks=(), **more):
@@ -101,7 +101,8 @@ def test_what_was_never_reached_was_not_fixed():
     ],
 )
 def test_the_options_of_each_kind(entry, override, defaults):
-    found = steps.drive_options(service(entry), SETTINGS)
+    reservation = {"reservation": "nobody"} if entry.get("kind") == "besu" else {}
+    found = steps.drive_options(service(entry), SETTINGS, reservation=reservation)
     assert found == {
         "service": {"name": "api", **entry},
         "override": {"accept_causes": ["a"], "owner": "ann", **override},
@@ -201,8 +202,8 @@ NO = {"reached": False, "changed": False, "msg": "no", "blocked_by": [{"guard": 
     [
         (DONE, {}, {}, False, {"reached": True, "changed": True, "failed": False}),
         ({"skipped": True}, {}, {}, False, {"reached": False, "failed": True}),
-        (NO, {"round": {"refusal": "h1: taken"}}, {}, False, {"failed": True, "msg": "no; h1: taken"}),
-        (NO | {"blocked_by": []}, {"round": {"refusal": "h1: taken"}}, {}, False, {"failed": True, "msg": "no"}),
+        (NO, {"refused": "h1: taken"}, {}, False, {"failed": True, "msg": "no; h1: taken"}),
+        (NO | {"blocked_by": []}, {"refused": "h1: taken"}, {}, False, {"failed": True, "msg": "no"}),
         (
             NO | {"blocked_by": [{"guard": "last_replica", "reason": "the last", "hint": "x"}]},
             {"refused": "b: it is error"},

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: reservation_result
+short_description: What the answers of hosts to a reservation come to
+version_added: 1.0.0
+author:
+  - the chainops.lifecycle authors (@chainops)
+description:
+  - Judges the answers of M(chainops.lifecycle.besu_reservation) or M(chainops.lifecycle.cloudflared_reservation) in a
+    loop over the hosts.
+  - A validator may be taken offline with the grants of the hosts of more than half of its set, its own among them. A
+    connector may be with the grant of its own host, and of one with a replica that stays.
+  - It is made for the role P(chainops.lifecycle.service_reservation#role).
+options:
+  _input:
+    description: The items of the registered result.
+    type: list
+    elements: dict
+    required: true
+  keys:
+    description: What was asked for, as C(host/service).
+    type: list
+    elements: str
+    required: true
+  before:
+    description: What this filter returned for the attempt before.
+    type: dict
+  tries:
+    description: How many attempts in a row are made while another run has the right to a connector.
+    type: int
+    default: 1
+seealso:
+  - plugin: chainops.lifecycle.reservation_plan
+    plugin_type: filter
+  - plugin: chainops.lifecycle.replica_asks
+    plugin_type: filter
+  - plugin: chainops.lifecycle.reservation_state
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Say what may be done
+  ansible.builtin.debug:
+    msg: "{{ (asked.results | chainops.lifecycle.reservation_result([inventory_hostname ~ '/besu'])).held }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - C(held) has the owner of each service that may be taken offline, C(refused) why another may not, C(again) those
+      for which another attempt follows, C(granted) what has to be given back afterwards and C(give_back) what has to
+      be now.
+    - C(busy) has those of which another run has the right, C(attempt) counts the attempts.
+    - C(last) has the connectors for which every host has looked, and none has a replica that stays.
+    - C(keys) has what was asked for.
+  type: dict
+"""
+
+import typing as t
+
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation import reservation_result
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"reservation_result": from_hosts(reservation_result, "results", "before")}

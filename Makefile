@@ -41,7 +41,7 @@ property: ## properties over generated input
 controller: ## the objects and jobs of AWX: awx.awx, ansible-runner, ansible-builder, ansible-rulebook
 importer: ## the built artefact through galaxy-importer
 laboratory: ## tests on real systemd hosts, and of the stand-ins for Besu and for Cloudflare's edge
-molecule: ## a scenario of each role, and the playbooks, on real systemd hosts
+molecule: ## scenarios of the roles and playbooks on real systemd hosts
 long: ## whole networks on real systemd hosts, how exact states are, 10,000 simulations; not a part of make test
 bench: ## the figures, as ratios to a peer measured in the same run; not a part of make test
 mutation: ## mutations of the rules that protect a quorum which no test notices; hours, not a part of make test

@@ -484,14 +484,16 @@ def molecule(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the figures, as ratios to a peer measured in the same run."""
     need_hosts(session)
-    pytest(session, "core", "tests/bench", "-s", "--ignore=tests/bench/test_report.py", limit=3600)
+    apart = "--ignore=tests/bench/test_report.py"
+    pytest(session, "core", "tests/bench", "-s", apart, limit=3600, RESULTS=str(results(session)))
 
 
 @check("bench-report", alone=True)
 def bench_report(session: nox.Session) -> None:
     """Measure the report in a browser."""
     need_chromium(session)
-    pytest(session, "laboratory", "-p", "no:pytest-ansible", "-s", "tests/bench/test_report.py")
+    files = ("-s", "tests/bench/test_report.py")
+    pytest(session, "laboratory", "-p", "no:pytest-ansible", *files, RESULTS=str(results(session)))
 
 
 @check("mutation", alone=True)

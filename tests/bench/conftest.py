@@ -73,8 +73,11 @@ class Ansible:
     fleet: Fleet
     collections: Path
 
-    def play(self, playbook: str, *arguments: str) -> float:
-        """Run a playbook (a file of this folder, or a name); seconds that it took. Raises where it fails."""
+    def play(self, playbook: str, *arguments: str, **more: str) -> float:
+        """Run a playbook (a file of this folder, or a name); seconds that it took. Raises where it fails.
+
+        ``more``: variables of the environment.
+        """
         path = HERE / playbook
         argv = [
             "ansible-playbook",
@@ -89,6 +92,7 @@ class Ansible:
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_FORKS": str(HOSTS),
             "ANSIBLE_HOST_KEY_CHECKING": "0",
+            **more,
         }
         began = time.monotonic()
         done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)

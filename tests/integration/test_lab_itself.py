@@ -38,8 +38,17 @@ from ansible_collections.chainops.lifecycle.tests.support.lab.faults import (
     remove_fault_units,
 )
 
+from .conftest import chosen_suites
+
 FleetMaker = t.Callable[..., Fleet]
 FaultMaker = t.Callable[[str], FaultUnit]
+
+
+@pytest.fixture(scope="module")
+def fleet(make_fleet: FleetMaker) -> Fleet:
+    """Hosts of its own: other files leave theirs with failed units, and with units that behave as they were told to."""
+    return make_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
+
 
 # -- hosts -----------------------------------------------------------------------------------------
 

@@ -146,18 +146,13 @@ def _too_few(answers: t.Sequence[Answer], needed: t.Any) -> str:
     )
 
 
-def reservation_round(results: t.Any, host: str, run: t.Any = None, state: str = "running") -> dict[str, t.Any]:
-    """The round that ``results``, the items of the task that asks, make on ``host``.
-
-    ``release``: whether what was granted is given back now; ``again``: whether
-    the round ``next`` follows. ``run``: the result of what was then done to
-    the validator, to reach ``state``.
-    """
+def reservation_round(results: t.Any, host: str) -> dict[str, t.Any]:
+    """The round that ``results``, the items of the task that asks, make on ``host``; ``again``: ``next`` follows."""
     answers = [answer for answer in map(Answer.from_dict, as_mappings(results)) if answer]
     found = assess(answers, host)
     if answers:
         found = replace(found, number=answers[0].number, is_last=answers[0].is_last)
-    return {**found.as_dict(), "release": not found.is_held or releases(run, state)}
+    return found.as_dict()
 
 
 def asks_next(previous: t.Any, host: str) -> bool:
@@ -173,7 +168,7 @@ def asks_next(previous: t.Any, host: str) -> bool:
 
 
 def releases(run: t.Any, state: str) -> bool:
-    """Whether a validator's reservation is given back after this result.
+    """Whether a validator's reservation is given back after this result of reaching ``state``.
 
     One that was taken offline and is not back, or of which that is not known,
     keeps its grants until they end: by then everybody's guard counts it.

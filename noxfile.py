@@ -415,14 +415,16 @@ def controller(session: nox.Session) -> None:
 # ---- hosts
 
 
-def on_hosts(session: nox.Session, *arguments: str, limit: int) -> None:
+def on_hosts(session: nox.Session, *arguments: str, limit: int, **environment: str) -> None:
     """Run pytest on systemd hosts."""
     need_hosts(session)
     venv(session, "events")
     # It loads the collection in a way of its own, which hides it from tests that import it.
-    pytest(session, "laboratory", "-p", "no:pytest-ansible", *arguments, limit=limit)
+    pytest(session, "laboratory", "-p", "no:pytest-ansible", *arguments, limit=limit, **environment)
 
 
+# Hosts compile what a module is sent with in each run of it, which would be most of what these tests do.
+KEEP_BYTECODE = {"CHAINOPS_LAB_BYTECODE": "1"}
 # Each worker has hosts of its own: three of them wait often enough to keep the cores busy, and no longer than that.
 WORKERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
@@ -431,7 +433,7 @@ WORKERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 def laboratory(session: nox.Session) -> None:
     """Test on systemd hosts."""
     apart = "--ignore=tests/integration/test_accuracy.py"
-    on_hosts(session, *WORKERS, "-m", "not long", "tests/integration", apart, limit=4800)
+    on_hosts(session, *WORKERS, "-m", "not long", "tests/integration", apart, limit=4800, **KEEP_BYTECODE)
 
 
 @check("accuracy", alone=True)
@@ -474,7 +476,7 @@ def molecule(session: nox.Session) -> None:
     # A run that was killed leaves molecule believing that the hosts, which ended with it, are there.
     for stale in [*(tree.ROOT / ".cache/ansible/tmp").glob("molecule.*"), *tree.BUILD.glob("molecule")]:
         shutil.rmtree(stale)
-    run(session, "core", "molecule", "test", "--report", *(session.posargs or ["--all"]), limit=2700)
+    run(session, "core", "molecule", "test", "--report", *(session.posargs or ["--all"]), limit=2700, **KEEP_BYTECODE)
 
 
 # ---- what is not a part of make test

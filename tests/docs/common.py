@@ -17,7 +17,6 @@ from tools import tree
 
 ROOT = tree.ROOT
 FILES = tree.known_files()
-HEADER = (ROOT / "pyproject.toml").read_text().split("\n\n", 1)[0].splitlines()
 
 
 def names(folder: str, suffix: str) -> list[str]:
@@ -101,9 +100,7 @@ module.exit_json(changed=any(one.get("changed") for one in results), results=res
 
 def write_module(folder: Path, name: str, text: str) -> None:
     """Put a module into the collection of ``replace_modules``."""
-    shebang, line, rest = text.rpartition("# WANT_JSON\n")
-    path = folder / f"ansible_collections/chainops/lifecycle/plugins/modules/{name}.py"
-    path.write_text(shebang + "\n".join([*HEADER, line, rest]))
+    (folder / f"ansible_collections/chainops/lifecycle/plugins/modules/{name}.py").write_text(text)
 
 
 def replace_modules(folder: Path, modules: t.Mapping[str, str], *parts: str, config: str = "") -> Path:

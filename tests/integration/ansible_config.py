@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# While Ansible waits for hosts, it asks its processes a thousand times a second whether they have ended, at the expense
-# of the hosts, which share the cores with it here.
-DEFAULTS = {"internal_poll_interval": "0.02"}
-
 
 def write_config(folder: Path, **defaults: str) -> Path:
     """Write an ansible.cfg with these settings of its section ``defaults``, and pipelining."""
-    settings = [f"{name} = {value}" for name, value in {**DEFAULTS, **defaults}.items()]
+    # While Ansible waits for hosts, it asks its processes a thousand times a second whether they have ended, at the
+    # expense of the hosts, which share the cores with it here.
+    settings = [f"{name} = {value}" for name, value in {"internal_poll_interval": "0.02", **defaults}.items()]
     path = folder / "ansible.cfg"
     path.write_text("\n".join(["[defaults]", *settings, "[ssh_connection]", "pipelining = true", ""]))
     return path

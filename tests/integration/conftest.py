@@ -21,7 +21,7 @@ from ansible_collections.chainops.lifecycle.tests.support.lab import SUITES, Fle
 from ansible_collections.chainops.lifecycle.tests.support.lab.faults import KINDS, FaultUnit, install_fault_units
 
 from ..support.cloudflare_edge.connector import TunnelIdentity
-from .ansible_config import DEFAULTS
+from .ansible_config import write_config
 from .canary import API_READ, API_WRITE, API_WRONG, SECRET, Canary, forms
 from .connectors import Connectors, new_edge
 from .tunnels import Tunnels
@@ -115,12 +115,10 @@ def keep_fleet() -> t.Iterator[FleetMaker]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _polls_less(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[None]:
+def _configured(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[None]:
     """For runs of Ansible that bring no configuration of their own."""
-    path = tmp_path_factory.mktemp("config") / "ansible.cfg"
-    path.write_text("\n".join(["[defaults]", *(f"{name} = {value}" for name, value in DEFAULTS.items()), ""]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ANSIBLE_CONFIG", str(path))
+        patch.setenv("ANSIBLE_CONFIG", str(write_config(tmp_path_factory.mktemp("config"))))
         yield
 
 

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import types
+import typing as t
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.support.lab import Group, LabError, check, mirror, network, record
+from ansible_collections.chainops.lifecycle.tests.support.lab import (
+    Group,
+    LabError,
+    bytecode_hook,
+    check,
+    mirror,
+    network,
+    record,
+)
 from ansible_collections.chainops.lifecycle.tests.support.lab.faults import KINDS, kinds_for
 
 
@@ -101,3 +111,30 @@ def test_kinds_are_named_where_one_is_unknown() -> None:
     with pytest.raises(LabError, match="no fault unit nonsense"):
         kinds_for("trixie", ["simple", "nonsense"])
     assert all(kind.render().count("ExecStart=") >= 1 for kind in KINDS.values())
+
+
+def test_bytecode_is_kept_for_archives_that_move(tmp_path: Path) -> None:
+    """As Ansible's archives do, whose path is another in each run."""
+    source = b"def where():\n    return where.__code__.co_filename, f'{1 + 1}'\n"
+    compiled: list[str] = []
+
+    def compile_source(path: str, text: bytes) -> types.CodeType:
+        compiled.append(path)
+        return compile(text, path, "exec", dont_inherit=True)
+
+    compile_or_load = bytecode_hook.keep(compile_source, str(tmp_path))
+    for path, text, value in (
+        ("a.zip/m.py", source, "2"),
+        ("b.zip/m.py", source, "2"),
+        ("c.zip/m.py", source.replace(b"1 + 1", b"1 + 2"), "3"),
+        ("d.zip/m.py", source, "2"),
+    ):
+        names: dict[str, t.Any] = {}
+        exec(compile_or_load(path, text), names)
+        assert names["where"]() == (path, value)
+    assert compiled == ["a.zip/m.py", "c.zip/m.py"]
+
+
+def test_bytecode_that_cannot_be_kept_is_compiled(tmp_path: Path) -> None:
+    compile_or_load = bytecode_hook.keep(lambda path, text: compile(text, path, "exec"), str(tmp_path / "gone"))
+    assert compile_or_load("a.zip/m.py", b"").co_filename == "a.zip/m.py"

@@ -90,6 +90,9 @@ def collect(lab: Paths, bases: bool = False) -> list[str]:
         if bases:
             used = {Path(host.base).name for folder in _folders(lab) for host in FleetRecord.load(folder).hosts}
             removed += [f"base {name}" for name in base.prune(lab, used)]
+            if not used and lab.bytecode.exists():
+                remove_tree(lab.bytecode)
+                removed.append("the bytecode")
     return removed
 
 

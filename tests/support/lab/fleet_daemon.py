@@ -24,10 +24,10 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import cgroup, hostfiles, linux, network
+from . import bytecode_hook, cgroup, hostfiles, linux, network
 from .cleanup import clear_away
 from .record import FleetRecord, HostRecord
-from .settings import TESTS_DIR, Paths, boot_limit
+from .settings import TESTS_DIR, Paths, boot_limit, keeps_bytecode
 
 _REBOOT = 133  # how systemd-nspawn says that its host wants to boot again
 
@@ -116,6 +116,8 @@ class FleetDaemon:
             path.mkdir(parents=True)
         public = self.lab.key.with_suffix(".pub").read_text(encoding="ascii")
         hostfiles.write_overlay(self.fleet, host, upper, public)
+        if keeps_bytecode():
+            hostfiles.write_bytecode_hook(upper)
         linux.mount_overlay(Path(host.base), upper, work, root)
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         notify.bind(str(self.fleet.run / f"notify-{host.name}"))
@@ -132,6 +134,10 @@ class FleetDaemon:
         command += [f"--machine={host.machine}", f"--hostname={host.name}", f"--network-bridge={self.fleet.bridge}"]
         command += ["--register=no", "--keep-unit", "--notify-ready=yes", "--resolv-conf=off", "--timezone=off"]
         command += ["--link-journal=no"]
+        if keeps_bytecode():
+            self.lab.bytecode.mkdir(mode=0o1777, exist_ok=True)
+            self.lab.bytecode.chmod(0o1777)  # tests run modules as other users too
+            command += [f"--bind={self.lab.bytecode}:{bytecode_hook.FOLDER}"]
         environment = {
             **os.environ,
             "NOTIFY_SOCKET": str(self.fleet.run / f"notify-{host.name}"),

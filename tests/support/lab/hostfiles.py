@@ -13,6 +13,9 @@ from pathlib import Path
 
 from .record import FleetRecord, HostRecord
 
+_HOOK = Path(__file__).with_name("bytecode_hook.py")
+_PYTHON = "usr/lib/python3/dist-packages"
+
 
 def write_overlay(fleet: FleetRecord, host: HostRecord, upper: Path, public_key: str) -> None:
     """Put the host's own files into the upper layer of its file system, before its first boot."""
@@ -39,6 +42,14 @@ def write_overlay(fleet: FleetRecord, host: HostRecord, upper: Path, public_key:
         _folder(path.parent, None)
         path.write_text(text, encoding="utf-8")
     os.chown(upper / "home/lab/.ssh/authorized_keys", 1000, 1000)
+
+
+def write_bytecode_hook(upper: Path) -> None:
+    """Have each Python on the host run ``bytecode_hook.py`` as it starts."""
+    folder = upper / _PYTHON
+    folder.mkdir(parents=True)
+    (folder / "chainops_lab_bytecode.py").write_text(_HOOK.read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "chainops-lab.pth").write_text("import chainops_lab_bytecode as b; b.install()\n", encoding="ascii")
 
 
 def _folder(path: Path, mode: int | None) -> None:

@@ -41,6 +41,10 @@ class Paths:
     def key(self) -> Path:
         return self.root / "id_ed25519"
 
+    @property
+    def bytecode(self) -> Path:
+        return self.root / "bytecode"
+
     def fleet(self, name: str) -> Path:
         return self.fleets / name
 
@@ -60,6 +64,11 @@ class Paths:
 
 def paths() -> Paths:
     return Paths(Path(os.environ.get("CHAINOPS_LAB_DIR") or "/var/tmp/chainops-lab").resolve())
+
+
+def keeps_bytecode() -> bool:
+    """Whether hosts keep the bytecode of modules, see bytecode_hook.py; other hosts compile them in each run."""
+    return bool(os.environ.get("CHAINOPS_LAB_BYTECODE"))
 
 
 def boot_limit(hosts: int) -> float:

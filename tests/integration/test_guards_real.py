@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import typing as t
-from pathlib import Path
 
 import pytest
 
@@ -47,8 +46,8 @@ def results(hosts: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 @pytest.mark.parametrize("of", SCENARIOS, ids=lambda of: of.name)
-def test_guard(results: Results, of: Scenario, hosts: Fleet, tmp_path: Path) -> None:
-    wrong = faults_of(of, results) and faults_of(of, play(hosts, [of], tmp_path))  # once more, with nothing before it
+def test_guard(results: Results, of: Scenario) -> None:
+    wrong = faults_of(of, results)
     assert not wrong, "\n".join(wrong)
 
 

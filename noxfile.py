@@ -159,6 +159,18 @@ def run(session: nox.Session, family: str, *command: str, limit: int = 1200, **e
         raise
 
 
+def caches(session: nox.Session) -> dict[str, str]:
+    """What spares many runs of Ansible to make the same again in each of them, see tests/support/caches."""
+    payloads = tree.BUILD / "payloads" / session.name
+    shutil.rmtree(payloads, ignore_errors=True)  # they are of the tree as it was
+    return {
+        "PYTHONPATH": f"{tree.link()}:{tree.ROOT / 'tests/support/caches'}",
+        "CHAINOPS_BYTECODE": str(tree.BUILD / "bytecode"),
+        "CHAINOPS_LAB_BYTECODE": "1",
+        "CHAINOPS_PAYLOADS": str(payloads),
+    }
+
+
 def pytest(session: nox.Session, family: str, *arguments: str, limit: int = 1200, **environment: str) -> None:
     """Run pytest, with what follows `--` on the command line of nox as well."""
     junit = f"--junitxml={results(session)}/pytest.xml"
@@ -423,8 +435,6 @@ def on_hosts(session: nox.Session, *arguments: str, limit: int, **environment: s
     pytest(session, "laboratory", "-p", "no:pytest-ansible", *arguments, limit=limit, **environment)
 
 
-# Hosts compile what a module is sent with in each run of it, which would be most of what these tests do.
-KEEP_BYTECODE = {"CHAINOPS_LAB_BYTECODE": "1"}
 # Each worker has hosts of its own: three of them wait often enough to keep the cores busy, and no longer than that.
 WORKERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
@@ -433,7 +443,7 @@ WORKERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 def laboratory(session: nox.Session) -> None:
     """Test on systemd hosts."""
     apart = "--ignore=tests/integration/test_accuracy.py"
-    on_hosts(session, *WORKERS, "-m", "not long", "tests/integration", apart, limit=4800, **KEEP_BYTECODE)
+    on_hosts(session, *WORKERS, "-m", "not long", "tests/integration", apart, limit=4800, **caches(session))
 
 
 @check("accuracy", alone=True)
@@ -476,7 +486,7 @@ def molecule(session: nox.Session) -> None:
     # A run that was killed leaves molecule believing that the hosts, which ended with it, are there.
     for stale in [*(tree.ROOT / ".cache/ansible/tmp").glob("molecule.*"), *tree.BUILD.glob("molecule")]:
         shutil.rmtree(stale)
-    run(session, "core", "molecule", "test", "--report", *(session.posargs or ["--all"]), limit=2700, **KEEP_BYTECODE)
+    run(session, "core", "molecule", "test", "--report", *(session.posargs or ["--all"]), limit=2700, **caches(session))
 
 
 # ---- what is not a part of make test

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import subprocess
 import types
 import typing as t
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.chainops.lifecycle.tests.support.caches import kept_bytecode
 from ansible_collections.chainops.lifecycle.tests.support.lab import (
     Group,
     LabError,
-    bytecode_hook,
     check,
     mirror,
     network,
@@ -122,7 +123,7 @@ def test_bytecode_is_kept_for_archives_that_move(tmp_path: Path) -> None:
         compiled.append(path)
         return compile(text, path, "exec", dont_inherit=True)
 
-    compile_or_load = bytecode_hook.keep(compile_source, str(tmp_path))
+    compile_or_load = kept_bytecode.keep(compile_source, str(tmp_path))
     for path, text, value in (
         ("a.zip/m.py", source, "2"),
         ("b.zip/m.py", source, "2"),
@@ -136,5 +137,31 @@ def test_bytecode_is_kept_for_archives_that_move(tmp_path: Path) -> None:
 
 
 def test_bytecode_that_cannot_be_kept_is_compiled(tmp_path: Path) -> None:
-    compile_or_load = bytecode_hook.keep(lambda path, text: compile(text, path, "exec"), str(tmp_path / "gone"))
+    compile_or_load = kept_bytecode.keep(lambda path, text: compile(text, path, "exec"), str(tmp_path / "gone"))
     assert compile_or_load("a.zip/m.py", b"").co_filename == "a.zip/m.py"
+
+
+def test_runs_of_ansible_share_what_each_of_them_would_make(tmp_path: Path) -> None:
+    """The second run says what the first has said, and makes neither an archive nor bytecode."""
+    (tmp_path / "book.yml").write_text(
+        "[{hosts: localhost, gather_facts: false, tasks: [{chainops.lifecycle.show_report: {title: T, lines: [a]}},"
+        " {ansible.builtin.ping: {}, register: p}, {ansible.builtin.debug: {var: p.ping}}]}]"
+    )
+    caches = Path(kept_bytecode.__file__).parent
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{os.environ['ANSIBLE_COLLECTIONS_PATH']}:{caches}",
+        "CHAINOPS_BYTECODE": str(tmp_path / "bytecode"),
+        "CHAINOPS_PAYLOADS": str(tmp_path / "payloads"),
+    }
+
+    def play() -> tuple[str, set[tuple[Path, int]]]:
+        argv = ["ansible-playbook", "-i", "localhost,", "-c", "local", "book.yml"]
+        done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        made = [path for name in ("bytecode", "payloads") for path in (tmp_path / name).rglob("*") if path.is_file()]
+        return done.stdout, {(path, path.stat().st_mtime_ns) for path in made if path.suffix != ".lock"}
+
+    said, made = play()
+    names = {path.name.partition("-")[0] for path, _unused in made}
+    assert {"basic", "redact", "ansible.modules.ping"} <= names, sorted(names)
+    assert play() == (said, made)

@@ -24,11 +24,12 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bytecode_hook, cgroup, hostfiles, linux, network
+from . import cgroup, hostfiles, linux, network
 from .cleanup import clear_away
 from .record import FleetRecord, HostRecord
 from .settings import TESTS_DIR, Paths, boot_limit, keeps_bytecode
 
+_BYTECODE = "/var/cache/chainops-lab/bytecode"  # on a host, where it is kept
 _REBOOT = 133  # how systemd-nspawn says that its host wants to boot again
 
 
@@ -117,7 +118,7 @@ class FleetDaemon:
         public = self.lab.key.with_suffix(".pub").read_text(encoding="ascii")
         hostfiles.write_overlay(self.fleet, host, upper, public)
         if keeps_bytecode():
-            hostfiles.write_bytecode_hook(upper)
+            hostfiles.write_bytecode_hook(upper, _BYTECODE)
         linux.mount_overlay(Path(host.base), upper, work, root)
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         notify.bind(str(self.fleet.run / f"notify-{host.name}"))
@@ -137,7 +138,7 @@ class FleetDaemon:
         if keeps_bytecode():
             self.lab.bytecode.mkdir(mode=0o1777, exist_ok=True)
             self.lab.bytecode.chmod(0o1777)  # tests run modules as other users too
-            command += [f"--bind={self.lab.bytecode}:{bytecode_hook.FOLDER}"]
+            command += [f"--bind={self.lab.bytecode}:{_BYTECODE}"]
         environment = {
             **os.environ,
             "NOTIFY_SOCKET": str(self.fleet.run / f"notify-{host.name}"),

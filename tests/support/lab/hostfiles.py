@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .record import FleetRecord, HostRecord
 
-_HOOK = Path(__file__).with_name("bytecode_hook.py")
+_HOOK = Path(__file__).parent.parent / "caches/kept_bytecode.py"
 _PYTHON = "usr/lib/python3/dist-packages"
 
 
@@ -44,12 +44,14 @@ def write_overlay(fleet: FleetRecord, host: HostRecord, upper: Path, public_key:
     os.chown(upper / "home/lab/.ssh/authorized_keys", 1000, 1000)
 
 
-def write_bytecode_hook(upper: Path) -> None:
-    """Have each Python on the host run ``bytecode_hook.py`` as it starts."""
-    folder = upper / _PYTHON
-    folder.mkdir(parents=True)
-    (folder / "chainops_lab_bytecode.py").write_text(_HOOK.read_text(encoding="utf-8"), encoding="utf-8")
-    (folder / "chainops-lab.pth").write_text("import chainops_lab_bytecode as b; b.install()\n", encoding="ascii")
+def write_bytecode_hook(upper: Path, folder: str) -> None:
+    """Have each Python on the host keep bytecode in ``folder`` from its start on."""
+    packages = upper / _PYTHON
+    packages.mkdir(parents=True)
+    (packages / _HOOK.name).write_bytes(_HOOK.read_bytes())
+    (packages / "chainops-lab.pth").write_text(
+        f"import {_HOOK.stem}; {_HOOK.stem}.install({folder!r})\n", encoding="ascii"
+    )
 
 
 def _folder(path: Path, mode: int | None) -> None:
@@ -100,6 +102,8 @@ def _inventory(fleet: FleetRecord, key: Path) -> dict[str, t.Any]:
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(key),
         "ansible_ssh_common_args": f"-F {fleet.path / 'ssh_config'}",
+        # Ansible's own but for -C: nothing is gained by compressing what never leaves this computer.
+        "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=60s",
         "ansible_control_path": f"{fleet.run}/%%h-%%p-%%r",
         "ansible_python_interpreter": "/usr/bin/python3",
     }

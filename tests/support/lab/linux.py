@@ -42,8 +42,18 @@ def die_with_parent() -> None:
     _checked(_LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
 
 
-def let_nsenter_go_on(targets: set[int]) -> None:
-    """Wake every nsenter into these that stands: it stops itself where its child is stopped, as systemd does at the end."""
+def _shuts_down(leader: int) -> bool:
+    try:
+        return Path(f"/proc/{leader}/comm").read_text(encoding="utf-8").startswith("systemd-shutdow")
+    except OSError:  # it has ended
+        return False
+
+
+def let_nsenter_go_on(leaders: set[int]) -> None:
+    """Wake every nsenter into a host that shuts down: it stops itself where its child is stopped, as systemd does then."""
+    targets = {leader for leader in leaders if _shuts_down(leader)}
+    if not targets:  # looking at every process takes some milliseconds
+        return
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
             if b" (nsenter) T " not in (folder / "stat").read_bytes():

@@ -67,7 +67,7 @@ def paths() -> Paths:
 
 
 def keeps_bytecode() -> bool:
-    """Whether hosts keep the bytecode of modules, see bytecode_hook.py; other hosts compile them in each run."""
+    """Whether hosts keep the bytecode of modules, see caches/kept_bytecode.py; other hosts compile them in each run."""
     return bool(os.environ.get("CHAINOPS_LAB_BYTECODE"))
 
 

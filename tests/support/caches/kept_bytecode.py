@@ -1,10 +1,11 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs at the start of each Python on a host: keeps the bytecode of what is imported from ZIP archives.
+"""Keeps the bytecode of what Python compiles from anything but a file of its own, from one process to the next.
 
 Python writes ``__pycache__`` for files, never for archives, and Ansible sends each module as an archive of source:
 without this, four fifths of the CPU time of a short module go into compiling the same ``basic.py`` again.
+The laboratory installs it on its hosts, ``sitecustomize.py`` on the controller.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     import types
     import typing as t
 
-FOLDER = "/var/cache/chainops-lab/bytecode"
+
+def install(folder: str) -> None:
+    """Keep what is imported from archives."""
+    zipimport._compile_source = keep(zipimport._compile_source, folder)  # type: ignore[attr-defined]
 
 
 def keep(compile_source: t.Callable[..., types.CodeType], folder: str) -> t.Callable[..., types.CodeType]:
-    """``zipimport._compile_source``, which takes a path and its source, with a cache in ``folder``."""
+    """The function ``compile_source``, which takes a path and its source, with a cache in ``folder``."""
     # Importing importlib.util for it would take longer than all the rest.
     magic: bytes = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
     version = f"{int.from_bytes(magic, 'little')}-{sys.flags.optimize}"
@@ -56,7 +60,3 @@ def _write(path: str, code: types.CodeType) -> None:
         os.replace(aside, path)
     except OSError:  # a unit whose sandbox leaves nothing to write, or a disk that a test has filled
         return
-
-
-def install() -> None:
-    zipimport._compile_source = keep(zipimport._compile_source, FOLDER)  # type: ignore[attr-defined]

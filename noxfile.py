@@ -159,16 +159,19 @@ def run(session: nox.Session, family: str, *command: str, limit: int = 1200, **e
         raise
 
 
-def caches(session: nox.Session) -> dict[str, str]:
-    """What spares many runs of Ansible to make the same again in each of them, see tests/support/caches."""
-    payloads = tree.BUILD / "payloads" / session.name
-    shutil.rmtree(payloads, ignore_errors=True)  # they are of the tree as it was
+def keep_bytecode() -> dict[str, str]:
+    """Ansible compiles the collection and its modules in each run; these runs share what comes of it."""
     return {
         "PYTHONPATH": f"{tree.link()}:{tree.ROOT / 'tests/support/caches'}",
         "CHAINOPS_BYTECODE": str(tree.BUILD / "bytecode"),
-        "CHAINOPS_LAB_BYTECODE": "1",
-        "CHAINOPS_PAYLOADS": str(payloads),
     }
+
+
+def keep_more(session: nox.Session) -> dict[str, str]:
+    """The same on hosts, and the archives of modules. For tests whose modules are those of the tree."""
+    payloads = tree.BUILD / "payloads" / session.name
+    shutil.rmtree(payloads, ignore_errors=True)  # they are of the tree as it was
+    return {**keep_bytecode(), "CHAINOPS_LAB_BYTECODE": "1", "CHAINOPS_PAYLOADS": str(payloads)}
 
 
 def pytest(session: nox.Session, family: str, *arguments: str, limit: int = 1200, **environment: str) -> None:
@@ -326,13 +329,13 @@ def antsibull_changelog(session: nox.Session) -> None:
 @check("tree")
 def tree_(session: nox.Session) -> None:
     """Test what the documents promise, and the rules for every file."""
-    pytest(session, "core", "tests/docs")
+    pytest(session, "core", "tests/docs", **keep_bytecode())
 
 
 @check("roles")
 def roles(session: nox.Session) -> None:
     """Test roles and playbooks without hosts."""
-    pytest(session, "core", "tests/roles", limit=2400)
+    pytest(session, "core", "tests/roles", limit=2400, **keep_bytecode())
 
 
 @check("dashboard")
@@ -421,7 +424,7 @@ def simulations(session: nox.Session) -> None:
 def controller(session: nox.Session) -> None:
     """Test the objects and jobs of AWX."""
     venv(session, "events")
-    pytest(session, "controller", "tests/controller", limit=2700)
+    pytest(session, "controller", "tests/controller", limit=2700, **keep_bytecode())
 
 
 # ---- hosts
@@ -443,7 +446,7 @@ WORKERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 def laboratory(session: nox.Session) -> None:
     """Test on systemd hosts."""
     apart = "--ignore=tests/integration/test_accuracy.py"
-    on_hosts(session, *WORKERS, "-m", "not long", "tests/integration", apart, limit=4800, **caches(session))
+    on_hosts(session, *WORKERS, "-m", "not long", "tests/integration", apart, limit=4800, **keep_more(session))
 
 
 @check("accuracy", alone=True)
@@ -486,7 +489,7 @@ def molecule(session: nox.Session) -> None:
     # A run that was killed leaves molecule believing that the hosts, which ended with it, are there.
     for stale in [*(tree.ROOT / ".cache/ansible/tmp").glob("molecule.*"), *tree.BUILD.glob("molecule")]:
         shutil.rmtree(stale)
-    run(session, "core", "molecule", "test", "--report", *(session.posargs or ["--all"]), limit=2700, **caches(session))
+    run(session, "core", "molecule", "test", "--report", *(session.posargs or ["--all"]), limit=2700, **keep_more(session))
 
 
 # ---- what is not a part of make test

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import threading
 import typing as t
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from .canary import API_WRITE, SECRET, Canary
 
 SERVICES = {"cloudflared": "127.0.0.1:20241", "cloudflared-api": "127.0.0.1:20242"}
 PLAYBOOK = "chainops.lifecycle.tunnel_reconnect"
+_COMINGS_AND_GOINGS = {"registered", "unregistered", "lost", "forgotten"}
 
 
 class Tunnels:
@@ -91,7 +91,7 @@ class Tunnels:
         return {f"{host}/{name}": one for host, ids in found.items() for name, one in zip(SERVICES, ids, strict=True)}
 
     def play(self, *arguments: str, playbook: str = PLAYBOOK, **variables: t.Any) -> Played:
-        """Run a playbook and watch on the edge meanwhile that no tunnel is without a connection."""
+        """Run a playbook; the edge tells whether a tunnel was without a connection meanwhile."""
         given = {
             "lifecycle_services": [
                 {"name": name, "kind": "cloudflared", "attempt_backoff": 0.1, "max_attempts": 50} for name in SERVICES
@@ -105,27 +105,39 @@ class Tunnels:
         write_config(self.folder)
         argv = ["ansible-playbook", "-i", str(self.fleet.inventory), *arguments, playbook, "-e", "@vars.yml"]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        least = dict.fromkeys(SERVICES, 99)
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(0.1):
-                state = self.edge.state()["tunnels"]
-                for name, tunnel in self.tunnels.items():
-                    least[name] = min(least[name], int(state.get(tunnel.id, {"live": 0})["live"]))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            done = subprocess.run(
-                argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=600
-            )
-        finally:
-            over.set()
-            watcher.join()
+        before = self.edge.state()
+        done = subprocess.run(
+            argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=600
+        )
+        events = self.edge.events(before["last_event"])
+        least = {
+            name: fewest_live(before["tunnels"].get(tunnel.id, {"connectors": {}}), tunnel.id, events)
+            for name, tunnel in self.tunnels.items()
+        }
         output = done.stdout + done.stderr
         self._canary.hear(f"the output of {playbook}", output)
         return Played(done.returncode, output, least)
+
+
+def fewest_live(tunnel: dict[str, t.Any], identity: str, events: list[dict[str, t.Any]]) -> int:
+    """The fewest connections that a tunnel had, from what the edge knew of it at first and what has happened since."""
+    live = {
+        (connector, one["index"]): one["id"]
+        for connector, about in tunnel["connectors"].items()
+        for one in about["connections"]
+        if one["lost_at"] is None
+    }
+    fewest = len(live)
+    for event in events:
+        if event.get("tunnel") != identity or event["event"] not in _COMINGS_AND_GOINGS:
+            continue
+        place = (event["connector"], event["index"])
+        if event["event"] == "registered":
+            live[place] = event["connection"]
+        elif live.get(place) == event["connection"]:
+            del live[place]
+        fewest = min(fewest, len(live))
+    return fewest
 
 
 class Played(t.NamedTuple):

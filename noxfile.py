@@ -377,13 +377,13 @@ def sanity_python(session: nox.Session) -> None:
 def smoke(session: nox.Session) -> None:
     """Load everything with the oldest ansible-core, and run a module."""
     run(session, "compat", "tools/smoke-core")
-    pytest(session, "compat", "tests/roles/test_unreachable.py")
+    pytest(session, "compat", "tests/roles/test_unreachable.py", **keep_bytecode())
 
 
 @check("hostile-core2.16.0")
 def hostile(session: nox.Session) -> None:
     """Test text of hostile hosts with the first release of the oldest ansible-core."""
-    pytest(session, "oldest", "tests/roles/test_hostile_hosts.py")
+    pytest(session, "oldest", "tests/roles/test_hostile_hosts.py", **keep_bytecode())
 
 
 @check("unit")

@@ -489,7 +489,16 @@ def molecule(session: nox.Session) -> None:
     # A run that was killed leaves molecule believing that the hosts, which ended with it, are there.
     for stale in [*(tree.ROOT / ".cache/ansible/tmp").glob("molecule.*"), *tree.BUILD.glob("molecule")]:
         shutil.rmtree(stale)
-    run(session, "core", "molecule", "test", "--report", *(session.posargs or ["--all"]), limit=2700, **keep_more(session))
+    run(
+        session,
+        "core",
+        "molecule",
+        "test",
+        "--report",
+        *(session.posargs or ["--all"]),
+        limit=2700,
+        **keep_more(session),
+    )
 
 
 # ---- what is not a part of make test

@@ -31,29 +31,29 @@ FaultMaker = t.Callable[[str], FaultUnit]
 _NUMBERS = itertools.count()
 # Files that take the longest, by minutes; a worker that gets one of them last would be waited for by all the others.
 _LONGEST_FIRST = (
-    "test_besu_recovery",
-    "test_tunnel_reconnect",
     "test_besu_upgrade",
-    "test_cloudflared",
     "test_besu_drills",
     "test_besu_rolling",
-    "test_besu_quorum_lost",
-    "test_documents",
-    "test_tunnel_recover",
     "test_tunnel_drills",
-    "test_besu_disk_full",
-    "test_besu_causes",
     "test_waves",
-    "test_tunnel_rolling",
-    "test_report",
-    "test_acting",
+    "test_tunnel_reconnect",
+    "test_cloudflared",
     "test_neighbours",
+    "test_besu_causes",
+    "test_besu_quorum_lost",
+    "test_tunnel_recover",
+    "test_documents",
+    "test_acting",
+    "test_besu_execution",
     "test_guards_real",
-    "test_event_driven",
-    "test_cloudflare_api",
-    "test_besu_sync",
+    "test_drills",
     "test_cloudflared_reconnect",
-    "test_monitoring",
+    "test_besu_recovery",
+    "test_besu_sync",
+    "test_lab_itself",
+    "test_restart_loop",
+    "test_tunnel_rolling",
+    "test_besu_disk_full",
 )
 
 
@@ -67,7 +67,7 @@ def chosen_suites() -> list[str]:
 
 
 def service_suite() -> str:
-    """The one suite for tests of Besu and cloudflared: systemd says the same of them in all its versions."""
+    """The one suite for tests in which all versions of systemd say the same, such as those of Besu and cloudflared."""
     suites = chosen_suites()
     return "trixie" if "trixie" in suites else suites[0]
 
@@ -79,8 +79,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "suite" in metafunc.fixturenames:
-        metafunc.parametrize("suite", chosen_suites(), scope="session")
+    if "suite" not in metafunc.fixturenames:
+        return
+    suites: list[t.Any] = chosen_suites()
+    if metafunc.definition.get_closest_marker("alike"):
+        long = pytest.mark.long
+        suites = [suite if suite == service_suite() else pytest.param(suite, marks=long) for suite in suites]
+    metafunc.parametrize("suite", suites, scope="session")
+
+
+def selected_suites(request: pytest.FixtureRequest) -> list[str]:
+    """The suites for which tests of the module of ``request`` were selected, oldest systemd first."""
+    of_module = (item for item in request.session.items if item.path == request.path)
+    selected = {item.callspec.params.get("suite") for item in of_module if hasattr(item, "callspec")}
+    return [suite for suite in chosen_suites() if suite in selected]
 
 
 def _fleets() -> t.Iterator[FleetMaker]:

@@ -130,6 +130,7 @@ def install(fleet: Fleet, host: Host, tmp_path: Path) -> t.Iterator[Drilled]:
     )
 
 
+@pytest.mark.alike
 def test_each_fault_shows_and_is_taken_away(drilled: Drilled) -> None:
     shown: dict[str, tuple[str, str]] = {}
     for fault, more in {
@@ -155,6 +156,7 @@ def test_each_fault_shows_and_is_taken_away(drilled: Drilled) -> None:
     assert drilled.kept == [(fault, "recovered") for fault in shown]
 
 
+@pytest.mark.alike
 def test_the_host_undoes_what_nobody_ends(drilled: Drilled) -> None:
     """As where the controller is gone for good once the fault is there."""
     made = drilled.fault(fault="hung", undo_after=30)
@@ -168,6 +170,7 @@ def test_the_host_undoes_what_nobody_ends(drilled: Drilled) -> None:
     assert drilled.show("drilled", "ActiveState") == "active"
 
 
+@pytest.mark.alike
 def test_what_the_guards_of_a_restart_refuse_no_drill_does(drilled: Drilled) -> None:
     refusals = []
     for options in (

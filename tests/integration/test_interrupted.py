@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host, until
 from ansible_collections.chainops.lifecycle.tests.support.lab.faults import FaultUnit, install_fault_units
 
-from .conftest import chosen_suites
+from .conftest import selected_suites
 from .shipping import REMOTE, run_driver, ship
 
 DRIVERS = ("engine_on_host.py", "interrupted_driver.py")
@@ -35,9 +35,9 @@ Case = dict[str, t.Any]
 
 
 @pytest.fixture(scope="module")
-def hosts(make_fleet: t.Callable[..., Fleet]) -> Fleet:
-    """A host of each suite, of its own: they get rebooted."""
-    fleet = make_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
+def hosts(make_fleet: t.Callable[..., Fleet], request: pytest.FixtureRequest) -> Fleet:
+    """Hosts of their own: they get rebooted."""
+    fleet = make_fleet(*(Group(suite, 1, suite) for suite in selected_suites(request)))
     fleet.each(_equip)
     return fleet
 
@@ -54,6 +54,7 @@ def cases(hosts: Fleet) -> dict[str, list[Case]]:
     return {hosts[name].suite: rows for name, rows in done.items()}
 
 
+@pytest.mark.alike
 def test_killed_at_each_effect(cases: dict[str, list[Case]], suite: str, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = []
     for case in cases[suite]:
@@ -89,6 +90,7 @@ def faults_of(case: Case) -> t.Iterator[str]:
             yield f"it runs, proved by a run, and the ledger says {record[-1]}"
 
 
+@pytest.mark.alike
 def test_every_moment_was_tried(cases: dict[str, list[Case]], suite: str) -> None:
     for name in REACHED:
         last = [case for case in cases[suite] if case["scenario"] == name][-1]

@@ -60,6 +60,11 @@ options:
         up, as another host may have one that does.
     type: bool
     default: false
+  own_host:
+    description:
+      - What the host of the connector has returned as RV(own_host). By it a host tells that it is the same one under
+        another name of the inventory, also in check mode, which leaves no grant.
+    type: str
   services:
     description:
       - The connectors of this host that may keep the tunnel up, without the one that is to be taken offline. Each has
@@ -124,10 +129,16 @@ holder:
   description: Who has the grant of this host, with C(owner), C(target) and C(left) in seconds.
   returned: when somebody has it
   type: dict
+own_host:
+  description:
+    - What tells the host of the connector from others until its next boot. With O(own=true) it is that of this host,
+      else O(own_host), so that the answer of each host has it for the next one.
+  returned: with O(state=present)
+  type: str
 repeated:
   description:
-    - Whether the owner had the grant of this host already. Of an owner that is new for each attempt, that says that the
-      host is asked under two names.
+    - Whether the owner had the grant of this host already, or it is the host of the connector by O(own_host). Of an
+      owner that is new for each attempt, that says that the host is asked under two names.
   returned: when it is granted
   type: bool
 reason:
@@ -148,6 +159,7 @@ def main() -> None:
                 "owner": {"type": "str", "required": True},
                 "target": {"type": "str"},
                 "own": {"type": "bool", "default": False},
+                "own_host": {"type": "str"},
                 "services": {"type": "list", "elements": "dict", "default": []},
                 "edge_lost": {"type": "list", "elements": "str", "default": []},
                 "scope": {"type": "str", "choices": ["system", "user"], "default": "system"},

@@ -121,7 +121,7 @@ def asks_next(previous: t.Any, ask: Rows) -> bool:
     """Whether ``ask`` is made after ``previous``, the result of the one before.
 
     The host of the connector always. The next one where that has granted and has no replica that stays itself, and
-    the others until one of them grants.
+    the others until one of them grants which is not the host of the connector under another name.
     """
     given = as_mapping(previous)
     if ask["own"]:
@@ -129,7 +129,9 @@ def asks_next(previous: t.Any, ask: Rows) -> bool:
     if given.get("skipped"):
         return False
     granted = bool(given.get("granted"))
-    return granted and not given.get("healthy") if ask["second"] else not granted
+    if ask["second"]:
+        return granted and not given.get("healthy")
+    return not granted or bool(given.get("repeated"))
 
 
 def replica_grants(
@@ -205,7 +207,7 @@ def _stays(ask: Rows, result: Rows) -> bool:
 
 
 def _is_alias(ask: Rows, result: Rows) -> bool:
-    """Whether another host of the inventory is the connector's own: it had this grant, whose owner is new, already."""
+    """Whether another host of the inventory is the connector's own, as it has answered itself."""
     return bool(not ask["own"] and result.get("granted") and result.get("repeated"))
 
 

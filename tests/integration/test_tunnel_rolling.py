@@ -53,6 +53,11 @@ def test_the_last_replica_is_refused(replicas: Tunnels) -> None:
     assert "refuse (last_replica)" in planned.output, planned.output
     assert "no connector here keeps the tunnel up" in planned.output, planned.output
 
+    # By another name it is the same host, whose connector is no other replica; none is left to be asked after it.
+    (replicas.folder / "twin.yml").write_text(f"all: {{hosts: {{{second.name}: {{ansible_host: {first.address}}}}}}}\n")
+    twin = replicas.play("-i", "twin.yml", "--check", "--limit", first.name, **only)
+    assert f"{second.name}: it is the host of the connector under another name" in twin.output, twin.output
+
     played = replicas.play("--limit", first.name, **only)
     assert played.code == 2, played.output
     told = said(played, first.name, "cloudflared")

@@ -8,6 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import hashlib
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import detached_restart, replicas
@@ -32,10 +33,25 @@ def reserve_replica(module: AnsibleModule) -> None:
         if params["state"] == "absent":
             result = release(store, params["owner"], module.check_mode)
         else:
-            result = request(store, params, look, module.check_mode)
+            result = request(store, params, look, module.check_mode, host_id())
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)
     module.exit_json(**result)
+
+
+def host_id() -> str:
+    """Tells this host from others until its next boot, and nothing else of it: its machine id is not to be shown.
+
+    By both ids, as machines that were cloned may share the first, and containers of one machine the second.
+    """
+    digest = hashlib.sha256(b"chainops.lifecycle")
+    for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id"):
+        try:
+            with open(path, "rb") as stream:
+                digest.update(stream.read())
+        except OSError:  # a host without systemd's id still has that of its boot
+            continue
+    return digest.hexdigest()[:32]
 
 
 def release(store: GrantStore, owner: str, check_mode: bool) -> dict[str, t.Any]:
@@ -51,19 +67,35 @@ def request(
     params: t.Mapping[str, t.Any],
     doubts_of: t.Callable[[t.Mapping[str, t.Any]], Doubts],
     check_mode: bool,
+    this_host: str = "",
 ) -> dict[str, t.Any]:
     """Ask for the grant; the module's result.
 
     The look comes after the grant, so that nobody else can be granted this host between the two.
-    ``doubts_of``: what speaks against each connector here that might stay. Raises LifecycleError.
+    ``doubts_of``: what speaks against each connector here that might stay; ``this_host``: see host_id. Raises
+    LifecycleError.
     """
+    own_host = this_host if params["own"] else params.get("own_host") or ""
+    is_alias = not params["own"] and bool(own_host) and own_host == this_host
+    return {**_request(store, params, doubts_of, check_mode, is_alias), "own_host": own_host}
+
+
+def _request(
+    store: GrantStore,
+    params: t.Mapping[str, t.Any],
+    doubts_of: t.Callable[[t.Mapping[str, t.Any]], Doubts],
+    check_mode: bool,
+    is_alias: bool,
+) -> dict[str, t.Any]:
+    """``is_alias``: this is the connector's own host, asked under another name."""
     owner, target = params["owner"], params["target"]
     before = store.held()
     asked = store.would_answer if check_mode else store.request
     answer = asked(owner, target)
     if answer.refused:
         return {**_result(False, answer, [], answer.refused), "looked": False}
-    repeated = before is not None and before == answer.grant
+    # Check mode leaves no grant by which the host would be known.
+    repeated = is_alias or (before is not None and before == answer.grant)
     try:
         doubts = doubts_of(params)
     except LifecycleError:
@@ -71,7 +103,8 @@ def request(
         raise
     healthy = [name for name, why in doubts.items() if not why]
     if not healthy and not params["own"]:
-        _give_back(store, owner, check_mode)
+        if not is_alias:  # what was granted to the host by its own name stays
+            _give_back(store, owner, check_mode)
         seen = "; ".join(f"{name}: {why}" for name, why in doubts.items()) or "no connector is described"
         return _result(False, Answer(None, ""), [], f"no connector here keeps the tunnel up: {seen}")
     return {**_result(answer.grant != before, answer, healthy, ""), "repeated": repeated}

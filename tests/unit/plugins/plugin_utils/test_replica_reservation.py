@@ -83,6 +83,7 @@ def answer(host, granted, healthy=(), **more):
         # The host of the connector under another name: the replica that stays there is the connector itself.
         ([answer("a", True), answer("b", True, ["web"], repeated=True)], False, False, "under another name"),
         ([answer("a", True, ["web-b"]), answer("b", True, ["web"], repeated=True)], True, False, ""),
+        ([answer("a", True), answer("b", True, ["web"], repeated=True), answer("c", True, ["web"])], True, False, ""),
         ([answer("a", True, ["web-b"], repeated=True)], True, False, ""),
         ([], False, False, ""),
     ],

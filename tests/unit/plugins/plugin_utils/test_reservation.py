@@ -113,6 +113,8 @@ def test_when_a_reservation_is_given_back(run, node_back, connector_back):
         ({"granted": False}, {"own": False, "second": True}, False),
         ({"granted": False}, {"own": False, "second": False}, True),
         ({"granted": True, "healthy": ["x"]}, {"own": False, "second": False}, False),
+        # The host of the connector under another name.
+        ({"granted": True, "healthy": ["x"], "repeated": True}, {"own": False, "second": False}, True),
         ({"skipped": True}, {"own": False, "second": False}, False),
         ({"unreachable": True}, {"own": False, "second": False}, True),
     ],

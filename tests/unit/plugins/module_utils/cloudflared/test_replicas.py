@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import replicas
@@ -75,9 +78,10 @@ def store(tmp_path, monkeypatch):
     return grants.GrantStore("t", str(tmp_path), replicas.TTL)
 
 
-def ask(store, owner="me", own=False, doubts=None, check=False):
-    params = {"owner": owner, "target": "a/c", "own": own}
-    return connector_grant.request(store, params, lambda _params: {"c": ""} if doubts is None else doubts, check)
+def ask(store, owner="me", own=False, doubts=None, check=False, own_host="", this_host=""):
+    params = {"owner": owner, "target": "a/c", "own": own, "own_host": own_host}
+    look = {"c": ""} if doubts is None else doubts
+    return connector_grant.request(store, params, lambda _params: look, check, this_host)
 
 
 def test_a_host_with_a_healthy_replica_grants_one_owner(store):
@@ -105,6 +109,27 @@ def test_a_host_that_is_asked_under_two_names_says_so(store):
     assert ask(store)["repeated"] is True
     connector_grant.release(store, "me", False)
     assert ask(store, "again", own=True)["repeated"] is False
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_the_answers_tell_the_host_of_the_connector(store, tmp_path, check):
+    """Each passes on what the first has said, so that it is known in check mode as well."""
+    own = ask(store, own=True, check=check, this_host="1")
+    assert (own["own_host"], own["repeated"]) == ("1", False)
+    other = ask(grants.GrantStore("t", str(tmp_path / "2"), replicas.TTL), check=check, own_host="1", this_host="2")
+    assert (other["own_host"], other["repeated"], other["granted"]) == ("1", False, True)
+    alias = ask(store, check=check, own_host=other["own_host"], this_host="1")
+    assert (alias["own_host"], alias["repeated"], alias["granted"]) == ("1", True, True)
+    # That its connector is ill under the other name as well takes nothing away.
+    ill = ask(store, check=check, doubts={"c": "it is error"}, own_host="1", this_host="1")
+    assert not ill["granted"] and (store.held() is None) is check
+
+
+def test_a_host_is_told_from_others_without_its_machine_id():
+    one = connector_grant.host_id()
+    assert one == connector_grant.host_id() and len(one) == 32
+    with contextlib.suppress(FileNotFoundError):
+        assert one not in Path("/etc/machine-id").read_text()
 
 
 def test_a_look_that_fails_leaves_no_grant(store):

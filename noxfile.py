@@ -329,7 +329,7 @@ def antsibull_changelog(session: nox.Session) -> None:
 @check("tree")
 def tree_(session: nox.Session) -> None:
     """Test what the documents promise, and the rules for every file."""
-    pytest(session, "core", "tests/docs", **keep_bytecode())
+    pytest(session, "core", "tests/docs", limit=1200, **keep_bytecode())
 
 
 @check("roles")
@@ -377,13 +377,13 @@ def sanity_python(session: nox.Session) -> None:
 def smoke(session: nox.Session) -> None:
     """Load everything with the oldest ansible-core, and run a module."""
     run(session, "compat", "tools/smoke-core")
-    pytest(session, "compat", "tests/roles/test_unreachable.py", **keep_bytecode())
+    pytest(session, "compat", "tests/roles/test_unreachable.py", limit=1200, **keep_bytecode())
 
 
 @check("hostile-core2.16.0")
 def hostile(session: nox.Session) -> None:
     """Test text of hostile hosts with the first release of the oldest ansible-core."""
-    pytest(session, "oldest", "tests/roles/test_hostile_hosts.py", **keep_bytecode())
+    pytest(session, "oldest", "tests/roles/test_hostile_hosts.py", limit=1200, **keep_bytecode())
 
 
 @check("unit")

@@ -49,6 +49,7 @@ _LONGEST_FIRST = (
     "test_drills",
     "test_cloudflared_reconnect",
     "test_besu_recovery",
+    "test_report",
     "test_besu_sync",
     "test_lab_itself",
     "test_restart_loop",

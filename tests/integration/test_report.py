@@ -15,12 +15,19 @@ import jsonschema
 import pytest
 import yaml
 
-from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Host
+from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, Host
 
 from .ansible_steps import WORDS, equip
+from .conftest import FleetMaker, chosen_suites
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = [{"name": "fault-simple"}, {"name": "fault-notify"}]
+
+
+@pytest.fixture(scope="module")
+def fleet(make_fleet: FleetMaker) -> Fleet:
+    """Hosts of their own: an error of the last minute, which other tests leave, is of the same incident."""
+    return make_fleet(*(Group(suite, 1, suite) for suite in chosen_suites()))
 
 
 @pytest.fixture(scope="module")

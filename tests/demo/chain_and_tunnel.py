@@ -110,7 +110,7 @@ def act_chain(stage: Stage) -> Described:
     say(f"Killing the validator of {first} (kill -9), and recovering it")
     before = chain.head()
     chain.hosts[first].sh("systemctl kill --signal=SIGKILL besu.service; sleep 1")
-    stage.play("chainops.lifecycle.recover", services, lifecycle_soak=2)
+    stage.play("chainops.lifecycle.recover", services)
     until(lambda: chain.height(first) > before + 2, 60, "the validator follows the chain")
     longest = longest_pause(chain, before)
     print(f"   The longest time between two blocks meanwhile: {longest} s. The other three kept the quorum.")

@@ -11,7 +11,11 @@ from __future__ import annotations
 import hashlib
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import detached_restart, replicas
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import (
+    detached_restart,
+    replicas,
+    settings,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.kind import KIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.host_context import HostContext
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.services import describe
@@ -44,14 +48,9 @@ def host_id() -> str:
 
     By both ids, as machines that were cloned may share the first, and containers of one machine the second.
     """
-    digest = hashlib.sha256(b"chainops.lifecycle")
-    for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id"):
-        try:
-            with open(path, "rb") as stream:
-                digest.update(stream.read())
-        except OSError:  # a host without systemd's id still has that of its boot
-            continue
-    return digest.hexdigest()[:32]
+    # A host without systemd's id still has that of its boot.
+    ids = [settings.read_file(path) or "" for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")]
+    return hashlib.sha256("\n".join(["chainops.lifecycle", *ids]).encode()).hexdigest()[:32]
 
 
 def release(store: GrantStore, owner: str, check_mode: bool) -> dict[str, t.Any]:

@@ -37,10 +37,8 @@ def _keep_bytecode(folder: str) -> None:
     compile_or_load = kept_bytecode.keep(lambda path, text: compile_it(text, path, "exec", dont_inherit=True), folder)
 
     def compile_collections(source: t.Any, filename: t.Any, mode: str, *rest: t.Any, **options: t.Any) -> t.Any:
-        plain = (
-            mode == "exec" and not rest and options in ({}, {"flags": 0, "dont_inherit": True}, {"dont_inherit": True})
-        )
-        if plain and isinstance(source, bytes) and isinstance(filename, str) and _COLLECTIONS in filename:
+        as_loader = mode == "exec" and not rest and options == {"flags": 0, "dont_inherit": True}
+        if as_loader and isinstance(source, bytes) and isinstance(filename, str) and _COLLECTIONS in filename:
             return compile_or_load(filename, source)
         return compile_it(source, filename, mode, *rest, **options)
 

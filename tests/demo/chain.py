@@ -49,7 +49,7 @@ def act_chain(stage: Stage, chain: BesuNetwork) -> Described:
     say(f"A node that syncs: {node} is {chain.head()} blocks behind")
     chain.fault(node, sync_rate=120)
     chain.hosts[node].run("systemctl", "start", "besu.service")
-    stage.play("chainops.lifecycle.besu_sync_wait", everyone, besu_sync_wait_interval=4, besu_sync_wait_stable_for=2)
+    stage.play("chainops.lifecycle.besu_sync_wait", everyone, besu_sync_wait_progress_interval=4)
 
     say(f"What it refuses: {first} is stopped for maintenance, and {second} hangs. A restart would stop the chain")
     until(lambda: chain.age(second) > 65, 90, "the validator is no longer young")

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ansible_collections.chainops.lifecycle.tests.demo.chain import act_chain, start_chain
+from ansible_collections.chainops.lifecycle.tests.demo.chain import LOOK, act_chain, start_chain
 from ansible_collections.chainops.lifecycle.tests.demo.services import act_services
 from ansible_collections.chainops.lifecycle.tests.demo.stage import Described, Stage, say
 from ansible_collections.chainops.lifecycle.tests.demo.tunnel import act_tunnel, start_tunnel
@@ -30,7 +30,9 @@ def act_report(stage: Stage, path: str, seconds: float, *acts: Described) -> Non
     for host, own in (item for act in acts for item in act.items()):
         services[host] = services.get(host, []) + own
     window = f"{seconds:.0f}s"
-    stage.play("chainops.lifecycle.report", services, lifecycle_report_window=window, lifecycle_report_file=path)
+    stage.play(
+        "chainops.lifecycle.report", services, lifecycle_report_window=window, lifecycle_report_file=path, **LOOK
+    )
 
 
 def show(report: str) -> None:

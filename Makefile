@@ -42,9 +42,9 @@ controller: ## the objects and jobs of AWX: awx.awx, ansible-runner, ansible-bui
 importer: ## the built artefact through galaxy-importer
 laboratory: ## tests on real systemd hosts, and of the stand-ins for Besu and for Cloudflare's edge
 molecule: ## scenarios of the roles and playbooks on real systemd hosts
-long: ## whole networks on real systemd hosts, how exact states are, 10,000 simulations; not a part of make test
-bench: ## the figures, as ratios to a peer measured in the same run; not a part of make test
-mutation: ## mutations of the rules that protect a quorum which no test notices; hours, not a part of make test
+long: ## whole networks on real systemd hosts, accuracy of states, 10,000 simulations; not a part of make test
+bench: ## benchmarks, as ratios to a reference measured in the same run; not a part of make test
+mutation: ## list mutations of the quorum rules that no test notices; hours, not a part of make test
 
 test $(PARTS): system
 test test-quick $(PARTS):

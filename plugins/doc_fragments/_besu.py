@@ -15,8 +15,8 @@ class ModuleDocFragment:
 options:
   rpc_username:
     description:
-      - The user for Besu's own log-in (C(--rpc-http-authentication-enabled)). The token is renewed when it ends, and
-        after a restart of the node.
+      - The user for the authentication of Besu itself (C(--rpc-http-authentication-enabled)). The token is renewed when
+        it expires, and after a restart of the node.
     type: str
   rpc_password:
     description: The password of O(rpc_username).
@@ -56,31 +56,34 @@ options:
     type: int
     default: 2
   min_peers:
-    description: How many peers a node needs to be more than V(synced).
+    description: How many peers a node needs to count as more than V(synced).
     type: int
     default: 1
   block_period:
     description:
-      - Seconds between two blocks. By default as C(admin_nodeInfo) has it (API group C(ADMIN)).
-      - That is the one of the genesis block. Give the present one where C(transitions) of the genesis file have
-        changed it, or a chain with a longer one is taken for one that is stalled.
+      - Seconds between two blocks. By default the value of C(admin_nodeInfo) (API group C(ADMIN)).
+      - That value comes from the genesis file. If C(transitions) of that file have changed it, give the present one.
+        Otherwise a chain with a longer period is taken for a stalled one.
     type: float
   empty_block_period:
     description:
       - Seconds between two blocks while there are no transactions, C(emptyblockperiodseconds) of the genesis file.
-      - Besu does not tell it. A chain that has one needs this option, or it is taken for one that is stalled
-        whenever it is idle.
+      - Besu does not report it. Set this option if the chain has such a period. Otherwise the chain is taken for a
+        stalled one whenever it is idle.
     type: float
   request_timeout:
-    description: Seconds of the first consensus round. By default as C(admin_nodeInfo) has it.
+    description: Seconds of the first consensus round. By default the value of C(admin_nodeInfo).
     type: float
   max_head_age:
     description:
-      - Seconds that the head of a living chain may be old. By default the block period, and the round time-outs of as
-        many dead proposers in a row as the quorum allows, and a margin. V(30) where nothing tells the block period.
+      - How old in seconds the head of a chain that advances may be. By default the block period, plus the round
+        time-outs of as many dead proposers in a row as the quorum allows, plus a margin. V(30) if the block period is
+        not known.
     type: float
   single_node:
-    description: Whether the node is its whole network, so that it needs no peers and no other head to compare with.
+    description:
+      - Whether the node is the only one of its network, so that it needs neither peers nor another head to compare
+        with.
     type: bool
     default: false
   chain_id:
@@ -95,39 +98,41 @@ options:
     NODE = r"""
 options:
   rpc_url:
-    description: The node's JSON-RPC over HTTP. The API groups C(ADMIN) and C(QBFT) or C(IBFT) let more be known.
+    description: The node's JSON-RPC over HTTP. It tells more with the API groups C(ADMIN) and C(QBFT) or C(IBFT).
     type: str
     default: http://127.0.0.1:8545
   metrics_url:
-    description: The node's Prometheus metrics, the second source where RPC cannot be asked. Empty for none.
+    description: The node's Prometheus metrics, which are read if RPC does not answer. Empty for none.
     type: str
     default: http://127.0.0.1:9545/metrics
   p2p_port:
-    description: The node's port for its peers. It opens last, so that it tells RPC that is off from RPC to come.
+    description:
+      - The node's port for its peers. The node opens it last. If it is open and RPC is closed, RPC is switched off.
     type: int
     default: 30303
   reference_urls:
     description:
-      - JSON-RPC of other nodes of the same chain, best of all its validators. Their heads are what this one is compared
-        with, and the quorum guard asks them who takes part. The access options hold for them as well.
+      - JSON-RPC URLs of other nodes of the same chain, preferably of all its validators. The head of this node is
+        compared with theirs, and the quorum guard asks them which validators take part. The access options apply to
+        them as well.
       - The quorum guard refuses if they are not all of one chain.
     type: list
     elements: str
     default: []
   validator:
     description:
-      - Whether the node is a validator. By default the chain says so. V(false) switches the quorum guard off for it.
+      - Whether the node is a validator. By default the chain decides. V(false) switches the quorum guard off for it.
     type: bool
   address:
     description:
       - The node's address, 0x and 40 digits. By default it follows from the node's public key.
-      - A node that tells another one itself is not stopped, restarted or reset, unless O(quorum_guard=off).
+      - A node that reports another address itself is not stopped, restarted or reset, unless O(quorum_guard=off).
     type: str
   stall_timeout:
     description:
       - Seconds without progress after which a sync is V(error), cause V(stuck_sync).
-      - A wait for a node whose head is old ends after them, too, if no height of another node is known and its log
-        names no round of the consensus. Heights come from O(reference_urls), and with C(ADMIN) from peers.
+      - A wait for a node with an old head also ends after this time if the height of no other node is known and the
+        log of the node names no consensus round. Heights come from O(reference_urls), and with C(ADMIN) from peers.
     type: float
     default: 60.0
   peers_timeout:
@@ -140,19 +145,20 @@ options:
     default: 20.0
   quorum_guard:
     description:
-      - V(enforce) refuses to stop or restart a validator unless those who are shown to take part without it are still
-        the quorum, ceil(2n/3) of the set on the chain. What cannot be known is refused. So is a node in no validator
-        set that does not tell its chain, unless O(genesis_hash) or O(chain_id) does, or O(validator=false) is given.
+      - V(enforce) refuses to stop or restart a validator unless the other validators that are proved to take part are
+        still the quorum, ceil(2n/3) of the set on the chain. If that cannot be known, the step is refused. A node that
+        is in no validator set and does not report its chain is refused as well, unless O(genesis_hash), O(chain_id) or
+        O(validator=false) is given.
       - V(off) trusts the caller. A network of one or two validators cannot be restarted without it.
     type: str
     choices: [enforce, "off"]
     default: enforce
   quorum_lost:
     description:
-      - What to do with a validator of a chain that is proved to be stalled. V(refuse) does nothing, as nothing done at
-        one node fixes it.
-      - V(restart_all) lets validators be restarted so that their rounds begin anew. Start the missing ones first, and
-        do it for all validators at the same time.
+      - What to do with a validator of a chain that is proved to be stalled. V(refuse) does nothing, because no action
+        on a single node helps.
+      - V(restart_all) allows to restart validators so that their consensus rounds begin at 0 again. Start the missing
+        validators first, then restart all validators at the same time.
     type: str
     choices: [refuse, restart_all]
     default: refuse

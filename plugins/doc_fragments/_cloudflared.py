@@ -35,7 +35,7 @@ options:
     default: 15.0
   deadline:
     description:
-      - Seconds for all calls together. If the API asks to wait (status 429), it is waited for as long as that fits.
+      - Seconds for all calls together. If the API asks to wait (status 429), the module waits as long as that fits.
     type: float
     default: 60.0
 """
@@ -46,8 +46,8 @@ options:
   metrics:
     description:
       - Where the connector serves its metrics, as C(host:port) or a URL.
-      - By default it is found by the arguments and the environment of the running process, and by the sockets on which
-        that process listens. C(metrics_found) in the observation says how.
+      - By default the module finds it from the arguments, the environment and the listening sockets of the running
+        process. C(metrics_found) in the observation says how.
     type: str
   metrics_timeout:
     description: Seconds for one whole answer.
@@ -55,7 +55,7 @@ options:
     default: 3.0
   expected_connections:
     description:
-      - How many connections make it V(running). By default what C(--ha-connections) says, which is 4 if it is not set.
+      - How many connections the connector needs to count as V(running). By default C(--ha-connections), 4 if not set.
     type: int
   min_connections:
     description: How many connections it needs to count as V(connected).
@@ -68,11 +68,11 @@ options:
     type: float
   tunnel_url:
     description:
-      - A URL that leads through this tunnel. Requests that get no answer show that the connections are dead
-        although C(/ready) says that there are some (cause V(half_open)). Any answer of the origin is good, and so is
-        none, where the connector has counted a request meanwhile.
-      - A request that gets no answer is no proof that another connector does not serve. Such a connector is taken
-        offline only where O(healthy_replicas) is given.
+      - A URL that leads through this tunnel. If requests get no answer, the connections are dead although C(/ready)
+        reports some (cause V(half_open)). Any answer of the origin is good. No answer is good too, if the connector has
+        counted a request meanwhile.
+      - A request without an answer does not prove that no other connector serves. Such a connector is taken offline
+        only if O(healthy_replicas) is given.
       - Only for tunnels with a single connector. The edge chooses between several.
     type: str
   tunnel_url_timeout:
@@ -81,18 +81,18 @@ options:
     default: 10.0
   edge_lost:
     description:
-      - Ids of connectors that the edge does not know any more, as M(chainops.lifecycle.cloudflare_tunnel_info) returns
-        them. If this one is among them although it says that it is connected, it is in V(error), cause V(half_open).
+      - Ids of connectors that the edge no longer knows, as M(chainops.lifecycle.cloudflare_tunnel_info) returns them.
+        If this one is among them although it reports that it is connected, it is in V(error), cause V(half_open).
     type: list
     elements: str
     default: []
   healthy_replicas:
     description:
-      - How many other connectors of the same tunnel are healthy. A connector that serves is taken offline only where
-        there is at least one.
-      - If it is not given nobody knows, and a connector that serves is not taken offline.
-      - A number is what somebody counted before. Where two runs may work on the same tunnel, or one on several hosts at
-        once, give O(reservation) instead.
+      - How many other connectors of the same tunnel are healthy. A connector that serves is taken offline only if there
+        is at least one.
+      - If it is not given, the number is not known, and a connector that serves is not taken offline.
+      - The number was counted earlier and may be out of date. If two runs may work on the same tunnel, or one run on
+        several hosts at once, give O(reservation) instead.
     type: int
   replica_guard:
     description:
@@ -103,20 +103,23 @@ options:
   reservation:
     description:
       - The owner of a reservation that M(chainops.lifecycle.cloudflared_reservation) has made on this host and on that
-        of another replica. A connector that serves is taken offline only on it, whatever O(healthy_replicas) says.
-      - Without it, O(healthy_replicas=0) says that there is none since no other connector is healthy.
+        of another replica. A connector that serves is taken offline only while it is in force, whatever
+        O(healthy_replicas) says.
+      - Without a reservation, O(healthy_replicas=0) says that it was not granted because no other connector is healthy.
     type: str
   may_change_name:
     description:
       - Whether a quick tunnel (C(cloudflared tunnel --url), without an account) may be stopped or restarted although
-        its public name is lost with its process. It has a single connection and no replicas, so nothing else is asked.
+        its public name is lost with its process. It has a single connection and no replicas, so no other guard of
+        replicas applies.
     type: bool
     default: false
   own_tunnel:
     description:
       - Whether the connection of this run goes through this connector.
-      - By default that is found out by C(SSH_CONNECTION) and the sockets of the connector's process. Where this user
-        may not see them, as a C(become_user) other than root, the connector is treated as if it did. So is one that
-        is connected to the sshd of this host, where nothing tells of the connection of this run (C(async), run0).
+      - By default the module detects that from C(SSH_CONNECTION) and the sockets of the connector's process. If this
+        user may not see them, as with a C(become_user) other than root, the connector is treated as if it carried the
+        connection. The same goes for a connector that is connected to the sshd of this host, if nothing shows the
+        connection of this run (C(async), run0).
     type: bool
 """

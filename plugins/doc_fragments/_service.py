@@ -20,8 +20,8 @@ options:
     required: true
   scope:
     description:
-      - Whose service manager has the unit.
-      - V(user) is the one of the user that the task runs as. It has to be running, see C(loginctl enable-linger).
+      - Which service manager has the unit, that of the system or that of a user.
+      - V(user) is that of the user that the task runs as. It has to be running, see C(loginctl enable-linger).
     type: str
     choices: [system, user]
     default: system
@@ -41,7 +41,8 @@ options:
         choices: [http, tcp, command]
         required: true
       name:
-        description: How the probe is called in reasons. By default its kind and its place, such as C(http[0]).
+        description:
+          - The name of the probe in reasons. By default its kind and its place in the list, such as C(http[0]).
         type: str
       timeout:
         description: Seconds for the whole answer.
@@ -64,7 +65,7 @@ options:
         type: float
         default: 30.0
       url:
-        description: What to ask. Redirects are not followed. Proxies of the environment are not used.
+        description: The URL to request. Redirects are not followed. Proxies of the environment are not used.
         type: str
       method:
         description: The HTTP method, V(GET) if not given.
@@ -90,7 +91,7 @@ options:
         description: Where to look in a JSON body, such as V(status.up).
         type: str
       json_value:
-        description: What has to stand at O(probes[].json_path). Without it, anything but null is good.
+        description: The value that has to be at O(probes[].json_path). Without it, anything but null is good.
         type: raw
       validate_certs:
         description: Whether the server's certificate is checked, V(true) if not given.
@@ -132,11 +133,11 @@ options:
       - Whether the service has a process of its own. Give V(false) for a wrapper that starts something else and ends,
         such as one of C(docker compose) or of SysV with C(RemainAfterExit=yes). It counts as running while systemd
         calls it active.
-      - Such a service with probes is judged by these, whatever is given here.
+      - If such a service has probes, only these count, whatever is given here.
     type: bool
     default: true
   start_timeout:
-    description: Seconds after which a start that has not ended is an error, whatever the unit allows itself.
+    description: Seconds after which a start that has not ended is an error, whatever time-out the unit has.
     type: float
     default: 600.0
   stop_timeout:
@@ -145,12 +146,12 @@ options:
     default: 120.0
   thrash_restarts:
     description:
-      - This many restarts of systemd's own within O(thrash_window) are the state V(error), cause V(crash_loop).
-        systemd itself may never call it failed.
+      - If systemd restarts the unit this many times within O(thrash_window), its state is V(error), cause
+        V(crash_loop). systemd itself may never call it failed.
     type: int
     default: 5
   thrash_window:
-    description: The seconds within which O(thrash_restarts) is counted.
+    description: The window in seconds within which O(thrash_restarts) counts.
     type: float
     default: 600.0
   alert_after:
@@ -182,73 +183,75 @@ options:
 options:
   recovery:
     description:
-      - How far the module may go from the state V(error).
-      - V(never) refuses, and only says what it saw.
+      - How far the module may go to recover a service in the state V(error).
+      - V(never) refuses to act, and only reports what it observed.
       - V(restart) makes one step, a start or restart. It is refused while systemd's own start limit is in force.
       - V(reset_start) keeps the evidence in RV(ignore:diagnosis), clears the failure and starts.
-      - What is up is restarted in either case and never stopped first, so that systemd brings back what depends on it.
-        A unit that systemd would forget, a transient one or one whose file is gone, is started without clearing
-        its failure.
+      - In both cases a unit that is up is restarted and never stopped first, so that systemd also restarts the units
+        that depend on it. A unit that systemd would forget, because it is transient or its file is gone, is started
+        without clearing its failure.
     type: str
     choices: [never, restart, reset_start]
     default: restart
   force_stop:
     description:
-      - Whether SIGKILL may end a stop that is overdue, and processes that are left over.
-      - What the service has not written by then is lost. A database may be damaged.
+      - Whether the module may use SIGKILL to end an overdue stop and leftover processes.
+      - Data that the service has not written by then is lost. A database may be damaged.
     type: bool
     default: false
   stop_conflicting:
     description:
-      - Whether running units that the service conflicts with, from either side (C(Conflicts=) and C(ConflictedBy=)),
-        may be stopped by its start. They are named in RV(ignore:also_stops).
-      - Without it such a start is refused by the guard C(conflicts).
+      - Whether the start of the service may stop running units that conflict with it (C(Conflicts=) of either unit).
+        RV(ignore:also_stops) names them.
+      - Without it the guard C(conflicts) refuses such a start.
     type: bool
     default: false
   daemon_reload:
     description:
-      - Whether systemd may be made to read its files (C(systemctl daemon-reload)) before a start, if those of this unit
-        were changed since it has read them. As this concerns all units of the host, it has to be asked for, as with
+      - Whether to run C(systemctl daemon-reload) before a start, if the files of this unit were changed after systemd
+        read them. A reload concerns all units of the host, so it is off by default, as in
         M(ansible.builtin.systemd_service).
-      - Without it what is up is not restarted (guard C(unit)), and a correction in the unit's files counts for nothing.
+      - Without it a unit with changed files is not restarted while it is up (guard C(unit)), and a correction in its
+        files has no effect.
     type: bool
     default: false
   wait_timeout:
     description:
       - Seconds for the whole run of the module.
-      - A wait ends earlier where the state cannot be observed for 30 seconds. Nothing is done meanwhile.
+      - A wait ends earlier if the state cannot be observed for 30 seconds. The module does nothing meanwhile.
     type: float
     default: 120.0
   wait_interval:
     description:
-      - Seconds between two looks in a long wait. The first two minutes are looked at more closely.
+      - Seconds between two observations in a long wait. During the first two minutes the module observes more often.
     type: float
     default: 1.0
   stable_for:
     description:
-      - Seconds that the service has to be where it is to run before that counts, from when it was first seen there.
-        A stop counts at once.
+      - Seconds that the service has to stay in the desired state until it counts as reached, from the first
+        observation in that state. A stop counts at once.
       - By default 2 from their start for units of the types C(simple), C(exec) and C(idle), which systemd calls active
         before they are ready, and 0 for all others.
     type: float
   max_attempts:
     description:
       - How many attempts to recover may be made within O(attempt_window). They are counted on the host, across runs,
-        controllers and reboots. Starts that were not proved to have worked count as well.
+        controllers and reboots. Starts that were not proved to have succeeded count as well.
     type: int
     default: 3
   attempt_window:
-    description: The seconds within which O(max_attempts) is counted.
+    description: The window in seconds within which O(max_attempts) counts.
     type: float
     default: 3600.0
   attempt_backoff:
     description:
       - Seconds between the first and the second attempt. Each further wait is twice as long.
-      - A wait that fits into O(wait_timeout) is waited for.
+      - The module waits for the next attempt if that fits into O(wait_timeout).
     type: float
     default: 10.0
   reset_attempts_after:
-    description: Seconds of good running after which earlier attempts are forgotten. Being active is not enough.
+    description:
+      - Seconds that the service has to run well until earlier attempts are forgotten. Being active is not enough.
     type: float
     default: 600.0
   expected_state:
@@ -258,35 +261,35 @@ options:
     default: []
   expected_invocation:
     description:
-      - Act only if the unit still has this C(InvocationID), so if nobody has started it since you looked.
+      - Act only if the unit still has this C(InvocationID), that is, if nobody has started it since you observed it.
     type: str
   config_check:
     description:
       - A command that checks the configuration. It runs before any start, and in check mode. It must change nothing.
       - If it fails, or does not end within 60 seconds, nothing is started, and nothing is stopped for a restart.
-      - Without it two kinds have a check of their own, before anything that lives is restarted (guard C(next_start)).
-        For a connector it is C(cloudflared tunnel ingress validate), with the configuration of its unit, where that has
-        rules of ingress. For a Besu node with C(--config-file) the file has to be there and to be TOML, and
-        C(besu validate-config), where the unit runs the launcher of a distribution, has to know its options. With
-        Python before 3.11 on the host the TOML is looked at line by line, and values of several lines are passed over.
-        Give a command that always succeeds, such as V([/bin/true]), to have neither.
+      - Without it two kinds have a check of their own before a running service is restarted (guard C(next_start)). For
+        a connector it is C(cloudflared tunnel ingress validate), if the configuration of its unit has ingress rules.
+        For a Besu node with C(--config-file) the file has to exist and to be TOML. If the unit runs the launcher of a
+        distribution, C(besu validate-config) has to know the options in the file. With Python before 3.11 on the host
+        the TOML is checked line by line, and values of several lines are not checked. To skip these checks, give a
+        command that always succeeds, such as V([/bin/true]).
     type: list
     elements: str
     default: []
   accept_causes:
     description:
-      - Causes of failure that a person has dealt with, by their identifiers.
-      - A cause of class C(hard) refuses a new start until it is named here. One of class C(fatal) always refuses.
+      - Identifiers of causes that a person has dealt with.
+      - A cause of class C(hard) forbids a new start until it is named here. One of class C(fatal) always forbids it.
     type: list
     elements: str
     default: []
   disk_paths:
-    description: Paths that need room before a start, besides the unit's working and state directories.
+    description: Paths that need free space before a start, in addition to the unit's working and state directories.
     type: list
     elements: path
     default: []
   min_free_mb:
-    description: MiB that each of these paths has to have free.
+    description: How many MiB have to be free at each of these paths.
     type: int
     default: 10
   diagnose:
@@ -295,8 +298,8 @@ options:
     default: false
   neighbours:
     description:
-      - The other services of the host, as C(lifecycle_services) describes them. Where the act would stop one of these
-        as well, because it requires this service, the guards of its own kind are asked, such as the quorum of Besu.
+      - The other services of the host, as C(lifecycle_services) describes them. If a step would also stop one of them,
+        because it requires this service, the guards of its kind are checked too, such as the quorum guard of Besu.
       - The roles of this collection fill this in.
     type: list
     elements: raw
@@ -304,7 +307,7 @@ options:
   owner:
     description:
       - Who acts, for the lock and the record on the host. By default the user, and where the connection comes from.
-      - With C(become) there is often no more than the login name, as C(sudo) drops the rest. Where several people share
-        a login give this, or they count as one owner.
+      - With C(become) often only the login name is known, because C(sudo) drops the rest. If several people share a
+        login, set this. Otherwise they count as one owner.
     type: str
 """

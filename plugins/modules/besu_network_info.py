@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: besu_network_info
-short_description: Look at any number of Hyperledger Besu nodes and their networks
+short_description: Observe any number of Hyperledger Besu nodes and their networks
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Asks all O(endpoints) side by side, twice, and returns the state of each node and what they show together, namely
-    the validator set, the quorum, who takes part, how many more may stop, forks, laggards and the mix of versions.
+  - Samples all O(endpoints) side by side, twice, and returns the state of each node. Of each network it returns the
+    validator set, the quorum, which validators take part, how many more may stop, forks, laggards and the versions.
   - Runs anywhere with a way to the endpoints, for example on the controller with C(delegate_to=localhost).
 requirements:
   - Python 3.9 or newer
@@ -35,12 +35,12 @@ options:
     required: true
   interval:
     description:
-      - Seconds between the two looks. Within one block period the chain cannot be seen to advance.
+      - Seconds between the two samples. Within one block period the chain cannot be seen to advance.
     type: float
     default: 1.0
   rpc_timeout:
     description:
-      - Seconds for one whole answer. All endpoints that hang cost it once.
+      - Seconds for one whole answer. Endpoints that hang are waited for side by side, so they cost this time once.
       - A node on a busy host may take five seconds for its first answer.
     default: 6.0
   rpc_connect_timeout:
@@ -51,7 +51,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the whole network from the controller
+- name: Observe the whole network from the controller
   chainops.lifecycle.besu_network_info:
     endpoints: "{{ groups.besu | map('extract', hostvars, 'besu_rpc_url') }}"
     interval: 3
@@ -59,7 +59,7 @@ EXAMPLES = r"""
   run_once: true
   register: seen
 
-- name: Go on only if one more validator may stop
+- name: Continue only if one more validator may stop
   ansible.builtin.assert:
     that: seen.networks | length == 1 and seen.networks[0].may_stop > 0
     fail_msg: "{{ seen.networks[0].reason }}, {{ seen.networks[0].arithmetic }}"
@@ -86,7 +86,7 @@ nodes:
       description: The state in the words that all kinds share.
       type: str
     cause:
-      description: A word for what is wrong, where something is.
+      description: The identifier of what is wrong, if anything is.
       type: str
     reasons:
       description: The evidence, the most telling first.
@@ -120,13 +120,13 @@ nodes:
       description: The age of its head in seconds. Left out for the genesis block.
       type: float
     head_age_limit:
-      description: The seconds that the head of a living chain may be old.
+      description: How old in seconds the head of a chain that advances may be.
       type: float
     reference:
       description: The highest head that it is compared with.
       type: int
     rate:
-      description: Blocks a second between the looks at it.
+      description: Blocks per second between the two samples.
       type: float
     chain_id:
       description: Its chain id.
@@ -141,7 +141,7 @@ nodes:
       description: How its RPC answered, such as V(ok) or V(timeout).
       type: str
     voted:
-      description: Whether its process is shown to vote, as it has proposed a block or sent a round of its own.
+      description: Whether its process is proved to vote, because it has proposed a block or sent a round of its own.
       type: bool
     process_age:
       description: How many seconds ago its process was started, where that is known.
@@ -153,7 +153,7 @@ nodes:
       description: How many of these may stop before the chain does, as its blocks alone show it.
       type: int
     missing:
-      description: What could not be known, and which API group would tell.
+      description: What is not known, and which API group would report it.
       type: list
       elements: str
 networks:
@@ -179,13 +179,13 @@ networks:
       description: Its age in seconds.
       type: float
     advances:
-      description: Whether the head moved between the two looks.
+      description: Whether the head moved between the two samples.
       type: bool
     stalled:
-      description: Whether the head did not move and is older than a living chain's may be.
+      description: Whether the head did not move and is older than it may be in a chain that advances.
       type: bool
     block_period:
-      description: Seconds between two blocks, where a node tells it.
+      description: Seconds between two blocks, if a node reports them.
       type: float
     validators:
       description: The validators of the next block.
@@ -195,10 +195,10 @@ networks:
       description: How many of them have to take part.
       type: int
     may_be_down:
-      description: How many of them the chain can miss in all.
+      description: How many of them may be down in all before the chain stalls.
       type: int
     taking_part:
-      description: Those that are shown to take part, with C(address) and C(node).
+      description: Those that are proved to take part, with C(address) and C(node).
       type: list
       elements: dict
     missing:
@@ -209,7 +209,7 @@ networks:
       description: How many more may stop now.
       type: int
     which:
-      description: Any of these, by name or address.
+      description: The validators of which C(may_stop) may stop, by name or address.
       type: list
       elements: str
     has_quorum:
@@ -229,13 +229,13 @@ networks:
       type: list
       elements: dict
     laggards:
-      description: How many blocks those nodes are behind that are behind.
+      description: The nodes that are behind, with the number of blocks.
       type: dict
     versions:
       description: How many nodes run each version.
       type: dict
     incompatible_versions:
-      description: Which versions of validators do not understand each other. Empty where all do.
+      description: Which versions of validators do not understand each other. Empty if all do.
       type: str
 unobserved:
   description: The names of the nodes that could not be asked.

@@ -7,25 +7,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: besu_node
-short_description: ServiceRun a Hyperledger Besu node, and wait for its sync
+short_description: Drive a Hyperledger Besu node from one state to another, and wait for its sync
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Like M(chainops.lifecycle.service), for a Besu node with QBFT or IBFT2 consensus. It knows the states V(syncing),
-    V(synced) and V(consensus), and why a node is in trouble.
-  - What Besu says of itself is not believed. C(eth_syncing), C(/readiness) and the sync metric call a node in sync
-    that has just been started, that is isolated, or that is in the middle of a SNAP sync. Here the head has to be level
-    with others and fresh, in two looks.
+    V(synced) and V(consensus), and why a node is unhealthy.
+  - Does not rely on what Besu reports about itself. According to C(eth_syncing), C(/readiness) and the sync metric a
+    node is in sync even if it has just been started, is isolated, or is in the middle of a SNAP sync. Here the head has
+    to be level with that of other nodes and recent, in two samples.
   - A sync that cannot succeed ends the wait at once, with the cause. Running the same task again costs nothing.
-  - A task that waits prints a line of progress every O(progress_interval), and goes on after a connection that was
-    lost.
+  - A task that waits prints a line of progress every O(progress_interval), and continues after a lost connection.
   - Before a validator is stopped or restarted the quorum is checked on the live chain.
-  - Hosts of one play that look at the same time see the same quorum. So a task with O(state=restarted),
-    O(state=stopped) or O(state=reset) takes them one after the other, unless it has O(reservation),
-    O(quorum_guard=off), O(validator=false), O(quorum_lost=restart_all) or C(async).
-  - Give C(throttle=1) or C(serial) to a task that may restart validators in another state, see O(recovery), and make
-    reservations where several runs may act.
+  - If the hosts of a play checked the quorum at the same time, each would find it and stop its validator. So a task
+    with O(state=restarted), O(state=stopped) or O(state=reset) runs on one host after the other, unless it has
+    O(reservation), O(quorum_guard=off), O(validator=false), O(quorum_lost=restart_all) or C(async).
+  - A task with another state may restart validators too, see O(recovery). Give it C(throttle=1) or C(serial). If
+    several runs may act at the same time, make reservations.
 requirements:
   - systemd 239 or newer
   - Python 3.9 or newer
@@ -54,7 +53,7 @@ options:
   state:
     description:
       - V(running) is a node that serves, validator or not.
-      - V(synced) is level with the chain. This is the sync wait.
+      - V(synced) is a node that is level with the chain. This is the sync wait.
       - V(consensus) is a validator that takes part. It is never reached by a node that is not in the validator set.
       - V(restarted) makes a new start and waits until the node serves, and takes part if it is a validator.
       - V(stopped), V(reset) and V(started) as in M(chainops.lifecycle.service).
@@ -65,10 +64,10 @@ options:
     description:
       - Whether the unit is started with the host (C(systemctl enable) and C(disable)). If this is not given, it is left
         as it is.
-      - It is changed once O(state) has been reached and proved. A run that is refused or fails changes nothing of it.
-      - A unit that is masked, static, indirect, generated or transient is refused by the guard C(enabled) before
-        anything is done, and one that is held by the guard C(hold).
-      - With V(false) a unit that is masked is left as it is, as nothing starts it.
+      - It is changed once O(state) has been reached and proved. A run that is refused or fails does not change it.
+      - The guard C(enabled) refuses a unit that is masked, static, indirect, generated or transient before anything is
+        done. The guard C(hold) refuses a unit that is held.
+      - With V(false) a masked unit is left as it is, because nothing starts it.
       - systemd reads all unit files again when a unit is enabled or disabled, whatever O(daemon_reload) says.
     type: bool
   stop_timeout:
@@ -82,15 +81,15 @@ options:
   progress_interval:
     description:
       - Seconds from one line of progress to the next while a task waits for V(running), V(synced) or V(consensus).
-      - The task runs the module anew for each, so that a connection that is lost costs no more of the wait than this.
-      - It does so neither with C(async) nor in check mode.
+      - The task runs the module once for each line, so that a lost connection costs at most this part of the wait.
+      - It does neither with C(async) nor in check mode.
     type: float
     default: 30.0
   wait_id:
     description:
-      - The name of a wait that several runs of the module make one after the other. Each ends after
-        O(progress_interval) with RV(waiting), and leaves on the host what the next has to know, such as that it has
-        made a start, and since when there is no progress.
+      - The name of a wait that consists of several runs of the module, one after the other. Each run ends after
+        O(progress_interval) with RV(waiting), and leaves on the host what the next one has to know, such as that it
+        has started the node, and since when there is no progress.
       - The task sets it by itself.
     type: str
   peers_timeout:
@@ -118,7 +117,7 @@ EXAMPLES = r"""
       - http://10.0.0.11:8545
       - http://10.0.0.12:8545
 
-- name: Restart validators one after the other, each if the others are enough
+- name: Restart validators one after the other, each only if the others are the quorum
   chainops.lifecycle.besu_node:
     name: besu
     state: restarted
@@ -128,11 +127,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 reached:
-  description: Whether the target was reached and proved, or in check mode whether nothing would refuse it.
+  description: Whether the target was reached and proved. In check mode, whether no guard would refuse it.
   returned: always
   type: bool
 waiting:
-  description: Whether the wait is not over and another run has to go on with it. A task never ends with it.
+  description: Whether the wait is not over and another run has to continue it. A task never ends with V(true).
   returned: if O(wait_id) is given and O(progress_interval) has passed
   type: bool
 state:
@@ -144,12 +143,12 @@ before:
   description:
     - The observation at the beginning, as M(chainops.lifecycle.service_info) returns it. Under C(besu) it has C(head),
       C(head_age), C(reference), C(lag), C(peers), C(version), C(chain_id), C(genesis), C(address), C(validators),
-      C(validator), C(last_proposed), C(rounds) and C(missing), which says what could not be known and which API group
-      would tell. C(taking_part) and C(may_stop) count the validators that proposed one of the last blocks, and how many
+      C(validator), C(last_proposed), C(rounds) and C(missing), which says what is not known and which API group would
+      report it. C(taking_part) and C(may_stop) count the validators that proposed one of the last blocks, and how many
       of them may stop before the chain does, as the blocks of this node alone show it.
       C(voted) says whether this process has proposed a block or sent a round of its own, C(process_age)
-      how many seconds ago it was started, and C(heard) how many seconds ago another validator was first heard of in
-      its round.
+      how many seconds ago it was started, and C(heard) how many seconds ago it first received a message of another
+      validator in its round.
   returned: always
   type: dict
 after:
@@ -158,7 +157,7 @@ after:
   type: dict
 progress:
   description: How far the sync has come at the end of the run.
-  returned: when the node told its head
+  returned: when the node reported its head
   type: dict
   contains:
     head:
@@ -177,7 +176,7 @@ progress:
       description: Blocks imported each second.
       type: float
     eta:
-      description: Seconds until it is level, if that can be told.
+      description: Seconds until it is level, if that can be estimated.
       type: int
     imported:
       description: Blocks imported since the wait first saw the head. Only of a task that waited.
@@ -186,7 +185,7 @@ progress:
       description: The state.
       type: str
 transitions:
-  description: What was done, and what was seen to come of it. In check mode the plan.
+  description: The steps that were made, and the transitions that were observed. In check mode the plan.
   returned: always
   type: list
   elements: dict
@@ -210,7 +209,7 @@ also_starts:
   type: list
   elements: str
 duration:
-  description: Seconds that it took, on the host or, where the task ran the module several times, as a whole.
+  description: Seconds that the run took on the host. If the task ran the module several times, seconds for all of them.
   returned: always
   type: float
 enablement:
@@ -219,16 +218,16 @@ enablement:
   type: dict
   contains:
     before:
-      description: The word before the run.
+      description: The value before the run.
       type: str
       sample: disabled
     after:
-      description: The word after the run, in check mode the one to come.
+      description: The value after the run. In check mode, the value that it would have.
       type: str
       sample: enabled
 resolved:
-  description: The hard cause of the failure that no longer holds, when it did, and what shows that it is gone.
-  returned: when a start was allowed as the host shows that the cause was dealt with
+  description: The hard cause of the failure, when it was observed, and what shows that it is gone.
+  returned: when a start was allowed because the host shows that the cause is gone
   type: str
   sample: address_in_use was the cause at 2026-03-01 01:04:12 UTC; port 8080 is free now
 diagnosis:

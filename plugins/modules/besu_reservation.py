@@ -12,15 +12,15 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Two controllers that look at the same network at the same time both see enough validators, and stop one each. This
-    module keeps them apart. Each host of a validator grants one owner at a time, so that only one can have the grants
-    of more than half of the validators.
+  - Prevents two controllers from taking validators of a network offline at the same time. Without it both would see
+    enough validators and stop one each. Each host of a validator grants one owner at a time, so only one owner can have
+    the grants of more than half of the validators.
   - Run it on the host of the validator to be taken offline first, then on the hosts of other validators until more than
     half of the set has granted. Then give the owner to M(chainops.lifecycle.besu_node) as
     O(chainops.lifecycle.besu_node#module:reservation). Release it when the validator takes part again.
-  - A grant ends by itself after 180 seconds. A host grants nothing in the first 180 seconds after its boot. A validator
+  - A grant expires after 180 seconds. A host grants nothing in the first 180 seconds after its boot. A validator
     is taken offline only while its own host's grant has 60 seconds left.
-  - It does not bind anybody who does not ask, such as an operator with C(systemctl).
+  - It does not bind anybody who does not request a reservation, such as an operator with C(systemctl).
 requirements:
   - Python 3.9 or newer
 extends_documentation_fragment:
@@ -50,7 +50,7 @@ options:
     description: The address of the validator to be taken offline. Needed with O(state=present).
     type: str
   state:
-    description: V(present) asks for the grant of this host, V(absent) gives it back.
+    description: V(present) requests the grant of this host, V(absent) releases it.
     type: str
     choices: [present, absent]
     default: present
@@ -71,7 +71,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 granted:
-  description: Whether this host's grant is the owner's.
+  description: Whether the owner has the grant of this host.
   returned: always
   type: bool
 holder:

@@ -13,7 +13,7 @@ author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Reads the C(lifecycle_*) variables as inventories, C(-e) and surveys of AWX give them. Refuses misspelt names,
-    values that mean nothing, a target that matches no host, and a fleet without services.
+    invalid values, a target that matches no host, and a fleet without services.
   - Refuses an approved plan that is too old, was changed, or was made for another fleet, version or other settings.
   - It is made for the playbooks of this collection.
 extends_documentation_fragment:
@@ -76,7 +76,7 @@ began:
   returned: success
   type: float
 width:
-  description: How many characters a line of the terminal has.
+  description: The width of the terminal in characters.
   returned: success
   type: int
 """

@@ -12,7 +12,7 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Removes what is left of one connector that has gone. The edge does so by itself after some minutes.
+  - Removes one connector that no longer runs from the edge. The edge does so by itself after some minutes.
   - It always names one connector. The API call without one would remove all connectors of the tunnel, and this module
     cannot make that call.
   - A connector that still has connections is not removed, unless O(force) is set. It would connect again anyway.
@@ -41,7 +41,7 @@ options:
     type: str
     required: true
   state:
-    description: The connector shall not be known.
+    description: The edge shall not know the connector.
     type: str
     choices: [absent]
     default: absent
@@ -54,7 +54,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Forget the connector of a host that has been taken away
+- name: Remove the connector of a host that was decommissioned
   chainops.lifecycle.cloudflare_tunnel_connector:
     account_id: 0123456789abcdef0123456789abcdef
     tunnel_id: 8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11
@@ -64,7 +64,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 connector:
-  description: The connector as the edge knew it. V(null) where it did not.
+  description: The connector as the edge knew it. V(null) if the edge did not know it.
   returned: always
   type: dict
 """

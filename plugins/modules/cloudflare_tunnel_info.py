@@ -7,17 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cloudflare_tunnel_info
-short_description: See the tunnels of an account as Cloudflare's edge sees them
+short_description: Get the tunnels of an account as Cloudflare's edge sees them
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Asks the Cloudflare API for tunnels, their connectors and connections, and maps connectors to hosts by their ids.
-  - The status of a tunnel is that of all its connectors together, so one healthy connector hides those that are down.
-    The connectors tell more.
+  - The status of a tunnel summarizes all its connectors, so one healthy connector hides those that are down. See
+    C(connectors) for each of them.
   - Run it once on the controller (C(delegate_to) and C(run_once)) and not on each host. The API allows 1200 calls in
-    five minutes. Two are needed for each tunnel in O(tunnels); for all tunnels of the account it is one for each, and
-    one for every hundred.
+    five minutes. Each tunnel in O(tunnels) takes two calls. All tunnels of an account take one call for each, and one
+    for every hundred of them.
 requirements:
   - Python 3.9 or newer
 extends_documentation_fragment:
@@ -32,7 +32,7 @@ options:
   tunnels:
     description:
       - The tunnels to ask for, by id or name. By default all of the account that are not deleted.
-      - One that the account does not have is in RV(not_found). If it has none of them, that is a failure.
+      - A tunnel that the account does not have is in RV(not_found). If the account has none of them, the module fails.
     type: list
     elements: str
     default: []
@@ -84,13 +84,13 @@ tunnels:
       description: Whether its rules of ingress come from Cloudflare.
       type: bool
     created_at:
-      description: When it was made, as the API tells it.
+      description: When it was created, as the API reports it.
       type: str
     active_at:
-      description: When it got the first connection of those that it has. Empty where it has none.
+      description: When the oldest of its present connections was made. Empty if it has none.
       type: str
     inactive_at:
-      description: When it lost its last connection. Empty where it has connections.
+      description: When it lost its last connection. Empty if it has connections.
       type: str
     healthy_connectors:
       description: How many connectors have a connection.
@@ -98,11 +98,12 @@ tunnels:
     connectors:
       description:
         - The connectors, each with C(id), C(host) (if O(hosts) names it), C(version), C(run_at), C(config_version),
-          C(live) (its connections), C(ghost) (whether it waits to be forgotten) and C(connections).
+          C(live) (the number of its connections), C(ghost) (whether it has no connection and the edge is about to
+          forget it) and C(connections).
       type: list
       elements: dict
     ghosts:
-      description: The ids of connectors that have no connection any more and are still tracked for some minutes.
+      description: The ids of connectors that no longer have a connection, which the edge tracks for some minutes more.
       type: list
       elements: str
     strangers:
@@ -120,12 +121,12 @@ lost:
   type: list
   elements: str
 lost_hosts:
-  description: The hosts that they belong to.
+  description: The hosts of the connectors in RV(lost).
   returned: always
   type: list
   elements: str
 calls:
-  description: How many calls the API was asked.
+  description: How many calls of the API were made.
   returned: always
   type: int
 """

@@ -12,18 +12,18 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Two runs that look at the same time both see another healthy connector of a tunnel, and restart one each, so that
-    the tunnel has none. This module keeps them apart. Each host grants one owner at a time for a tunnel, and only while
-    a connector of that host keeps the tunnel up.
+  - Prevents two runs from restarting the last connectors of a tunnel at the same time. Without it both would see
+    another healthy connector, restart one each, and leave the tunnel with none. Each host grants one owner at a time
+    for a tunnel, and only while a connector of that host keeps the tunnel up.
   - Run it on the host of the connector that is to be taken offline, with O(own=true), then on the hosts of its other
     replicas until one of them has granted. Then give the owner to M(chainops.lifecycle.cloudflared_tunnel) as
     O(chainops.lifecycle.cloudflared_tunnel#module:reservation). Release it when the connector is back.
-  - A connector that has fewer connections than it needs, that the edge does not know, or that somebody works on keeps
-    no tunnel up.
-  - A grant ends by itself after 120 seconds. A host grants nothing in the first 120 seconds after its boot. A connector
+  - A connector does not count if it has fewer connections than it needs, if the edge does not know it, or if another
+    run works on it.
+  - A grant expires after 120 seconds. A host grants nothing in the first 120 seconds after its boot. A connector
     is taken offline only while its own host's grant has 60 seconds left.
-  - It does not bind anybody who does not ask, such as an operator with C(systemctl).
-  - The role P(chainops.lifecycle.tunnel_reconnect#role) and the playbook C(recover) reserve by themselves.
+  - It does not bind anybody who does not request a reservation, such as an operator with C(systemctl).
+  - The role P(chainops.lifecycle.tunnel_reconnect#role) and the playbook C(recover) make reservations by themselves.
 requirements:
   - Python 3.9 or newer
 extends_documentation_fragment:
@@ -56,14 +56,14 @@ options:
     type: str
   own:
     description:
-      - Whether that connector is on this host. If so, the host grants even where none of O(services) keeps the tunnel
-        up, as another host may have one that does.
+      - Whether that connector is on this host. If so, the host grants even if none of O(services) keeps the tunnel up,
+        because another host may have a connector that does.
     type: bool
     default: false
   own_host:
     description:
-      - What the host of the connector has returned as RV(own_host). By it a host tells that it is the same one under
-        another name of the inventory, also in check mode, which leaves no grant.
+      - What the host of the connector has returned as RV(own_host). With it a host recognizes that it is that host
+        under another name of the inventory. This works in check mode too, which leaves no grant.
     type: str
   services:
     description:
@@ -73,7 +73,7 @@ options:
     elements: dict
     default: []
   edge_lost:
-    description: Ids of connectors that the edge does not know any more.
+    description: Ids of connectors that the edge no longer knows.
     type: list
     elements: str
     default: []
@@ -83,7 +83,7 @@ options:
     choices: [system, user]
     default: system
   state:
-    description: V(present) asks for the grant of this host, V(absent) gives it back.
+    description: V(present) requests the grant of this host, V(absent) releases it.
     type: str
     choices: [present, absent]
     default: present
@@ -113,11 +113,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 granted:
-  description: Whether this host's grant is the owner's.
+  description: Whether the owner has the grant of this host.
   returned: always
   type: bool
 looked:
-  description: Whether the connectors of this host were looked at. They are not where another owner has the grant.
+  description: Whether the connectors of this host were observed. They are not if another owner has the grant.
   returned: always
   type: bool
 healthy:
@@ -131,14 +131,14 @@ holder:
   type: dict
 own_host:
   description:
-    - What tells the host of the connector from others until its next boot. With O(own=true) it is that of this host,
-      else O(own_host), so that the answer of each host has it for the next one.
+    - An identifier of the host of the connector, which is valid until its next boot. With O(own=true) it is that of
+      this host, else O(own_host), so the result of each host has it for the next one.
   returned: with O(state=present)
   type: str
 repeated:
   description:
-    - Whether the owner had the grant of this host already, or it is the host of the connector by O(own_host). Of an
-      owner that is new for each attempt, that says that the host is asked under two names.
+    - Whether the owner already had the grant of this host, or O(own_host) shows that it is the host of the connector.
+      As an owner is new for each attempt, V(true) means that the inventory has this host under two names.
   returned: when it is granted
   type: bool
 reason:

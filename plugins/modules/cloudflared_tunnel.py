@@ -7,15 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cloudflared_tunnel
-short_description: ServiceRun a Cloudflare tunnel connector, and bring it back
+short_description: Drive a Cloudflare tunnel connector from one state to another, and bring it back
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Like M(chainops.lifecycle.service), for a cloudflared that systemd runs. It knows the states V(connecting),
     V(connected) and V(reconnecting), and why a connector has no connection.
-  - What lies is not believed. systemd calls a connector active once it has been connected, C(/healthcheck) says OK
-    while the process lives, and the metrics C(ha_connections) and C(server_locations) count what is not there.
+  - Does not rely on misleading sources. systemd calls a connector active once it has been connected, C(/healthcheck)
+    reports OK as long as the process runs, and the metrics C(ha_connections) and C(server_locations) count connections
+    that no longer exist.
   - A connector that has lost its connections first gets the time that it needs to come back by itself, then one
     restart. A restart has worked when a new connector id has registered.
   - If no restart can help (token refused or unreadable, option unknown, port taken, no edge address, UDP blocked)
@@ -48,7 +49,7 @@ options:
     description:
       - V(running) has all expected connections, V(connected) at least O(min_connections). Both start what is down and
         recover from V(error), but a connector on its way is only waited for.
-      - V(reconnected) is V(connected), and restarts a connector that has not come back within its natural budget.
+      - V(reconnected) is V(connected), and restarts a connector that has not reconnected within O(reconnect_grace).
       - V(restarted) makes a new start and waits for a connection.
       - V(stopped), V(reset) and V(started) as in M(chainops.lifecycle.service).
     type: str
@@ -58,22 +59,22 @@ options:
     description:
       - Whether the unit is started with the host (C(systemctl enable) and C(disable)). If this is not given, it is left
         as it is.
-      - It is changed once O(state) has been reached and proved. A run that is refused or fails changes nothing of it.
-      - A unit that is masked, static, indirect, generated or transient is refused by the guard C(enabled) before
-        anything is done, and one that is held by the guard C(hold).
-      - With V(false) a unit that is masked is left as it is, as nothing starts it.
+      - It is changed once O(state) has been reached and proved. A run that is refused or fails does not change it.
+      - The guard C(enabled) refuses a unit that is masked, static, indirect, generated or transient before anything is
+        done. The guard C(hold) refuses a unit that is held.
+      - With V(false) a masked unit is left as it is, because nothing starts it.
       - systemd reads all unit files again when a unit is enabled or disabled, whatever O(daemon_reload) says.
     type: bool
   own_tunnel_action:
     description:
-      - What to do where the connector carries the connection of this run and needs a restart.
+      - What to do if the connector carries the connection of this run and needs a restart.
       - V(hand_over) leaves the restart to the host. The task succeeds at once, and RV(handover.outcome) of the next run
         says how it went. That next run makes no restart of its own, not even for O(state=restarted).
     type: str
     choices: [hand_over, refuse]
     default: hand_over
   wait_timeout:
-    description: Seconds for the whole run of the module. The natural budget and a restart have to fit.
+    description: Seconds for the whole run of the module. They have to be enough for O(reconnect_grace) and a restart.
     default: 600.0
 seealso:
   - module: chainops.lifecycle.service
@@ -108,7 +109,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 reached:
-  description: Whether the target was reached and proved, or in check mode whether nothing would refuse it.
+  description: Whether the target was reached and proved. In check mode, whether no guard would refuse it.
   returned: always
   type: bool
 state:
@@ -123,7 +124,7 @@ before:
       C(connections), C(expected_connections), C(registrations), C(refused_registrations), C(protocol), C(version),
       C(config_version), C(metrics_url), C(metrics_found), C(retries), C(grace_period), C(reconnect_grace),
       C(edge_reachable), C(changed_at), C(pid), C(other_connectors) and C(notes). A token is never among them.
-    - What an old cloudflared does not tell is V(unsupported).
+    - A value that an old cloudflared does not report is V(unsupported).
   returned: always
   type: dict
 after:
@@ -151,10 +152,10 @@ progress:
       description: The id of the connector, new with each start.
       type: str
     reconnect_grace:
-      description: Seconds that it may take by itself.
+      description: Seconds that it may take to reconnect by itself.
       type: float
 handover:
-  description: A restart that was left to the host, in this run or the one before.
+  description: A restart that this run or the one before left to the host.
   returned: always
   type: dict
   contains:
@@ -168,12 +169,12 @@ handover:
       description: V(pending), V(verified) or V(failed).
       type: str
 transitions:
-  description: What was done, and what was seen to come of it. In check mode the plan.
+  description: The steps that were made, and the transitions that were observed. In check mode the plan.
   returned: always
   type: list
   elements: dict
 blocked_by:
-  description: What refused, each with C(guard), C(reason) and C(hint).
+  description: The guards that refused, with C(guard), C(reason) and C(hint).
   returned: always
   type: list
   elements: dict
@@ -201,16 +202,16 @@ enablement:
   type: dict
   contains:
     before:
-      description: The word before the run.
+      description: The value before the run.
       type: str
       sample: disabled
     after:
-      description: The word after the run, in check mode the one to come.
+      description: The value after the run. In check mode, the value that it would have.
       type: str
       sample: enabled
 resolved:
-  description: The hard cause of the failure that no longer holds, when it did, and what shows that it is gone.
-  returned: when a start was allowed as the host shows that the cause was dealt with
+  description: The hard cause of the failure, when it was observed, and what shows that it is gone.
+  returned: when a start was allowed because the host shows that the cause is gone
   type: str
   sample: address_in_use was the cause at 2026-03-01 01:04:12 UTC; port 8080 is free now
 diagnosis:

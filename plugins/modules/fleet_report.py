@@ -35,14 +35,14 @@ attributes:
   idempotent:
     support: none
     details:
-      - Time has passed, so that a second report differs from the first.
+      - A second report differs from the first, because time has passed.
   platform:
     platforms: posix
 options:
   seen:
     description:
       - The name of the variable in which each host has its registered result.
-      - It is a name and no value, so that the results of a whole fleet need not pass through a template.
+      - It takes a name instead of a value, so that the results of a whole fleet need not pass through a template.
     type: str
     default: lifecycle_seen
   networks:
@@ -63,7 +63,7 @@ options:
     default: html
   dest:
     description:
-      - The file. Its folder has to exist. A file that is there is replaced at once and as a whole.
+      - The file. Its folder has to exist. An existing file is replaced atomically.
       - By default V(lifecycle-report.html) or V(lifecycle-report.json) in the folder in which Ansible was started.
     type: path
 seealso:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_outcome
-short_description: End a host as failed or as unreachable
+short_description: Mark a host as failed or unreachable
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Fails on the host that a failure is about, so that the recap, AWX and a relaunch on failed hosts name that one.
+  - Fails on the host that has the failure, so that the play recap, AWX and a relaunch on failed hosts name that host.
   - It is made for the playbooks of this collection.
 extends_documentation_fragment:
   - chainops.lifecycle._attributes
@@ -36,7 +36,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Fail where a service was not recovered
+- name: Fail on a host whose service was not recovered
   chainops.lifecycle.host_outcome:
     msg: api was not recovered
   when: service_recovery_result | default([]) | selectattr('failed') | list | length > 0

@@ -12,9 +12,9 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Makes one file of the collection's own code, a Python archive that needs the standard library only, and the
-    configuration with which it observes the services of a host. Both are on the controller, in the temporary folder of
-    Ansible, which removes them at its end. The same code gives the same bytes.
+  - Builds a Python archive from the code of the collection, and a configuration that names the services of a host. The
+    archive needs the standard library only. Both files are on the controller, in the temporary folder of Ansible, which
+    removes them when it ends. The same code gives the same bytes.
   - The role C(chainops.lifecycle.state_monitoring) installs both. Use the module where your hosts get their files
     another way.
   - The configuration holds the options of the services, among them secrets. Copy it with mode V(0600) and C(no_log).
@@ -44,8 +44,9 @@ options:
     required: true
   format:
     description:
-      - What is written, the text format of Prometheus, which node_exporter reads, or OpenMetrics. There the label of
-        C(chainops_service_state) that names the state is called as the metric, as OpenMetrics demands.
+      - The format of the metrics, V(prometheus) for the text format that node_exporter reads, or V(openmetrics). In
+        OpenMetrics the label of C(chainops_service_state) that holds the state has the name of the metric, as that
+        format demands.
     type: str
     choices: [prometheus, openmetrics]
     default: prometheus
@@ -81,8 +82,8 @@ output:
   sample: /var/lib/prometheus/node-exporter/chainops_state.prom
 allowed_addresses:
   description:
-    - What the program needs to talk to, in the words of C(IPAddressAllow=) of systemd. V(any) where a service is asked
-      by a name or by a command, and for a connector, which has the edge to try.
+    - The addresses that the program needs to reach, in the syntax of C(IPAddressAllow=) of systemd. V(any) if a service
+      is reached by a host name or checked by a command, and for a connector, because the program tries the edge.
   returned: success
   type: list
   elements: str

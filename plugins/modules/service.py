@@ -12,14 +12,14 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Looks at the service, plans the way to O(state) on the state machine, checks the guards, acts, and verifies.
-  - Says C(changed) only after the new state is proved. A start has to be a new invocation, the probes have to pass,
+  - Observes the service, plans the steps to O(state) on the state machine, checks the guards, acts, and verifies.
+  - Reports C(changed) only after the new state is proved. A start has to be a new invocation, the probes have to pass,
     the state has to hold for O(stable_for), and after a stop no process may be left.
-  - Every call of C(systemctl) is made with C(--no-block) and C(--job-mode=fail), so that no other controller's job is
-    ever cancelled, but for O(stop_conflicting). A lock on the host keeps two runs of these modules apart.
+  - Calls C(systemctl) with C(--no-block) and C(--job-mode=fail), so that it never cancels a job of another controller,
+    except with O(stop_conflicting). A lock on the host keeps two runs of these modules apart.
   - What systemd stops together with the service is part of the plan (RV(also_stops)) and of the guards. After a start
     it has to run again, or the run fails.
-  - If the run is ended anywhere, running the same task again continues.
+  - If the run is killed, whenever that is, running the same task again continues it.
 requirements:
   - systemd 239 or newer
   - Python 3.9 or newer
@@ -32,8 +32,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Returns the whole plan, made by the same code. Probes and O(config_check) do run, as they change nothing.
-      - A unit that does not exist is a warning in check mode, as an earlier task may be about to install it.
+      - Returns the whole plan, made by the same code. Probes and O(config_check) do run, because they change nothing.
+      - A unit that does not exist is a warning in check mode, because in a real run an earlier task may install it.
   diff_mode:
     support: full
   idempotent:
@@ -47,19 +47,20 @@ options:
     description:
       - The unit, such as V(api) or V(worker@1), or several, which are driven one after the other, each with all these
         options. The ending C(.service) is implied.
-      - What goes wrong with one of several does not keep the others from their turn. The task fails at its end.
+      - If one of several fails, the others are still driven. The task fails at its end.
     type: list
     elements: str
     required: true
     aliases: [service, unit]
   state:
     description:
-      - V(running) and V(stopped) are reached from wherever the service is. V(started) is another word for V(running).
+      - V(running) and V(stopped) are reached from wherever the service is. V(started) is an alias of V(running).
       - V(restarted) makes a new start. A oneshot service is run once to its end.
-      - V(succeeded) is for services that run to their end, such as those of timers. It is reached where the last run
-        has not failed and, if the unit has timers, one of them is active. One whose last run failed is run once more.
-      - V(reset) takes the service out of V(error) and starts nothing. A failure is cleared, and a service that is up
-        although it is in V(error), as an unhealthy one is, is stopped.
+      - V(succeeded) is for services that run to their end, such as those of timers. It is reached if the last run
+        has not failed and, if the unit has timers, one of them is active. A service whose last run failed is run once
+        more.
+      - V(reset) takes the service out of V(error) and starts nothing. It clears a failure, and stops a service that is
+        up although it is in V(error), such as an unhealthy one.
       - If this is not given it is V(running), unless O(enabled) is given. Then the state is left as it is.
     type: str
     choices: [running, stopped, restarted, reset, succeeded, started]
@@ -67,10 +68,10 @@ options:
     description:
       - Whether the unit is started with the host (C(systemctl enable) and C(disable)). If this is not given, it is left
         as it is.
-      - It is changed once O(state) has been reached and proved. A run that is refused or fails changes nothing of it.
-      - A unit that is masked, static, indirect, generated or transient is refused by the guard C(enabled) before
-        anything is done, and one that is held by the guard C(hold).
-      - With V(false) a unit that is masked is left as it is, as nothing starts it.
+      - It is changed once O(state) has been reached and proved. A run that is refused or fails does not change it.
+      - The guard C(enabled) refuses a unit that is masked, static, indirect, generated or transient before anything is
+        done. The guard C(hold) refuses a unit that is held.
+      - With V(false) a masked unit is left as it is, because nothing starts it.
       - systemd reads all unit files again when a unit is enabled or disabled, whatever O(daemon_reload) says.
     type: bool
 seealso:
@@ -90,7 +91,7 @@ EXAMPLES = r"""
         json_path: status
         json_value: UP
 
-- name: Recover it from whatever has happened
+- name: Recover it from any failure
   chainops.lifecycle.service:
     name: api
     recovery: reset_start
@@ -101,14 +102,14 @@ EXAMPLES = r"""
     state: restarted
     config_check: [/usr/bin/python3, -m, json.tool, /etc/api.json]
 
-# As ansible.builtin.systemd_service is called, but that a list needs no loop.
+# The same options as for ansible.builtin.systemd_service, but a list needs no loop.
 - name: Enable and start the services of the shop
   chainops.lifecycle.service:
     name: [api, worker]
     state: started
     enabled: true
 
-- name: Stop it, with SIGKILL where it does not end
+- name: Stop it, with SIGKILL if it does not end
   chainops.lifecycle.service:
     name: api
     state: stopped
@@ -119,8 +120,8 @@ EXAMPLES = r"""
 RETURN = r"""
 reached:
   description:
-    - Whether the target was reached and proved, or in check mode whether nothing would refuse it.
-    - With several services whether all have reached it.
+    - Whether the target was reached and proved. In check mode, whether no guard would refuse it.
+    - With several services, whether all have reached it.
   returned: always
   type: bool
 state:
@@ -140,7 +141,7 @@ after:
   type: dict
   sample: {name: api, state: running, base_state: running, cause: null}
 transitions:
-  description: What was done, and what was seen to come of it. In check mode the plan.
+  description: The steps that were made, and the transitions that were observed. In check mode the plan.
   returned: always
   type: list
   elements: dict
@@ -155,7 +156,7 @@ transitions:
       description: The edge of the state machine.
       type: str
     action:
-      description: What was asked of systemd, V(none) for a transition of the service's own.
+      description: What was requested from systemd. V(none) for a transition that the service made by itself.
       type: str
     started:
       description: Seconds since the epoch, on the host's clock.
@@ -176,7 +177,7 @@ blocked_by:
       description: The name of the guard.
       type: str
     reason:
-      description: What it saw.
+      description: What it found.
       type: str
     hint:
       description: What to do.
@@ -187,7 +188,7 @@ attempts:
   type: dict
   contains:
     used:
-      description: Attempts that count.
+      description: The attempts within the window.
       type: int
     allowed:
       description: O(max_attempts).
@@ -200,15 +201,15 @@ attempts:
       type: float
 also_stops:
   description:
-    - The units that the plan stops besides the service. These are those that are running and require it (C(Requires=),
-      C(Requisite=), C(BindsTo=), C(PartOf=), C(StopPropagatedFrom=)), and with O(stop_conflicting) those in conflict.
+    - The units that the plan stops in addition to the service. They are running and require it (C(Requires=),
+      C(Requisite=), C(BindsTo=), C(PartOf=), C(StopPropagatedFrom=)), or with O(stop_conflicting) conflict with it.
     - After O(state=running) and O(state=restarted) those that require it have been proved to run again.
   returned: always
   type: list
   elements: str
   sample: [api.service]
 also_starts:
-  description: The units that systemd starts in the same transaction, as the service requires them.
+  description: The units that systemd starts in the same transaction, because the service requires them.
   returned: always
   type: list
   elements: str
@@ -222,23 +223,23 @@ enablement:
   type: dict
   contains:
     before:
-      description: The word before the run.
+      description: The value before the run.
       type: str
       sample: disabled
     after:
-      description: The word after the run, in check mode the one to come.
+      description: The value after the run. In check mode, the value that it would have.
       type: str
       sample: enabled
 results:
   description:
     - The result of each service, with its C(name), C(failed) and C(msg).
-    - The task's own result has RV(reached) then, and none of the other keys.
+    - The result of the task then has RV(reached), and none of the other keys.
   returned: when O(name) has more than one entry
   type: list
   elements: dict
 resolved:
-  description: The hard cause of the failure that no longer holds, when it did, and what shows that it is gone.
-  returned: when a start was allowed as the host shows that the cause was dealt with
+  description: The hard cause of the failure, when it was observed, and what shows that it is gone.
+  returned: when a start was allowed because the host shows that the cause is gone
   type: str
   sample: address_in_use was the cause at 2026-03-01 01:04:12 UTC; port 8080 is free now
 diagnosis:

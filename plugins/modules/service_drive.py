@@ -15,7 +15,7 @@ description:
   - Takes an entry of C(lifecycle_services) as a whole, and runs the module of its kind with the options that the entry
     has, M(chainops.lifecycle.service), M(chainops.lifecycle.besu_node) or M(chainops.lifecycle.cloudflared_tunnel).
   - Returns what that module returns. C(module_defaults) of that module and of the group
-    C(group/chainops.lifecycle.lifecycle) hold for it as well.
+    C(group/chainops.lifecycle.lifecycle) apply to it as well.
   - In a loop over entries Ansible prints each entry. If entries hold secrets, loop over their numbers, or set
     C(no_log) for the task.
 requirements:
@@ -46,15 +46,15 @@ options:
     description:
       - The entry, a name or a dictionary with C(name), C(kind), the options of M(chainops.lifecycle.service), and under
         the name of its kind the options that this kind has beyond them.
-      - What only the roles need, such as C(depends_on), may be there and is not passed on.
+      - Keys that only the roles use, such as C(depends_on), are accepted and not passed on.
     type: raw
     required: true
   override:
-    description: Options of the module that go before those of the entry, such as C(state=restarted).
+    description: Options of the module that override those of the entry, such as C(state=restarted).
     type: dict
     default: {}
   defaults:
-    description: Options of the module where the entry does not give them.
+    description: Options of the module that apply if the entry does not give them.
     type: dict
     default: {}
 seealso:

@@ -13,13 +13,13 @@ author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Drives each service as M(chainops.lifecycle.service_drive) does, with its guards, its attempt budget and its proof,
-    and up to O(parallel) of them at the same time. It is one task for all of them, and prints a line as each ends.
-  - A service goes after those that it requires or is ordered after (C(Requires=), C(Requisite=), C(BindsTo=),
-    C(PartOf=), C(After=)), and after its C(depends_on). Services that conflict, or whose acts may stop the same unit,
-    go one after the other. Where systemd cannot tell, all of them do.
-  - Besu nodes and connectors of Cloudflare tunnels are taken in check mode only. What they may do depends on other
-    hosts, so that they are driven one at a time with M(chainops.lifecycle.service_drive).
-  - The results hold what a report needs. For a whole one run M(chainops.lifecycle.service_drive).
+    up to O(parallel) of them at the same time. It is one task, and prints a line when it has finished with a service.
+  - A service is driven after those that it requires or is ordered after (C(Requires=), C(Requisite=), C(BindsTo=),
+    C(PartOf=), C(After=)), and after its C(depends_on). Services that conflict, or whose steps may stop the same unit,
+    are driven one after the other. If systemd cannot tell, all services are.
+  - Besu nodes and connectors of Cloudflare tunnels are accepted in check mode only. Whether they may be stopped depends
+    on other hosts, so drive them one at a time with M(chainops.lifecycle.service_drive).
+  - The results are reduced to what a report needs. For a complete result use M(chainops.lifecycle.service_drive).
 requirements:
   - what the module of the kind requires
 extends_documentation_fragment:
@@ -55,15 +55,15 @@ options:
         type: raw
         required: true
       override:
-        description: Options of the module that go before those of the entry.
+        description: Options of the module that override those of the entry.
         type: dict
         default: {}
       defaults:
-        description: Options of the module where the entry does not give them.
+        description: Options of the module that apply if the entry does not give them.
         type: dict
         default: {}
       begun:
-        description: Whether a run before has begun with it. The task sets it.
+        description: Whether an earlier run has begun to drive it. The task sets it.
         type: bool
         default: false
   parallel:
@@ -76,18 +76,18 @@ options:
     elements: raw
     default: []
   progress_interval:
-    description: Seconds after which the task looks which services have ended, to print their lines.
+    description: Seconds between two checks which services are finished, whose lines the task then prints.
     type: float
     default: 10.0
   wait_id:
-    description: Names the wait that this run is a part of. The task sets it, others leave it out.
+    description: The name of the wait that this run is a part of. The task sets it by itself.
     type: str
 seealso:
   - module: chainops.lifecycle.service_drive
 """
 
 EXAMPLES = r"""
-- name: Restart two services that have nothing to do with each other, side by side
+- name: Restart two independent services side by side
   chainops.lifecycle.service_drive_all:
     services:
       - service: api
@@ -100,8 +100,8 @@ EXAMPLES = r"""
 RETURN = r"""
 results:
   description:
-    - The result of each service, in their order, with the keys of M(chainops.lifecycle.service). Its observations are
-      reduced to the state, the reasons and the invocation, its diagnosis to the first causes.
+    - The result of each service, in the order of O(services), with the keys of M(chainops.lifecycle.service). The
+      observations are reduced to the state, the reasons and the invocation, the diagnosis to the first causes.
   returned: always
   type: list
   elements: dict
@@ -110,13 +110,13 @@ results:
       description: The name of the service.
       type: str
     begun:
-      description: Whether its turn has come. A task never ends with one whose turn has not.
+      description: Whether its turn has come. It has for all of them when the task ends.
       type: bool
     reached:
       description: Whether the target was reached and proved.
       type: bool
     failed:
-      description: Whether it was not. Left out where it was.
+      description: Whether the target was not reached. Left out if it was.
       type: bool
   sample: [{name: api, reached: true, changed: true, state: running}]
 """

@@ -7,25 +7,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_fault
-short_description: Make one fault of a service on purpose, for a drill, with an undo that the host makes by itself
+short_description: Inject one fault into a service for a drill, which the host undoes by itself
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Makes a fault of one kind, and waits until the service shows it. It is what the role
-    P(chainops.lifecycle.service_drill#role) and the playbook C(chainops.lifecycle.drill) make drills with. The
-    playbook looks at the whole fleet before.
-  - The fault is made only where a restart of the service would be allowed now. Its guards are asked by the same code,
-    right before the fault. These are the hold, the quorum of a Besu network and the last replica of a tunnel among
-    others.
-  - It is also refused where the entry does not have C(drill=true), where the service is not healthy, where systemd
-    would stop other units with it, where a failure of the unit would reboot the host (C(FailureAction) and the like),
-    and while another drill of the host is not over.
-  - A timer of systemd on the host is started before the fault is made. After O(undo_after) it takes the fault away and
-    starts the service where it is down, whatever has become of the controller. Where somebody holds the service or the
-    host by then, nothing is started. The script that it runs, C(/run/chainops-lifecycle/drill-undo), can be run by
-    hand and more than once.
-  - Drills are for services of the system.
+  - Injects one fault, and waits until the service shows it. The role P(chainops.lifecycle.service_drill#role) and the
+    playbook C(chainops.lifecycle.drill) use it for drills. The playbook observes the whole fleet first.
+  - The fault is injected only if a restart of the service would be allowed now. The same code checks the guards of a
+    restart, right before the fault, such as the hold, the quorum of a Besu network and the last replica of a tunnel.
+  - The fault is also refused if the entry does not have C(drill=true), if the service is not healthy, if systemd would
+    stop other units with it, if a failure of the unit would reboot the host (C(FailureAction) and the like), and while
+    another drill on the host has not ended.
+  - Before the fault is injected, a systemd timer is started on the host. After O(undo_after) it removes the fault and
+    starts the service if it is down, even if the controller is gone. If somebody holds the service or the host by then,
+    nothing is started. The script that it runs, C(/run/chainops-lifecycle/drill-undo), can be run by hand and more than
+    once.
+  - Drills are only for services of the system, not for those of a user.
 requirements:
   - systemd 239 or newer
   - iproute2 4.17 or newer and a kernel of the same age, for V(peers_cut) and V(edge_cut)
@@ -43,13 +41,13 @@ attributes:
   check_mode:
     support: full
     details:
-      - Says whether the fault would be made. Of the services it asks the same as a run.
+      - Reports whether the fault would be injected. It observes and checks the same as a real run.
   diff_mode:
     support: full
   idempotent:
     support: partial
     details:
-      - Not with O(state=present). Each run makes a fault once more.
+      - Not with O(state=present). Each run injects the fault again.
   platform:
     platforms: linux
 options:
@@ -60,11 +58,11 @@ options:
     required: true
   state:
     description:
-      - V(present) makes the fault, and waits until the service shows it.
-      - V(lifted) takes the fault away and starts nothing. The timer of the host goes on.
-      - V(absent) takes the fault away, waits until the service is as its entry describes it, stops the timer and keeps
-        the result on the host. Where the service does not come to that, it asks for a start and lets the timer go on.
-      - V(lifted) and V(absent) are no change where no drill of the service is open.
+      - V(present) injects the fault, and waits until the service shows it.
+      - V(lifted) removes the fault and starts nothing. The timer on the host keeps running.
+      - V(absent) removes the fault, waits until the service is in its desired state, stops the timer and keeps the
+        result on the host. If the service does not reach that state, it requests a start and keeps the timer running.
+      - V(lifted) and V(absent) change nothing if the service has no open drill.
     type: str
     choices: [present, lifted, absent]
     default: present
@@ -73,16 +71,17 @@ options:
       - The fault. It is needed with O(state=present).
       - V(killed) sends SIGKILL to the main process.
       - V(stopped) stops the unit, as if somebody had called C(systemctl stop).
-      - V(hung) sends SIGSTOP to the main process. It is there and does nothing.
-      - V(disk_full) fills the file system behind O(path) but for 1 MiB, with a file that has no name and is gone with
-        its process. It is refused for a file system of the system itself, such as that of C(/) or C(/var).
+      - V(hung) sends SIGSTOP to the main process. The process exists and does nothing.
+      - V(disk_full) fills the file system of O(path) except for 1 MiB, with a file that has no name and disappears with
+        the process that holds it. It is refused for a file system of the system itself, such as that of C(/) or
+        C(/var).
       - V(port_taken) stops the unit, has another process listen on O(port), and starts the unit.
       - V(peers_cut) cuts a Besu node off from its peers, and V(edge_cut) a connector from the edge, by rules of policy
-        routing (C(ip rule), of iproute2). What this host sends from the p2p port of the node, or to the ports of its
-        peers or of the edge, finds no route, by TCP and UDP and whatever the address is. Connections that are there are
-        closed with C(ss --kill), where the kernel can do that. Everything else of the host goes on, SSH included.
-      - It is refused where another process of the host has connections through these ports, or where another connector
-        runs on it.
+        routing (C(ip rule), of iproute2). Packets that this host sends from the p2p port of the node, or to the ports
+        of its peers or of the edge, find no route, over TCP and UDP and to any address. Open connections are closed
+        with C(ss --kill), if the kernel supports that. Everything else on the host keeps working, SSH included. -
+        V(peers_cut) and V(edge_cut) are refused if another process of the host has connections through these ports, or
+        if another connector runs on it.
     type: str
     choices: [killed, stopped, hung, disk_full, port_taken, peers_cut, edge_cut]
   path:
@@ -96,13 +95,13 @@ options:
     type: int
     default: 4096
   undo_after:
-    description: Seconds after which the host takes the fault away by itself, from 30 to 3600.
+    description: Seconds after which the host removes the fault by itself, from 30 to 3600.
     type: float
     default: 300.0
   wait_timeout:
     description:
-      - For how many seconds the module waits, with O(state=present) until the service shows the fault, and with
-        O(state=absent) until it is well again. With O(state=present) it has to be less than O(undo_after).
+      - For how many seconds the module waits. With O(state=present) it waits until the service shows the fault, and
+        the time has to be less than O(undo_after). With O(state=absent) it waits until the service is healthy again.
     type: float
     default: 60.0
   acted:
@@ -110,11 +109,11 @@ options:
     type: bool
     default: false
   override:
-    description: Options of the entry that go before what it says, as in M(chainops.lifecycle.service_drive).
+    description: Options that override those of the entry, as in M(chainops.lifecycle.service_drive).
     type: dict
     default: {}
   defaults:
-    description: Options of the entry where it does not give them.
+    description: Options that apply if the entry does not give them.
     type: dict
     default: {}
 seealso:
@@ -123,7 +122,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have the API hang for at most two minutes, and see whether anybody notices
+- name: Let the API hang for at most two minutes, to see whether anybody notices
   chainops.lifecycle.service_fault:
     service: {name: api, drill: true}
     fault: hung
@@ -137,7 +136,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 reached:
-  description: Whether the fault was made, or with O(state=absent) whether the service is well again.
+  description: Whether the fault was injected, or with O(state=absent) whether the service is healthy again.
   returned: always
   type: bool
 blocked_by:
@@ -150,7 +149,7 @@ blocked_by:
       description: The name of the guard.
       type: str
     reason:
-      description: What it saw.
+      description: What it found.
       type: str
     hint:
       description: What to do.
@@ -169,21 +168,21 @@ after:
   returned: unless it was refused
   type: dict
 drill:
-  description: What the host keeps of the drill, null in check mode and where no drill is open.
+  description: The record of the drill on the host, null in check mode and if no drill is open.
   returned: unless it was refused
   type: dict
   contains:
     at:
-      description: When the fault was made, in seconds since the epoch.
+      description: When the fault was injected, in seconds since the epoch.
       type: float
     fault:
       description: The fault.
       type: str
     owner:
-      description: Who made it.
+      description: Who injected it.
       type: str
     undo_at:
-      description: When the host takes it away by itself, in seconds since the epoch.
+      description: When the host removes it by itself, in seconds since the epoch.
       type: float
     invocation:
       description: The invocation of the service before the fault.
@@ -192,39 +191,40 @@ drill:
       description: The head of a Besu node before the fault.
       type: float
     target:
-      description: What the fault was made of, such as the path, the port, or what was cut.
+      description: What the fault was applied to, such as the path, the port, or the ports that were cut.
       type: str
       sample: TCP and UDP to port 7844; connected with 198.51.100.7
     outcome:
       description:
-        - V(open) until it is ended, then V(recovered) or V(failed). V(abandoned) where no fault was made after all, or
-          another drill was begun before it was ended.
+        - V(open) until it is ended, then V(recovered) or V(failed). V(abandoned) if no fault was injected after all, or
+          if another drill began before this one was ended.
       type: str
     detected_after:
-      description: Seconds until the service showed the fault. Null where it did not.
+      description: Seconds until the service showed the fault. Null if it did not.
       type: float
     detected_as:
       description: The state, with the cause, in which it showed.
       type: str
       sample: error (signal)
     lifted_after:
-      description: Seconds until the fault was taken away, null where the service was well again before.
+      description: Seconds until the fault was removed, null if the service was healthy again before that.
       type: float
     recovered_after:
-      description: Seconds from the fault until the service was well again.
+      description: Seconds from the fault until the service was healthy again.
       type: float
     lost:
       description:
-        - Seconds for which the service did not serve. That is from the fault, or with V(disk_full) from when it
-          showed, until it was well again.
+        - Seconds during which the service did not serve, from the fault, or with V(disk_full) from when it showed,
+          until it was healthy again.
       type: float
     blocks:
-      description: How far the head of a Besu node has come since the fault. These blocks were made without it, at most.
+      description:
+        - By how many blocks the head of a Besu node has advanced since the fault. At most these were made without it.
       type: float
     ended_by:
       description:
-        - What has ended it. V(recovery) where a recovery acted, V(itself) where systemd or the service did, V(undo)
-          where the fault was taken away first. Empty where the service is not well.
+        - What ended it. V(recovery) if a recovery acted, V(itself) if systemd or the service did, V(undo) if the fault
+          was removed first. Empty if the service is not healthy.
       type: str
 """
 

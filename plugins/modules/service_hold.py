@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_hold
-short_description: Hold a service or a host, so that nothing is done to it
+short_description: Hold a service or a host, so that nobody acts on it
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -35,26 +35,26 @@ options:
   name:
     description:
       - The service to hold, by any of its unit's names. Without it, the whole host.
-      - A hold on the whole host that was set with O(scope=system) is for the services of users as well.
+      - A hold on the whole host with O(scope=system) covers the services of users as well.
     type: str
   scope:
-    description: Whose services are meant.
+    description: Which service manager has the service.
     type: str
     choices: [system, user]
     default: system
   state:
-    description: Whether there shall be a hold.
+    description: V(present) sets the hold, V(absent) ends it.
     type: str
     choices: [present, absent]
     default: present
   reason:
-    description: Why. The one who is refused reads this.
+    description: Why. It is shown to whoever is refused.
     type: str
   owner:
     description:
       - Who to ask. By default the user, and where the connection comes from.
-      - With C(become) there is often no more than the login name, as C(sudo) drops the rest. Where several people share
-        a login give this, or they count as one owner.
+      - With C(become) often only the login name is known, because C(sudo) drops the rest. If several people share a
+        login, set this. Otherwise they count as one owner.
     type: str
   expires_in:
     description: Seconds until the hold ends by itself. Without it, it lasts until it is ended.
@@ -64,7 +64,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Nobody touches this node while the disk is replaced
+- name: Hold the whole host while its disk is replaced
   chainops.lifecycle.service_hold:
     reason: the disk is being replaced
     owner: storage team
@@ -84,7 +84,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hold:
-  description: The hold that is there now, null if there is none.
+  description: The hold that is in force now, null if there is none.
   returned: success
   type: dict
   contains:

@@ -14,8 +14,8 @@ author:
 description:
   - Asks systemd once for all services, runs their probes side by side, and returns one observation of each, with the
     reasons for it.
-  - A crash loop that systemd calls activating is V(error) here, a unit that systemd calls active is V(running) only if
-    its process and its probes say so, and what could not be observed is V(unknown).
+  - A crash loop, which systemd calls activating, is V(error) here. A unit that systemd calls active is V(running) only
+    if its process and its probes say so. A service that could not be observed is V(unknown).
 requirements:
   - systemd 239 or newer
   - Python 3.9 or newer
@@ -35,17 +35,18 @@ attributes:
 options:
   services:
     description:
-      - The services to look at. Each entry is a name, or a dictionary as in the inventory variable
+      - The services to observe. Each entry is a name, or a dictionary as in the inventory variable
         C(lifecycle_services).
       - An entry has C(name), C(kind), and under the name of the kind the options of that kind. All options of
-        M(chainops.lifecycle.service) are accepted as well, and those about observation (C(scope), C(probes),
+        M(chainops.lifecycle.service) are accepted as well. Only those about observation (C(scope), C(probes),
         C(start_timeout), C(stop_timeout), C(thrash_restarts), C(thrash_window), C(alert_after)) are used.
     type: list
     elements: raw
     required: true
   diagnose:
     description:
-      - Whether to look for causes in the journal as well. V(errors) does so for services in trouble only.
+      - Whether to look for causes in the journal as well. V(errors) does so only for services that have failed or are
+        unhealthy.
     type: str
     choices: [never, errors, always]
     default: never
@@ -53,17 +54,17 @@ options:
     description:
       - How far back to read the history of each service from the journal, as a number with V(s), V(m), V(h), V(d)
         or V(w), such as V(24h).
-      - The history is decoded from the records that systemd itself writes, so that it also has what happened while
-        nobody looked. For a service of kind V(besu) or V(cloudflared) its own log tells the states of that kind.
+      - The history is decoded from the records that systemd itself writes, so it includes what happened between
+        observations. For a service of kind V(besu) or V(cloudflared) its own log shows the states of that kind.
     type: str
     default: never
   staleness:
     description:
-      - Whether to look for what is newer on disk than the process of each service. These are its unit and drop-ins, its
-        C(EnvironmentFile), the program and the libraries that it runs with, the files that its command line or
-        C(known_good) names, and the links that lead to them.
-      - What lies in folders of state, such as C(/var/lib) and C(/run), is left out unless C(known_good) names it. So is
-        what the process has open to write.
+      - Whether to look for files on disk that are newer than the process of each service. It compares the unit and its
+        drop-ins, its C(EnvironmentFile), the program and the libraries that it runs with, the files that its command
+        line or C(known_good) names, and the links that lead to them.
+      - Files in state directories, such as C(/var/lib) and C(/run), are left out unless C(known_good) names them. So
+        are files that the process has open for writing.
     type: bool
     default: false
 seealso:
@@ -71,11 +72,11 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at two services
+- name: Observe two services
   chainops.lifecycle.service_info:
     services: [besu, cloudflared]
 
-- name: Look at what the inventory describes, and say why something is wrong
+- name: Observe the services of the inventory, and find out why one is in error
   chainops.lifecycle.service_info:
     services: "{{ lifecycle_services }}"
     diagnose: errors
@@ -87,13 +88,13 @@ EXAMPLES = r"""
     history: 24h
   register: past
 
-- name: Ask whether a service runs with what is on disk
+- name: Check whether a service runs with the files that are on disk
   chainops.lifecycle.service_info:
     services: [besu]
     staleness: true
   register: upgraded
 
-- name: Look at a service with a probe
+- name: Observe a service with a probe
   chainops.lifecycle.service_info:
     services:
       - name: api
@@ -113,7 +114,7 @@ services:
       description: The name as given.
       type: str
     unit:
-      description: The unit by its own name, also where an alias of it was asked for.
+      description: The unit by its own name, even if an alias was given.
       type: str
     kind:
       description: The kind of service.
@@ -137,14 +138,14 @@ services:
       type: list
       elements: str
     cause:
-      description: A word for what is wrong, where something is.
+      description: The identifier of what is wrong, if anything is.
       type: str
     flags:
       description: What else is worth knowing, such as V(changed_on_disk) or V(masked).
       type: list
       elements: str
     unit_facts:
-      description: What systemd says of the unit.
+      description: What systemd reports about the unit.
       type: dict
     history:
       description: What happened to the service within O(history). Times are in seconds since the epoch.
@@ -165,16 +166,16 @@ services:
             - The changes of state, oldest first. Each has C(at), C(from), C(to), C(trigger), C(cause) and C(owner).
             - C(trigger) is V(operator) (a job of systemd's), V(service) (the service itself, or systemd restarting it),
               V(collection) (a run of this collection, whose C(owner) is named), V(host) (a reboot), V(log) (the log of
-              the service tells it, while systemd only knows that it runs) or V(unrecorded) (there is no record).
-            - A connector of cloudflared tells V(connecting), V(connected), V(running) and V(reconnecting) by the
-              connections that it registers and loses, and a Besu tells V(syncing), V(running) and V(consensus) by the
-              blocks that it imports and produces. Where their log tells nothing, the state is V(unknown).
+              the service shows it, while systemd only knows that it runs) or V(unrecorded) (there is no record).
+            - The log of a connector shows V(connecting), V(connected), V(running) and V(reconnecting) by the
+              connections that it registers and loses. The log of a Besu node shows V(syncing), V(running) and
+              V(consensus) by the blocks that it imports and produces. If the log shows no state, it is V(unknown).
           type: list
           elements: dict
         seconds:
           description:
-            - Seconds in each state. V(unrecorded) is the time of which nothing is known, and V(unknown) the time in
-              which the service ran and its log does not tell its state.
+            - Seconds in each state. V(unrecorded) is the time for which there is no record, and V(unknown) the time in
+              which the service ran but its log does not show its state.
           type: dict
         changes:
           description: The number of transitions.
@@ -189,8 +190,8 @@ services:
           type: float
         trouble_since:
           description:
-            - Since when the service has not run well, if it does not now. A crash loop counts from its first failure,
-              and a restart on purpose does not count.
+            - Since when the service has been unhealthy, if it is now. A crash loop counts from its first failure. A
+              restart on purpose does not count.
           type: float
         attempts:
           description:
@@ -212,8 +213,8 @@ services:
       type: dict
     drills:
       description:
-        - The faults that drills made within the window, the newest last. See M(chainops.lifecycle.service_fault) for
-          their keys. Null where their records cannot be read.
+        - The faults that drills injected within the window, the newest last. See M(chainops.lifecycle.service_fault)
+          for their keys. Null where their records cannot be read.
       returned: when O(history) asks for it
       type: list
       elements: dict
@@ -223,23 +224,23 @@ services:
       type: dict
       contains:
         is_stale:
-          description: Whether anything is. Null where there is no process, or where something could not be looked at.
+          description: Whether anything is newer. Null if there is no process, or if something could not be checked.
           type: bool
         started:
           description: When the process was started, in seconds since the epoch.
           type: float
         age:
-          description: For how many seconds it has been there.
+          description: For how many seconds it has run.
           type: float
         evidence:
           description:
             - What is newer. Each has C(kind) (V(unit), V(environment_file), V(executable), V(library), V(config),
-              V(link) or V(version)), C(path), C(reason), and C(changed), in seconds since the epoch. This is null
-              where the file itself tells and not its time.
+              V(link) or V(version)), C(path), C(reason), and C(changed), in seconds since the epoch, which is null if
+              the file itself was compared and not its time.
           type: list
           elements: dict
         unknown:
-          description: What could not be looked at.
+          description: What could not be checked.
           type: list
           elements: str
     last_start:
@@ -250,10 +251,10 @@ services:
       type: dict
     alerts:
       description:
-        - The alerts that the observation proves, the gravest first. Without O(history) it has no memory, so that a
-          crash loop alerts by its restarts alone, and trouble counts from C(since).
-        - While a hold is in force, nothing but the hold itself alerts.
-        - The same table makes the rules of Prometheus, see the filter P(chainops.lifecycle.alert_rules#filter).
+        - The alerts that the observation proves, the most severe first. Without O(history) it has no memory. Then a
+          crash loop alerts by its restarts alone, and time in error counts from C(since).
+        - While a hold is in force, only the hold itself alerts.
+        - The rules of Prometheus come from the same table, see the filter P(chainops.lifecycle.alert_rules#filter).
       type: list
       elements: dict
       contains:
@@ -261,7 +262,7 @@ services:
           description: The identifier, such as V(in_error).
           type: str
         severity:
-          description: How grave it is.
+          description: V(critical), V(warning) or V(info).
           type: str
           sample: critical
         summary:
@@ -280,7 +281,7 @@ services:
           description: Where the runbook says more.
           type: str
     diagnosis:
-      description: Why the service is in trouble.
+      description: Why the service has failed or is unhealthy.
       returned: when O(diagnose) asks for it
       type: dict
       contains:
@@ -295,10 +296,10 @@ services:
           type: list
           elements: str
         facts:
-          description: What systemd says of the failure.
+          description: What systemd reports about the failure.
           type: dict
         notes:
-          description: What could not be seen.
+          description: What could not be observed.
           type: list
           elements: str
 """

@@ -13,7 +13,7 @@ author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Prints lines on the controller, without the quotes that P(ansible.builtin.debug#module) puts around them.
-  - Control characters are made visible, so that what a host has logged cannot act on a terminal.
+  - Control characters are escaped, so that what a host has logged cannot act on a terminal.
 extends_documentation_fragment:
   - chainops.lifecycle._attributes
   - chainops.lifecycle._attributes.info_module
@@ -38,7 +38,7 @@ options:
         any, and its C(outcome) becomes the statistic C(lifecycle_outcome), an artifact of a job of AWX.
     type: dict
   failure:
-    description: What the task fails with after the lines. Empty where all is well.
+    description: The message with which the task fails after it has printed the lines. If empty, it does not fail.
     type: str
 """
 
@@ -52,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: What is left of O(report) without what was printed and left as a statistic.
+  description: O(report) without the keys that were printed or set as a statistic.
   returned: with O(report)
   type: dict
 """

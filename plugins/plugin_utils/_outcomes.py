@@ -40,13 +40,13 @@ MEANING: t.Mapping[str, str] = {
     SYNCED: "it reached the state that was waited for",
     HEALTHY: "it was in its desired state from the start; it is counted, and has no entry",
     PLANNED: "check mode: the run would act on it",
-    RESTART_SCHEDULED: "its host restarts it after this run, as it carries Ansible's own connection",
+    RESTART_SCHEDULED: "its host restarts it after this run, because it carries Ansible's own connection",
     SKIPPED: "it was left as it is on purpose: it is held, or described as stopped",
-    TRANSITIONING: "it was on its way to its desired state by itself, and is not waited for",
+    TRANSITIONING: "it was on its way to its desired state by itself, and the run did not wait for it",
     REFUSED: "a guard refused, and nothing was done to it",
     FAILED: "its desired state was not reached",
-    NOT_ATTEMPTED: "it needs recovery, and the run ended before its turn",
-    UNKNOWN: "it could not be observed, so that nothing was done to it",
+    NOT_ATTEMPTED: "it needed recovery, but the run ended before its turn",
+    UNKNOWN: "it could not be observed, so nothing was done to it",
 }
 # What a run must not end well with.
 BAD = (REFUSED, FAILED, UNKNOWN, NOT_ATTEMPTED)

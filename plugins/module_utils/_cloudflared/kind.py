@@ -52,7 +52,7 @@ KIND = ServiceKind(
     guards={
         "reservation": "The reservation that is named is in force on this host.",
         "last_replica": "Another connector of the tunnel is known to be healthy.",
-        "next_start": "What the next start needs is there, before a connector that lives is ended.",
+        "next_start": "What the next start needs is there. Checked before a running connector is stopped.",
         "own_tunnel": "The connector does not carry Ansible's own connection.",
     },
     causes=_causes,

@@ -171,7 +171,7 @@ def frozen(s: GuardContext) -> Refusal | None:
 
 
 def precondition(s: GuardContext) -> Refusal | None:
-    """The state and the invocation are still what the caller expects. Looked at before the first act only."""
+    """The state and the invocation are still what the caller expects. Checked before the first step only."""
     return None if s.acted else unexpected(s.observation, s.expected_state, s.expected_invocation)
 
 
@@ -188,14 +188,14 @@ def unexpected(seen: Observation, states: t.Collection[str], expected: str | Non
 
 
 def job(s: GuardContext) -> Refusal | None:
-    """No other run works on the service, and no conflicting job of systemd's is under way."""
+    """No other run works on the service, and systemd has no conflicting job for it."""
     if not s.job_type:
         return None
     return Refusal("busy", f"systemd has a {s.job_type} job for the unit", "wait for it, or see systemctl list-jobs")
 
 
 def start_limit(s: GuardContext) -> Refusal | None:
-    """systemd would take a start: its own rate limit is over, or is going to be cleared."""
+    """systemd would accept a start: its rate limit has expired, or the run is going to clear it."""
     facts = s.observation.facts
     if facts is None or s.observation.cause != "start_limit" or not s.starts or s.step.source != m.ERROR:
         return None
@@ -207,7 +207,7 @@ def start_limit(s: GuardContext) -> Refusal | None:
 
 
 def leftovers(s: GuardContext) -> Refusal | None:
-    """No process of an earlier run is left before a start: a second copy would meet its data and ports."""
+    """No process of an earlier run is left before a start: a second copy would share its data and ports."""
     if not s.leftovers or s.may_force_stop or not (s.leads_to_start or s.step.action == "force_stop"):
         return None
     return left_over(s.leftovers)
@@ -221,7 +221,7 @@ def left_over(pids: t.Sequence[int], killed: bool = False) -> Refusal:
 
 
 def stuck_stop(s: GuardContext) -> Refusal | None:
-    """A stop that hangs is ended by force only where that is asked for."""
+    """The stop does not hang, or ``force_stop`` allows to end it with SIGKILL."""
     if s.observation.cause != "stop_overdue" or s.may_force_stop:
         return None
     hint = "wait longer, or set force_stop=true (SIGKILL: what it has not written is lost)"
@@ -229,7 +229,7 @@ def stuck_stop(s: GuardContext) -> Refusal | None:
 
 
 def dependency(s: GuardContext) -> Refusal | None:
-    """What the unit requires is running, or can be started by systemd with it."""
+    """The units that this one requires are running, or systemd can start them with it."""
     if not s.leads_to_start:
         return None
     missing = sorted(s.surroundings.missing.items())
@@ -245,7 +245,7 @@ def dependency(s: GuardContext) -> Refusal | None:
 
 
 def dependants(s: GuardContext) -> Refusal | None:
-    """What systemd stops together with the unit may be stopped: nobody holds it, its own kind's guards allow it."""
+    """Units that systemd stops together with this one may be stopped: not held, and allowed by their kind's guards."""
     for name in s.surroundings.stops:
         held = s.surroundings.holds.get(name)
         if held is not None:
@@ -257,7 +257,7 @@ def dependants(s: GuardContext) -> Refusal | None:
 
 
 def conflicts(s: GuardContext) -> Refusal | None:
-    """Nothing is running that the unit conflicts with, or it may be stopped for it."""
+    """No unit is running that conflicts with this one, or ``stop_conflicting`` allows to stop it."""
     if not s.leads_to_start or s.may_stop_conflicting or not s.surroundings.conflicting:
         return None
     said = ", ".join(f"{one.unit} ({one.relation} of {one.of})" for one in s.surroundings.conflicting)
@@ -336,12 +336,12 @@ def not_ready(missing: str) -> Refusal:
 
 
 def ready(s: GuardContext) -> Refusal | None:
-    """What the next start needs is there, before anything that lives is ended for it."""
+    """What the next start needs is there. Checked before a running process is ended."""
     return next(iter(s.unready), None) if s.leads_to_start else None
 
 
 def disk(s: GuardContext) -> Refusal | None:
-    """The paths that it writes to have room."""
+    """The paths that the service writes to have free space."""
     full = [d for d in s.disks if d.free < s.min_free or d.inodes == 0]
     if not full or not s.leads_to_start:
         return None
@@ -350,7 +350,7 @@ def disk(s: GuardContext) -> Refusal | None:
 
 
 def cause(s: GuardContext) -> Refusal | None:
-    """The cause of the failure is one that a new start can help."""
+    """A new start can help with the cause of the failure."""
     if not s.observation.failed or s.cause_severity in (None, "soft") or not s.leads_to_start:
         return None
     return _of_cause(f"{s.cause}: {s.cause_summary}", s.cause or "", s.cause_severity, s.next_step)
@@ -368,7 +368,7 @@ def _of_cause(said: str, cause: str, severity: str | None, next_step: str) -> Re
 
 
 def attempts(s: GuardContext) -> Refusal | None:
-    """The attempt budget is not used up, and the back-off is over or short enough to wait for."""
+    """The attempt budget is not exhausted, and the back-off is over or short enough to wait for."""
     if s.budget is None or not s.leads_to_start:
         return None
     if s.budget.left <= 0:

@@ -66,7 +66,7 @@ _PLAN = "ansible-playbook chainops.lifecycle.recover --check"
 
 IN_ERROR = Alert(
     "in_error", CRITICAL, SERVICE,
-    "the service has not run well for too long",
+    "the service has been unhealthy for too long",
     "It has failed, or it fails whenever it is started. A restart on purpose and a hold do not count.",
     f"see what recovery would do: {_PLAN}", 300, "alert_after.error",
 )  # fmt: skip
@@ -79,43 +79,43 @@ THRASHING = Alert(
 START_OVERDUE = Alert(
     "start_overdue", CRITICAL, SERVICE,
     "the service has been starting for too long",
-    "A start is in progress and does not end. A Besu that syncs and makes progress is not meant.",
+    "A start is in progress and does not end. A Besu node that syncs and makes progress does not count.",
     f"find what it waits for: {_DIAGNOSE}", 600, "start_timeout",
 )  # fmt: skip
 STOP_OVERDUE = Alert(
     "stop_overdue", WARNING, SERVICE,
     "the service has been stopping for too long",
-    "It was told to stop and its processes are still there. A Besu may need minutes to write its data.",
+    "It was told to stop and its processes are still there. A Besu node may need minutes to write its data.",
     "read what it does: journalctl -u UNIT -n 50; never kill a Besu that still writes", 120, "stop_timeout",
 )  # fmt: skip
 NOT_OBSERVED = Alert(
     "not_observed", WARNING, SERVICE,
     "the state of the service is not known",
-    "It could not be observed, so that no other alert of it can be relied on.",
+    "It could not be observed, so no other alert about it can be relied on.",
     "read the reasons: ansible-playbook chainops.lifecycle.status", 300, "alert_after.unknown",
 )  # fmt: skip
 STALLED = Alert(
     "chain_stalled", CRITICAL, CHAIN,
     "the chain makes no blocks",
-    "Most of its nodes that can be asked say that it is stalled: too few validators take part.",
+    "Most of its nodes that answer report that it is stalled: too few validators take part.",
     "start the missing validators; the CHAIN lines name them: ansible-playbook chainops.lifecycle.status", 60,
 )  # fmt: skip
 NO_MARGIN = Alert(
     "no_validator_may_stop", CRITICAL, CHAIN,
-    "no more validator may stop",
+    "none of the active validators may stop",
     "The validators that take part are just the quorum, or fewer. The next one that stops halts the chain.",
     f"bring the missing validators back: {_PLAN}", 300,
 )  # fmt: skip
 LEFT_OUT = Alert(
     "validator_left_out", WARNING, SERVICE,
     "the validator does not take part in the consensus",
-    "It is in the validator set and runs, and proposes no blocks.",
+    "It runs and is in the validator set, but proposes no blocks.",
     f"find the cause: {_DIAGNOSE}", 600, "alert_after.left_out",
 )  # fmt: skip
 DISCONNECTED = Alert(
     "tunnel_disconnected", CRITICAL, SERVICE,
     "the connector has no connection",
-    "Its process runs and serves nothing.",
+    "Its process runs but serves no requests.",
     "see what a reconnect would do: ansible-playbook chainops.lifecycle.tunnel_reconnect --check", 120,
     "alert_after.disconnected",
 )  # fmt: skip
@@ -135,7 +135,7 @@ EXHAUSTED = Alert(
     "attempts_exhausted", WARNING, SERVICE,
     "the recovery attempts are used up",
     "The service is in trouble and recovery leaves it alone until the window has passed.",
-    f"a person has to look: {_DIAGNOSE}", 0, unit="attempts left",
+    f"find the cause and fix it: {_DIAGNOSE}", 0, unit="attempts left",
 )  # fmt: skip
 HOLD_ENDING = Alert(
     "hold_ending", INFO, SERVICE,
@@ -145,14 +145,14 @@ HOLD_ENDING = Alert(
 )  # fmt: skip
 HOLD_FORGOTTEN = Alert(
     "hold_forgotten", WARNING, SERVICE,
-    "a hold without an end is in force for long",
+    "a hold without an end has been in force for long",
     "Nobody acts on the service and its alerts are silent.",
     "ask its owner; release it with chainops.lifecycle.service_hold (state: absent)", 86400,
 )  # fmt: skip
 METRICS_LATE = Alert(
     "metrics_late", WARNING, HOST,
-    "the metrics are not written any more",
-    "The metrics program has not ended a run for several intervals: every other value of the host is old.",
+    "the metrics are no longer written",
+    "The metrics program has completed no run for several intervals: every other value of the host is old.",
     "see why: systemctl status 'chainops-*' on the host", 3, unit="intervals",
 )  # fmt: skip
 METRICS_FAILING = Alert(

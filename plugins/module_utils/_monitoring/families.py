@@ -52,7 +52,7 @@ STATE_START = Family(
 TROUBLE_START = Family(
     "chainops_service_trouble_start_time_seconds",
     GAUGE,
-    "Since when the service has not run well; 0 while it does. A crash loop counts from its first failure.",
+    "Since when the service has been unhealthy; 0 while it is healthy. A crash loop counts from its first failure.",
     _SERVICE,
 )
 THRASHING_START = Family(
@@ -64,7 +64,7 @@ THRASHING_START = Family(
 STARTING_START = Family(
     "chainops_service_starting_start_time_seconds",
     GAUGE,
-    "Since when a start is in progress, also where it has taken too long; 0 while there is none.",
+    "Since when a start is in progress, even if it has taken too long; 0 while there is none.",
     _SERVICE,
 )
 OBSERVED_AT = Family(
@@ -87,7 +87,7 @@ RESTARTS = Family(
 ATTEMPTS_LEFT = Family(
     "chainops_service_attempts_left", GAUGE, "Recovery attempts that the budget still allows.", _SERVICE
 )
-HOLD = Family("chainops_service_hold", GAUGE, "Whether a hold forbids to act on the service.", _SERVICE)
+HOLD = Family("chainops_service_hold", GAUGE, "Whether a hold forbids action on the service.", _SERVICE)
 HOLD_START = Family("chainops_service_hold_start_time_seconds", GAUGE, "When the hold began.", _SERVICE)
 HOLD_END = Family(
     "chainops_service_hold_expiry_time_seconds", GAUGE, "When the hold ends; absent where it has no end.", _SERVICE
@@ -106,7 +106,7 @@ BESU_VALIDATORS = Family("chainops_besu_validators", GAUGE, "Validators in the s
 BESU_TAKING_PART = Family(
     "chainops_besu_validators_taking_part",
     GAUGE,
-    "Validators that proposed one of the last blocks, as many as the set has members; 0 while the chain is stalled.",
+    "Validators that proposed one of the last n blocks, n being the size of the set; 0 while the chain is stalled.",
     _CHAIN,
 )
 BESU_MAY_STOP = Family(

@@ -146,7 +146,7 @@ def test_the_alerts_stand_below_the_fleet_the_gravest_first():
     loud = {**seen("error"), "alerts": [{"id": "attempts_exhausted"}, {"id": "in_error", "summary": "<b>trust me</b>"}]}
     lines = _reports.status_lines({"h1": {"services": [loud, {**seen("running"), "alerts": [{"id": "made up"}]}]}})
     shown = lines[lines.index("2 alerts:") :]
-    assert shown[1].split() == "critical h1 api: in_error, the service has not run well for too long".split()
+    assert shown[1].split() == "critical h1 api: in_error, the service has been unhealthy for too long".split()
     assert "attempts_exhausted" in shown[2] and shown[3].startswith("  next for in_error: see what recovery would do")
     assert not any("trust me" in line or "made up" in line for line in lines)
 

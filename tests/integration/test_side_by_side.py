@@ -154,7 +154,7 @@ def test_none_waits_for_another(fleet: Fleet, broken: Host, tmp_path: Path) -> N
 
 
 # The tasks that a job has once, however many hosts it has.
-ONCE = {"Check the variables before any host is touched", "Look at the networks of Besu", "Plan", "Show how it ended"}
+ONCE = {"Check the variables before any host is touched", "Observe the networks of Besu", "Plan", "Show the summary"}
 
 
 def kill(host: Host, names: t.Sequence[str]) -> None:

@@ -301,7 +301,7 @@ def test_a_second_run_in_the_same_process_has_an_order_and_results_of_its_own(fl
     (fleet.folder / "site.yml").write_text(yaml.safe_dump([imported, {**imported, "vars": apart}]))
     run = fleet.play(book="site.yml")
     assert run.outcomes == dict.fromkeys("bcd", "restarted") and run.code == 0, run.output
-    first, second = (part.split("PLAY [Sum up]", 1)[0] for part in run.output.split("PLAN\n")[1:])
+    first, second = (part.split("PLAY [Summarize the results]", 1)[0] for part in run.output.split("PLAN\n")[1:])
     batch = "PLAY [Restart, a few hosts at a time]"
     assert "Order: a | b | c | d\n" in first and first.count(batch) == 4, run.output
     assert "Order: b | c, d\n" in second and second.count(batch) == 2, run.output

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: alert_rules
-short_description: The alerts of this collection as a rule file of Prometheus
+short_description: Write the alerts of this collection as a rule file of Prometheus
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Makes the text of a rule file, with the thresholds that a site chooses. The rules ask for the metrics
+  - Makes the text of a rule file, with the thresholds that a site chooses. The rules evaluate the metrics
     that the collection exports on each host.
   - Thresholds of single services, such as the time in error, are not set here. They are options of the services
     (C(alert_after), C(start_timeout), C(stop_timeout), C(thrash_restarts), C(thrash_window)), which each host exports

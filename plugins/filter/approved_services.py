@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: approved_services
-short_description: Which services of a host an approved plan has acts for
+short_description: Select the services of a host that an approved plan acts on
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Keeps of the descriptions of services those that are acted on, each with the state and the invocation that the act
-    rests on, so that its host refuses where these have changed.
+  - Keeps the entries of services that the plan acts on. Each gets the state and the invocation that the plan is based
+    on, so that the host refuses if these have changed.
 options:
   _input:
     description: The C(lifecycle_services) of the host.
@@ -35,7 +35,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The descriptions, with C(expected_state) and C(expected_invocation).
+  description: The entries, with C(expected_state) and C(expected_invocation).
   type: list
   elements: dict
 """

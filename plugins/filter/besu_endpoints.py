@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: besu_endpoints
-short_description: The RPC endpoints of the Besu nodes that an inventory describes
+short_description: List the RPC endpoints of the Besu nodes that an inventory describes
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Makes O(chainops.lifecycle.besu_network_info#module:endpoints) of the C(lifecycle_services) of the hosts. A node
     counts if other hosts can reach its C(rpc_url). One on the loopback interface does not count.
-  - With O(host) and O(service) that node comes first, by its own URL, and only nodes follow that may be of its chain,
-    by their chain id as far as it is given in C(chain_id) or was seen.
+  - With O(host) and O(service) that node comes first, with its own URL. Only nodes that may be of its chain follow,
+    according to their chain ids, as far as these are given in C(chain_id) or were observed.
 options:
   _input:
     description: A dictionary from host to its C(lifecycle_services).
@@ -25,7 +25,7 @@ options:
     type: dict
     default: {}
   host:
-    description: The host of the node to look from.
+    description: The host of the node that comes first.
     type: str
     default: ""
   service:
@@ -33,17 +33,17 @@ options:
     type: str
     default: ""
   look:
-    description: What M(chainops.lifecycle.besu_network_info) returned for such endpoints. It tells chain ids, too.
+    description: What M(chainops.lifecycle.besu_network_info) returned for such endpoints. It has chain ids, too.
     type: dict
     default: {}
   certain:
-    description: Whether no node follows if the chain of the first one is not known and others are of several chains.
+    description: Whether to return only the first node if its chain is not known and the others are of several chains.
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
-- name: Look at all Besu nodes of the inventory
+- name: Observe all Besu nodes of the inventory
   chainops.lifecycle.besu_network_info:
     endpoints: "{{ services_by_host | chainops.lifecycle.besu_endpoints }}"
 """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: besu_network
-short_description: The network of one Besu node
+short_description: Find the network of one Besu node
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -18,7 +18,7 @@ options:
     type: dict
     required: true
   genesis:
-    description: The hash of block 0. May be empty where there is one network only.
+    description: The hash of block 0. May be empty if there is only one network.
     type: str
 """
 
@@ -30,7 +30,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The entry of RV(chainops.lifecycle.besu_network_info#module:networks), empty where there is none.
+  description: The entry of RV(chainops.lifecycle.besu_network_info#module:networks), empty if there is none.
   type: dict
 """
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: drill_plan
-short_description: Whether a drill may begin
+short_description: Check whether a drill may begin
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Finds the service of a drill, and refuses the drill where the service is not marked for it, where one of
-    the fleet is not as it is meant to be, or where a part of the fleet was not looked at.
+  - Finds the service of a drill. Refuses the drill if the entry of the service does not allow it, if any service of
+    the fleet is not in its desired state, or if a part of the fleet was not observed.
 options:
   _input:
     description: A dictionary from host to what M(chainops.lifecycle.service_info) returned there.
@@ -27,7 +27,7 @@ options:
     type: dict
     required: true
   missing:
-    description: Hosts of the fleet that the run does not look at.
+    description: Hosts of the fleet that the run does not observe.
     type: list
     elements: str
     default: []
@@ -55,17 +55,17 @@ _value:
       description: The fault.
       type: str
     refusal:
-      description: Why the drill may not begin. Empty where it may.
+      description: Why the drill may not begin. Empty if it may.
       type: str
     guard:
-      description: V(drill) or V(fleet_not_healthy) where it may not begin.
+      description: V(drill) or V(fleet_not_healthy) if it may not begin.
       type: str
     lines:
-      description: The plan as a person reads it.
+      description: The plan as text.
       type: list
       elements: str
     rows:
-      description: Every service of the fleet, and what was made of it.
+      description: Every service of the fleet, with its verdict.
       type: list
       elements: dict
 """

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: drill_result
-short_description: What came of a drill
+short_description: Combine the results of a drill
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Puts the results of the steps of a drill together. It is made for the role P(chainops.lifecycle.service_drill#role).
+  - Combines the results of the steps of a drill. It is made for the role P(chainops.lifecycle.service_drill#role).
 options:
   _input:
     description: What M(chainops.lifecycle.service_fault) returned for the fault.
@@ -27,7 +27,7 @@ options:
     type: dict
     required: true
   again:
-    description: The C(service_recovery_result) after the fault was taken away, where it had to be.
+    description: The C(service_recovery_result) after the fault was removed, if it had to be.
     type: list
     elements: dict
   check_mode:
@@ -55,26 +55,26 @@ _value:
       description: How it ended, one of the outcomes of C(lifecycle_outcome).
       type: str
     made:
-      description: Whether the fault was made.
+      description: Whether the fault was injected.
       type: bool
     msg:
       description: The times in one sentence, or why there are none.
       type: str
     drill:
-      description: What the host keeps of the drill. See M(chainops.lifecycle.service_fault).
+      description: The record of the drill on the host. See M(chainops.lifecycle.service_fault).
       type: dict
     recovery:
-      description: What recovery made of the fault. Null where nothing was in need.
+      description: The result of the recovery from the fault. Null if the service did not need recovery.
       type: dict
     recovery_without_fault:
-      description: What recovery made of the service once the fault was taken away. Null where that was not needed.
+      description: The result of the recovery once the fault was removed. Null if that was not needed.
       type: dict
     blocked_by:
       description: The guards that refused the fault.
       type: list
       elements: dict
     lines:
-      description: The result as a person reads it.
+      description: The result as text.
       type: list
       elements: str
 """

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: drill_summary
-short_description: What came of a drill, as text and as data
+short_description: Summarize a drill as text and as data
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Sums up a run of the playbook C(chainops.lifecycle.drill).
+  - Summarizes a run of the playbook C(chainops.lifecycle.drill).
 options:
   _input:
-    description: The C(service_drill_result) of the host. Empty where the role did not run.
+    description: The C(service_drill_result) of the host. Empty if the role did not run.
     type: dict
     required: true
   plan:
@@ -28,7 +28,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Sum up
+- name: Summarize the drill
   chainops.lifecycle.show_report:
     lines: "{{ (service_drill_result | chainops.lifecycle.drill_summary(plan)).lines }}"
 """
@@ -46,7 +46,7 @@ _value:
       description: How each service ended, in the shape of the variable C(lifecycle_outcome).
       type: dict
     failure:
-      description: Why the drill does not end well. Empty where it does.
+      description: Why the drill was refused or failed. Empty if it was not.
       type: str
 """
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: drive_calls
-short_description: What service_drive_all is asked to do for the services of a host that need recovery
+short_description: Make the options of service_drive_all for the services of a host that need recovery
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Makes O(chainops.lifecycle.service_drive_all#module:services) of the services in need that can be driven at once.
-    Besu nodes, connectors, and services with fixes of their own are left out, and those that depend on these.
+  - Makes O(chainops.lifecycle.service_drive_all#module:services) from the services that need recovery and can be driven
+    side by side. Besu nodes, connectors, services with fixes, and services that depend on one of these are left out.
   - It is made for the role P(chainops.lifecycle.service_recovery#role).
 options:
   _input:
@@ -30,7 +30,7 @@ options:
     elements: str
     default: []
   foresee:
-    description: Whether the fixes are still to be made.
+    description: Whether the fixes have not been applied yet.
     type: bool
     default: false
   everyone:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: drive_options
-short_description: What service_drive is asked to do for a service that needs recovery
+short_description: Make the options of service_drive for a service that needs recovery
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -26,10 +26,10 @@ options:
     description: The results of fixes.
     type: dict
   step:
-    description: Options of the module that go before all others.
+    description: Options of the module that override all others.
     type: dict
   foresee:
-    description: Whether the fixes are still to be made.
+    description: Whether the fixes have not been applied yet.
     type: bool
   reservation:
     description: What P(chainops.lifecycle.reservation_state#filter) has as C(options).

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: fallen_services
-short_description: Which services are worse after a wave of a recovery than they were
+short_description: Find services that are worse after a wave of a recovery than before
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -38,7 +38,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Name what has fallen
+- name: Name the fallen services
   ansible.builtin.debug:
     msg: "{{ seen_by_host | chainops.lifecycle.fallen_services(services_by_host, plan, results_by_host, 1) }}"
 """

@@ -6,19 +6,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: fleet_status
-short_description: The services of a fleet as a table
+short_description: Show the services of a fleet as a table
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Makes lines of text of what M(chainops.lifecycle.service_info) returned on each host, the worst first.
+  - Makes a table as text from what M(chainops.lifecycle.service_info) returned on each host, the worst services first.
 options:
   _input:
     description: A dictionary from host to the registered result.
     type: dict
     required: true
   described:
-    description: A dictionary from host to its C(lifecycle_services), for the state that is wanted of each service.
+    description: A dictionary from host to its C(lifecycle_services), for the desired state of each service.
     type: dict
   look:
     description: What M(chainops.lifecycle.besu_network_info) returned for the Besu nodes of the fleet.

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: host_pattern
-short_description: The hosts of a play, as a person or a survey names them
+short_description: Make the host pattern of a play from what a person or a survey gives
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Makes one host pattern of what a person or a survey of AWX gives as the target of a playbook.
+  - Makes one host pattern from what a person or a survey of AWX gives as the target of a playbook.
   - Ansible resolves C(hosts) before it starts processes for tasks. A play that uses this filter there loads the filters
     of this collection once, and not in the process of every task of every host.
 options:

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: plan_document
-short_description: A plan of a recovery or of a rolling restart as data that a person approves
+short_description: Turn a plan of a recovery or of a rolling restart into data that a person can approve
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Makes of a plan each act with the state, the invocation and the cause that it rests on, and a digest of all of it.
-  - It holds no text that a service wrote, and no secret. C(docs/schemas/lifecycle_plan.json) describes its shape.
+  - Lists each act of a plan with the state, the invocation and the cause that it is based on, and adds a digest of all
+    of it.
+  - The result contains no text that a service wrote, and no secret. C(docs/schemas/lifecycle_plan.json) describes its
+    shape.
 options:
   _input:
     description:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: recovered_together
-short_description: What came of the services of a host that were recovered in one task
+short_description: Collect the results of services of a host that were recovered in one task
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Makes entries of C(service_recovery_result) of what M(chainops.lifecycle.service_drive_all) returned, and says which
-    services are left to be recovered one after the other.
+  - Makes entries of C(service_recovery_result) from what M(chainops.lifecycle.service_drive_all) returned, and lists
+    the services that are left to be recovered one after the other.
   - It is made for the role P(chainops.lifecycle.service_recovery#role).
 options:
   _input:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: recovery_harm
-short_description: Whether so many services were harmed that a recovery has to stop
+short_description: Check whether a recovery has to stop because too many services were harmed
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - A service is harmed that was acted on and is not in its desired state, or whose chain is stalled afterwards. One
-    that was refused is not.
+  - A service is harmed if it was acted on and afterwards is not in its desired state, or its chain is stalled. A
+    refused service is not harmed.
 options:
   _input:
     description: A dictionary from host to its C(service_recovery_result).

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: recovery_plan
-short_description: Who needs recovery, in which order, or why nobody is touched
+short_description: Plan which hosts are recovered, in which order, or refuse to act
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Plans over what M(chainops.lifecycle.service_info) returned on each host. Hosts that are down already come first,
+  - Plans from what M(chainops.lifecycle.service_info) returned on each host. Hosts that are already down come first,
     then those that are no validators, validators last.
-  - Refuses when more hosts are in need than O(max_unhealthy) allows. A host that could not be observed counts as
+  - Refuses if more hosts need recovery than O(max_unhealthy) allows. A host that could not be observed counts as
     unhealthy.
 options:
   _input:
@@ -33,15 +33,15 @@ options:
     type: dict
   quorum_lost:
     description:
-      - V(refuse) touches nobody while a chain of Besu is stalled. V(restart_all) plans to restart its validators
-        together, in RV(_value.restart_all).
+      - V(refuse) acts on no host while a chain of Besu is stalled. V(restart_all) plans to restart its validators
+        at the same time, in RV(_value.restart_all).
     type: str
     choices: [refuse, restart_all]
     default: refuse
   serial:
     description:
-      - How many hosts at a time, as in a play, all in one wave. It goes before O(waves) where it is given.
-      - Fewer go at a time where they share a chain of Besu, a tunnel or a failure domain.
+      - How many hosts at a time, as in a play, all in one wave. It overrides O(waves).
+      - Fewer hosts are recovered at a time if they share a chain of Besu, a tunnel or a failure domain.
     type: raw
   waves:
     description: The sizes of the waves, as numbers of hosts or shares of those in need. The rest is the last wave.
@@ -52,7 +52,7 @@ options:
     description: A dictionary from host to its failure domains, as M(chainops.lifecycle.check_variables) returns it.
     type: dict
   soak:
-    description: How many seconds pass after a wave before the fleet is looked at again. V(0) is no look.
+    description: How many seconds pass after a wave before the fleet is observed again. With V(0) it is not observed.
     type: float
     default: 0
   approved:
@@ -64,8 +64,8 @@ options:
   has_fixes:
     description:
       - Whether a host may have fixes or hooks, as the role P(chainops.lifecycle.service_recovery#role) takes them.
-      - Where it has none, and all its services in need are of kind generic, a turn right after a look does without a
-        second one.
+      - If it has none, and all its services that need recovery are of kind generic, a turn right after an observation
+        uses that one instead of making a second.
     type: bool
     default: true
   width:
@@ -87,20 +87,21 @@ _value:
   type: dict
   contains:
     hosts:
-      description: The hosts to recover, in order. Empty where the plan refuses.
+      description: The hosts to recover, in order. Empty if the plan refuses.
       type: list
       elements: str
     batches:
-      description: How many of the hosts at a time.
+      description: The sizes of the batches, in order.
       type: list
       elements: int
     waves:
-      description: One for each wave, with its C(hosts), C(batches), and whether to C(look) at the fleet after it.
+      description: One for each wave, with its C(hosts), C(batches), and whether the fleet is observed after it
+        (C(look)).
       type: list
       elements: dict
     turns:
-      description: What is done one after the other, each with its C(number), C(title), the C(tasks) of
-        the playbook, and C(on_host), those of each of its hosts.
+      description: The turns, one after the other. Each has its C(number), its C(title), the C(tasks) of the playbook,
+        and C(on_host), the tasks of each of its hosts.
       type: list
       elements: dict
     turn_hosts:
@@ -111,30 +112,30 @@ _value:
       description: With O(approved), a dictionary from host to the rows that may be acted on there.
       type: dict
     gone:
-      description: With O(approved), the acts for which there is nothing to do any more, with their outcome.
+      description: With O(approved), the acts that are no longer needed, with their outcome.
       type: list
       elements: dict
     restart_all:
-      description: The hosts of chains that are stalled, if these are to be restarted together.
+      description: The hosts of stalled chains, if their validators are to be restarted at the same time.
       type: list
       elements: str
     in_need:
-      description: The hosts in need, in the same order.
+      description: The hosts that need recovery, in the same order.
       type: list
       elements: str
     stalled:
-      description: The hosts of chains that are stalled.
+      description: The hosts of stalled chains.
       type: list
       elements: str
     guard:
-      description: What refused the plan, empty otherwise.
+      description: The guard that refused the plan, empty otherwise.
       type: str
     unknown:
-      description: The hosts of which something could not be observed.
+      description: The hosts with services that could not be observed.
       type: list
       elements: str
     refusal:
-      description: Why nobody is touched, empty otherwise.
+      description: Why no host is touched, empty otherwise.
       type: str
     rows:
       description: One entry for each service of each host.

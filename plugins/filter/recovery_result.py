@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: recovery_result
-short_description: The result of the recovery of one service
+short_description: Combine the results of the recovery of one service
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Puts together what was seen of a service, what was fixed, and what the modules returned.
+  - Combines the observation of a service, the fixes, and what the modules returned.
   - It is made for the role P(chainops.lifecycle.service_recovery#role).
 options:
   _input:
@@ -28,7 +28,8 @@ options:
     description: The network of a Besu node afterwards.
     type: dict
   look:
-    description: The look at the chains afterwards, from which the network of a Besu node is picked instead.
+    description: The observation of all chains afterwards. The network of a Besu node is taken from it if O(network) is
+      not given.
     type: dict
   check_mode:
     description: Whether this is a dry run.

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: recovery_summary
-short_description: What came of a recovery, as text and as data
+short_description: Summarize a recovery as text and as data
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Sums up the results of the role P(chainops.lifecycle.service_recovery#role).
+  - Summarizes the results of the role P(chainops.lifecycle.service_recovery#role).
 options:
   _input:
     description: A dictionary from host to its C(service_recovery_result). Hosts that were not touched are left out.
@@ -35,7 +35,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Sum up
+- name: Summarize the recovery
   chainops.lifecycle.show_report:
     lines: "{{ (results_by_host | chainops.lifecycle.recovery_summary(plan)).lines }}"
   run_once: true
@@ -47,7 +47,7 @@ _value:
   type: dict
   contains:
     lines:
-      description: For each service what was seen, what was done and what proves it.
+      description: For each service what was found, what was done and what proves the result.
       type: list
       elements: str
     outcome:
@@ -56,10 +56,10 @@ _value:
           enough for an artifact of AWX.
       type: dict
     bad:
-      description: A dictionary from host to C(reason) and C(unreachable), for those that do not end well.
+      description: A dictionary from host to C(reason) and C(unreachable), for hosts that did not end well.
       type: dict
     failure:
-      description: Why services were not recovered, in one sentence. Empty where all were.
+      description: Why services were not recovered, in one sentence. Empty if all were.
       type: str
     failed:
       description: The services that were refused or not recovered, as C(host/service).

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: replica_asks
-short_description: Which hosts to ask for a reservation before a connector is taken offline
+short_description: List the hosts to ask for a reservation before a connector is taken offline
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -23,7 +23,7 @@ options:
     type: dict
     required: true
   plan:
-    description: What P(chainops.lifecycle.tunnel_plan#filter) made of the hosts that were seen.
+    description: What P(chainops.lifecycle.tunnel_plan#filter) made from the hosts that were observed.
     type: dict
   owner:
     description: Who reserves. It has to be new for each attempt.
@@ -49,7 +49,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - Whom to ask, each with C(key), C(host), C(tunnel), C(owner), C(target), C(own), C(scope) and C(services).
+    - The hosts to ask, each with C(key), C(host), C(tunnel), C(owner), C(target), C(own), C(scope) and C(services).
       C(second) marks the one that comes right after the connector's own host.
   type: list
   elements: dict

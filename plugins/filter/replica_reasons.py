@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: replica_reasons
-short_description: Why there was no reservation, in the results that were refused for that
+short_description: Add to refused results why there was no reservation
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -24,7 +24,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Say why
+- name: Show why
   ansible.builtin.debug:
     msg: "{{ results | chainops.lifecycle.replica_reasons(grants.refused) }}"
 """

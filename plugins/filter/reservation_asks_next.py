@@ -6,16 +6,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: reservation_asks_next
-short_description: Whether another host is asked for a reservation
+short_description: Check whether another host is asked for a reservation
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Says within the loop over the hosts that are asked for a reservation whether it goes on.
+  - Decides, within the loop over the hosts that are asked for a reservation, whether the loop continues.
   - It is made for the role P(chainops.lifecycle.service_reservation#role).
 options:
   _input:
-    description: The registered variable within the loop, which is the result of the item before.
+    description: The registered variable within the loop, which is the result of the previous item.
     type: dict
     required: true
   ask:
@@ -33,7 +33,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say whether the second host is asked
+- name: Show whether the second host is asked
   ansible.builtin.debug:
     msg: "{{ before | chainops.lifecycle.reservation_asks_next(ask, inventory_hostname) }}"
   vars:

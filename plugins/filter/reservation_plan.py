@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: reservation_plan
-short_description: Which hosts to ask for a reservation before a Besu validator is taken offline
+short_description: List the hosts to ask for a reservation before a Besu validator is taken offline
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -23,20 +23,20 @@ options:
     type: str
     required: true
   genesis:
-    description: The hash of block 0 of its network. May be empty where there is one network only.
+    description: The hash of block 0 of its network. May be empty if there is only one network.
     type: str
   address:
     description: The address of the validator.
     type: str
   owner:
-    description: Who asks.
+    description: Who requests the reservation.
     type: str
   number:
-    description: The number of the round of asking, from 0.
+    description: The number of the attempt, from 0.
     type: int
     default: 0
   tries:
-    description: How many rounds of asking there may be.
+    description: How many attempts there may be.
     type: int
     default: 0
 """
@@ -49,11 +49,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Whom to ask.
+  description: The hosts to ask.
   type: dict
   contains:
     network:
-      description: The hash of block 0, none where nothing can be reserved.
+      description: The hash of block 0, none if nothing can be reserved.
       type: str
     address:
       description: The address of the validator.
@@ -63,12 +63,12 @@ _value:
       type: list
       elements: dict
     needed:
-      description: The validators whose hosts have to grant, more than half of the set. 0 where nothing can be reserved.
+      description: The validators whose hosts have to grant, more than half of the set. 0 if nothing can be reserved.
       type: int
     asks:
       description:
-        - The hosts that this round asks, each with the options of M(chainops.lifecycle.besu_reservation). The C(owner)
-          is new in each round.
+        - The hosts to ask in this attempt, each with the options of M(chainops.lifecycle.besu_reservation). The
+          C(owner) is new in each attempt.
       type: list
       elements: dict
 """

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: reservation_result
-short_description: What the answers of hosts to a reservation come to
+short_description: Evaluate the answers of hosts to a request for a reservation
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Judges the answers of M(chainops.lifecycle.besu_reservation) or M(chainops.lifecycle.cloudflared_reservation) in a
-    loop over the hosts.
+  - Evaluates the answers of M(chainops.lifecycle.besu_reservation) or M(chainops.lifecycle.cloudflared_reservation) in
+    a loop over the hosts.
   - A validator may be taken offline with the grants of the hosts of more than half of its set, its own among them. A
-    connector may be with the grant of its own host, and of one with a replica that stays.
+    connector may be taken offline with the grants of its own host and of one with another healthy replica.
   - It is made for the role P(chainops.lifecycle.service_reservation#role).
 options:
   _input:
@@ -23,12 +23,12 @@ options:
     elements: dict
     required: true
   keys:
-    description: What was asked for, as C(host/service).
+    description: The services for which a reservation was requested, as C(host/service).
     type: list
     elements: str
     required: true
   before:
-    description: What this filter returned for the attempt before.
+    description: What this filter returned for the previous attempt.
     type: dict
   tries:
     description: How many attempts in a row are made while another run has the right to a connector.
@@ -44,7 +44,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say what may be done
+- name: Show which services may be taken offline
   ansible.builtin.debug:
     msg: "{{ (asked.results | chainops.lifecycle.reservation_result([inventory_hostname ~ '/besu'])).held }}"
 """
@@ -52,12 +52,12 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(held) has the owner of each service that may be taken offline, C(refused) why another may not, C(again) those
-      for which another attempt follows, C(granted) what has to be given back afterwards and C(give_back) what has to
-      be now.
-    - C(busy) has those of which another run has the right, C(attempt) counts the attempts.
-    - C(last) has the connectors for which every host has looked, and none has a replica that stays.
-    - C(keys) has what was asked for.
+    - C(held) has the owner of each service that may be taken offline, C(refused) why another service may not, and
+      C(again) the services for which another attempt follows.
+    - C(granted) has the grants to release afterwards, and C(give_back) those to release now.
+    - C(busy) has the services that another run has reserved. C(attempt) counts the attempts.
+    - C(last) has the connectors of which every host has reported that it has no other healthy replica.
+    - C(keys) has the services for which a reservation was requested.
   type: dict
 """
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: reservation_state
-short_description: Where the reservation of one service stands
+short_description: Get the state of the reservation of one service
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Says of a service whether it needs a reservation to be taken offline, whether it has one, and what the module that
-    acts on it is told of that.
+  - Returns whether a service needs a reservation to be taken offline, whether it has one, and the options that pass the
+    reservation to the module that acts on the service.
   - It is made for the role P(chainops.lifecycle.service_reservation#role), and for those that use it.
 options:
   _input:
@@ -40,12 +40,12 @@ options:
     default: false
   question:
     description:
-      - Whether the hosts were only asked what they would grant. What another run has counts as granted then, as it is
-        waited for at its turn.
+      - Whether the hosts were only asked what they would grant. A grant that another run has then counts as granted,
+        because the real run would wait for it.
     type: bool
     default: false
   run:
-    description: The result of what was done to the service.
+    description: The result of the action on the service.
     type: dict
 seealso:
   - plugin: chainops.lifecycle.reservation_result
@@ -53,7 +53,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say whether a service needs a reservation
+- name: Show whether a service needs a reservation
   ansible.builtin.debug:
     msg: "{{ ({} | chainops.lifecycle.reservation_state(service, inventory_hostname)).needed }}"
   vars:
@@ -75,7 +75,7 @@ _value:
       description: Whether it has one, or with O(question) would get one.
       type: bool
     busy:
-      description: Whether another run has the right.
+      description: Whether another run has the reservation.
       type: bool
     again:
       description: Whether another attempt follows.
@@ -94,7 +94,7 @@ _value:
       description: Options of M(chainops.lifecycle.besu_node) or M(chainops.lifecycle.cloudflared_tunnel).
       type: dict
     release:
-      description: Whether it is given back after O(run). What is not ends by itself.
+      description: Whether the reservation is released after O(run). Otherwise it expires by itself.
       type: bool
 """
 

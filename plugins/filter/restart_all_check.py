@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: restart_all_check
-short_description: Whether the validators of Besu networks that are stalled can be restarted at the same time
+short_description: Check whether the validators of stalled Besu networks can be restarted at the same time
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - A task of Ansible works on one service of each host, and on as many hosts at a time as there are forks. This says
-    where that is not enough to restart all validators of a network at the same time.
+  - A task of Ansible works on one service of each host, and on as many hosts at a time as there are forks. This filter
+    reports if that is not enough to restart all validators of a network at the same time.
 options:
   _input:
     description:
@@ -30,7 +30,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Say why they cannot be restarted together
+- name: Show why they cannot be restarted at the same time
   ansible.builtin.debug:
     msg: "{{ (stalled_by_host | chainops.lifecycle.restart_all_check(ansible_forks)).reason }}"
 """
@@ -41,17 +41,17 @@ _value:
   type: dict
   contains:
     by_name:
-      description: Whether those of one name are restarted together, as a host has more than one.
+      description: Whether validators of one name are restarted at the same time, because a host has more than one.
       type: bool
     reason:
-      description: Why it cannot be done, empty where it can.
+      description: Why it cannot be done, empty if it can.
       type: str
     turns:
       description: The labels of the services of the host, one after the other.
       type: list
       elements: str
     hint:
-      description: What to do then.
+      description: What to do if it cannot be done.
       type: str
 """
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: restart_all_stage
-short_description: Where the restart of all validators of a stalled chain has come to
+short_description: Decide the next step in the restart of all validators of a stalled chain
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Says for one host what follows when all validators of a stalled chain are restarted at the same time.
+  - Decides for one host what it does next while all validators of a stalled chain are restarted at the same time.
   - It is made for the role P(chainops.lifecycle.besu_quorum_restart#role).
 options:
   _input:
@@ -40,11 +40,11 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(stalled), whether the chain is; C(start), whether the node is started first; C(observe), whether it is observed
-      in the next round of votes, which looks for C(interval) seconds; C(ask), whether this validator is asked;
-      C(vote), what the other hosts are told; C(waits), whether another round follows; C(restart) and C(step), whether
-      and how it is restarted; C(verify), whether it is only seen to be back; C(reason) and C(hint), why the validators
-      are not restarted, and what to run next.
+    - C(stalled), whether the chain is stalled; C(start), whether the node is started first; C(observe), whether the
+      node is observed in the next round, for C(interval) seconds; C(ask), whether the guards of this validator are
+      asked; C(vote), what is reported to the other hosts; C(waits), whether another round follows; C(restart) and
+      C(step), whether and how the validator is restarted; C(verify), whether the role only checks that it is back;
+      C(reason) and C(hint), why the validators are not restarted, and what to run next.
   type: dict
 """
 

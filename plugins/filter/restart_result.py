@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: restart_result
-short_description: The result of the restart of one service
+short_description: Combine the results of the restart of one service
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Puts together what was seen of a service, which hooks were called, and what the modules returned.
+  - Combines the observation of a service, the hooks that were called, and what the modules returned.
   - It is made for the role P(chainops.lifecycle.rolling_restart#role).
 options:
   _input:

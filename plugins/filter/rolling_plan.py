@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: rolling_plan
-short_description: Which services a rolling restart restarts, in which order, or why nobody
+short_description: Plan which services a rolling restart restarts, in which order, or refuse to act
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Plans over what M(chainops.lifecycle.service_info) returned on each host with
+  - Plans from what M(chainops.lifecycle.service_info) returned on each host with
     O(chainops.lifecycle.service_info#module:staleness=true).
-  - Hosts without a vote or a replica come first, then those with connectors, no two of the same tunnel at a time, then
-    those with validators, one at a time.
+  - Hosts without a validator or a connector come first, then those with connectors, no two of the same tunnel at a
+    time, then those with validators, one at a time.
   - It is made for the playbook C(chainops.lifecycle.rolling_restart).
 options:
   _input:
@@ -30,7 +30,7 @@ options:
     type: dict
     required: true
   now:
-    description: When the run began, in seconds since the epoch, before the fleet was looked at.
+    description: When the run began, in seconds since the epoch, before the fleet was observed.
     type: float
     required: true
   foreseen:
@@ -67,24 +67,24 @@ _value:
       type: str
       sample: 20261129T114000Z
     continues:
-      description: Whether it goes on with a run that was interrupted.
+      description: Whether it continues an interrupted run.
       type: bool
     hosts:
-      description: The hosts with a service to restart, in order. Empty where the plan refuses.
+      description: The hosts with a service to restart, in order. Empty if the plan refuses.
       type: list
       elements: str
     batches:
-      description: How many of the hosts at a time.
+      description: The sizes of the batches, in order.
       type: list
       elements: int
     services:
       description: A dictionary from host to the labels of the services to restart there.
       type: dict
     expected:
-      description: With O(approved), host -> label -> the options that bind the restart to what was approved.
+      description: With O(approved), a dictionary from host to label to the options that bind the restart to the plan.
       type: dict
     refusal:
-      description: Why nobody is touched, empty otherwise.
+      description: Why no host is touched, empty otherwise.
       type: str
     rows:
       description: One entry for each service of the selection.

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: rolling_summary
-short_description: What came of a rolling restart, as text and as data
+short_description: Summarize a rolling restart as text and as data
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Sums up the results of the role P(chainops.lifecycle.rolling_restart#role).
+  - Summarizes the results of the role P(chainops.lifecycle.rolling_restart#role).
 options:
   _input:
     description: A dictionary from host to its C(rolling_restart_result). Hosts that were not touched are left out.
@@ -27,7 +27,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Sum up
+- name: Summarize the rolling restart
   chainops.lifecycle.show_report:
     lines: "{{ (results_by_host | chainops.lifecycle.rolling_summary(plan)).lines }}"
   run_once: true
@@ -47,7 +47,7 @@ _value:
       returned: when there is a plan
       type: dict
     bad:
-      description: A dictionary from host to C(reason) and C(unreachable), for those that do not end well.
+      description: A dictionary from host to C(reason) and C(unreachable), for hosts that did not end well.
       returned: when there is a plan
       type: dict
     failed:
@@ -56,7 +56,7 @@ _value:
       type: list
       elements: str
     failure:
-      description: Why services were not restarted, in one sentence. Empty where all were.
+      description: Why services were not restarted, in one sentence. Empty if all were.
       type: str
 """
 

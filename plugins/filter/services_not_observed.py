@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: services_not_observed
-short_description: Which services of a host could not be observed
+short_description: List the services of a host that could not be observed
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Makes entries of C(service_recovery_result) for the services of which nothing is known.
+  - Makes entries of C(service_recovery_result) for the services whose state is not known.
   - It is made for the role P(chainops.lifecycle.service_recovery#role).
 options:
   _input:
@@ -23,7 +23,7 @@ options:
     type: str
     required: true
   described:
-    description: Its C(lifecycle_services). Entries that are wrong could not be observed either.
+    description: Its C(lifecycle_services). Invalid entries could not be observed either.
     type: raw
 """
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: services_observed
-short_description: How many services of a fleet could be observed
+short_description: Count the services of a fleet that could be observed
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
@@ -23,7 +23,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Fail where nothing is known
+- name: Fail if no state is known
   ansible.builtin.fail:
     msg: no service could be observed
   when: seen_by_host | chainops.lifecycle.services_observed == 0
@@ -31,7 +31,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: How many.
+  description: The number of services.
   type: int
 """
 

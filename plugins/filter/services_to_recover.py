@@ -6,14 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: services_to_recover
-short_description: Which services of a host are not in the state that is wanted of them
+short_description: Find the services of a host that are not in their desired state
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Matches what M(chainops.lifecycle.service_info) observed with the description of each service, and returns those
-    that need recovery. Services that are in transition, held or unknown are left out, and so are those whose chain is
-    stalled.
+  - Compares what M(chainops.lifecycle.service_info) observed with the entry of each service, and returns the services
+    that need recovery. Services that are in transition, held or unknown, or whose chain is stalled, are left out.
 options:
   _input:
     description: The observations, RV(chainops.lifecycle.service_info#module:services).
@@ -27,11 +26,11 @@ options:
     required: true
   stalled:
     description:
-      - Whether to return instead the Besu services that are in need or whose chain is stalled.
+      - Whether to return instead the Besu services that need recovery or whose chain is stalled.
     type: bool
     default: false
   fixes:
-    description: The fixes that the role may make, as a list or as text with commas.
+    description: The fixes that the role may apply, as a list or as text with commas.
     type: raw
   hooks:
     description: A dictionary from a cause to its hook.
@@ -39,7 +38,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Name the services in need
+- name: Name the services that need recovery
   ansible.builtin.debug:
     msg: "{{ seen.services | chainops.lifecycle.services_to_recover(lifecycle_services) | map(attribute='name') }}"
 """
@@ -47,12 +46,12 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The descriptions of the services in need, each with C(seen), its observation, C(causes), the identifiers of
-      what was found, the most specific first, C(label), a name that no other service of the host has, and C(may_vote),
-      whether it may be a validator of Besu. C(entry) is the description alone, for
-      M(chainops.lifecycle.service_drive), C(fixes) what is fixed before, and C(takes_offline) whether a validator may
-      go offline by the recovery, C(serves) whether it is a connector that serves and may be taken offline on a
-      reservation only.
+    - The entries of the services that need recovery. Each has C(seen), its observation, C(causes), the identifiers of
+      the causes that were found, the most specific first, C(label), a name that no other service of the host has, and
+      C(may_vote), whether it may be a validator of Besu.
+    - C(entry) is the entry alone, for M(chainops.lifecycle.service_drive), and C(fixes) the fixes to apply first.
+      C(takes_offline) says whether the recovery may take a validator offline, C(serves) whether the service is a
+      connector that serves and may be taken offline only with a reservation.
   type: list
   elements: dict
 """

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: services_to_restart
-short_description: The services of a host that a rolling restart restarts
+short_description: Select the services of a host that a rolling restart restarts
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Matches what M(chainops.lifecycle.service_info) observed with the description of each service, and returns those
-    that are selected. One that is not healthy is refused, and says so.
+  - Compares what M(chainops.lifecycle.service_info) observed with the entry of each service, and returns the selected
+    services. A service that is not healthy is refused, with the reason.
   - It is made for the role P(chainops.lifecycle.rolling_restart#role).
 options:
   _input:
@@ -25,13 +25,13 @@ options:
     elements: raw
     required: true
   labels:
-    description: The services that are meant, as a list or as text with commas. By default all that are healthy.
+    description: The services to select, as a list or as text with commas. By default all that are healthy.
     type: raw
   hooks:
     description: A dictionary with C(rolling_restart_before) and C(rolling_restart_after), as they are given.
     type: dict
   expected:
-    description: A dictionary from label to the options that bind a restart to what was approved.
+    description: A dictionary from label to the options that bind a restart to an approved plan.
     type: dict
 """
 
@@ -44,9 +44,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The descriptions of the services, each with C(seen), its observation, C(label), a name that no other service of
-      the host has, C(entry), the description with the state V(restarted), C(hooks), and C(refusal), why it is not
-      restarted.
+    - The entries of the services. Each has C(seen), its observation, C(label), a name that no other service of the host
+      has, C(entry), the entry with the state V(restarted), C(hooks), and C(refusal), why it is not restarted.
   type: list
   elements: dict
 """

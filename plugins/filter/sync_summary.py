@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: sync_summary
-short_description: What came of a sync wait, as text and as data
+short_description: Summarize a sync wait as text and as data
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Sums up the results of the role P(chainops.lifecycle.besu_sync_wait#role).
+  - Summarizes the results of the role P(chainops.lifecycle.besu_sync_wait#role).
 options:
   _input:
     description: A dictionary from C(host/service) to what M(chainops.lifecycle.besu_node) returned there.
@@ -28,7 +28,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Show how far the nodes have come
+- name: Show the progress of the nodes
   chainops.lifecycle.show_report:
     lines: "{{ (results_by_node | chainops.lifecycle.sync_summary).lines }}"
   run_once: true
@@ -49,7 +49,7 @@ _value:
           enough for an artifact of AWX.
       type: dict
     failed:
-      description: A dictionary from host to what is wrong with its nodes, for those that did not get in sync.
+      description: A dictionary from host to the reason, for hosts whose nodes did not get in sync.
       type: dict
 """
 

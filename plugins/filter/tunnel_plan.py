@@ -6,32 +6,33 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: tunnel_plan
-short_description: Which connectors of Cloudflare tunnels need to be brought back, and whose turn it is
+short_description: Plan which connectors of Cloudflare tunnels are brought back, and which of them are next
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Groups the connectors that M(chainops.lifecycle.service_info) saw on each host by their tunnels.
-  - Each tunnel has at most one connector whose turn it is. What is stopped on purpose, held by somebody or could not
-    be observed never has a turn.
+  - Groups the connectors that M(chainops.lifecycle.service_info) observed on each host by their tunnels.
+  - At most one connector of each tunnel is next. A connector that is stopped on purpose, is held by somebody or could
+    not be observed is never next.
 options:
   _input:
     description: A dictionary from host to the registered result.
     type: dict
     required: true
   described:
-    description: A dictionary from host to its services, for the state that is wanted of each.
+    description: A dictionary from host to its services, for the desired state of each.
     type: dict
   edge:
     description: What M(chainops.lifecycle.cloudflare_tunnel_info) returned for the same tunnels.
     type: dict
   done:
-    description: The connectors that had their turn, as C(host/service).
+    description: The connectors that have been worked on, as C(host/service).
     type: list
     elements: str
     default: []
   account:
-    description: The account that the edge is asked about. Tunnels known to be of another one are not asked for.
+    description: The account that the edge is asked about. It is not asked about tunnels that are known to belong to
+      another one.
     type: str
     default: ''
 seealso:
@@ -50,11 +51,13 @@ RETURN = r"""
 _value:
   description:
     - The plan. C(tunnels) has each tunnel with C(id), C(name), C(healthy), C(elsewhere) and C(connectors).
-    - C(next) has the connectors whose turn it is, with C(key), C(host), C(service), C(tunnel), C(healthy_replicas) and
-      C(edge_lost), fit for M(chainops.lifecycle.cloudflared_tunnel), and C(serving), whether it needs a reservation.
-    - C(rounds) is how many turns it takes, C(in_need) and C(unknown) name connectors, C(lines) is the plan as text.
-    - C(ids), C(connectors) and C(connector_tunnels) are what M(chainops.lifecycle.cloudflare_tunnel_info) takes as
-      C(tunnels), C(hosts) and C(host_tunnels).
+    - C(next) has the connectors that are worked on next, with C(key), C(host), C(service), C(tunnel),
+      C(healthy_replicas) and C(edge_lost), fit for M(chainops.lifecycle.cloudflared_tunnel), and C(serving), whether it
+      needs a reservation.
+    - C(rounds) is the number of rounds that the plan takes. C(in_need) and C(unknown) name the connectors that need to
+      be brought back or could not be observed. C(lines) is the plan as text.
+    - C(ids), C(connectors) and C(connector_tunnels) are the options C(tunnels), C(hosts) and C(host_tunnels) of
+      M(chainops.lifecycle.cloudflare_tunnel_info).
   type: dict
 """
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: tunnel_summary
-short_description: What came of a reconnect, tunnel by tunnel
+short_description: Summarize a reconnect, tunnel by tunnel
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Sums up which connectors came back, by themselves or by a restart, and which did not and why.
+  - Summarizes which connectors came back, by themselves or after a restart, and which did not and why.
 options:
   _input:
     description: The first plan, as P(chainops.lifecycle.tunnel_plan#filter) made it.
@@ -22,7 +22,7 @@ options:
     type: dict
     required: true
   after:
-    description: A plan made of what was seen at the end.
+    description: A plan made from what was observed at the end.
     type: dict
     required: true
   edge:
@@ -38,7 +38,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show what came of it
+- name: Show the summary
   chainops.lifecycle.show_report:
     lines: "{{ (seen_by_host | chainops.lifecycle.tunnel_plan
       | chainops.lifecycle.tunnel_summary(results_by_host, seen_at_the_end | chainops.lifecycle.tunnel_plan)).lines }}"
@@ -50,10 +50,9 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(lines) is the summary as text, C(outcome) how each connector ended in the shape of
-      C(lifecycle_outcome), C(failed) those that are not
-      back, C(unserved) the tunnels without any connector, C(edge_problem) what the edge says against it, C(ghosts) what
-      the edge still tracks of the connectors that were replaced.
+    - C(lines) is the summary as text, C(outcome) how each connector ended in the shape of C(lifecycle_outcome).
+    - C(failed) has the connectors that are not back, and C(unserved) the tunnels without any connector. C(edge_problem)
+      is what the edge reports to the contrary, and C(ghosts) has the replaced connectors that the edge still tracks.
   type: dict
 """
 

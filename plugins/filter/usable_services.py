@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: usable_services
-short_description: The entries of lifecycle_services that can be used
+short_description: Select the valid entries of lifecycle_services
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Leaves out entries that are wrong, so that one of them does not cost the host. Reports name these.
+  - Leaves out invalid entries, so that one of them does not keep the host from being observed. Reports name them.
 options:
   _input:
     description: The entries.
@@ -20,7 +20,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Observe what can be observed
+- name: Observe the services with valid entries
   chainops.lifecycle.service_info:
     services: "{{ lifecycle_services | chainops.lifecycle.usable_services }}"
 """

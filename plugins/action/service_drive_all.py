@@ -110,7 +110,7 @@ class ActionModule(DriveOne):
         ends = time.monotonic() + sum(waits.left(place) + GRACE for place in waits.open)
         while waits.open:
             if time.monotonic() > ends:
-                self._tell(waits, waits.give_up("the host did not say how it ended within the time that it may take"))
+                self._tell(waits, waits.give_up("the host did not report a result in the time that the run may take"))
                 return
             arguments = self._arguments(calls, waits, given, wait_id if interval is not None else None)
             began = time.monotonic()
@@ -124,7 +124,9 @@ class ActionModule(DriveOne):
                 if not waits.may_go_on:
                     self._tell(waits, waits.give_up(f"the connection was lost: {exc}", unreachable=True))
                     return
-                self._say(f"[{self._host}] the connection was lost, the recovery goes on: {' '.join(str(exc).split())}")
+                self._say(
+                    f"[{self._host}] the connection was lost, the recovery continues: {' '.join(str(exc).split())}"
+                )
                 self._reconnect()
                 continue
             if not _has_results(seen, len(waits.open)):

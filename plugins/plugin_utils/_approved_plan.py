@@ -61,7 +61,7 @@ _NUMBERS = ("wave", "batch")
 _OF_ROW = ("host", "service", "scope", "kind", "state", "invocation")
 # What a rolling restart does with a service that it may not restart by the plan that was approved.
 NOT_APPROVED = "not_approved"
-_ANEW = "make the plan anew with --check, and have that approved"
+_ANEW = "make a new plan with --check, and have it approved"
 _NAMED = 3
 
 
@@ -195,10 +195,10 @@ class ApprovedPlan:
             row = now.get(act.key)
             named = {"host": act.host, "service": act.service, "kind": act.kind}
             if row is not None and row.verdict == OK:
-                said = "it needed recovery when the plan was made, and needs none any more"
+                said = "it needed recovery when the plan was made, and no longer does"
                 found.append({**named, "outcome": o.SELF_RECOVERED, "reason": said, "guard": ""})
             elif row is None and act.host in within and (act.host, "-", "system") not in now:
-                said = f"it was planned to {act.act} it, and the inventory does not describe it any more"
+                said = f"it was planned to {act.act} it, but the inventory no longer describes it"
                 found.append({**named, "outcome": o.REFUSED, "reason": said, "guard": APPROVED})
         return found
 
@@ -220,7 +220,7 @@ def narrowed(
     if not any(one.is_left for one in chain):
         return found, list(together)
     # A restart of all is one act: with a part of it nobody knows what becomes of the chain.
-    why = "its chain is not in the state any more in which the restart of all of it was approved"
+    why = "its chain is no longer in the state in which the restart of all its validators was approved"
     return [one if one.is_left or one.verb != RESTART_ALL else _left(one, why) for one in found], []
 
 
@@ -274,7 +274,7 @@ def narrow_restarts(rows: list[dict[str, t.Any]], approved: ApprovedPlan, hosts:
             why = "it is not in the approved plan" if act is None else _restart_changed(row, act)
             row.update(_left_restart(why) if why else {})
     within = set(hosts) - {row["host"] for row in rows if row["service"] == "-"}
-    why = "its restart was approved, and it is none of the services of the run any more"
+    why = "its restart was approved, but it is no longer a service of the run"
     rows += [{**_no_row(act), **_left_restart(why)} for act in acts.values() if act.host in within]
 
 
@@ -362,7 +362,7 @@ def _check_digest(document: t.Mapping[str, t.Any], expected: str | None) -> None
     try:
         found = digest(document)
     except (TypeError, ValueError, RecursionError):
-        raise _wrong(f"it is no plan that was written as JSON; {_ANEW}") from None
+        raise _wrong(f"it is not a plan in JSON; {_ANEW}") from None
     if said != found:
         raise _wrong(
             f"its digest says {said!r}, and its content has {found}: it was changed since it was made; {_ANEW}"

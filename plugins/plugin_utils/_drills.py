@@ -109,7 +109,7 @@ def _objection(
     if not _is_marked(entry):
         return "drill", f"the service is not marked with drill: true; marked are {_marked(entries)}"
     if missing:
-        said = f"the run does not look at {_names(missing)}, which may be in need: run it without --limit"
+        said = f"the run does not observe {_names(missing)}, which may need recovery: run it without --limit"
         return "fleet_not_healthy", said
     unwell = [f"{row.host}/{row.label} is {row.state}" for row in rows if row.verdict != OK]
     if unwell:
@@ -141,7 +141,7 @@ def _plan_lines(plan: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]) ->
         return [*lines, "", f"REFUSED: {plan['refusal']}."]
     return [
         *lines,
-        f"the host undoes it after {settings['lifecycle_drill_undo_after']:.0f} s, whatever becomes of this run",
+        f"the host undoes it after {settings['lifecycle_drill_undo_after']:.0f} s, even if this run is lost",
     ]
 
 
@@ -168,7 +168,7 @@ def drill_result(
         said = as_text(end.get("msg")) or "the end of the drill is not known; the host undoes the fault by itself"
         return {**found, "outcome": o.FAILED, "msg": said}
     if as_number(drill.get("detected_after")) is None:
-        return {**found, "outcome": o.FAILED, "msg": "the service did not show the fault, so that nobody would notice"}
+        return {**found, "outcome": o.FAILED, "msg": "the service did not show the fault, so nobody would notice it"}
     acted = any(one["changed"] for one in (first, last) if one)
     return {**found, "outcome": o.RECOVERED if acted else o.SELF_RECOVERED, "msg": _told(drill)}
 
@@ -254,7 +254,7 @@ def result_lines(result: t.Mapping[str, t.Any]) -> list[str]:
             said = "reached" if done.get("reached") else f"not reached{guard}: {as_text(done.get('reason'))}"
             lines.append(f"  did    {when}: {said}")
     if result.get("made") and not as_mapping(result.get("recovery")):
-        lines.append("  did    recovery: nothing, as the service was well or on its way by itself")
+        lines.append("  did    recovery: nothing, because the service was healthy or in transition by itself")
     blocks = as_mappings(result.get("blocked_by"))
     if not blocks:
         return [*lines, f"  result {as_text(result.get('msg'))}"]

@@ -99,8 +99,8 @@ class HostAction(ActionBase):
                 yield
         except _Over:
             raise AnsibleConnectionFailure(
-                f"no answer in {limit:.0f} s: the host was lost while a module ran there, or the module hangs; what it "
-                f"does there goes on until it ends by itself"
+                f"no answer in {limit:.0f} s: the host was lost while a module ran there, or the module hangs; the "
+                f"module keeps running there until it ends by itself"
             ) from None
         finally:
             self._is_limited = False

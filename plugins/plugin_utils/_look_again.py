@@ -46,7 +46,7 @@ def fallen_services(
     for row in read_fleet(seen, described):
         was_recovered = (row.host, row.service) in recovered
         if row.is_host and row.host in hosts_before:
-            found.append(_fallen(row, f"it cannot be observed after wave {wave} any more: {row.why}"))
+            found.append(_fallen(row, f"it can no longer be observed after wave {wave}: {row.why}"))
         elif was_recovered and row.verdict in (*_WORSE, TRANSITIONING):
             found.append(_fallen(row, f"it was recovered, and after wave {wave} it is {_how(row)}"))
         elif (row.host, row.service, row.scope) in healthy and row.verdict in _WORSE:

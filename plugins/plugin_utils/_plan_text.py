@@ -128,7 +128,7 @@ def _order_lines(
     else:
         lines += [_named(f"Wave {number} of {len(waves)}", wave, width) for number, wave in enumerate(waves, 1)]
     if len(waves) > 1 and soak > 0:
-        lines.append([f"After each wave but the last: {duration(soak)}, then the fleet is looked at again"])
+        lines.append([f"After each wave but the last: {duration(soak)}, then the fleet is observed again"])
     return ["", *(line for block in lines for line in block)]
 
 

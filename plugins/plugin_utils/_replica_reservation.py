@@ -30,8 +30,8 @@ _GRANT = ("key", "host", "tunnel", "owner", "scope")
 Entries = t.Sequence[t.Any]
 Rows = t.Mapping[str, t.Any]
 _NO_OTHER = (
-    "no other host of the inventory has a connector of its tunnel in its lifecycle_services; where this run is a slice "
-    "of a job, give it all hosts of the tunnel"
+    "no other host of the inventory has a connector of its tunnel in its lifecycle_services; if this run is a slice "
+    "of a job, run it with all hosts of the tunnel"
 )
 
 

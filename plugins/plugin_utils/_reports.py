@@ -150,7 +150,7 @@ def _without_result(row: t.Mapping[str, t.Any], mine: t.Sequence[ServiceResult],
     service = "" if row["service"] == "-" else row["service"]
     now = next((one for one in read_fleet({row["host"]: seen or {}}) if _is_left(one, service)), None)
     if now is None:
-        return _of_row(row, o.SELF_RECOVERED, "it needed no recovery any more when its turn came")
+        return _of_row(row, o.SELF_RECOVERED, "it no longer needed recovery when its turn came")
     guard = CHAIN_STALLED if now.verdict == CHAIN_STALLED else ""
     return _of_row(row, _LEFT[now.verdict], now.explanation or now.state, guard)
 

@@ -243,10 +243,10 @@ def verdict_of(one: Candidate, since: float, now: float, only_stale: bool) -> tu
     if one.is_done(since, now):
         return DONE, f"its process was started {duration(one.age)} ago, since the run began"
     if only_stale and one.is_stale is None:
-        return NOT_MEANT, f"not known whether it is stale: {'; '.join(one.unknown) or 'it was not looked at'}"
+        return NOT_MEANT, f"not known whether it is stale: {'; '.join(one.unknown) or 'it was not observed'}"
     if only_stale and not one.is_stale:
         return FRESH, "nothing on disk is newer than its process"
-    return DUE, one.evidence[0] if one.evidence else "it is of the selection"
+    return DUE, one.evidence[0] if one.evidence else "it is selected"
 
 
 def rolling_plan(
@@ -446,8 +446,10 @@ def plan_lines(plan: t.Mapping[str, t.Any], sizes: t.Sequence[int], width: int =
     """The plan as a person reads it."""
     rows = plan["rows"]
     lines = [_counts(rows)]
-    began = "goes on with run" if plan["continues"] else "run"
-    lines.append(f"{began} {plan['run']}, to go on after an interruption: -e lifecycle_restart_since={plan['run']}")
+    began = "continues run" if plan["continues"] else "run"
+    lines.append(
+        f"{began} {plan['run']}, to continue it after an interruption: -e lifecycle_restart_since={plan['run']}"
+    )
     shown = [row for row in rows if row["verdict"] not in (DONE, FRESH)]
     place = {host: number for number, host in enumerate(plan["in_need"])}
     shown.sort(key=lambda row: place.get(row["host"], len(place)))

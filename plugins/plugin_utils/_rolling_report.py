@@ -160,7 +160,7 @@ def rolling_summary(
     again = any(entry.outcome == o.NOT_ATTEMPTED for entry in entries)
     lines += ["", f"Summary: {o.counted(shown) or 'no service had to be restarted'}"]
     if again:
-        lines.append(f"Run it again to go on with the rest: -e lifecycle_restart_since={plan['run']}")
+        lines.append(f"Run it again to continue with the rest: -e lifecycle_restart_since={plan['run']}")
     bad = [entry for entry in entries if entry.outcome in o.BAD]
     return {
         "lines": lines,

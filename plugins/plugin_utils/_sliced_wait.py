@@ -104,12 +104,12 @@ class SlicedWait:
         """What is said of a connection that was lost."""
         self._lost += 1
         words = " ".join(str(error).split())[:_MAX_WORDS]
-        return self._line(f"the connection was lost, the wait goes on: {words}")
+        return self._line(f"the connection was lost, the wait continues: {words}")
 
     def line(self, seen: t.Mapping[str, t.Any]) -> str:
         """What is said of a slice."""
         if self._cut:
-            return self._line("the module was cut off, the wait goes on")
+            return self._line("the module was cut off, the wait continues")
         if not seen.get("waiting"):
             return self._line(str(seen.get("msg")))
         return self._line(f"{seen.get('state')}{_how_far(seen)}")

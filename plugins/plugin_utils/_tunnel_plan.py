@@ -62,7 +62,7 @@ class Replica:
 
     @property
     def why(self) -> str:
-        return "the edge does not know it any more" if self.lost else self.row.why
+        return "the edge no longer knows it" if self.lost else self.row.why
 
     @property
     def cause(self) -> str:
@@ -221,9 +221,12 @@ def _not_asked(replica: Replica, account: str) -> str:
         why = f" ({problem}: {source})" if problem and source else f" ({problem})" if problem else ""
         return f"which tunnel it belongs to is not known{why}"
     if not _of_account(replica, account):
-        return f"its tunnel belongs to account {replica.details.get('account_id')}, and the edge was asked of {account}"
+        return (
+            f"its tunnel belongs to account {replica.details.get('account_id')}, "
+            f"but the edge was asked about account {account}"
+        )
     if not replica.connector_id:
-        return "it does not tell its connector id: update cloudflared (2022.6 or newer)"
+        return "it does not report its connector id: update cloudflared (2022.6 or newer)"
     return ""
 
 

@@ -162,7 +162,7 @@ class _EdgeWord:
     def proof(self) -> str:
         """Which proof was used, as a line of the summary."""
         if not self._configured:
-            return "Proof: what each host says (/ready); the edge was not asked, as no account is given"
+            return "Proof: what each host says (/ready); the edge was not asked, because no account is given"
         return "Proof: what each host says (/ready), and what the edge knows of its connector"
 
     def proved(self, entry: o.Entry, end: ConnectorView) -> o.Entry:

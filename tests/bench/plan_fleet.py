@@ -19,7 +19,7 @@ from ansible_collections.chainops.lifecycle.plugins.filter.recovery_plan import 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars
 
 CAUSE = {
-    "id": "oom", "class": "soft", "summary": "the kernel killed it for want of memory", "next_step": "give it more",
+    "id": "oom", "class": "soft", "summary": "the kernel killed it because memory ran out", "next_step": "give it more",
     "evidence": [f"kernel: Out of memory: Killed process {number} (java)" for number in range(3)],
 }  # fmt: skip
 

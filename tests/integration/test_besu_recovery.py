@@ -72,7 +72,7 @@ def test_a_lost_quorum_is_told_and_fixed_only_when_asked(chain: BesuNetwork) -> 
     refused = chain.play(RECOVER)
     assert refused.code == 2
     assert "REFUSED: a chain is stalled" in refused.output and "lifecycle_quorum_lost=restart_all" in refused.output
-    assert "start the missing validators first" in refused.output and "the rounds meet in about" in refused.output
+    assert "start the missing validators first" in refused.output and "the rounds converge in about" in refused.output
     assert chain.invocations() == before and chain.head() <= head + 1
 
     # Where a host has one Besu only, what its unit is called does not matter.

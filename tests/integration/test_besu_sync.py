@@ -244,14 +244,14 @@ def test_a_snap_sync_is_not_believed(chain: Chain, played: Played, outcome: tupl
 
 def test_a_lost_connection_costs_a_slice(chain: Chain, played: Played) -> None:
     in_sync(chain, played, "dropped")
-    assert [line for line in played.lines("dropped") if "the connection was lost, the wait goes on" in line]
+    assert [line for line in played.lines("dropped") if "the connection was lost, the wait continues" in line]
     assert chain.starts("dropped") == 1 and played.changed("dropped") == 1
 
 
 def test_a_host_that_reboots_in_the_middle_costs_a_slice_or_two(chain: Chain, played: Played) -> None:
     """Its unit is not enabled, so that the wait has to start it again."""
     in_sync(chain, played, "rebooted")
-    lost = "the connection was lost, the wait goes on|the module was cut off, the wait goes on"
+    lost = "the connection was lost, the wait continues|the module was cut off, the wait continues"
     assert [line for line in played.lines("rebooted") if re.match(lost, line)], played.lines("rebooted")
     assert chain.starts("rebooted") == 1, "in this boot"
 

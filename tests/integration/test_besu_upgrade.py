@@ -81,7 +81,7 @@ def test_an_upgrade_that_is_interrupted_and_goes_on(chain: BesuNetwork, tmp_path
     chain.until_moving()
     upgraded = chain.play(ROLLING, rolling_restart_before=[str(hook)])
     assert upgraded.code == 0, upgraded.output
-    assert "goes on with run" in upgraded.output and order(upgraded) == f"{third} | {fourth}"
+    assert "continues run" in upgraded.output and order(upgraded) == f"{third} | {fourth}"
     mixed = re.search(r"^Versions in 0x\w+: (.*)$", upgraded.output, re.MULTILINE)
     assert mixed and mixed[1] == f"{OLD} on {third}, {fourth}; {NEW} on {first}, {second}"
     assert upgraded.outcome == {"restarted": [f"{third}/besu", f"{fourth}/besu"]}

@@ -146,7 +146,7 @@ def test_the_connection_is_lost_in_the_middle(hosts: Fleet, tmp_path: Path) -> N
         again = subprocess.run([*argv, "--one-line"], cwd=tmp_path, capture_output=True, text=True, check=False)
         if again.returncode == 0 or time.monotonic() > deadline:
             break
-        assert re.search("is being worked on by|UNREACHABLE", again.stdout), again.stdout + again.stderr
+        assert re.search("is locked by|UNREACHABLE", again.stdout), again.stdout + again.stderr
     assert again.returncode == 0, again.stdout + again.stderr
     for unit in units:
         assert unit.show("ActiveState")["ActiveState"] == "active"

@@ -39,7 +39,7 @@ def test_an_edge_that_could_not_be_asked_makes_no_connector_healthy(replicas: Tu
     assert "Edge side: could not be asked: " in played.output
     alone = replicas.play(tunnel_reconnect_account_id="")
     assert alone.code == 0 and "Summary: 6 healthy" in alone.output, alone.output
-    assert "the edge was not asked, as no account is given" in alone.output
+    assert "the edge was not asked, because no account is given" in alone.output
 
 
 def test_what_can_be_brought_back_is_and_what_cannot_is_not_touched(replicas: Tunnels) -> None:

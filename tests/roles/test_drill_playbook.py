@@ -276,7 +276,7 @@ def test_what_is_not_well_at_the_end_has_failed(fleet: Fleet) -> None:
     "given, options, said",
     [
         ({"lifecycle_drill_service": "b/b"}, (), "not marked with drill: true; marked are a/a"),
-        ({}, ("--limit", "a"), "the run does not look at b, c"),
+        ({}, ("--limit", "a"), "the run does not observe b, c"),
     ],
 )
 def test_who_is_not_meant_is_not_drilled(fleet: Fleet, given: dict[str, str], options: t.Any, said: str) -> None:

@@ -230,7 +230,7 @@ def test_waves_stop_where_a_host_that_was_healthy_falls_and_the_next_run_goes_on
     given: dict[str, t.Any] = {"lifecycle_waves": "1, 100%", "lifecycle_failure_domain": "rack", "lifecycle_soak": "1s"}
     planned = recover(folder, answers, "--check", **given)
     assert "Wave 1 of 2: a1\nWave 2 of 2: a2, b1\n" in planned.output
-    assert "After each wave but the last: 1 s, then the fleet is looked at again" in planned.output
+    assert "After each wave but the last: 1 s, then the fleet is observed again" in planned.output
     stopped = recover(folder, answers, **given)
     assert outcomes(stopped) == {"a1": "recovered", "a2": "not_attempted", "b1": "not_attempted", "up": "failed"}
     assert "up up: FAILED, it was healthy before wave 1, and after it is error" in stopped.output

@@ -331,11 +331,11 @@ def test_an_interrupted_run_goes_on_with_those_that_are_left(fleet: Fleet) -> No
     assert first.outcomes == {"a": "restarted", "b": "failed", "c": "not_attempted"}, first.output
     assert "a hook failed, so that it was left as it is" in first.output and not (fleet.folder / "restarted.b").exists()
     run = re.search(r"^run (\S+), ", first.output, re.MULTILINE)
-    assert run and f"Run it again to go on with the rest: -e lifecycle_restart_since={run[1]}" in first.output
+    assert run and f"Run it again to continue with the rest: -e lifecycle_restart_since={run[1]}" in first.output
     last = {"at": 1.0, "age": 60.0, "owner": f"ann rolling_restart {run[1]}", "outcome": "verified"}
     fleet.answers["after"] = {**AFTER, "stale": {**AFTER["stale"], "age": 0.0}, "last_start": last}
     second = fleet.play()
-    assert second.order == "b | c" and f"goes on with run {run[1]}" in second.output, second.output
+    assert second.order == "b | c" and f"continues run {run[1]}" in second.output, second.output
     assert second.outcomes == {"b": "restarted", "c": "restarted"}
     third = fleet.play(lifecycle_restart_since=run[1])
     assert third.outcomes == {} and third.code == 0 and "no service had to be restarted" in third.output

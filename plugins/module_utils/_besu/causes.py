@@ -74,7 +74,7 @@ START_RULES: tuple[Rule, ...] = (
         r"|(?:config|genesis|permissions?|credentials)\S{0,40} file .{0,80}(?:not found|does not exist)",
     ),
     Rule(
-        "config_invalid", CONFIGURATION, HARD, "its configuration has a mistake",
+        "config_invalid", CONFIGURATION, HARD, "its configuration has an error",
         "correct the option or file that the evidence names; besu --config-file=FILE validate-config checks it",
         said=r"^Unknown options?\b|Unknown options? in TOML|Invalid TOML configuration|Unable to load genesis file"
         r"|Invalid value for option|Missing required (?:option|parameter)|Expected .{1,20} for option"
@@ -82,7 +82,7 @@ START_RULES: tuple[Rule, ...] = (
         r"|Unmatched argument|Possible solutions: |option requirements not met|Port number '.{1,9}' has been specified",
     ),
     Rule(
-        "key_invalid", CONFIGURATION, HARD, "its node key is no key, or may not be read",
+        "key_invalid", CONFIGURATION, HARD, "its node key is invalid, or cannot be read",
         "check owner and mode of the key file for the unit's user, then its content (64 hexadecimal digits)",
         said=r"does not contain valid keyPair|in hex binary representation|[Ii]nvalid private key",
     ),
@@ -150,7 +150,7 @@ START_RULES: tuple[Rule, ...] = (
         facts=_refused_an_option, rank=57,
     ),
     Rule(
-        "start_failed", CONFIGURATION, SOFT, "Besu refuses to start", "the evidence has its own words for it",
+        "start_failed", CONFIGURATION, SOFT, "Besu refuses to start", "the evidence has the message of Besu",
         facts=_refuses, rank=56,
     ),
 )  # fmt: skip
@@ -168,7 +168,7 @@ class Trouble(t.NamedTuple):
 # The causes that ``classify`` names.
 TROUBLES: dict[str, Trouble] = {
     "no_peers": Trouble(
-        NETWORK, SOFT, "no other node talks to it",
+        NETWORK, SOFT, "it has no peers",
         "check bootnodes, static nodes, port 30303 (TCP, UDP), the firewall, genesis and network id; then restart it",
     ),
     "stuck_sync": Trouble(
@@ -185,7 +185,7 @@ TROUBLES: dict[str, Trouble] = {
     ),
     "chain_stalled": Trouble(
         DEPENDENCY, CHAIN, "the whole chain is stalled: too few validators take part",
-        "start the missing validators; see besu_network_info; a restart of this node fixes nothing",
+        "start the missing validators; see besu_network_info; a restart of this node does not help",
     ),
     "consensus_client_unreachable": Trouble(
         DEPENDENCY, HARD, "its consensus client sends no blocks",
@@ -197,13 +197,13 @@ TROUBLES: dict[str, Trouble] = {
         "check its peers, its key and its clock; a restart often helps",
     ),
     "consensus_halted": Trouble(
-        CRASH, SOFT, "its consensus thread has ended while the process lives", "restart it",
+        CRASH, SOFT, "its consensus thread has ended although the process runs", "restart it",
     ),
     "unresponsive": Trouble(
         CRASH, SOFT, "its RPC accepts connections and does not answer",
         "take a thread dump (jcmd PID Thread.print) if you can; then restart it",
     ),
-    "rpc_down": Trouble(CRASH, SOFT, "its RPC is closed although the process lives", "see its log; then restart it"),
+    "rpc_down": Trouble(CRASH, SOFT, "its RPC is closed although the process runs", "see its log; then restart it"),
     "clock_skew": Trouble(
         CONFIGURATION, HARD, "the clock of this host differs from that of the chain", "fix time synchronisation",
     ),
@@ -213,7 +213,7 @@ TROUBLES: dict[str, Trouble] = {
 
 _SNAP_NEXT = (
     "check its peers, port 30303 (TCP, UDP), the firewall and the disk, and look for progress in its log; a restart in "
-    "the middle of a SNAP sync loses work, so that it is made only once this cause is in accept_causes"
+    "the middle of a SNAP sync loses work, so it is made only if accept_causes names this cause"
 )
 
 
@@ -237,7 +237,7 @@ def trouble_rules(
 
         return matches
 
-    refused = "it holds a block of the chain invalid, so that its sync can never end"
+    refused = "it holds a block of the chain invalid, so its sync can never end"
     return (
         Rule(
             "stuck_sync", CONFIGURATION, HARD, refused, TROUBLES["stuck_sync"].next_step,
@@ -248,7 +248,7 @@ def trouble_rules(
             facts=shows("stuck_sync", "snap_sync"), rank=76, running=True,
         ),
         Rule(
-            "no_peers", NETWORK, HARD, "it is in the middle of a SNAP sync, and no other node talks to it", _SNAP_NEXT,
+            "no_peers", NETWORK, HARD, "it is in the middle of a SNAP sync, and it has no peers", _SNAP_NEXT,
             facts=shows("no_peers", "snap_sync"), rank=76, running=True,
         ),
         *(

@@ -79,7 +79,7 @@ def _say(state: str, *reasons: str, cause: str | None = None, **more: t.Any) -> 
 def _crash_loop(v: NodeView) -> BesuVerdict | None:
     if v.unit.recent_restarts < 2 or v.track.answered_at is not None or not v.young:
         return None
-    said = f"systemd has restarted it {v.unit.recent_restarts} times of late, and it has not answered since"
+    said = f"systemd has restarted it {v.unit.recent_restarts} times recently, and it has not answered since"
     return _say(m.RESTARTING, said, cause="crash_loop", wants_log=True)
 
 
@@ -147,8 +147,8 @@ def _not_ready(v: NodeView) -> BesuVerdict | None:
         return _say(m.STARTING, "RPC is open, its network is not running yet")
     if v.now.number is None:
         off = v.now.outcomes.get("head") in ("not_enabled", "unknown_method", "unauthorized")
-        said = "set --rpc-http-api=ETH,..." if off else "it was asked for it, and answered without one"
-        return _say(m.UNKNOWN, f"it does not tell its head; {said}")
+        said = "set --rpc-http-api=ETH,..." if off else "its answer has no head"
+        return _say(m.UNKNOWN, f"it does not report its head; {said}")
     return None
 
 
@@ -203,7 +203,7 @@ def _undriven(v: NodeView) -> BesuVerdict | None:
     if v.log.engine_silent or v.still_for >= needed:
         said = "its consensus client sends no blocks: it is stopped, not connected (engine API, JWT), or not in sync"
         return _say(m.ERROR, at, said, v.log.engine_silent, cause="consensus_client_unreachable", wants_log=True)
-    said = f"watched for {v.still_for:.0f} s: a silent consensus client differs from a wrong clock after {needed:.0f} s"
+    said = f"watched for {v.still_for:.0f} s: {needed:.0f} s tell a silent consensus client from a wrong clock"
     left = min(max((needed - v.still_for) / 4, 1.0), _RPC_OFF)
     return _say(m.UNKNOWN, at, said, wants_log=True, settled=False, resample=left)
 
@@ -334,7 +334,7 @@ def _by_a_wrong_clock(v: NodeView, at: str, which: str) -> BesuVerdict:
         said = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is {which}"
         return _say(skewed.state, said, *skewed.reasons, cause="clock_skew", settled=skewed.settled)
     pace = _pace(v, 0)
-    said = f"it advances with its peers: they are behind as well, or this host's clock is {which}; a longer watch tells"
+    said = f"it advances with its peers: they are behind as well, or this host's clock is {which}; watch it for longer"
     return _say(SYNCING, at, said, pace)
 
 
@@ -357,7 +357,7 @@ def _stands(v: NodeView, at: str) -> BesuVerdict:
     if v.young:
         # A network that is started as a whole goes through rounds as well, until enough have come.
         return _say(SYNCING, at, "no peer has a newer block; the process is young", rounds, wants_log=True)
-    level = "nobody that it knows has a newer block" if v.lag is not None else ""
+    level = "no node that it knows has a newer block" if v.lag is not None else ""
     needed = v.stall_watch
     watched = v.still_for >= needed
     if watched or proof is not None:
@@ -367,14 +367,14 @@ def _stands(v: NodeView, at: str) -> BesuVerdict:
 
 
 def _unwatched(v: NodeView, needed: float, *reasons: str) -> BesuVerdict:
-    said = f"watched for {v.still_for:.0f} s: a stalled chain differs from a wrong clock after {needed:.0f} s"
+    said = f"watched for {v.still_for:.0f} s: a stalled chain can be told from a wrong clock after {needed:.0f} s"
     left = min(max((needed - v.still_for) / 4, 1.0), _RPC_OFF)
     return _say(m.UNKNOWN, *reasons, said, wants_log=True, settled=False, resample=left)
 
 
 def _incomparable(v: NodeView, at: str) -> BesuVerdict:
     """An old head, nobody's height and no rounds: a chain that is stalled looks like a node that is behind."""
-    said = "no peer has told its height yet" if v.now.peers is not None else "nothing to compare it with"
+    said = "no peer has reported its height yet" if v.now.peers is not None else "nothing to compare it with"
     futile = (
         f"its head has not changed in {v.still_for:.0f} s, and there is nothing to compare it with: add ADMIN to "
         "--rpc-http-api or give reference_urls, and block_period if blocks are seldom"
@@ -388,7 +388,7 @@ def _at_head(v: NodeView) -> BesuVerdict:
     if v.now.state_available is False:
         return _say(SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
     if v.track.earlier is None and v.young and not _takes_part(v):
-        said = f"at block {v.now.number} in one look: that may be the start-up lie"
+        said = f"at block {v.now.number} in one sample: a node may report that too early after its start"
         return _say(m.STARTING if v.track.answered_at in (None, v.now.at) else SYNCING, said, settled=False)
     if _catching_up(v) and not v.is_level:
         said = "blocks arrive faster than the chain makes them: its peers are behind as well"
@@ -427,7 +427,7 @@ def _role(v: NodeView, at: str, confirmed: bool) -> BesuVerdict:
     seen = number - (v.track.first_number if v.track.first_number is not None else number)
     silent = seen >= rounds or (last is not None and number - last >= rounds and not v.young)
     said = f"validator of {len(v.members)}, " + (
-        f"last proposed block {last}" if last is not None else "has proposed nothing"
+        f"last proposed block {last}" if last is not None else "has proposed no block"
     )
     state = SYNCED if confirmed else m.UNKNOWN
     return _say(state, said, at, cause="not_proposing" if silent else None, settled=confirmed, wants_log=silent)

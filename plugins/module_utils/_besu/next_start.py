@@ -54,7 +54,7 @@ def refusal(properties: t.Mapping[str, str], runner: Runner) -> Refusal | None:
     said = _broken(path) or _unknown_options(program, path, settings, runner)
     if not said:
         return None
-    return Refusal("next_start", said, "correct that first: the node lives, and could not be started again")
+    return Refusal("next_start", said, "fix that first: the node runs now, and could not be started again")
 
 
 def configuration(settings: Settings) -> tuple[str, str]:

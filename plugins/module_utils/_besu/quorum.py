@@ -86,7 +86,7 @@ def _own_inactivity(view: ChainView, member: str) -> str:
         return f"proposed none of the last {len(members)} blocks"
     if member in view.followers:
         return "" if view.followers[member] else "does not have the head that the others have, or has no peers"
-    return "" if member in view.linked else "nobody that was asked is connected to it"
+    return "" if member in view.linked else "none of the nodes that were asked is connected to it"
 
 
 def connected_group(view: ChainView, members: t.Sequence[str]) -> tuple[str, ...]:
@@ -197,8 +197,8 @@ def _none_left(part: int, needed: int, doubtful: int) -> str:
     if part < needed:
         return "quorum is lost"
     if part > needed and doubtful:
-        return f"{doubtful} of them may be nodes that do not answer or lag, and are not counted on"
-    return "no more take part than are needed"
+        return f"{doubtful} of them may be nodes that do not answer or lag, and do not count"
+    return "only as many take part as the quorum needs"
 
 
 def may_stop(
@@ -249,7 +249,7 @@ def _too_few(view: ChainView, left: t.Sequence[str], needed: int) -> str:
     if len(view.next_validators or ()) <= _ALL_NEEDED:
         return (
             f"the chain would stop: a network of {len(view.next_validators or ())} needs all of its validators; "
-            "quorum_guard: off stops it knowingly"
+            "to stop it on purpose, set quorum_guard: off"
         )
     if len(left) < needed:
         return "the chain would stop: too few would be left"
@@ -267,7 +267,7 @@ def _obstacle(view: ChainView, pace: ChainTiming, members: t.Sequence[str]) -> s
     if view.disagreement:
         return view.disagreement
     if view.validators is not None and set(view.validators) != set(members):
-        return "the validator set changes with the next block: look again then"
+        return "the validator set changes with the next block: run again after it"
     if view.head_age is None or view.head_age > pace.age_limit:
         if view.head_age is None or not (view.moved and _quorum_is_level(view, members)):
             old = "block 0, the chain has not begun" if view.head == 0 else f"{view.head_age or 0:.0f} s old"
@@ -276,10 +276,10 @@ def _obstacle(view: ChainView, pace: ChainTiming, members: t.Sequence[str]) -> s
         return ""
     due = max(pace.period, pace.quiet)
     if due < _PATIENT_PERIOD:
-        return f"the head did not advance between two looks: it stays at {view.head}"
+        return f"the block height did not advance between two samples: it stays at {view.head}"
     late = max(_OVERDUE, due / 10)
     if view.head_age < -late:
-        return f"the head is {-view.head_age:.0f} s in the future: correct the clock, or no block is seen to be overdue"
+        return f"the head is {-view.head_age:.0f} s in the future: correct the clock, which hides overdue blocks"
     if view.head_age > due + late:
         return f"the next block is overdue: the head is {view.head_age:.0f} s old, a block is due every {due:.0f} s"
     return ""

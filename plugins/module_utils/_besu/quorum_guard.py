@@ -50,7 +50,7 @@ _MAX_WAIT = 60.0
 _MAX_PROOF = 120.0
 # A node that answers, or hangs, does so by any URL: none of those that tell an address is the node itself.
 _ONE_PROCESS = ("ok", "hang")
-_LOOK_AGAIN = "look at the network with besu_network_info, fix what is missing, then run again"
+_LOOK_AGAIN = "observe the network with besu_network_info, fix what is missing, then run again"
 
 Others = t.Callable[[], t.Sequence[NodeSample]]
 
@@ -187,4 +187,4 @@ class QuorumGuard:
         if not verdict.missing:
             return _LOOK_AGAIN
         named = "; ".join(f"{address} {why}" for address, why in sorted(verdict.missing.items())[:4])
-        return f"bring back who is missing first: {named}"
+        return f"start the missing validators first: {named}"

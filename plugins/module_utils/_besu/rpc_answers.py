@@ -24,7 +24,7 @@ OUTCOMES: dict[str, str] = {
     "reset": "the connection was closed before an answer",
     "hang": "the port accepts, no answer comes in time",
     "unreachable": "the address cannot be reached or resolved from here",
-    "tls": "no agreement on TLS, or a certificate that is not trusted",
+    "tls": "the TLS handshake failed, or the certificate is not trusted",
     "rpc_error": "the method answered with an error",
     "protocol": "the answer is no JSON-RPC answer to what was asked",
 }

@@ -40,9 +40,9 @@ KINDS: t.Mapping[str, str] = {
     "auth": "check the API token: it needs Account > Cloudflare Tunnel > Read (Edit to remove a connector)",
     "not_found": "check account_id and the tunnel",
     "rate_limited": "wait as long as the API asks, and ask less often",
-    "unavailable": "the API has trouble of its own: try again later",
-    "refused": "the API does not accept the call: see its words",
-    "unreadable": "the answer is not that of the API: check base_url, and what stands in between",
+    "unavailable": "the API has an internal error: try again later",
+    "refused": "the API does not accept the call: see its message",
+    "unreadable": "the answer is not that of the API: check base_url, and any proxy on the way",
     "network": "check the network, or base_url",
 }
 

@@ -144,7 +144,7 @@ RULES: tuple[Rule, ...] = (
         facts=_ended_at_once,
     ),
     _rule(
-        "start_timeout", NETWORK, 69, "it had no connection within TimeoutStartSec, so that systemd ended it",
+        "start_timeout", NETWORK, 69, "it had no connection within TimeoutStartSec, so systemd ended it",
         "set TimeoutStartSec to 90 s or more: the unit that cloudflared writes has 15 s, too short for a slow edge",
         facts=p.timeout("start"),
     ),
@@ -162,11 +162,11 @@ OBSERVED: tuple[Rule, ...] = (
     ),
     _rule(
         "half_open", NETWORK, 60, "it says that it is connected, and the edge does not know it",
-        "reconnect it: a black hole under http2 is noticed by nobody for minutes",
+        "reconnect it: under http2 nothing notices a black hole for minutes",
     ),
     _rule(
         "flapping", NETWORK, 60, "its connections come and go: all of them are lost again and again",
-        "see what cuts them: a firewall or proxy in between, the load of this host, the status page of the edge",
+        "find what cuts them: a firewall or proxy in between, the load of this host, the status page of the edge",
     ),
     _rule(
         "edge_mute", NETWORK, 60, "it is connected to the edge, which never lets it register",
@@ -196,6 +196,6 @@ def unhealthy_rule(reasons: t.Sequence[str]) -> Rule:
     """A connector that is connected while a probe of the operator's fails: the trouble is behind it."""
     return Rule(
         "unhealthy", DEPENDENCY, SOFT, f"a probe fails while it is connected: {reasons[0]}",
-        "see what the probe looks at: the service behind the tunnel, or the probe itself",
+        "check what the probe tests: the service behind the tunnel, or the probe itself",
         facts=lambda _case: Match(tuple(reasons)), rank=85, running=True,
     )  # fmt: skip

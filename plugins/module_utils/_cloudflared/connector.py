@@ -161,7 +161,7 @@ class CloudflaredKind(Kind):
         lost = watch.ready.connector_id in [identity.lower() for identity in self._params["edge_lost"]]
         if watch.ready.connector_id and lost:
             watch.serves_nobody = True
-            return f"the edge does not know connector {watch.ready.connector_id} any more"
+            return f"the edge no longer knows connector {watch.ready.connector_id}"
         said = self._eye.try_url(watch)
         watch.serves_nobody = bool(said) and watch.url_sure
         return said
@@ -406,7 +406,7 @@ class CloudflaredKind(Kind):
     def verify(self, before: Observation, after: Observation, target: str) -> str | None:
         was, now = before.details.get("connector_id"), after.details.get("connector_id")
         if target != m.STOPPED and was and was == now and was != "unsupported":
-            return f"connector {now} is still the one from before: it has not registered anew"
+            return f"connector {now} is still the previous one: no new one has registered"
         return None
 
     def poll_interval(self, observation: Observation, waited: float) -> float | None:

@@ -22,7 +22,7 @@ def last_replica(serving: int, others: int | None) -> Refusal | None:
     if others is None:
         return Refusal(
             "last_replica",
-            f"it serves its tunnel with {serving} connections, and nobody said whether another connector does",
+            f"it serves its tunnel with {serving} connections, and it is not known whether another connector does",
             "give healthy_replicas (the role tunnel_reconnect counts them), or set replica_guard=off to accept the gap",
         )
     return Refusal(

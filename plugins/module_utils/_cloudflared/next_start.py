@@ -53,7 +53,7 @@ def refusal(properties: t.Mapping[str, str], user: bool, runner: Runner, validat
         said = said or _identity(settings, plain) or (_configuration(argv[0], settings, runner) if validate else "")
     if not said:
         return None
-    return Refusal("next_start", said, "correct that first: the connector lives, and could not be started again")
+    return Refusal("next_start", said, "fix that first: the connector runs now, and could not be started again")
 
 
 def _program(path: str) -> str:

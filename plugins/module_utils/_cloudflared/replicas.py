@@ -68,7 +68,7 @@ def doubt(seen: Observation, tunnel: str, worked_on: str) -> str:
     if seen.state not in (CONNECTED, m.RUNNING):
         return f"it is {seen.state}: {'; '.join(seen.reasons[:1])}"
     if seen.cause in HARD:
-        return f"what it loses of its connections does not come back: {seen.cause}"
+        return f"it does not regain the connections that it loses: {seen.cause}"
     if worked_on:
         return f"{worked_on} works on it"
     if seen.facts is not None and seen.facts.job:

@@ -254,14 +254,14 @@ def _unknown(case: FailureCase, own: t.Sequence[Line]) -> Cause:
     how = f"it failed ({result})" if result not in ("success", "") else f"it is {case.text('ActiveState')}"
     if result in ("success", "") and case.text("ActiveState") == "inactive" and case.exit:
         how = f"it ended by itself ({case.exit})"
-    said = f"{how}; it said last: {words[-1]}" if words else f"{how} and left no words that say why"
+    said = f"{how}; it said last: {words[-1]}" if words else f"{how} and logged no reason"
     return Cause(
         "unknown",
         "unknown",
         "soft",
         sanitize(said),
         tuple(sanitize(line, _LINE) for line in (*ended, *words)),
-        "read the lines and facts of this diagnosis; run the service's command by hand as its user if they do not tell",
+        "read the lines and facts of this diagnosis; if they do not help, run the service's command as its user",
     )
 
 

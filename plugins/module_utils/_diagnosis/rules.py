@@ -44,7 +44,7 @@ _UNIT: tuple[Rule, ...] = (
     # Behind what ended the run, such as a disk that is full.
     Rule(
         "unit_not_found", CONFIGURATION, HARD, "systemd has forgotten the unit",
-        "see to what ended its last run; write a unit file if it is to be started again; then systemctl daemon-reload",
+        "find what ended its last run; write a unit file if it is to be started again; then systemctl daemon-reload",
         facts=p.forgotten, rank=1,
     ),
     Rule(
@@ -68,7 +68,7 @@ _UNIT: tuple[Rule, ...] = (
         facts=p.job("assert"), rank=95,
     ),
     Rule(
-        "condition_unmet", CONFIGURATION, HARD, "a Condition of the unit file does not hold, so that systemd skips it",
+        "condition_unmet", CONFIGURATION, HARD, "a Condition of the unit file does not hold, so systemd skips it",
         "systemctl show -p Conditions names it; provide what it asks for",
         facts=p.check("ConditionResult", "ConditionTimestampMonotonic"), rank=95,
     ),
@@ -140,8 +140,8 @@ _UNIT: tuple[Rule, ...] = (
 # How the process ended, where that says more than its words.
 _ENDINGS: tuple[Rule, ...] = (
     Rule(
-        "memory_killed", RESOURCE, SOFT, "the kernel killed it for want of memory",
-        "compare its need with MemoryMax= and with the host's memory; raise the limit or give it less to hold",
+        "memory_killed", RESOURCE, SOFT, "the kernel killed it because memory ran out",
+        "compare its need with MemoryMax= and with the host's memory; raise the limit or reduce its use",
         facts=p.memory_killed, rank=92,
     ),
     Rule(
@@ -155,22 +155,22 @@ _ENDINGS: tuple[Rule, ...] = (
     ),
     Rule(
         "crashed", CRASH, SOFT, "it crashed",
-        "a restart helps once; keep the core (coredumpctl) or hs_err file for its makers and check its version",
+        "a restart helps once; keep the core (coredumpctl) or hs_err file for its developers and check its version",
         facts=p.signals(4, 5, 7, 8, 11), rank=90,
     ),
     Rule(
-        "aborted", CRASH, SOFT, "it gave up on itself (abort)",
-        "its last lines say what it found wrong; keep the core (coredumpctl) for its makers",
+        "aborted", CRASH, SOFT, "it aborted itself (SIGABRT)",
+        "its last lines say what it found wrong; keep the core (coredumpctl) for its developers",
         facts=p.signals(6), rank=69,
     ),
     Rule(
         "killed", CRASH, SOFT, "something killed it (SIGKILL)",
-        "nothing of its own did that: look for an operator, a memory guard or a container manager; then restart it",
+        "it did not do that itself: look for an operator, a memory guard or a container manager; then restart it",
         facts=p.signals(9), rank=90,
     ),
     Rule(
         "terminated", CRASH, SOFT, "it was asked to end, ended, and reported that as a failure",
-        "no failure: start it again; SuccessExitStatus=143 in the unit file makes systemd see it so",
+        "no failure: start it again; SuccessExitStatus=143 in the unit file makes systemd treat it as success",
         facts=p.signals(2, 15), rank=90,
     ),
     Rule("signal", CRASH, SOFT, "a signal ended it", "find what sent the signal; then restart it",
@@ -203,12 +203,12 @@ _LAST: tuple[Rule, ...] = (
         facts=p.result("resources"), rank=50,
     ),
     Rule(
-        "pre_start_failed", CONFIGURATION, SOFT, "a command that has to end well before the program starts did not",
+        "pre_start_failed", CONFIGURATION, SOFT, "a command that has to succeed before the program starts failed",
         "run the command of ExecStartPre= by hand as the service's user; the program itself was not started",
         facts=p.step_before("ExecStartPre"), rank=52,
     ),
     Rule(
-        "post_start_failed", CONFIGURATION, SOFT, "a command that has to end well after the program's start did not",
+        "post_start_failed", CONFIGURATION, SOFT, "a command that has to succeed after the program's start failed",
         "run the command of ExecStartPost= by hand; the program itself had started",
         facts=p.step_before("ExecStartPost"), rank=52,
     ),

@@ -110,7 +110,7 @@ WORDS: tuple[Rule, ...] = (
         r"|already running\b.{0,20}\bpid\b|\block.{0,80}(?:WouldBlock|resource temporarily unavailable)",
     ),
     Rule(
-        "lock_held", RESOURCE, SOFT, "another process has what it needs in use for the moment",
+        "lock_held", RESOURCE, SOFT, "another process is using a resource that it needs",
         "find it (fuser or lsof on what the evidence names); a new start is worth an attempt",
         said=r"database (?:file |table )?is locked|device or resource busy|\bEBUSY\b|text file busy",
     ),
@@ -132,7 +132,7 @@ WORDS: tuple[Rule, ...] = (
     ),
     Rule(
         "storage_error", RESOURCE, HARD, "its storage reports an error",
-        "see dmesg for the disk; mount a network file system anew; a restart before that may harm its data",
+        "see dmesg for the disk; remount a network file system; a restart before that may harm its data",
         said=r"^(?!.*/dev/(?:std|tty|pts|fd)).*(?:input/output error|\bEIO\b|stale (?:nfs )?file handle|\bESTALE\b)",
     ),
     Rule(
@@ -142,7 +142,7 @@ WORDS: tuple[Rule, ...] = (
     ),
     Rule(
         "memory_exhausted", RESOURCE, SOFT, "it ran out of memory",
-        "give it more memory (Java: -Xmx, and the unit's MemoryMax=), or less to hold",
+        "give it more memory (Java: -Xmx, and the unit's MemoryMax=), or reduce its use",
         said=r"OutOfMemoryError|cannot allocate memory|\bENOMEM\b|\bMemoryError\b|std::bad_alloc|\bout of memory"
         r"|insufficient memory for the Java|commit_memory\(.{0,80} failed; error=|x(?:re|m)alloc: cannot allocate",
     ),
@@ -294,8 +294,8 @@ WORDS: tuple[Rule, ...] = (
         r"|\bline \d{1,6},? col(?:umn)? \d|\bline \d{1,6}:? .{0,40}(?:error|unexpected|invalid|missing)",
     ),
     Rule(
-        "panic", CRASH, SOFT, "it hit an error of its own and gave up",
-        "a restart helps once; keep the lines for its makers and check its version",
+        "panic", CRASH, SOFT, "it hit an internal error and ended",
+        "a restart helps once; keep the lines for its developers and check its version",
         said=r"^panic: |^fatal error: |thread '.{1,80}' panicked|A fatal error has been detected by the Java Runtime"
         r"|^Exception in thread |^(?:Uncaught )?(?:[\w.]{1,80}\.)?"
         r"(?:Attribute|Type|Reference|Range|Value|Name|Index|Key|Assertion|ZeroDivision|Runtime)Error\b",

@@ -66,7 +66,7 @@ class ConnectorRun(ServiceRun):
         lock = tools.ledger.lock(unit, request.owner)
         holder = lock.acquire()
         if holder is not None:
-            raise LifecycleError(f"{unit} is being worked on by {holder}")
+            raise LifecycleError(f"{unit} is locked by {holder} (another run is in progress)")
         try:
             user = self._params["scope"] == "user"
             made = h.schedule_restart(unit, user, outcome.after, request.owner, tools.ledger, tools.clock, tools.runner)

@@ -113,7 +113,7 @@ class FaultRun:
         before = outcome.after
         blocks = [*outcome.blocked_by]
         if outcome.failed and not blocks:
-            blocks = [Refusal("error", outcome.msg, "see what service_info says of it")]
+            blocks = [Refusal("error", outcome.msg, "observe it with service_info to see why")]
         on_host = self._host.systemd.related([self._unit])[self._unit]
         own = d.objections(
             before,
@@ -124,8 +124,8 @@ class FaultRun:
         )
         blocks = [*own, *blocks]
         if outcome.also_stops:
-            said = f"systemd would stop {', '.join(outcome.also_stops)} with it, which nobody starts again"
-            blocks.append(Refusal("dependants", said, "no drill of a service that others are bound to"))
+            said = f"systemd would stop {', '.join(outcome.also_stops)} with it, and nothing would start them again"
+            blocks.append(Refusal("dependants", said, "choose a service that no other unit depends on"))
         if not blocks:
             blocks = self._obstacles(fault)
         if blocks:
@@ -135,7 +135,7 @@ class FaultRun:
     def _obstacles(self, fault: d.Fault) -> list[Refusal]:
         """What of this host stands in the way of this fault."""
         if self._faults.is_armed():
-            said = "a drill of this host is not over"
+            said = "another drill on this host has not ended"
             return [Refusal("drill", said, f"wait for its undo: systemctl list-timers {UNDO}.timer")]
         why, hint = "", "choose another fault"
         if fault.kind == d.DISK_FULL:
@@ -322,10 +322,10 @@ def run_fault(module: AnsibleModule, kinds: t.Mapping[str, ServiceKind]) -> None
         result, well = run.end(module.check_mode)
     except Refused as exc:
         blocks = [block.as_dict() for block in exc.blocks]
-        module.fail_json(msg=f"no fault was made: {exc}", changed=False, reached=False, blocked_by=blocks)
+        module.fail_json(msg=f"no fault was injected: {exc}", changed=False, reached=False, blocked_by=blocks)
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, reached=False, blocked_by=[], **exc.details)
     if well:
         module.exit_json(**result)
-    said = f"it is {result['state']}, and the host has undone the fault and asked for a start"
+    said = f"it is {result['state']}; the host has removed the fault and requested a start"
     module.fail_json(msg=said, **{**result, "reached": False})

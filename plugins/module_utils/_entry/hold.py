@@ -80,7 +80,7 @@ def apply(
 
 def _wanted(scope: str, params: t.Mapping[str, t.Any], wall: float) -> Hold:
     if not (params["reason"] or "").strip():
-        raise LifecycleError("reason: it is empty; say why, for the one who is refused at night")
+        raise LifecycleError("reason: it must not be empty: it is shown to whoever is refused")
     seconds = params["expires_in"]
     if seconds is not None and not seconds > 0:
         raise LifecycleError(f"expires_in: {seconds} is not above 0; give seconds, or leave it out for no end")

@@ -76,7 +76,7 @@ class HostFaults:
         self.network = NetworkCut(runner)
 
     def is_armed(self) -> bool:
-        """Whether a drill of this host is not over: its undo waits for its time, or is at work."""
+        """Whether another drill on this host has not ended: its undo waits for its time, or is at work."""
         return any(facts.active not in _DOWN for facts in self._systemd.show([f"{UNDO}.timer", f"{UNDO}.service"]))
 
     def arm(self, script: str, after: float, what: str) -> None:
@@ -88,7 +88,7 @@ class HostFaults:
         try:
             files.replace(SCRIPT, script)
             if not self.is_armed():
-                raise LifecycleError(f"systemd did not keep {UNDO}.timer, so that no fault was made; see systemctl")
+                raise LifecycleError(f"systemd did not keep {UNDO}.timer, so no fault was injected; see systemctl")
         except LifecycleError:
             self.disarm()
             raise

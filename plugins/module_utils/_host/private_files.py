@@ -28,7 +28,7 @@ _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 _SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOCK_PAUSE = 0.05
-_LOOK = "look at who has put it there, and move it away"
+_LOOK = "find out who put it there, and move it away"
 _ADVICE = {
     errno.EACCES: "run the task with become: true",
     errno.EPERM: "run the task with become: true",
@@ -46,13 +46,13 @@ _ADVICE = {
 def problem(what: str, path: str, exc: OSError) -> LifecycleError:
     """The error for what the system refused, with what to do about it."""
     number = exc.errno or 0
-    return LifecycleError(f"cannot {what} {path}: {exc.strerror}; {_ADVICE.get(number, 'look at it')}")
+    return LifecycleError(f"cannot {what} {path}: {exc.strerror}; {_ADVICE.get(number, 'inspect it')}")
 
 
 def misshapen(path: str, why: object) -> LifecycleError:
     """The error for a file that does not hold what the collection writes."""
     # To treat it as empty would give a thrashing service a fresh budget, or drop a hold.
-    return LifecycleError(f"{path} is no record of this collection ({why}); look at it and move it away")
+    return LifecycleError(f"{path} is no record of this collection ({why}); inspect it and move it away")
 
 
 def make_folder(base: str, *below: str) -> str:

@@ -108,7 +108,7 @@ def objections(
     for name in _HOST_ACTIONS:
         if on_host.get(name, "none") not in ("none", ""):
             said = f"{name}={on_host[name]}: the fault might make systemd do that to the host"
-            found.append(Refusal("host_action", said, "no drill of a service that takes its host along"))
+            found.append(Refusal("host_action", said, "choose a service whose failure does not act on its host"))
     return tuple(found)
 
 

@@ -147,7 +147,7 @@ class Engine:
         holder = lock.acquire()
         if holder is not None:
             raise TargetNotReached(
-                f"{self._watched.unit} is being worked on by {holder}",
+                f"{self._watched.unit} is locked by {holder} (another run is in progress)",
                 [Refusal("busy", f"locked by {holder}", "wait until that run has ended, then run again")],
             )
         try:
@@ -510,11 +510,9 @@ class Engine:
         facts = observation.facts
         revived = facts and facts.active in ("active", "activating") and facts.invocation != self._ended
         if self._ended and revived and not _job(observation):
-            raise TargetNotReached(
-                f"{unit} was stopped, and has been started anew by somebody or something else; it is {seen}"
-            )
+            raise TargetNotReached(f"{unit} was stopped, but something else has started it again; it is {seen}")
         if self._acts >= _ACTION_LIMIT:
-            raise TargetNotReached(f"{unit} keeps no state: after {self._acts} actions it is {seen}")
+            raise TargetNotReached(f"{unit} did not stabilize after {self._acts} actions; last state {seen}")
         self._check_deadline(observation)
 
     def _check_deadline(self, observation: Observation) -> None:

@@ -64,7 +64,8 @@ def decide(held: Grant | None, owner: str, target: str, *, now: float, alive_for
         return Answer(held, "" if mine else _of_another(held, now))
     if alive_for < ttl:
         return Answer(
-            None, f"the host was booted {alive_for:.0f} s ago and may have forgotten a grant; wait until {ttl:.0f} s"
+            None,
+            f"the host booted {alive_for:.0f} s ago and may have lost a grant; wait until {ttl:.0f} s after the boot",
         )
     return Answer(Grant(owner, target, now + ttl), "")
 

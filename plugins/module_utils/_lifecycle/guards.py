@@ -137,7 +137,7 @@ def _start_of(s: GuardContext, facts: UnitFacts) -> Refusal | None:
         said = "the unit has StopWhenUnneeded=yes, and nothing that needs it is running: systemd would stop it at once"
         return Refusal("unit", said, "start what needs it")
     if facts.flag("NeedDaemonReload") and ends_process(s.step, facts):
-        said = "its files were changed since systemd read them: what is up would be ended for what nobody has seen run"
+        said = "its files were changed since systemd read them: a restart would run what nobody has tested"
         return Refusal("unit", said, "set daemon_reload=true, or systemctl daemon-reload")
     if facts.flag("RefuseManualStart"):
         return Refusal("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
@@ -179,11 +179,11 @@ def unexpected(seen: Observation, states: t.Collection[str], expected: str | Non
     """What is not as the caller expects, who has named the ``states`` and the invocation, or neither."""
     if states and seen.state not in states:
         said = f"expected_state is {' or '.join(states)}, the service is {seen.state}"
-        return Refusal("precondition", said, "look again: somebody or something was faster")
+        return Refusal("precondition", said, "run again: the state has changed since you observed it")
     invocation = seen.facts.invocation if seen.facts else ""
     if expected is not None and expected != invocation:
         said = f"expected_invocation is {expected}, the service has {invocation or 'none'}"
-        return Refusal("precondition", said, "it has been started anew since you looked: look again")
+        return Refusal("precondition", said, "run again: the service has been started since you observed it")
     return None
 
 
@@ -215,7 +215,7 @@ def leftovers(s: GuardContext) -> Refusal | None:
 
 def left_over(pids: t.Sequence[int], killed: bool = False) -> Refusal:
     """What is to be said of processes that a unit has left."""
-    said = f"processes of the last run are left: {', '.join(str(pid) for pid in pids[:10])}"
+    said = f"leftover processes of the previous run: {', '.join(str(pid) for pid in pids[:10])}"
     hint = "SIGKILL does not end them: see their STAT in ps" if killed else "set force_stop=true, or end them by hand"
     return Refusal("leftovers", said, hint)
 
@@ -235,7 +235,7 @@ def dependency(s: GuardContext) -> Refusal | None:
     missing = sorted(s.surroundings.missing.items())
     down = [f"{name} is {state}" for name, state in missing if name not in s.promised]
     if down:
-        return Refusal("dependency", f"it requires what is not there: {', '.join(down)}", "bring that back first")
+        return Refusal("dependency", f"units that it requires are not running: {', '.join(down)}", "start them first")
     for name in s.surroundings.starts:
         held = s.surroundings.holds.get(name)
         if held is not None:
@@ -261,8 +261,8 @@ def conflicts(s: GuardContext) -> Refusal | None:
     if not s.leads_to_start or s.may_stop_conflicting or not s.surroundings.conflicting:
         return None
     said = ", ".join(f"{one.unit} ({one.relation} of {one.of})" for one in s.surroundings.conflicting)
-    hint = "stop that first, or set stop_conflicting=true to have it stopped by the same act"
-    return Refusal("conflicts", f"it conflicts with what is running: {said}", hint)
+    hint = "stop it first, or set stop_conflicting=true to stop it with the start"
+    return Refusal("conflicts", f"it conflicts with running units: {said}", hint)
 
 
 def host_action(s: GuardContext) -> Refusal | None:
@@ -270,7 +270,7 @@ def host_action(s: GuardContext) -> Refusal | None:
     setting = _start_limit_action(s) or _action_of_a_failure(s) or _action_of_an_end(s)
     if not setting:
         return None
-    hint = f"do it by hand where the host may go down: systemctl {s.step.action.replace('_', ' ')} {s.observation.unit}"
+    hint = f"if the host may go down, do it by hand: systemctl {s.step.action.replace('_', ' ')} {s.observation.unit}"
     if setting.startswith("StartLimitAction"):
         hint = "wait until the limit is over, or clear its count: systemctl reset-failed " + s.observation.unit
     return Refusal("host_action", setting, hint)
@@ -325,14 +325,12 @@ def condition(s: GuardContext) -> Refusal | None:
 def skipped(unmet: t.Sequence[str]) -> Refusal:
     """What is to be said of a start that systemd skips."""
     said = f"systemd would skip the start: {', '.join(unmet)}"
-    return Refusal("condition", said, "bring about what the unit asks for, or change its conditions")
+    return Refusal("condition", said, "meet these conditions, or change them in the unit file")
 
 
 def not_ready(missing: str) -> Refusal:
     """What is to be said of something that the next start needs and that is not there."""
-    return Refusal(
-        "ready", f"the next start would fail: {missing}", "put that right first: the service was left as it is"
-    )
+    return Refusal("ready", f"the next start would fail: {missing}", "fix that first: the service was not touched")
 
 
 def ready(s: GuardContext) -> Refusal | None:
@@ -363,7 +361,7 @@ def lasting(cause: str, severity: str, summary: str, next_step: str) -> Refusal:
 
 def _of_cause(said: str, cause: str, severity: str | None, next_step: str) -> Refusal:
     if severity == "fatal":
-        return Refusal("cause", said, next_step or "a start would do harm or nothing")
+        return Refusal("cause", said, next_step or "a start would not help, or would do harm")
     return Refusal("cause", said, accept_once(next_step, cause))
 
 

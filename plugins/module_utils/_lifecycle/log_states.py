@@ -27,9 +27,9 @@ if t.TYPE_CHECKING:
 Line = tuple[float, str]
 Moment = tuple[float, str]
 
-NOT_TOLD = "its log does not tell its state all the time (level info, in the journal, is needed)"
-TOO_MANY = "its log tells of very many changes: only the last ones are in the history"
-CLOCK_SET = "the clock was set: what its log says of the time before is left out"
+NOT_TOLD = "its log does not show its state all the time (it has to log at level info, into the journal)"
+TOO_MANY = "its log shows very many changes: only the last ones are in the history"
+CLOCK_SET = "the clock was set: its log from before that is left out"
 # Changes of one service that a history takes from its log.
 MOST_CHANGES = 2000
 # journald counts the messages of a service for this long before it drops more of them (RateLimitIntervalSec=), in s.

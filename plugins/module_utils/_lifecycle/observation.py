@@ -369,7 +369,7 @@ def _by_health(facts: UnitFacts, context: Context, since: float, said: str = "")
         return _Verdict(m.STARTING, (*health.reasons, said), None, since)
     if health.verdict == "unobservable":
         return _Verdict(m.UNKNOWN, (*health.reasons, said), "probe_broken", since)
-    proof = health.reasons if health.verdict == "healthy" else ("no probes: systemd's word alone",)
+    proof = health.reasons if health.verdict == "healthy" else ("no probes: judged by systemd alone",)
     return _Verdict(m.RUNNING, (said, *proof), None, since)
 
 

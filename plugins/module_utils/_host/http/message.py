@@ -183,7 +183,9 @@ def _body(wire: Wire, headers: t.Mapping[str, str], max_bytes: int, left: int) -
     length = headers.get("content-length")
     if "transfer-encoding" in headers:
         if headers["transfer-encoding"].lower() != "chunked" or length is not None:
-            raise wire.error("protocol", "Transfer-Encoding is not just chunked, or stands beside Content-Length")
+            raise wire.error(
+                "protocol", "Transfer-Encoding is not just chunked, or is sent together with Content-Length"
+            )
         return _chunked(wire, max_bytes, left), True
     if length is not None:
         if not (length.isascii() and length.isdigit() and len(length) <= 19):

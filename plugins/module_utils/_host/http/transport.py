@@ -35,7 +35,7 @@ ERROR_KINDS: dict[str, str] = {
     "unreachable": "no route to the address",
     "refused": "nothing listens there",
     "timeout_connect": "no connection in time",
-    "tls": "no agreement on TLS, or a certificate that is not trusted",
+    "tls": "the TLS handshake failed, or the certificate is not trusted",
     "reset": "the peer reset the connection, or closed it before its answer began",
     "timeout": "connected, but the whole answer did not arrive in time",
     "protocol": "the answer is not correct HTTP/1: status line, headers, length, or cut short",

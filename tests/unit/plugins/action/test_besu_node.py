@@ -100,7 +100,7 @@ def test_a_lost_connection_is_made_anew(monkeypatch):
     task.connection.reset.side_effect = [None, AnsibleError("cannot")]
     assert task.run()["reached"]
     assert len(task.runs) == 4 and task.connection.reset.call_count == 2
-    assert [line for line in task.said if "the connection was lost, the wait goes on: gone" in line]
+    assert [line for line in task.said if "the connection was lost, the wait continues: gone" in line]
 
 
 def test_a_connection_that_is_lost_at_the_end_is_unreachable(monkeypatch):

@@ -87,7 +87,7 @@ def test_a_lost_connection_costs_a_slice(monkeypatch):
     drive = Drive(monkeypatch, TWO, [AnsibleConnectionFailure("gone"), {"a": WELL, "b": WELL}])
     found = drive.run()
     assert all(one["reached"] for one in found["results"]) and "failed" not in found
-    assert "the connection was lost, the recovery goes on: gone" in drive.said[0]
+    assert "the connection was lost, the recovery continues: gone" in drive.said[0]
     assert all(one["begun"] for one in drive.asked[1]["services"])
 
 
@@ -101,7 +101,7 @@ def test_a_host_that_does_not_come_back_ends_them_all(monkeypatch):
 def test_a_host_that_says_for_ever_that_it_is_at_work_is_left(monkeypatch, answer):
     drive = Drive(monkeypatch, TWO, [{"a": answer, "b": answer}], takes=0.0)
     found = drive.run()
-    assert found["failed"] and all("did not say how it ended" in one["msg"] for one in found["results"])
+    assert found["failed"] and all("did not report a result" in one["msg"] for one in found["results"])
     assert len(drive.asked) < 1000
 
 

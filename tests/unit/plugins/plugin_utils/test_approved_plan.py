@@ -105,7 +105,7 @@ def with_act(**parts):
         (changed(playbook="drill"), {}, "a plan of the playbook 'drill'"),
         ({**document(FLEET), "acts": []}, {}, "it was changed since it was made"),
         ({**document(FLEET), "digest": None}, {}, "it was changed since it was made"),
-        ({**document(FLEET), "acts": {1}}, {}, "no plan that was written as JSON"),
+        ({**document(FLEET), "acts": {1}}, {}, "not a plan in JSON"),
         (document(FLEET), {"now": NOW + 3700}, "it is 1 h 1 min old, more than lifecycle_plan_max_age allows (1 h)"),
         (document(FLEET), {"now": NOW - 3700}, "it was made 1 h 1 min in the future"),
         (changed(created="today"), {}, "created is no time in seconds"),

@@ -35,7 +35,7 @@ def seen(**states):
         ({"b_api": "error"}, (), (), "fleet_not_healthy", "b/api is error"),
         ({"a_cron": "starting"}, (), (), "fleet_not_healthy", "a/cron is starting"),
         ({}, ("b",), (), "fleet_not_healthy", "b/- is unknown"),
-        ({}, (), ("c",), "fleet_not_healthy", "does not look at c"),
+        ({}, (), ("c",), "fleet_not_healthy", "does not observe c"),
     ],
 )
 def test_a_drill_begins_while_the_whole_fleet_is_healthy(states, lost, missing, guard, said):
@@ -110,7 +110,10 @@ def test_what_was_cut_is_told():
 
 @pytest.mark.parametrize(
     ("recovery", "said"),
-    [([WELL], "recovery: reached"), ([], "recovery: nothing, as the service was well or on its way by itself")],
+    [
+        ([WELL], "recovery: reached"),
+        ([], "recovery: nothing, because the service was healthy or in transition by itself"),
+    ],
 )
 def test_what_recovery_did_is_told_also_where_that_was_nothing(recovery, said):
     result = _drills.drill_result({"reached": True}, recovery, {"reached": True, "drill": DRILL})

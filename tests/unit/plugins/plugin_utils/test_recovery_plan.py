@@ -107,7 +107,7 @@ def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
     assert [wave["look"] for wave in made["waves"]] == [True, True, True, False]
     assert made["waves"][0]["hosts"] == ["h00"] and made["hosts"] == sorted(made["hosts"])
     assert "Wave 1 of 4: h00" in made["lines"] and "Wave 2 of 4: h01, h02" in made["lines"]
-    assert "After each wave but the last: 5 s, then the fleet is looked at again" in made["lines"]
+    assert "After each wave but the last: 5 s, then the fleet is observed again" in made["lines"]
     assert [(turn["title"][:20], turn["tasks"], turn["wave"]) for turn in made["turns"]][:3] == [
         ("Wave 1 of 4: h00", "recover_last", 1),
         ("A look after wave 1", "look_again", 1),
@@ -250,7 +250,7 @@ def network(**changed):
         "arithmetic": "3 of 4 take part",
         "may_stop": 0,
         "which": [],
-        "reason": "no more take part than are needed",
+        "reason": "only as many take part as the quorum needs",
         "missing": [{"address": "0x4", "node": None, "why": "proposed none"}],
     }
     return {**told, **changed}
@@ -399,7 +399,7 @@ def test_the_lines_of_a_network_on_whose_blocks_no_quorum_decides(more, how):
 def test_the_lines_of_a_network():
     assert _besu_networks.network_lines({"networks": [network()], "unobserved": ["b4"]}) == [
         "Chain 7 advances at block 9, 1 s old: 3 of 4 take part",
-        "  0 more may stop (no more take part than are needed)",
+        "  0 more may stop (only as many take part as the quorum needs)",
         "  missing 0x4 (one of b4): proposed none",
         "  not asked, as they did not answer: b4",
     ]

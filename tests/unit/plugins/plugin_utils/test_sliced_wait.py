@@ -107,7 +107,7 @@ def test_a_module_that_is_cut_off_costs_a_slice(wait):
     assert not wait.goes_on(cut), "at the beginning it is something else"
     assert wait.goes_on(a_slice("syncing", 40))
     assert wait.goes_on(cut)
-    assert "the module was cut off, the wait goes on" in wait.line(cut)
+    assert "the module was cut off, the wait continues" in wait.line(cut)
     assert wait.goes_on(a_slice("syncing", 40))
     assert wait.goes_on(cut)
     assert not wait.goes_on(cut), "and twice in a row"
@@ -116,7 +116,7 @@ def test_a_module_that_is_cut_off_costs_a_slice(wait):
 def test_a_slice_that_was_lost_may_still_be_at_work(wait):
     said = wait.lost(OSError("Shared connection to 10.0.0.1\nclosed." + "x" * 999))
     assert said.startswith(
-        "[n1] besu: the connection was lost, the wait goes on: Shared connection to 10.0.0.1 closed."
+        "[n1] besu: the connection was lost, the wait continues: Shared connection to 10.0.0.1 closed."
     )
     assert len(said) < 400
     assert wait.goes_on(a_slice("syncing", 40, waiting=False, **BUSY))

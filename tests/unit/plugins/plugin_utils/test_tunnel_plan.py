@@ -341,8 +341,8 @@ def test_a_host_that_is_lost_at_the_end_is_unknown_whatever_was_seen_of_it_befor
         ({"tunnel_id": None, "identity_problem": "token_unreadable", "identity_source": "token file"},
          view(), "which tunnel it belongs to is not known (token_unreadable: token file)"),
         ({"tunnel_id": None}, {"skipped": True}, "which tunnel it belongs to is not known"),
-        ({"account_id": "b" * 32}, view(), f"its tunnel belongs to account {'b' * 32}, and the edge was asked of"),
-        ({"connector_id": "unsupported"}, view(), "it does not tell its connector id"),
+        ({"account_id": "b" * 32}, view(), f"its tunnel belongs to account {'b' * 32}, but the edge was asked about account"),
+        ({"connector_id": "unsupported"}, view(), "it does not report its connector id"),
         ({}, {"failed": True, "msg": "status 403"}, "could not be asked: status 403"),
         ({}, {"skipped": True}, "it gave no answer"),
         ({}, {**view(), "not_found": [WEB]}, f"the account has no tunnel {WEB}"),
@@ -363,7 +363,7 @@ def test_with_an_account_nothing_is_a_success_that_the_edge_does_not_confirm(abo
     assert "0 of 1 connector healthy" in found["lines"][0]
 
 
-@pytest.mark.parametrize(("edge", "said"), [({}, "as no account is given"), (view(), "what the edge knows")])
+@pytest.mark.parametrize(("edge", "said"), [({}, "because no account is given"), (view(), "what the edge knows")])
 def test_every_summary_says_which_proof_was_used(edge, said):
     plan = tunnel_plan(fleet(a="running"))
     found = tunnel_summary(plan, {}, plan, edge)

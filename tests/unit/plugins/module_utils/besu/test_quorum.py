@@ -178,7 +178,7 @@ def test_peers_count_only_where_they_cannot_be_asked_and_everybody_answers():
     assert not silent.safe and "do not answer or lag" in silent.reason
     none_left = q.spare_validators(replace(linked, doubtful=1), PACE)
     assert none_left.may_stop == 0
-    assert none_left.reason == "1 of them may be nodes that do not answer or lag, and are not counted on"
+    assert none_left.reason == "1 of them may be nodes that do not answer or lag, and do not count"
 
 
 def test_seldom_blocks_need_no_new_one_between_two_looks():
@@ -501,7 +501,7 @@ def test_one_has_come_back_and_climbs():
     """It entered round 1 twenty seconds ago, so that it is in round 2 now and reaches round 4 before the others leave."""
     found = stalled({0: 4, 1: 4, 2: 1}, witnessed=(frozenset(names(4)[:3]),))
     assert found.missing == names(4)[3:]
-    assert found.natural == 36.0 and "a restart of all validators together about 26 s" in found.advice
+    assert found.natural == 36.0 and "a restart of all at the same time about 26 s" in found.advice
 
 
 @pytest.mark.parametrize(
@@ -666,7 +666,7 @@ def test_nobody_may_stop_where_the_set_is_not_known():
 def test_words_for_what_is_missing():
     lost = q.spare_validators(without(view(), *names(4)[2:]), PACE)
     just = q.spare_validators(without(view(), names(4)[3]), PACE)
-    assert (lost.reason, just.reason) == ("quorum is lost", "no more take part than are needed")
+    assert (lost.reason, just.reason) == ("quorum is lost", "only as many take part as the quorum needs")
     assert set(just.missing) == {names(4)[3]} and just.safe is False and just.which == ()
     assert q.spare_validators(view(), PACE).missing == {}
 

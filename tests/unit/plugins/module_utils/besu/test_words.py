@@ -245,7 +245,7 @@ def test_a_trouble_that_was_seen_is_a_cause_of_a_running_unit(name):
         ("stuck_sync", {"snap_sync": True}, "hard", "in the middle of a SNAP sync"),
         ("no_peers", {"snap_sync": True}, "hard", "in the middle of a SNAP sync"),
         ("stuck_sync", {}, "soft", "imports nothing"),
-        ("no_peers", {"refused_block": 7}, "soft", "no other node talks to it"),
+        ("no_peers", {"refused_block": 7}, "soft", "it has no peers"),
         ("unresponsive", {"snap_sync": True}, "soft", "does not answer"),
     ],
 )

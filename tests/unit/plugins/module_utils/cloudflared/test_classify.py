@@ -95,8 +95,8 @@ def look(connections=0, registered=None, **more):
         (SIMPLE, Sample(Endpoint(problem="become root")), Rules(), m.UNKNOWN, "metrics_unreachable"),
         (SIMPLE, Sample(Endpoint(problem="nowhere yet", pending=True)), Rules(), m.STARTING, None),
         (OLD, Sample(Endpoint(problem="nowhere yet", pending=True)), Rules(), m.UNKNOWN, "metrics_unreachable"),
-        (ACTIVE, look(4, 4, lost="the edge does not know it"), Rules(), m.ERROR, "half_open"),
-        (ACTIVE, look(0, 4, log=NOTHING, lost="the edge does not know it"), Rules(), RECONNECTING, None),
+        (ACTIVE, look(4, 4, lost="the edge no longer knows it"), Rules(), m.ERROR, "half_open"),
+        (ACTIVE, look(0, 4, log=NOTHING, lost="the edge no longer knows it"), Rules(), RECONNECTING, None),
     ],
 )
 def test_states(unit, sample, rules, state, cause):

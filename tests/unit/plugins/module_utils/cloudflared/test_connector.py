@@ -430,7 +430,7 @@ def test_a_connector_without_connections_may_be_taken_offline(make):
 def test_proof_is_a_new_connector(make):
     world = make()
     before = world.see()
-    assert "still the one from before" in world.kind.verify(before, before, "reconnected")
+    assert "still the previous one" in world.kind.verify(before, before, "reconnected")
     world.identity = IDS[1]
     assert world.kind.verify(before, world.see({**UP, "InvocationID": "two"}), "reconnected") is None
     world.identity = "old"  # a version that does not tell

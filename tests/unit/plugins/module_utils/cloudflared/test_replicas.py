@@ -33,7 +33,7 @@ def seen(state="running", tunnel=TUNNEL, job="0", cause=None):
         (seen(), "", ""),
         (seen("connected"), "", ""),
         (seen("connected", cause="edge_closed"), "", ""),
-        (seen("connected", cause="unauthorized"), "", "does not come back: unauthorized"),
+        (seen("connected", cause="unauthorized"), "", "does not regain the connections that it loses: unauthorized"),
         (seen("reconnecting"), "", "it is reconnecting: why"),  # fewer than min_connections is this state as well
         (seen("error"), "", "it is error"),
         (seen("unknown"), "", "it is unknown"),

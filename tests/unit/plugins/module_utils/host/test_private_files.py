@@ -68,7 +68,7 @@ def folder(path):
 def test_what_is_no_regular_file_is_named_and_neither_followed_nor_waited_for(plant, use, tmp_path):
     path = tmp_path / "a.json"
     plant(path)
-    with pytest.raises(LifecycleError, match=f"{path}.*look at who has put it there, and move it away"):
+    with pytest.raises(LifecycleError, match=f"{path}.*find out who put it there, and move it away"):
         use(str(path))
     assert not (tmp_path / "elsewhere").exists() or (tmp_path / "elsewhere").read_text() == "{}"
 

@@ -80,7 +80,7 @@ def test_what_somebody_starts_again_is_not_stopped_twice(bench):
 
     bench.world._on_stopped = somebody_starts_it
     outcome = bench.run("stopped")
-    assert outcome.failed and "started anew" in outcome.msg
+    assert outcome.failed and "started it again" in outcome.msg
     assert bench.verbs.count("stop") == 1
 
 

@@ -30,7 +30,7 @@ _SERVICE = "on (job, instance, service, kind)"
 
 
 class AlertRuleError(ValueError):
-    """A variable that means nothing. The message names it."""
+    """A variable has an invalid value. The message names it."""
 
 
 class Settings(t.NamedTuple):

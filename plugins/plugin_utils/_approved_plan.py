@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plan as data that a person approves, and what of it may still be done. Pure.
+"""A plan as data that a person approves, and which of its acts are still valid. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -67,7 +67,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Act:
-    """What was planned for one service, and what that rests on. ``wave`` and ``batch`` are counted from 1."""
+    """The planned action on one service, and what it is based on. ``wave`` and ``batch`` are counted from 1."""
 
     wave: int
     batch: int

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Besu networks as the inventory and one look at them show them to the controller. Pure.
+"""Besu networks as the inventory and one observation show them to the controller. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -156,7 +156,7 @@ def reachable(url: str) -> bool:
 
 
 def reservation(look: Look, host: str, genesis: str | None, address: str | None) -> dict[str, t.Any]:
-    """Whom to ask before the validator ``address`` on ``host`` is taken offline.
+    """The hosts to ask before the validator ``address`` on ``host`` is taken offline.
 
     ``holders``: hosts, each with how many validators it has; the target's own
     first, then in the order of the set, which is the same for every controller.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the nodes of a fleet report of a stalled chain, and the arithmetic of its networks, as text. Pure.
+"""Reports stalled chains and the quorum arithmetic of the networks of a fleet, as text. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -28,7 +28,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
 
 @dataclass(frozen=True)
 class StallView:
-    """What a node's log tells of the rounds of a stalled chain."""
+    """What a node's log shows about the rounds of a stalled chain."""
 
     why: str
     advice: str

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a drill may begin, and what has come of it. Pure.
+"""Decides whether a drill may begin, and summarizes its outcome. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -148,7 +148,7 @@ def _plan_lines(plan: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]) ->
 def drill_result(
     fault: t.Any, recovery: t.Any, ended: t.Any, again: t.Any = None, check_mode: bool = False, refused: str = ""
 ) -> dict[str, t.Any]:
-    """What came of a drill, from the results of its steps.
+    """The outcome of a drill, from the results of its steps.
 
     ``fault``: of the fault; ``recovery``: the list of the role service_recovery after it; ``again``: the same once the
     fault was taken away, where it had to be; ``ended``: of the end of the drill; ``refused``: why no host granted the
@@ -242,7 +242,7 @@ def _summary_lines(result: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], m
 
 
 def result_lines(result: t.Mapping[str, t.Any]) -> list[str]:
-    """What the role has to say of a drill."""
+    """The lines that the role prints about a drill."""
     if not result:
         return []
     target = as_text(as_mapping(result.get("drill")).get("target"))

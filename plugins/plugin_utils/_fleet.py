@@ -45,7 +45,7 @@ NO_SERVICES = "No host has services: describe them in the inventory variable lif
 
 @dataclass(frozen=True)
 class Row:
-    """One service of one host, and what the controller makes of it."""
+    """One service of one host, and its verdict."""
 
     host: str
     service: str

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The error of an option that means nothing.
+"""The error for an invalid option.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -10,4 +10,4 @@ from __future__ import annotations
 
 
 class FleetError(ValueError):
-    """An option of a playbook that means nothing."""
+    """An option of a playbook is invalid."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way to a host and back for every action plugin of the collection.
+"""Runs a module on a host safely, for every action plugin of the collection.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 

@@ -98,7 +98,7 @@ def counted(entries: t.Sequence[Entry]) -> str:
 
 
 def shown(outcome: str) -> str:
-    """An outcome as a person reads it."""
+    """An outcome as text for people."""
     return outcome.replace("_", " ")
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a plan says of one service, in the words that other runs read back. Pure.
+"""One service in a plan, in the identifiers that other runs read back. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -21,7 +21,7 @@ APPROVED = "approved_plan"
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """One service of the plan: what is going to be done to it, and why."""
+    """One service of the plan: the planned action, and why."""
 
     row: Row
     verb: str

@@ -22,7 +22,7 @@ _TAKES_OFFLINE = ("restarted", "stopped", "reset")
 
 
 def in_turn(arguments: t.Mapping[str, t.Any], batch: t.Sequence[str]) -> bool:
-    """Whether a task takes validators offline on several hosts at once, which all would look before any of them acts.
+    """Whether the hosts of a task must run one after another: otherwise all would check the quorum before any acts.
 
     A reservation, made for one at a time, keeps them apart already; a restart of all is meant to be one together.
     """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom to recover, in which order and how many at a time, and whether that is too many. Pure.
+"""Plans which hosts to recover, in which order and how many at a time, or refuses. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -81,7 +81,7 @@ def recovery_plan(
     approved: ApprovedPlan | None = None,
     has_fixes: bool = True,
 ) -> dict[str, t.Any]:
-    """Whom to recover, in which order and how many at a time, or why nobody.
+    """Which hosts to recover, in which order and how many at a time, or why none.
 
     Hosts that cannot be observed count as unhealthy and are not acted on:
     what cannot be seen cannot be recovered, and may be a sign of a larger fault.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role service_recovery asks of the modules for one service, and what it keeps of their answers. Pure.
+"""The module calls of the role service_recovery for one service, and the result it keeps. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -63,7 +63,7 @@ def fixes(service: t.Mapping[str, t.Any], allowed: t.Sequence[str], hooks: t.Ite
 
 
 def fixed(plan: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any], check_mode: bool = False) -> dict[str, t.Any]:
-    """What the fixes of ``plan`` came to, by the results in ``done``: what was done, and the causes that it deals with.
+    """The outcome of the fixes of ``plan``, by the results in ``done``: what was done, and which causes it fixes.
 
     Ansible skips commands in check mode: there the journal counts as shrunk.
     A task that was never reached has no result: an earlier fix failed.

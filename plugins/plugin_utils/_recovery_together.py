@@ -21,7 +21,7 @@ Need = t.Mapping[str, t.Any]
 
 
 def goes_alone(need: Need) -> bool:
-    """Whether a service has steps of its own: those of a kind that looks at other hosts, or fixes that are tasks."""
+    """Whether a service is recovered alone: its kind depends on other hosts, or it has fixes that are tasks."""
     kind, fixes = KINDS.get(str(need.get("kind"))), as_mapping(need.get("fixes"))
     has_tasks = any(fixes.get(name) for name in ("hooks", "dependencies", "free_journal_space", "files"))
     return has_tasks or kind is None or kind.module not in _WITHOUT_MODULE

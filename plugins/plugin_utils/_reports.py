@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fleet as a table, and what came of a recovery, as text and as data. Pure.
+"""The fleet as a table, and the summary of a recovery, as text and as data. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -46,7 +46,7 @@ _OUTCOMES = {OK: o.HEALTHY, HELD: o.SKIPPED, TRANSITIONING: o.TRANSITIONING, UNK
 def status_lines(
     seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None, width: int = WIDTH
 ) -> list[str]:
-    """The fleet as a table that a person reads, worst first, and a line that sums it up."""
+    """The fleet as a table, the worst services first, and a line that sums it up."""
     rows = read_fleet(seen, described)
     if not rows:
         return [NO_SERVICES]
@@ -166,7 +166,7 @@ def summary_lines(
     fallen: Fallen = (),
     seen: t.Any = None,
 ) -> list[str]:
-    """What came of the recovery, a block for each service: what was seen, what was done, what proves it."""
+    """The summary of the recovery, a block for each service: what was found, what was done, what proves the result."""
     lines: list[str] = []
     in_one_line = 0
     for host in plan["in_need"]:
@@ -304,7 +304,7 @@ def _allowed(limit: t.Any, hosts: int) -> int:
 
 
 def bad_hosts(entries: t.Sequence[o.Entry], plan: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
-    """host -> why it does not end well, and whether that is since it was not reached."""
+    """host -> why it did not end well, and whether it was unreachable."""
     found: dict[str, dict[str, t.Any]] = {}
     lost = {row["host"] for row in as_mappings(plan.get("rows")) if row["service"] == "-" and _is_lost(row)}
     # At its turn, or while it was worked on.

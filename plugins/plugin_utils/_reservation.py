@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The reservation of a service, whichever its kind: what the hosts have answered, and what follows from it. Pure.
+"""The reservation of a service of any kind: the answers of the hosts, and what follows from them. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -76,7 +76,7 @@ def reservation_state(
     question: bool = False,
     run: t.Any = None,
 ) -> dict[str, t.Any]:
-    """Where the reservation of a service stands.
+    """The state of the reservation of a service.
 
     ``result``: see reservation_result; what was answered for another service counts as nothing.
     ``reserve``: whether a reservation is made at all; ``question``: whether this only asks what would be granted, so

@@ -33,7 +33,7 @@ HOLDER = "__service_reservation_ask"
 
 @dataclass(frozen=True)
 class Answer:
-    """What one host said. ``taken``: another owner has its grant."""
+    """The answer of one host. ``taken``: another owner has its grant."""
 
     holder: t.Mapping[str, t.Any]
     granted: bool = False

@@ -43,7 +43,7 @@ _LONGEST_LOOK, _LOOK = 10, 2
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the restart of a chain has come to on one host, and what follows. ``interval``: seconds between looks."""
+    """The progress of the restart of a chain on one host, and the next step. ``interval``: seconds between samples."""
 
     stalled: bool
     start: bool
@@ -224,7 +224,7 @@ def _answer(asked: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 class Poll(t.NamedTuple):
-    """What the votes of one round come to. ``ready``: enough take part, so that they are asked."""
+    """The result of the votes of one round. ``ready``: enough take part, so that they are asked."""
 
     ready: bool = False
     waits: bool = False

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which services a rolling restart restarts, in which order, or why nobody. Pure.
+"""Plans which services a rolling restart restarts, in which order, or refuses. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -90,7 +90,7 @@ _DIGITS = re.compile(r"0x[0-9a-f]{6,64}")
 
 @dataclass(frozen=True)
 class Selection:
-    """Which services are meant; an empty part means all. ``names`` may hold ``*`` and ``?``."""
+    """The selected services; an empty part means all. ``names`` may hold ``*`` and ``?``."""
 
     kinds: tuple[str, ...] = ()
     chains: tuple[str, ...] = ()
@@ -107,12 +107,12 @@ class Selection:
         return cls(kinds, chains, tunnels, names, bool(given.get("lifecycle_only_stale")))
 
     def names_it(self, name: str, kind: str) -> bool:
-        """Whether what is known without a look at the service does not exclude it."""
+        """Whether what is known without an observation does not exclude the service."""
         by_name = not self.names or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.names)
         return by_name and (not self.kinds or kind in self.kinds)
 
     def takes(self, name: str, kind: str, details: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> bool:
-        """Whether the service is meant. One of an unknown chain is of none that was named."""
+        """Whether the service is selected. A service of an unknown chain matches no chain."""
         if not self.names_it(name, kind):
             return False
         in_chain = not self.chains or any(_is_chain(one, details, entry) for one in self.chains)
@@ -162,7 +162,7 @@ class Candidate:
 
     @property
     def is_recent(self) -> bool:
-        """Whether the run that restarted it last may be gone on with."""
+        """Whether the run that restarted it last may be continued."""
         return bool(self.made) and self.made_ago is not None and self.made_ago < CONTINUES_WITHIN
 
     def is_done(self, since: float, now: float) -> bool:
@@ -216,7 +216,7 @@ def _kind(entry: t.Mapping[str, t.Any]) -> str:
 def begin_of(
     found: t.Sequence[Candidate], now: float, since: float | None = None, only_stale: bool = False
 ) -> tuple[float, bool]:
-    """When the run began, and whether it goes on with one that was interrupted.
+    """When the run began, and whether it continues an interrupted one.
 
     The newest run that restarted a service of the selection within the last
     hour goes on where services are left that it did not restart.
@@ -259,7 +259,7 @@ def rolling_plan(
     domains: t.Mapping[str, t.Any] | None = None,
     approved: ApprovedPlan | None = None,
 ) -> dict[str, t.Any]:
-    """Which services to restart, in which order and how many hosts at a time, or why nobody.
+    """Which services to restart, in which order and how many hosts at a time, or why none.
 
     ``settings``: the variables of the playbook; ``now``: before the fleet was looked at, in seconds since the epoch;
     ``foreseen``: host -> the results of dry runs there. ``domains``: host -> its failure domains.
@@ -303,7 +303,7 @@ def _begin(
     only_stale: bool,
     approved: ApprovedPlan | None,
 ) -> tuple[float, bool]:
-    """When the run began, and whether it goes on with one that was interrupted."""
+    """When the run began, and whether it continues an interrupted one."""
     given = settings.get("lifecycle_restart_since")
     own = begin_of(found, now, now if given == "now" else given, only_stale)
     if approved is None:

@@ -27,7 +27,7 @@ _SHARED = frozenset(("state", *WATCH_OPTIONS, *DRIVE_OPTIONS))
 
 
 class EntryError(ValueError):
-    """An inventory entry that means nothing. Its message may quote values of the entry."""
+    """An inventory entry is invalid. Its message may quote values of the entry."""
 
 
 def module_call(

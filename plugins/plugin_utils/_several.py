@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several services that are driven in slices: what is left to do, what each came to, and the line that says so. Pure.
+"""Several services that are driven in slices: what is left to do, and the result and line of each. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -109,7 +109,7 @@ class SlicedServices:
 
     @property
     def results(self) -> list[dict[str, t.Any]]:
-        """What each has come to."""
+        """The result of each service."""
         return [self._ended[place] for place in range(len(self._names)) if place in self._ended]
 
     def result(self, place: int) -> dict[str, t.Any]:

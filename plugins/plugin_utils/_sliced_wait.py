@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A wait in slices as the controller sees it: when it goes on, what is said of it, what comes of it.
+"""A wait in slices on the controller: when it continues, its lines of progress, its result.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -28,7 +28,7 @@ def seconds(value: t.Any) -> float | None:
 
 
 class Slices:
-    """What the slices of one service add up to: its state before the first, and whether any of them changed it."""
+    """The slices of one service together: its state before the first, and whether any of them changed it."""
 
     def __init__(self) -> None:
         self.first: t.Mapping[str, t.Any] | None = None
@@ -101,13 +101,13 @@ class SlicedWait:
         return whole
 
     def lost(self, error: Exception) -> str:
-        """What is said of a connection that was lost."""
+        """The line about a lost connection."""
         self._lost += 1
         words = " ".join(str(error).split())[:_MAX_WORDS]
         return self._line(f"the connection was lost, the wait continues: {words}")
 
     def line(self, seen: t.Mapping[str, t.Any]) -> str:
-        """What is said of a slice."""
+        """The line about a slice."""
         if self._cut:
             return self._line("the module was cut off, the wait continues")
         if not seen.get("waiting"):
@@ -129,7 +129,7 @@ def _is_cut_off(seen: t.Mapping[str, t.Any]) -> bool:
 
 
 def is_busy(seen: t.Mapping[str, t.Any]) -> bool:
-    """Whether nothing was done because somebody else works on the service."""
+    """Whether nothing was done because another run has locked the service."""
     blocks = as_mappings(seen.get("blocked_by"))
     return bool(blocks) and all(block.get("guard") == "busy" for block in blocks)
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cloudflare tunnels as the controller sees them: which connectors belong together, whose turn it is, what came of it.
+"""Plans on the controller which connectors of Cloudflare tunnels are brought back, and which are next.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -76,7 +76,7 @@ def tunnel_plan(
     done: t.Sequence[str] = (),
     account: str = "",
 ) -> dict[str, t.Any]:
-    """Whose turn it is: for each tunnel one connector that has no connection.
+    """Which connectors are next: for each tunnel one that has no connection.
 
     ``seen``: host -> what service_info returned there; ``described``: host -> its services;
     ``edge``: what cloudflare_tunnel_info returned; ``done``: ``host/service`` that had their turn;

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What came of a reconnect, tunnel by tunnel, as text and as data. Pure.
+"""Summarizes a reconnect, tunnel by tunnel, as text and as data. Pure.
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -81,7 +81,7 @@ def tunnel_summary(
     edge: t.Any = None,
     check_mode: bool = False,
 ) -> dict[str, t.Any]:
-    """What came of it, a block for each tunnel.
+    """The summary, a block for each tunnel.
 
     ``plan``: the first plan; ``results``: ``host/service`` -> what cloudflared_tunnel returned;
     ``after``: a plan of what was seen at the end; ``edge``: what cloudflare_tunnel_info returned then, or its failure.

@@ -55,7 +55,7 @@ def allowed_in_need(limit: t.Any, hosts: int) -> int:
 
 @dataclass(frozen=True)
 class Member:
-    """A host in need. ``last``: it is taken only when the members of its wave before it are done."""
+    """A host that needs recovery. ``last``: it is taken only when the members of its wave before it are done."""
 
     host: str
     keys: tuple[Key, ...] = ()

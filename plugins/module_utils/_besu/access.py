@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the options of a Besu to what looks at it: clients, the node itself, its references.
+"""Makes the readers of a Besu node from its options: clients, the node itself, its references.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -78,7 +78,7 @@ def client(http: HttpClient, url: str, params: t.Mapping[str, t.Any], option: st
 
 
 class NodeReader:
-    """Looks at the node on this host."""
+    """Samples the node on this host."""
 
     def __init__(self, params: t.Mapping[str, t.Any], clock: Clock) -> None:
         self._http = HttpClient()
@@ -105,7 +105,7 @@ class NodeReader:
         )
 
     def own_part(self, sample: NodeSample, unit: str) -> NodeSample:
-        """A look, but for what the processes of other units answered on the ports of this one."""
+        """A sample without answers that came from processes of other units on the ports of this one."""
         rpc, p2p = self._rpc.url.port, self._params["p2p_port"]
         held = listening_units((rpc, p2p))
         others = {port for port, units in held.items() if units and unit not in units}
@@ -126,7 +126,7 @@ class NodeReader:
 
 
 class OtherNodes:
-    """Looks at the nodes of ``reference_urls``, side by side; what it saw is good for two seconds."""
+    """Samples the nodes of ``reference_urls`` side by side; the samples are valid for two seconds."""
 
     def __init__(self, params: t.Mapping[str, t.Any], clock: Clock) -> None:
         http = HttpClient()
@@ -135,7 +135,7 @@ class OtherNodes:
         self._seen: tuple[float, list[NodeSample]] | None = None
 
     def samples(self, fresh: bool = False) -> list[NodeSample]:
-        """One look at each, in the order of the option."""
+        """One sample of each, in the order of the option."""
         now = self._clock.monotonic()
         if not fresh and self._seen is not None and now - self._seen[0] < _REFERENCE_AGE:
             return self._seen[1]
@@ -152,7 +152,7 @@ class OtherNodes:
 
 
 def look_at(clients: t.Sequence[RpcClient], before: t.Sequence[NodeSample | None], clock: Clock) -> list[NodeSample]:
-    """A look at each, side by side."""
+    """A sample of each, side by side."""
 
     def look(pair: tuple[RpcClient, NodeSample | None]) -> NodeSample:
         one, earlier = pair

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a Besu does not start, and what is wrong with one that runs: the causes, as data. Pure.
+"""The causes of a Besu node that does not start or is unhealthy, as data. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 

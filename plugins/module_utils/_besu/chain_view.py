@@ -62,7 +62,7 @@ class ChainView:
 
     @property
     def linked(self) -> frozenset[str]:
-        """Everybody whom a node that is level has as a peer."""
+        """All peers of the nodes that are level."""
         return frozenset().union(*self.witnessed)
 
     @property

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the controller must know of Besu nodes: which may vote, and which chain each belongs to. Pure.
+"""What the controller has to know about Besu nodes: which may vote, and which chain each belongs to. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the looks at one process add up to: kept small, however long a wait takes. Pure.
+"""Bounded history of the samples of one node process. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -76,7 +76,7 @@ class SampleHistory:
 
 
 def fold(track: SampleHistory | None, sample: NodeSample, invocation: str) -> SampleHistory:
-    """The track with one look more; a new process begins a new one."""
+    """The history with one more sample; a new process begins a new history."""
     if track is None or track.invocation != invocation:
         track = SampleHistory(invocation, sample, first_at=sample.at)
     return replace(
@@ -167,14 +167,14 @@ _CARRIED = (
 
 
 def carried(track: SampleHistory) -> dict[str, t.Any]:
-    """The track as plain JSON, for another run on the same host."""
+    """The history as plain JSON, for another run on the same host."""
     kept = {name: getattr(track, name) for name in _CARRIED}
     seen = {"points": [list(point) for point in track.points], "arrivals": [list(one) for one in track.arrivals]}
     return {**kept, **seen, "at": track.last.at}
 
 
 def resumed(kept: t.Mapping[str, t.Any], sample: NodeSample, invocation: str) -> SampleHistory | None:
-    """The track that was carried on to this look; None where the process is another one."""
+    """The history that an earlier run saved; None if the process is another one."""
     if not kept or kept["invocation"] != invocation:
         return None
     unwatched = sample.at - kept["at"]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a Besu's log knows and its RPC does not: rounds, refused blocks, progress of a SNAP sync. Pure.
+"""What only the log of a Besu node shows: rounds, refused blocks, progress of a SNAP sync. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many RPC endpoints at once: each node's state, and what they show together of their networks.
+"""Samples many RPC endpoints at once: the state of each node, and of their networks.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -63,7 +63,7 @@ _NO_QUORUM = "no quorum of validators decides on blocks here, and no quorum guar
 
 @dataclass
 class Endpoint:
-    """One node to look at, and what was seen of it."""
+    """One node to sample, and its samples."""
 
     name: str
     client: RpcClient
@@ -73,7 +73,7 @@ class Endpoint:
 
     @property
     def key(self) -> str | None:
-        """What tells one network from another: block 0, or else the chain id."""
+        """What distinguishes one network from another: block 0, or else the chain id."""
         sample = self.first
         if sample is None or sample.rpc != "ok":
             return None
@@ -83,7 +83,7 @@ class Endpoint:
 def survey(
     endpoints: t.Sequence[Endpoint], options: NodeOptions, clock: Clock, interval: float = 1.0
 ) -> dict[str, t.Any]:
-    """Look at all ``endpoints`` twice, ``interval`` seconds apart, and say what was seen. Fills them in."""
+    """Sample all ``endpoints`` twice, ``interval`` seconds apart, and return the result. Fills them in."""
     with _threads(len(endpoints)) as pool:
         _two_looks(pool, endpoints, clock, max(interval, APART))
         _watch_old_heads(pool, endpoints, options, clock)

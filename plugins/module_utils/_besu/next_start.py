@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration file of the next start of a node, looked at before a process that lives is ended.
+"""Checks the configuration file for the next start of a node, before a running process is ended.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -46,7 +46,7 @@ _KEY = re.compile(rf"{_PART}(?:\s*\.\s*{_PART})*\s*")
 
 
 def refusal(properties: t.Mapping[str, str], runner: Runner) -> Refusal | None:
-    """Why the next start would fail; None where nothing shows that. ``properties``: where the unit's files are."""
+    """Why the next start would fail; None if nothing shows that. ``properties``: where the unit's files are."""
     settings = read_settings(properties, whole=True)
     program, path = configuration(settings)
     if not path:

@@ -319,7 +319,7 @@ class BesuKind(Kind):
         return None
 
     def poll_interval(self, observation: Observation, waited: float) -> float | None:
-        """Often at the start and near the end, seldom in the middle of a long sync."""
+        """Short at the start and near the end of a sync, long in the middle."""
         if observation.state != SYNCING:
             return None
         eta = self._eta(observation)

@@ -64,7 +64,7 @@ _LONGEST = 3600.0  # seconds that one answer may take: the system's timers have 
 
 
 def check_options(params: t.Mapping[str, t.Any]) -> None:
-    """Refuse what means nothing. Raises LifecycleError naming the option."""
+    """Refuse invalid values. Raises LifecycleError naming the option."""
     _check_numbers(params)
     for option, digits in (("address", 40), ("genesis_hash", 64)):
         value = params.get(option)

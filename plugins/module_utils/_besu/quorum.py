@@ -44,12 +44,12 @@ _OVERDUE = 3.0
 
 
 def quorum(members: int) -> int:
-    """How many of so many validators have to agree on a block."""
+    """How many of this number of validators have to agree on a block."""
     return -(-2 * members // 3)
 
 
 def may_be_down(members: int) -> int:
-    """How many of so many validators the chain can miss."""
+    """How many of this number of validators may be down before the chain stalls."""
     return members - quorum(members)
 
 
@@ -67,13 +67,13 @@ class ChainTiming:
 
 
 def active_validators(view: ChainView) -> tuple[str, ...]:
-    """The members of the next set that are shown to take part."""
+    """The members of the next set that are proved to take part."""
     members = view.next_validators or ()
     return connected_group(view, [member for member in members if not _own_inactivity(view, member)])
 
 
 def inactivity_reason(view: ChainView, member: str) -> str:
-    """Why a member is not shown to take part; empty where it is."""
+    """Why a member is not proved to take part; empty if it is."""
     why = _own_inactivity(view, member)
     return why or ("" if member in active_validators(view) else "is cut off from the other validators")
 
@@ -138,7 +138,7 @@ def _height(sample: NodeSample) -> int:
 
 
 def only_one_left(view: ChainView) -> str | None:
-    """Who a node is that does not tell its address, if all members of the set but one were asked themselves.
+    """The address of a node that does not report it, if it is the only validator not yet accounted for.
 
     None where all were: it may be one of them, asked by another URL.
     """

@@ -115,7 +115,7 @@ class QuorumGuard:
     def check(
         self, own: NodeSample | None, pace: q.ChainTiming, log: t.Callable[[], BesuLog]
     ) -> tuple[Refusal | None, t.Any]:
-        """What forbids taking the node offline, and what was seen. ``own``: the newest look at it, if there was any."""
+        """What forbids taking the node offline, and what was observed. ``own``: its newest sample, if there is one."""
         if self._genesis and own is not None and own.genesis and own.genesis != self._genesis:
             said = f"genesis_hash: {self._genesis} is not the node's block 0, which is {own.genesis}"
             return Refusal("quorum", said, "correct the option, or the node's genesis file and data"), None

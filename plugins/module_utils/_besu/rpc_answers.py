@@ -37,7 +37,7 @@ _OF_CODE = {-32604: "not_enabled", -32601: "unknown_method", -40100: "unauthoriz
 
 
 class Answer(t.NamedTuple):
-    """What came of one call. ``result`` where the outcome is ok; ``code`` of a JSON-RPC error; ``message`` made fit."""
+    """The outcome of one call. ``result`` if it is ok; ``code`` of a JSON-RPC error; ``message`` is safe to show."""
 
     outcome: str
     result: t.Any = None

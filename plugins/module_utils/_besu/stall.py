@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of a stalled chain, and how long each way out takes. Pure.
+"""Reports a stalled chain: the missing validators, and how long each way to recover it takes. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -52,7 +52,7 @@ class Stall:
 
 
 def stall_report(view: ChainView, log: BesuLog, pace: ChainTiming, *, wall: float) -> Stall:
-    """What is known of a stall. ``wall``: the time of ``view``; the log is that of one validator."""
+    """The report of a stall. ``wall``: the time of ``view``; the log is that of one validator."""
     members = view.next_validators or ()
     if view.moved or view.head_age is None or view.head_age <= pace.age_limit:
         return Stall(False, "the head advances, or its age is within what is normal", members)

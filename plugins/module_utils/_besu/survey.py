@@ -25,7 +25,7 @@ _SPARE_FILES = 64
 
 
 def run_info(module: AnsibleModule) -> None:
-    """Run the module with its options, and end it with what was seen."""
+    """Run the module with its options, and return what was observed."""
     try:
         endpoints = describe(module.params)
         check_options(module.params)

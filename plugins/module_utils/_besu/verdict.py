@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the rules of ``classify`` look at: the node's looks, the user's options, others' heads; and what follows. Pure.
+"""Input of the rules of ``classify``: samples, options, heads of other nodes, and values derived from them. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -31,7 +31,7 @@ _SOME_PERIOD = 2.0
 
 @dataclass(frozen=True)
 class NodeOptions:
-    """What the user says of the node and the chain. Times in seconds; None: as the node or the chain says."""
+    """The user's options for the node and the chain. Times in seconds; None: as the node or the chain says."""
 
     lag_blocks: int = 2
     min_peers: int = 1
@@ -184,7 +184,7 @@ class NodeView:
 
     @property
     def reference(self) -> int | None:
-        """The highest head that anybody else has."""
+        """The highest head of any other node."""
         own = self.now.number
         known = [r.number for r in self.references if r.number is not None]
         best = self.now.best_known
@@ -366,7 +366,7 @@ _LOSS = {
 
 
 def missing(sample: NodeSample) -> list[str]:
-    """What cannot be known of the node, and which API group would tell."""
+    """What is not known about the node, and which API group would report it."""
     off = [label for label, outcome in sample.outcomes.items() if outcome in ("not_enabled", "unauthorized")]
     groups = {_GROUP_OF[label] for label in off if label in _GROUP_OF}
     if not sample.group and not sample.has_no_quorum and "qbft:latest" in off:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The part of the Cloudflare API v4 that knows of tunnels.
+"""A client for the tunnels of the Cloudflare API v4.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -104,7 +104,7 @@ class Connector:
 
     @property
     def ghost(self) -> bool:
-        """Whether all that is left of it waits to be forgotten."""
+        """Whether it has no connection and the edge is about to forget it."""
         return self.live == 0
 
     def as_dict(self) -> dict[str, t.Any]:
@@ -325,6 +325,6 @@ def assign(connectors: t.Sequence[Connector], hosts: t.Mapping[str, str]) -> dic
 
 
 def lost(connectors: t.Sequence[Connector], hosts: t.Mapping[str, str]) -> list[str]:
-    """The hosts whose connector the edge does not know any more, or only as a ghost."""
+    """The hosts whose connector the edge no longer knows, or only as a ghost."""
     alive = {connector.id for connector in connectors if not connector.ghost}
     return sorted(host for host, identity in hosts.items() if identity and identity.lower() not in alive)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules that ask the Cloudflare API: from their options to a client, from its answers to a result.
+"""Runs the modules that use the Cloudflare API: from their options to a client and back to a result.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -59,7 +59,7 @@ Seen = dict[str, tuple[a.Tunnel, list[a.Connector]]]
 
 
 def run_info(module: AnsibleModule) -> None:
-    """See the tunnels, and end the module with them."""
+    """Run the module and return the tunnels."""
     try:
         given = module.params
         result = tunnel_report(client(given), given["tunnels"], given["hosts"], given["host_tunnels"])

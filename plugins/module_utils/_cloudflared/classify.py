@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what a connector answers, its unit and its log to one state. Pure.
+"""Derives the state of a connector from its answers, its unit and its log. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -88,7 +88,7 @@ class ConnectorUnit:
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the connector.
+    """One sample of the connector.
 
     ``had``: an earlier look at the same process saw connections;
     ``edge_open``: whether TCP to the edge addresses that failed last works now (None: not tried);
@@ -107,7 +107,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is wanted of it: connections expected and at least needed, its protocol, whether the edge configures it."""
+    """The expectations: connections expected and at least needed, its protocol, whether the edge configures it."""
 
     expected: int = 4
     minimum: int = 1

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The restart of a connector that carries the connection of this run: left to the host, its outcome read later.
+"""Detached restart via systemd-run, for a connector that carries Ansible's own SSH connection.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -50,7 +50,7 @@ class Handover:
 
 
 def is_needed(outcome: Outcome, request: Request) -> bool:
-    """Whether nothing but the own tunnel stands in the way of a restart."""
+    """Whether only the guard own_tunnel refuses a restart."""
     blocks = outcome.blocked_by
     only = bool(blocks) and all(block.guard == "own_tunnel" for block in blocks)
     return outcome.failed and only and request.target not in (m.STOPPED, "reset")
@@ -59,7 +59,7 @@ def is_needed(outcome: Outcome, request: Request) -> bool:
 def schedule_restart(
     unit: str, user: bool, observation: Observation, owner: str, ledger: Records, clock: Clock, run: Runner
 ) -> Handover:
-    """Let systemd restart the unit in a few seconds. Raises LifecycleError where it does not take that."""
+    """Schedule a restart of the unit by systemd in a few seconds. Raises LifecycleError if systemd refuses."""
     facts = observation.facts
     before = facts.invocation if facts is not None else ""
     recovery = observation.state == m.ERROR
@@ -100,7 +100,7 @@ def pending(unit: str, ledger: Records, clock: Clock) -> Attempt | None:
 
 
 def outcome_of(attempt: Attempt, after: Observation, clock: Clock) -> Handover:
-    """What has become of it. Pure but for the time."""
+    """The outcome of the restart. Pure except for the time."""
     facts = after.facts
     renewed = facts is not None and facts.invocation not in ("", attempt.before)
     if renewed and after.state in (CONNECTED, m.RUNNING):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a connector answers, and what it answers there.
+"""Finds the metrics server of a connector, and reads its answers.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 

@@ -44,7 +44,7 @@ def quick_tunnel(allowed: bool) -> Refusal | None:
 
 
 def own_tunnel(carries: bool | None, pid: int) -> Refusal | None:
-    """The connection that this run uses must not be cut unseen.
+    """A run must not cut its own connection.
 
     ``carries``: whether process ``pid`` carries it (None: it may not be seen).
     """

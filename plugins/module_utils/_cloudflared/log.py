@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The log of a connector: what it last tried, and since when it has trouble. Pure.
+"""Reads the log of a connector: its last attempts, and since when it has failed. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 

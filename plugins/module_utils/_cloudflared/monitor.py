@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the options of a connector to what looks at it: its process, its endpoints, the way to the edge.
+"""Observes a connector: its process, its endpoints, and whether it can reach the edge.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -43,7 +43,7 @@ _NO_CONNECTOR = 530
 
 
 def check_options(params: t.Mapping[str, t.Any]) -> None:
-    """Refuse what means nothing. Raises LifecycleError naming the option."""
+    """Refuse invalid values. Raises LifecycleError naming the option."""
     for option in ("metrics_timeout", "tunnel_url_timeout"):
         if not params[option] > 0:
             raise LifecycleError(f"{option}: {params[option]} is not above 0; give seconds")
@@ -67,7 +67,7 @@ def check_options(params: t.Mapping[str, t.Any]) -> None:
 
 @dataclass
 class ConnectorSnapshot:
-    """What is known of one process of the connector, from one look to the next.
+    """What is known about one process of the connector, kept between samples.
 
     ``lost_at``: when a look first found it without connections (seconds since the epoch);
     ``flaps_since``: since when it is known to lose all its connections again and again (seconds since the epoch);
@@ -110,7 +110,7 @@ class ConnectorSnapshot:
 
 
 class ConnectorMonitor:
-    """Looks at the connector of one unit."""
+    """Observes the connector of one unit."""
 
     def __init__(
         self, params: t.Mapping[str, t.Any], clock: Clock, http: HttpClient | None = None, proc: str = "/proc"
@@ -163,7 +163,7 @@ class ConnectorMonitor:
         return Rules(expected, minimum, watch.settings.protocol, watch.settings.remote)
 
     def budget(self, watch: ConnectorSnapshot, state: str) -> float:
-        """Seconds that the connector may take to come back by itself. ``state``: the one it is in."""
+        """Seconds that the connector may take to reconnect by itself. ``state``: the one it is in."""
         given = self._params["reconnect_grace"]
         registered = watch.had or bool(watch.metrics.registered) or state == RECONNECTING
         return reconnect_grace(watch.settings.retries, registered) if given is None else float(given)

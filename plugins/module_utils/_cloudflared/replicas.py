@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The right to take a connector that serves offline, granted by the hosts of the replicas that stay.
+"""Reservations to take a connector that serves offline, granted by the hosts of its other replicas.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 

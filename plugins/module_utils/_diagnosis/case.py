@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a diagnosis has to go by, and how a rule looks at it. Pure.
+"""Input of a diagnosis (unit properties, log lines, host facts), and the type of its rules. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -73,7 +73,7 @@ class HostFacts:
 
     @property
     def full_disks(self) -> list[str]:
-        """The disks that have no room, in words."""
+        """The full disks, in words."""
         return [
             f"{disk.path} has {disk.free // 1024} KiB and {disk.inodes} inodes free"
             for disk in self.disks
@@ -113,7 +113,7 @@ class FailureCase:
 
     @property
     def live(self) -> bool:
-        """Whether the run that it is about goes on, so that what was said last is everyday business."""
+        """Whether the run still goes on, so that its last log lines need not be about a failure."""
         up = self.text("ActiveState") in ("active", "reloading", "refreshing") and self.text("SubState") != "exited"
         return up and self.text("Result") in ("success", "")
 

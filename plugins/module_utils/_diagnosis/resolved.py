@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a hard cause has been dealt with since the failure, as far as the host shows it.
+"""Detects whether a hard cause has been fixed since the failure (file present, port free, configuration changed).
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -99,7 +99,7 @@ def resolution_of(
     min_free: int = 0,
     ports: t.Sequence[int] = (),
 ) -> str | None:
-    """What shows that the cause is gone; None where nothing does.
+    """The evidence that the cause is gone; None if there is none.
 
     ``failed_at``: when the service failed, in seconds since the epoch. ``ports``: those of the service's probes.
     """

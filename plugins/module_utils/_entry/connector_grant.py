@@ -54,7 +54,7 @@ def host_id() -> str:
 
 
 def release(store: GrantStore, owner: str, check_mode: bool) -> dict[str, t.Any]:
-    """Give the grant back; the module's result. Raises LifecycleError."""
+    """Release the grant; returns the module's result. Raises LifecycleError."""
     mine = store.is_held_by(owner)
     if mine and not check_mode:
         store.release(owner)
@@ -68,7 +68,7 @@ def request(
     check_mode: bool,
     this_host: str = "",
 ) -> dict[str, t.Any]:
-    """Ask for the grant; the module's result.
+    """Request the grant; returns the module's result.
 
     The look comes after the grant, so that nobody else can be granted this host between the two.
     ``doubts_of``: what speaks against each connector here that might stay; ``this_host``: see host_id. Raises
@@ -128,7 +128,7 @@ def _result(changed: bool, answer: Answer, healthy: list[str], refused: str) -> 
 
 
 def look(params: t.Mapping[str, t.Any]) -> Doubts:
-    """What speaks against each connector of this host that might keep the tunnel up. Raises LifecycleError."""
+    """Why each connector of this host cannot be relied on to keep the tunnel up. Raises LifecycleError."""
     given = [{**entry, "kind": KIND.name, "scope": params["scope"]} for entry in params["services"]]
     described = describe(given, {KIND.name: KIND})
     host = whole_host(params["scope"])

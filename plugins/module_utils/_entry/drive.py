@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Puts the parts together for a module that acts: from its options to the engine and back to a result.
+"""Runs a module that acts: from its options to the engine and back to a result.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -41,7 +41,7 @@ _HEADERS = ("before_header", "after_header")
 
 
 def make_request(params: t.Mapping[str, t.Any], owner: str, check_mode: bool) -> Request:
-    """What the drive options ask for."""
+    """The request that the drive options describe."""
     return Request(
         target="running" if params["state"] in (_args.STARTED, None) else params["state"],
         recovery=params["recovery"],
@@ -70,7 +70,7 @@ def make_request(params: t.Mapping[str, t.Any], owner: str, check_mode: bool) ->
 
 
 class ServiceRun:
-    """One service and what is asked of it, as a module's options say. Raises LifecycleError naming the option."""
+    """One service and its request, from a module's options. Raises LifecycleError naming the option."""
 
     def __init__(self, params: t.Mapping[str, t.Any], make_kind: MakeKind, check_mode: bool) -> None:
         self.host = whole_host(params["scope"])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drives a connector: the engine, and what has to be done where the connector carries our own connection.
+"""Drives a connector: the engine, and the restart of a connector that carries Ansible's own connection.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -32,7 +32,7 @@ class ConnectorRun(ServiceRun):
         self._params = params
 
     def run_and_schedule_restart(self) -> tuple[Outcome, h.Handover | None]:
-        """What the engine came to, and the restart that was handed over now or before."""
+        """The outcome of the engine, and the restart that was handed over now or earlier."""
         host, earlier = self.host, None
         if host.has_records():
             self.watched.unit = host.systemd.own_name(self.watched.unit)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a service is as it is: diagnoses an observation with what the host knows.
+"""Diagnoses an observation with the evidence on the host.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -33,7 +33,7 @@ _SAYS_NO_MORE = ("unknown", "crash_loop", "start_limit")
 
 
 def explain(host: HostContext, watched: MonitoredService, observation: Observation) -> Diagnosis:
-    """Why the service is as it is."""
+    """The diagnosis of the observed service."""
     # What diagnoses is a fifth of the code of a look, and Python compiles it on each run: for trouble alone.
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.failed_run import (

@@ -124,7 +124,7 @@ class Store:
             os.close(handle)
 
     def failed(self, step: str, message: str) -> None:
-        """Count what could not be done, and report it in the journal of the program."""
+        """Count a step that failed, and report it in the journal of the program."""
         self.failures += 1
         self.errors[step] = self.errors.get(step, 0) + 1
         sys.stderr.write(f"{step}: {message}\n")
@@ -292,7 +292,7 @@ def thrashing_of(params: t.Mapping[str, t.Any]) -> Thrashing:
 
 
 def seen_of(observation: Observation) -> Seen:
-    """What counts of an observation."""
+    """The part of an observation that the counters use."""
     details = observation.details if observation.kind == "cloudflared" else {}
     return Seen(
         observation.state,
@@ -306,7 +306,7 @@ def seen_of(observation: Observation) -> Seen:
 
 
 def unit_state(facts: UnitFacts | None) -> str:
-    """The state by systemd's word alone."""
+    """The state according to systemd alone."""
     if facts is None:
         return m.UNKNOWN
     return m.RESTARTING if facts.sub in AUTO_RESTART else _UNIT_STATES.get(facts.active, m.UNKNOWN)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the fault of a drill, and ends it.
+"""Injects the fault of a drill, and ends it.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -44,7 +44,7 @@ _STOPS_WITHIN = 90.0
 
 
 class Refused(Exception):
-    """No fault was made, as guards refuse it."""
+    """No fault was injected, because guards refused it."""
 
     def __init__(self, blocks: t.Sequence[Refusal]) -> None:
         super().__init__(blocks[0].reason)
@@ -79,7 +79,7 @@ class FaultRun:
     # -- making a fault ------------------------------------------------------------------------
 
     def make(self, check_mode: bool) -> dict[str, t.Any]:
-        """Make the fault and wait until it is noticed. Raises Refused, LifecycleError."""
+        """Inject the fault and wait until it is noticed. Raises Refused, LifecycleError."""
         fault = d.Fault(
             self._options["fault"] or "",
             self._options["undo_after"],
@@ -253,7 +253,7 @@ class FaultRun:
     # -- ending it -----------------------------------------------------------------------------
 
     def lift(self, check_mode: bool) -> dict[str, t.Any]:
-        """Take the fault away and start nothing. The undo of the host stays armed. Raises LifecycleError."""
+        """Remove the fault and start nothing. The undo of the host stays armed. Raises LifecycleError."""
         drill, seen = self._open(), self._look()
         if drill is not None and not check_mode:
             self._faults.undo(self._unit, starts=False)
@@ -262,7 +262,7 @@ class FaultRun:
         return self._result(seen, seen, drill, changed=drill is not None)
 
     def end(self, check_mode: bool) -> tuple[dict[str, t.Any], bool]:
-        """Take the fault away and wait until the service is as it is meant to be. Raises LifecycleError."""
+        """Remove the fault and wait until the service is in its desired state. Raises LifecycleError."""
         drill, before = self._open(), self._settled()
         if drill is None or check_mode:
             return self._result(before, before, drill, changed=drill is not None), True

@@ -41,7 +41,7 @@ def hold_or_release(module: AnsibleModule) -> None:
 
 
 def unknown_unit(systemd: Systemd, params: t.Mapping[str, t.Any]) -> str:
-    """What to say where a hold is set on a name that no unit of this host has; empty where one has it."""
+    """The warning for a hold on a name that no unit of this host has; empty if one has it."""
     if params["name"] is None or params["state"] == "absent":
         return ""
     unit = unit_name(params["name"])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What service_info returns beyond an observation: the history of a service, and why it is in trouble.
+"""What service_info returns beyond an observation: the history of a service, and its diagnosis.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
 
 
 def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
-    """What the options ask for. Raises LifecycleError for a window that is no duration."""
+    """The details that the options request. Raises LifecycleError for a window that is no duration."""
     window, diagnose = _window(options["history"]), options["diagnose"]
 
     def details(host: HostContext, watched: MonitoredService, seen: Observation) -> dict[str, t.Any]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The other services of a host that have guards of their own, such as a validator: what these say to their stop.
+"""The other services of a host that have guards of their own, such as validators, and whether these allow a stop.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -26,7 +26,7 @@ class Neighbours:
         self._described = described
 
     def objections(self, unit: str) -> t.Sequence[Refusal]:
-        """What the guards of a unit's own kind say to its stop."""
+        """The refusals of the guards of a unit's own kind if the unit is stopped."""
         for index, entry in enumerate(self._described):
             name = entry.get("name") if isinstance(entry, t.Mapping) else entry
             # A plain service has no guards beyond those that are asked of every unit.

@@ -78,7 +78,7 @@ _AT_LEAST_ONE = ("thrash_restarts", "max_attempts")
 
 
 def check_numbers(params: t.Mapping[str, t.Any], where: str = "") -> None:
-    """Refuse numbers that mean nothing. Raises LifecycleError naming the option."""
+    """Refuse invalid numbers. Raises LifecycleError naming the option."""
     for option in _NOT_NEGATIVE:
         value = params.get(option)
         if value is not None and not value >= 0:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host of which everything can be asked: it runs the probes of services, and names the cause of a crash loop.
+"""A host context with everything: it runs the probes of services, and names the cause of a crash loop.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What makes the faults of drills on this host, and what takes them away again when nobody else does.
+"""Injects the faults of drills on this host, and arms the undo that removes them in any case.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -67,7 +67,7 @@ signal.pause()
 
 
 class HostFaults:
-    """Makes faults, and arms and disarms their undo."""
+    """Injects faults, and arms and disarms their undo."""
 
     def __init__(self, runner: Runner, systemd: Systemd, clock: Clock) -> None:
         self._runner = runner
@@ -99,7 +99,7 @@ class HostFaults:
             self._systemd.stop(f"{UNDO}.{kind}")
 
     def undo(self, unit: str, starts: bool) -> None:
-        """Take the fault of the unit away now, by the script that the timer runs. Raises LifecycleError."""
+        """Remove the fault of the unit now, with the script that the timer runs. Raises LifecycleError."""
         if f"\nunit={shlex.quote(unit)} " not in (files.read_text(SCRIPT) or ""):
             return  # the host was booted since, which ends every fault, or the script is that of a later drill
         done = self._runner(["/bin/sh", SCRIPT, "start" if starts else "stay"], timeout=_TIMEOUT)

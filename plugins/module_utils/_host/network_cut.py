@@ -141,7 +141,7 @@ class NetworkCut:
 
 
 def target(ports: Ports, peers: t.Sequence[str]) -> str:
-    """What is cut, for a person."""
+    """What is cut, as text for people."""
     more = f" and {len(peers) - _NAMED} more" if len(peers) > _NAMED else ""
     return f"{ports}" + (f"; connected with {', '.join(peers[:_NAMED])}{more}" if peers else "")
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the next start of a unit needs, looked at before what lives is ended for it. Reads only.
+"""Checks what the next start of a unit needs, before a running process is ended. Reads only.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -46,7 +46,7 @@ _MAX_UNIT_FILE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Account:
-    """Whom a unit runs as."""
+    """The user and groups that a unit runs as."""
 
     name: str
     uid: int

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text from a host made fit to leave it: secrets out, markup harmless, size bounded.
+"""Makes text from a host safe to show: removes secrets, escapes markup, bounds the size.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -142,7 +142,7 @@ def redact(text: str) -> str:
 
 
 def sanitize(text: str, limit: int = 500) -> str:
-    """Return ``text`` redacted, neutralised and cut: fit for a result, a log or a message."""
+    """Return ``text`` redacted, escaped and cut, so that it is safe in a result, a log or a message."""
     return escape_control(redact(text[:_MOST]), limit)
 
 

@@ -104,7 +104,7 @@ def staleness(
     proc: str = "/proc",
     boottime: float | None = None,
 ) -> Staleness:
-    """What is newer on disk than the main process of a unit.
+    """The files on disk that are newer than the main process of a unit.
 
     ``wall``: now, in seconds since the epoch; ``boottime``: now, on CLOCK_BOOTTIME. ``config``: files of the
     configuration that the command line does not name. ``version``: the one that the process says it has.

@@ -62,7 +62,7 @@ _GUARDS_HOLD_FOR = 2.0
 
 
 class Refused(Exception):
-    """A step that systemd would not take, as the guard that it amounts to."""
+    """A step that systemd refused, reported as a guard would."""
 
     def __init__(self, block: Refusal) -> None:
         super().__init__(block.reason)
@@ -70,7 +70,7 @@ class Refused(Exception):
 
 
 class Outdated(Exception):
-    """The guards were asked too long ago, or a hold has come meanwhile: they have to be asked again."""
+    """The result of the guards is too old, or a hold was set since: the guards have to be checked again."""
 
 
 class CountStarts(t.Protocol):
@@ -81,7 +81,7 @@ class CountStarts(t.Protocol):
 
 
 class AskNeighbour(t.Protocol):
-    """What the guards of another service's own kind say to its stop."""
+    """Returns the refusals of the guards of another service's kind if that service is stopped."""
 
     def __call__(self, unit: str) -> t.Sequence[Refusal]:
         """The refusals; none for a unit of which nothing is described."""
@@ -108,7 +108,7 @@ def _no_objection(unit: str) -> t.Sequence[Refusal]:
 
 @dataclass(frozen=True)
 class HostServices:
-    """What acting needs of the host, all of it passed in."""
+    """The services of the host that actions use, all of them passed in."""
 
     systemd: Systemd
     ledger: Records
@@ -158,7 +158,7 @@ class Actions:
         budget_wait: float,
         cleared: bool = False,
     ) -> g.GuardContext:
-        """Everything that the guards look at, read right now. ``cleared``: a planned step before clears the failure."""
+        """Everything that the guards check, read right now. ``cleared``: a planned step before clears the failure."""
         request, systemd = self._request, self._tools.systemd
         facts = observation.facts
         cause = diagnosis.primary if diagnosis is not None and observation.failed else None
@@ -199,7 +199,7 @@ class Actions:
         )
 
     def surroundings(self, step: m.Step, facts: UnitFacts | None) -> Surroundings:
-        """What the step does to other units and to the host, and who objects."""
+        """What the step does to other units and to the host, and which of their guards refuse."""
         if facts is None or facts.load == "not-found":
             return Surroundings()
         starts = g.leads_to_start(step, self._request.target)
@@ -292,7 +292,7 @@ class Actions:
         return (*self._cancel_job(observation), self._ask("restart", mode))
 
     def owed(self) -> tuple[str, ...]:
-        """The units that earlier attempts have taken along and that nobody has proved to run again."""
+        """The units that earlier attempts have stopped as well and that are not proved to run again."""
         return owed(self._tools.ledger.attempts(self._unit), self._tools.clock.wall(), self._request.attempt_window)
 
     def absent(self, units: t.Sequence[str]) -> dict[str, UnitFacts]:
@@ -301,7 +301,7 @@ class Actions:
         return {unit: facts for unit, facts in shown if facts.active not in ("active", "reloading", "refreshing")}
 
     def bring_back(self, unit: str) -> str:
-        """Start a unit that an act has taken along."""
+        """Start a unit that a step has stopped as well."""
         held = self._tools.ledger.hold(unit)
         if held is not None:
             said = f"{unit} was stopped with {self._unit} and is held by {held.owner}: {held.reason}"
@@ -329,14 +329,14 @@ class Actions:
         return "daemon-reload"
 
     def force_stop(self, observation: Observation) -> str:
-        """SIGKILL for what does not end."""
+        """Send SIGKILL to a unit that does not stop."""
         done = self._tools.systemd.kill(self._unit, "SIGKILL")
         if done.rc == 0:
             return "systemctl kill --signal=SIGKILL"
         return self.kill_leftovers(observation)
 
     def kill_leftovers(self, observation: Observation) -> str:
-        """SIGKILL for processes that are left in the cgroup of a unit that is down."""
+        """Send SIGKILL to leftover processes in the cgroup of a unit that is down."""
         for pid in self.leftovers(observation):
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -404,14 +404,14 @@ class Actions:
         return bool(rows) and rows[-1].outcome == "open"
 
     def is_lasting(self, diagnosis: t.Any, observation: Observation) -> bool:
-        """Whether a service fails for a cause that only a person can end, and nobody has ended yet."""
+        """Whether a service fails for a cause that only a person can fix, and that is not fixed yet."""
         cause = diagnosis.primary if diagnosis is not None else None
         if cause is None or cause.severity == "soft":
             return False
         return not self._accepted(diagnosis, observation, self._disks(observation.facts))
 
     def is_dealt_with(self, cause: Cause, observation: Observation, failed_at: t.Callable[[], float | None]) -> bool:
-        """Whether a cause that a kind knows is no objection: a person said so, or the host shows it.
+        """Whether a cause of a kind is resolved: a person accepted it, or the host shows that it is gone.
 
         What a process that lives has read before a file was corrected stays as it is. ``failed_at``: when the last run
         of a loop failed, in seconds since the epoch.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the attempts of a service ended, as far as a run can see it.
+"""Records the outcome of recovery attempts, including those of a run that was killed.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -15,7 +15,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.reco
 
 
 class AttemptRecorder:
-    """Records the ends of one service's attempts. Good running, in seconds, clears them."""
+    """Records the outcome of one service's attempts. Running well for some seconds clears them."""
 
     def __init__(self, unit: str, ledger: Records, reset_attempts_after: float) -> None:
         self._unit = unit
@@ -23,7 +23,7 @@ class AttemptRecorder:
         self._reset_after = reset_attempts_after
 
     def earlier(self, lock: Lock, seen: Observation) -> None:
-        """Record what is seen of an earlier run's attempt."""
+        """Record the outcome of an earlier run's attempt, as far as it can be observed."""
         if not self._settles(seen):
             return
         try:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The faults of drills: what each may be made of, when it has been noticed, and what it has cost. Pure.
+"""The faults of drills: what each may be applied to, when it was noticed, and how much time it cost. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -58,7 +58,7 @@ LEFT_FREE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Fault:
-    """What is asked for. ``undo_after``, ``wait_timeout`` in seconds; ``max_bytes``: the most that a disk may take."""
+    """The requested fault. ``undo_after``, ``wait_timeout`` in seconds; ``max_bytes``: the most to fill a disk with."""
 
     kind: str
     undo_after: float
@@ -68,7 +68,7 @@ class Fault:
     max_bytes: int = 0
 
     def check(self) -> None:
-        """Raise LifecycleError naming the option that is missing or means nothing."""
+        """Raise LifecycleError naming the option that is missing or invalid."""
         low, high = UNDO_AFTER
         if not low <= self.undo_after <= high:
             raise LifecycleError(f"undo_after: {self.undo_after:g} is not from {low:g} to {high:g} s; give seconds")
@@ -113,12 +113,12 @@ def objections(
 
 
 def goal_of(machine: m.Machine, desired: str) -> t.Collection[str]:
-    """The states in which a service is as it is meant to be."""
+    """The states that count as the desired state of a service."""
     return machine.targets.get(desired, machine.targets[m.RUNNING])
 
 
 def is_noticed(drill: Drill, seen: Observation, goal: t.Collection[str]) -> bool:
-    """Whether an observation shows the fault: the service is not as it is meant to be, or was started anew since."""
+    """Whether an observation shows the fault: the service has left its desired state, or was started again since."""
     if seen.state == m.UNKNOWN:
         return False
     # With a port that is taken the fault itself has started the service anew.
@@ -138,12 +138,12 @@ def noticed(drill: Drill, seen: Observation, wall: float) -> Drill:
 
 
 def is_final(drill: Drill, seen: Observation) -> bool:
-    """Whether recovery may begin: what is cut off looks for a way by itself first, which recovery leaves alone."""
+    """Whether recovery may begin: a service that is cut off is first given time to reconnect by itself."""
     return drill.fault not in CUTS or seen.base_state == m.ERROR
 
 
 def is_taken_away(drill: Drill, *, well_before: bool, is_armed: bool) -> bool:
-    """Whether the end of the drill, or the undo of the host before it, has taken the fault away.
+    """Whether the end of the drill, or the undo of the host before it, has removed the fault.
 
     ``well_before``: whether the service was well before the drill was ended; ``is_armed``: whether the undo of the host
     was still to come then.
@@ -152,7 +152,7 @@ def is_taken_away(drill: Drill, *, well_before: bool, is_armed: bool) -> bool:
 
 
 def ended_by(drill: Drill, acted: bool) -> str:
-    """What has ended the fault of a drill whose service is well. ``acted``: whether a recovery has changed anything."""
+    """What ended the fault of a drill whose service is healthy. ``acted``: whether a recovery has changed anything."""
     if drill.lifted_after is not None:
         return BY_UNDO
     return BY_RECOVERY if acted else BY_ITSELF
@@ -166,7 +166,7 @@ def lifted(drill: Drill, wall: float) -> Drill:
 def ended(
     drill: Drill, seen: Observation, wall: float, recovered: bool, *, by_start: bool = True, by: str = ""
 ) -> Drill:
-    """What has come of a drill. ``seen``: the service as it is now, at ``wall`` (seconds since the epoch).
+    """The drill with its outcome. ``seen``: the service as it is now, at ``wall`` (seconds since the epoch).
 
     ``by_start``: whether its start is all that it takes to be well. One that has probes, or that has to find others,
     came to that later, which systemd does not tell: it counts from when it was seen so. ``by``: what has ended it.
@@ -212,7 +212,7 @@ done
 
 
 def undo_script(fault: str, unit: str, holder: str, holds: str, more: t.Sequence[str] = ()) -> str:
-    """The shell script that takes a fault away and, unless its argument is ``stay``, starts what is down.
+    """The shell script that removes a fault and, unless its argument is ``stay``, starts a service that is down.
 
     ``holder``: the unit of the process that holds a port or a disk; ``holds``: the folder of the holds; ``more``: lines
     that undo what only this fault has done.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a unit is started with the host (``systemctl enable``), and what forbids to change that.
+"""Whether a unit is started with the host (``systemctl enable``), and what forbids a change of that.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -38,14 +38,14 @@ _WHY_NOT = {
 
 
 def differs(found: str, wanted: bool) -> bool:
-    """Whether ``found``, the word of systemd, is not what is wanted."""
+    """Whether ``found``, the word of systemd, differs from what is requested."""
     if not wanted and (found == "masked" or found.startswith("linked")):
         return False  # nothing starts it with the host
     return found != (ENABLED if wanted else DISABLED)
 
 
 def refusal(unit: str, found: str, wanted: bool) -> Refusal | None:
-    """Why the unit can be neither enabled nor disabled; None where it can, or need not."""
+    """Why the unit can be neither enabled nor disabled; None if it can, or if no change is needed."""
     if found in _CHANGEABLE or not differs(found, wanted):
         return None
     said, hint = _WHY_NOT.get(found, (f"systemctl is-enabled says {found or 'nothing'}", "see systemctl status {unit}"))
@@ -70,7 +70,7 @@ class Enablement:
         return differs(self.now, self._wanted)
 
     def objection(self) -> Refusal | None:
-        """What forbids the change; looked at before anything is done to the service."""
+        """What forbids the change; checked before any step on the service."""
         against = refusal(self._unit, self.now, self._wanted)
         if against is not None or not self.is_due:
             return against
@@ -78,7 +78,7 @@ class Enablement:
         return None if held is None else _held(held)
 
     def foresee(self) -> None:
-        """A dry run: take it as changed."""
+        """Record the change as made, for a dry run."""
         self.now = ENABLED if self._wanted else DISABLED
 
     def change(self) -> Refusal | None:

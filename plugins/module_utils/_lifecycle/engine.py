@@ -69,7 +69,7 @@ class TargetNotReached(Exception):
 
 
 class SliceExpired(Exception):
-    """The run is over, and another one goes on with the wait."""
+    """The run is over, and another one continues the wait."""
 
 
 class Engine:

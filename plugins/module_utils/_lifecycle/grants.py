@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Grants of a host: one owner at a time has the right to take something offline that this host has a say in.
+"""Grants of a host: one owner at a time may take a service offline that this host has a say in.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -71,7 +71,7 @@ def decide(held: Grant | None, owner: str, target: str, *, now: float, alive_for
 
 
 def usable(held: Grant | None, owner: str, target: str, now: float, least: float = LEFT) -> str:
-    """Why the step must not be made on the target's own grant; empty where it may."""
+    """Why the grant of the target's own host does not allow the step; empty if it does."""
     if held is None or held.left(now) <= 0:
         return "no grant is in force on this host: reserve first"
     if (held.owner, held.target) != (owner, target):
@@ -93,7 +93,7 @@ class GrantStore:
         self._ttl = ttl
 
     def would_answer(self, owner: str, target: str) -> Answer:
-        """What a request would be answered now. Touches nothing."""
+        """Return the answer that a request would get now, without making it."""
         return self._decide(self.held(), owner, target, clock())
 
     def request(self, owner: str, target: str) -> Answer:
@@ -101,7 +101,7 @@ class GrantStore:
         return self._change(lambda held, now: self._decide(held, owner, target, now))
 
     def release(self, owner: str) -> None:
-        """Give back one's own grant; that of another stays."""
+        """Release the owner's grant; a grant of another owner stays."""
         self._change(lambda held, now: Answer(None if held is None or held.owner == owner else held, ""))
 
     def is_held_by(self, owner: str) -> bool:

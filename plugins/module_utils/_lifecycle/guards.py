@@ -29,7 +29,7 @@ _GOING_DOWN = ("stopping", "initializing", "maintenance", "offline")
 
 @dataclass(frozen=True)
 class GuardContext:
-    """Everything that a guard may look at, gathered right before the step."""
+    """Everything that a guard may check, gathered right before the step."""
 
     step: m.Step
     observation: Observation
@@ -176,7 +176,7 @@ def precondition(s: GuardContext) -> Refusal | None:
 
 
 def unexpected(seen: Observation, states: t.Collection[str], expected: str | None) -> Refusal | None:
-    """What is not as the caller expects, who has named the ``states`` and the invocation, or neither."""
+    """Refuse if the state or the invocation is not what the caller expects; either may be left out."""
     if states and seen.state not in states:
         said = f"expected_state is {' or '.join(states)}, the service is {seen.state}"
         return Refusal("precondition", said, "run again: the state has changed since you observed it")
@@ -214,7 +214,7 @@ def leftovers(s: GuardContext) -> Refusal | None:
 
 
 def left_over(pids: t.Sequence[int], killed: bool = False) -> Refusal:
-    """What is to be said of processes that a unit has left."""
+    """The refusal for leftover processes of a unit."""
     said = f"leftover processes of the previous run: {', '.join(str(pid) for pid in pids[:10])}"
     hint = "SIGKILL does not end them: see their STAT in ps" if killed else "set force_stop=true, or end them by hand"
     return Refusal("leftovers", said, hint)
@@ -323,13 +323,13 @@ def condition(s: GuardContext) -> Refusal | None:
 
 
 def skipped(unmet: t.Sequence[str]) -> Refusal:
-    """What is to be said of a start that systemd skips."""
+    """The refusal for a start that systemd would skip."""
     said = f"systemd would skip the start: {', '.join(unmet)}"
     return Refusal("condition", said, "meet these conditions, or change them in the unit file")
 
 
 def not_ready(missing: str) -> Refusal:
-    """What is to be said of something that the next start needs and that is not there."""
+    """The refusal for something that the next start needs and that is missing."""
     return Refusal("ready", f"the next start would fail: {missing}", "fix that first: the service was not touched")
 
 
@@ -355,7 +355,7 @@ def cause(s: GuardContext) -> Refusal | None:
 
 
 def lasting(cause: str, severity: str, summary: str, next_step: str) -> Refusal:
-    """What is to be said of a cause that makes systemd's next try fail as well."""
+    """The refusal for a cause that would make the next start by systemd fail as well."""
     return _of_cause(f"{cause}, which no restart corrects: {summary}", cause, severity, next_step)
 
 

@@ -113,7 +113,7 @@ class History(t.NamedTuple):
         return round(longest, 3)
 
     def trouble_since(self) -> float | None:
-        """Since when the service has not run well, in seconds since the epoch; None where it does now.
+        """Since when the service has been unhealthy, in seconds since the epoch; None if it is healthy now.
 
         A crash loop began with its first failure: that it runs for a moment
         between two of them is no end of it. A restart on purpose is no trouble.
@@ -283,7 +283,7 @@ def reconcile(
 
 
 def credit(transitions: t.Sequence[Transition], attempts: t.Sequence[Attempt]) -> list[Transition]:
-    """Name the runs of this collection as the trigger of what they did."""
+    """Set the trigger of transitions that runs of this collection caused."""
     found: list[Transition] = []
     for change in transitions:
         made = [a for a in attempts if a.at - _ACT_BEFORE <= change.at <= a.at + _ACT_AFTER]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what systemd says of a unit to one state, with the reasons for it. Pure.
+"""Derives the state of a unit from what systemd reports, with the reasons. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -93,7 +93,7 @@ class Observation:
 
     @property
     def loops(self) -> bool:
-        """Whether systemd starts it again and again, whatever the cause is."""
+        """Whether systemd keeps restarting it, whatever the cause."""
         return self.cause == CRASH_LOOP or CRASH_LOOP in self.flags
 
     @property
@@ -141,7 +141,7 @@ def _unit_facts(facts: UnitFacts | None) -> dict[str, t.Any]:
 
 
 def in_own_try(observation: Observation, unproved: float) -> bool:
-    """Whether systemd tries by itself to start the unit once more, or is about to: how that ends is not known yet.
+    """Whether systemd is restarting the unit by itself, or is about to, with an outcome that is not known yet.
 
     ``unproved``: for so many seconds a process that runs proves nothing.
     """
@@ -165,7 +165,7 @@ def unproved_time(observation: Observation) -> float:
 
 
 def of_last_run(observation: Observation) -> Observation:
-    """A try of systemd's own, to be diagnosed: it belongs to a loop, whose cause is that of the run before it."""
+    """The observation of a restart by systemd itself, with the cause of the previous run in its loop."""
     between = observation.facts is not None and observation.facts.sub in AUTO_RESTART
     return observation if between else replace(observation, flags=(*observation.flags, CRASH_LOOP))
 
@@ -204,12 +204,12 @@ def classify(name: str, facts: UnitFacts, context: Context, kind: str = "generic
 
 
 def unobserved(name: str, unit: str, reason: str, kind: str = "generic") -> Observation:
-    """The observation of a service that could not be looked at."""
+    """The observation of a service that could not be observed."""
     return Observation(name, unit, kind, m.UNKNOWN, m.UNKNOWN, (reason,))
 
 
 def with_state(observation: Observation, machine: m.Machine, state: str, reason: str, **changes: t.Any) -> Observation:
-    """The observation with a state that the kind knows better, its reason put first."""
+    """The observation with a more exact state of the kind, whose reason comes first."""
     return replace(
         observation,
         state=state,

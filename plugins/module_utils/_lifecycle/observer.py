@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at services: systemd once for all of them, then each one's probes and kind.
+"""Observes services: asks systemd once for all of them, then the probes and the kind of each.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -46,7 +46,7 @@ class HealthCheck(t.Protocol):
 
 @dataclass
 class MonitoredService:
-    """A service to look at: its unit, its kind (which may remember samples), its probes.
+    """A service to observe: its unit, its kind (which may remember samples), its probes.
 
     ``config``: files of its configuration that are known apart from those of its command line.
     From the first look on, ``unit`` is the unit's own name, also where an alias was asked for.
@@ -80,7 +80,7 @@ def unnamed(watched: MonitoredService, observation: Observation) -> Observation:
 
 
 class Observer:
-    """Looks at any number of services of one service manager."""
+    """Observes any number of services of one service manager."""
 
     def __init__(
         self, systemd: Systemd, clock: Clock, count_restarts: RestartCounter, name_loop: NameLoop = unnamed

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run is going to do from where a service is. It looks, and touches nothing.
+"""Plans the steps of a run from the present state of a service. Reads only.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -22,7 +22,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.surr
 
 
 class Planning:
-    """The way of one service to what is asked for."""
+    """Plans the steps of one service to the requested target."""
 
     def __init__(self, kind: Kind, request: Request, actor: Actions) -> None:
         self._kind = kind
@@ -80,10 +80,10 @@ class Planning:
 
 
 def force_stop_step(observation: Observation) -> m.Step:
-    """Killing what does not end: of a unit that is stopping, or what one that is down has left."""
+    """The step that kills processes: of a unit that does not stop, or left over from one that is down."""
     return m.Step(observation.state, "force_stop", m.STOPPED if observation.state == m.STOPPING else observation.state)
 
 
 def is_retryable(blocks: t.Sequence[Refusal]) -> bool:
-    """Whether something stands in the way, and all of it will end by itself."""
+    """Whether there are refusals, all of which will end by themselves."""
     return bool(blocks) and all(block.guard == "busy" for block in blocks)

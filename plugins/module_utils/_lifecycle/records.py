@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the collection keeps on the host: attempts, holds and the lock of the one who acts.
+"""What the collection keeps on the host: attempts, holds, and the lock of a run that acts.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -71,7 +71,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class Drill:
-    """A fault that was made on purpose. ``at``: when, and ``undo_at``: when the host undoes it, both since the epoch.
+    """A fault that was injected on purpose. ``at``: when; ``undo_at``: when the host undoes it, both since the epoch.
 
     ``outcome``: open, recovered, failed, or abandoned. ``invocation`` and ``head``: of the service before the fault.
     ``target``: what the fault was made of, for a person. ``detected_after``, ``lifted_after`` (when it was taken away),
@@ -270,12 +270,12 @@ class Records:
         return tuple(_record(Drill, row, path) for row in rows or ())
 
     def begin_drill(self, unit: str, drill: Drill) -> None:
-        """Record a drill before its fault is made. One that was left open has been abandoned."""
+        """Record a drill before its fault is injected. One that was left open has been abandoned."""
         kept = [replace(one, outcome="abandoned") if one.outcome == "open" else one for one in self.drills(unit)]
         self._write("drills", unit, [asdict(one) for one in (*kept[-(_KEEP_DRILLS - 1) :], drill)])
 
     def change_drill(self, unit: str, drill: Drill) -> None:
-        """Record what has come of the last drill of ``unit``."""
+        """Record the outcome of the last drill of ``unit``."""
         self._write("drills", unit, [asdict(one) for one in (*self.drills(unit)[:-1], drill)])
 
     def hold(self, unit: str) -> Hold | None:
@@ -319,7 +319,7 @@ class Records:
         return dict(found["left"]) if found.get("id") == wait_id else {}
 
     def save_wait(self, unit: str, wait_id: str, left: t.Mapping[str, t.Any]) -> None:
-        """Leave something for the next run of a wait."""
+        """Save something for the next run of a wait."""
         files.make_folder(self._run_dir)
         files.replace(self.wait_path(unit), json.dumps({"id": wait_id, "left": left}))
 

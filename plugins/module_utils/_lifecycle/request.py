@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is asked of the engine, and what it answers.
+"""The request to the engine, and its outcome.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -77,7 +77,7 @@ class Transition:
 
 @dataclass
 class Outcome:
-    """The answer, the same on success and on failure."""
+    """The result of a run, in the same shape on success and on failure."""
 
     before: Observation
     after: Observation

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A wait that several runs of a module make one after the other: what each leaves for the next.
+"""A wait that consists of several runs of a module, and what each run saves for the next.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -52,15 +52,15 @@ class ResumableWait:
             raise misshapen(ledger.wait_path(unit), repr(exc)) from exc
 
     def renewed(self, invocation: str) -> bool:
-        """Whether a run before has made a start, and something came of it."""
+        """Whether an earlier run has started the service, and that start had an effect."""
         return self._started_from is not None and self._started_from != invocation
 
     def starts(self, invocation: str) -> None:
-        """A start is about to be made from here."""
+        """Note that a start is about to be made."""
         self._started_from = invocation
 
     def keep(self, state: str, acts: int, trace: TransitionLog, memory: t.Mapping[str, t.Iterable[str]]) -> None:
-        """Leave what the next run has to know."""
+        """Save what the next run has to know."""
         if self._id is None:
             return
         left = {

@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
 
 
 class Environment(t.NamedTuple):
-    """What a kind may use of the host it looks at. An HTTP client is the kind's own."""
+    """What a kind may use of the host that it observes. An HTTP client is the kind's own."""
 
     name: str
     clock: Clock
@@ -71,7 +71,7 @@ class Kind:
         return None
 
     def restart_is_due(self, observation: Observation, target: str) -> bool:
-        """Whether waiting has been long enough, so that a service that is on its way gets restarted all the same."""
+        """Whether a service in transition has had enough time, so that it is restarted all the same."""
         return False
 
     def lasting_cause(self, observation: Observation, target: str) -> Cause | None:
@@ -87,7 +87,7 @@ class Kind:
         return None
 
     def poll_interval(self, observation: Observation, waited: float) -> float | None:
-        """Seconds until the next look while waiting (None: the engine's own pace)."""
+        """Seconds until the next observation while waiting (None: the engine's own pace)."""
         return None
 
     def progress(self, observation: Observation, target: str) -> t.Mapping[str, t.Any] | None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a step does besides what it is made for: to other units, to the host, and to the unit itself.
+"""The side effects of a step: on other units, on the host, and on the unit itself.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -54,13 +54,13 @@ class Surroundings:
 
 
 def ends_process(step: m.Step, facts: UnitFacts | None) -> bool:
-    """Whether the step ends what is up."""
+    """Whether the step ends a process that is up."""
     up = facts is not None and facts.active not in n.DOWN
     return up and step.action in ("stop", "restart", "reset", "force_stop")
 
 
 def around(step: m.Step, facts: UnitFacts, *, starts: bool, show: ShowUnits) -> Surroundings:
-    """Look at the neighbours of a step. ``starts``: whether a start follows."""
+    """Observe the neighbours of a step. ``starts``: whether a start follows."""
     unit, ends = facts.unit, ends_process(step, facts)
     own = show([unit])[unit]
     also_starts = n.started_with(unit, show) if starts else ()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long a wait lasts: until the next look, and until a target counts, and while nothing can be seen.
+"""Timing of the wait loop: poll interval, stability window, tolerance for unobservable states.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -31,7 +31,7 @@ def stability_window(request: Request, observation: Observation) -> float:
 def poll_delay(
     request: Request, kind: Kind, observation: Observation, waited: float, towards_soak: bool = False
 ) -> float:
-    """Seconds to the next look, ``waited`` seconds after the last act."""
+    """Seconds to the next observation, ``waited`` seconds after the last step."""
     pace = kind.poll_interval(observation, waited)
     if pace is None:
         quick = min(max(waited * 0.02, _FIRST_POLL), _LAST_QUICK_POLL)
@@ -54,7 +54,7 @@ class LastKnownState:
             self._known_at = self._clock.monotonic()
 
     def may_clear_up(self) -> bool:
-        """Whether a state that is unknown was known a moment ago, or the kind needs more looks to tell."""
+        """Whether an unknown state was known a moment ago, or the kind needs more samples to tell it."""
         if self._known_at is None:
             return False
         return self._clock.monotonic() - self._known_at < _BLIND or self._kind.resample_after() > 0

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The transitions of one run: what was done, and what was seen to come of it.
+"""The transitions of one run: the steps that were made, and the transitions that were observed.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -17,7 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.requ
 
 
 class TransitionLog:
-    """Collects transitions. An act lasts until the state that it was made in is left."""
+    """Collects transitions. A step lasts until the service leaves the state in which the step was made."""
 
     def __init__(
         self, machine: m.Machine, clock: Clock, earlier: t.Sequence[Transition] = (), entered: float | None = None
@@ -34,7 +34,7 @@ class TransitionLog:
         return self._entered
 
     def planned(self, steps: t.Sequence[m.Step]) -> None:
-        """A plan that is only looked at."""
+        """Record a plan that is not carried out."""
         for step in steps:
             trigger = step.action if step.acts else self._trigger(step.source, step.target)
             self._transitions.append(Transition(step.source, step.target, trigger, step.action, applied=False))
@@ -47,7 +47,7 @@ class TransitionLog:
         self._open_since = began
 
     def observed(self, source: str, target: str) -> None:
-        """The state was ``source`` at the last look and is ``target`` now."""
+        """The state was ``source`` at the last observation and is ``target`` now."""
         if source == target:
             return
         if self._open_since is not None:

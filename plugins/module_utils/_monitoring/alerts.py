@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The alerts that there are, and which of them an observation proves. Pure.
+"""The alerts, and which of them an observation proves. Pure.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
@@ -217,7 +217,7 @@ class _Facts(t.NamedTuple):
 
 
 def firing(row: t.Mapping[str, t.Any], params: t.Mapping[str, t.Any], now: float) -> list[dict[str, t.Any]]:
-    """The alerts that an observation proves, the gravest first.
+    """The alerts that an observation proves, the most severe first.
 
     ``row``: what service_info returns of the service; ``params``: the options
     of the service; ``now``: seconds since the epoch. Alerts about a chain, a

@@ -33,7 +33,7 @@ class AlertRuleError(ValueError):
     """A variable has an invalid value. The message names it."""
 
 
-class Settings(t.NamedTuple):
+class AlertSettings(t.NamedTuple):
     """What a site may choose. ``thresholds``: by the identifier of the alert; ``labels``: added to every alert."""
 
     thresholds: t.Mapping[str, float]
@@ -73,7 +73,7 @@ _TAKES_PART = _name(f.BESU_TAKES_PART)
 _LOST = f"{_name(f.TUNNEL_CONNECTIONS)} < {_SERVICE} group_left () {_name(f.TUNNEL_EXPECTED)}"
 
 
-def _expressions(s: Settings) -> dict[str, str]:
+def _expressions(s: AlertSettings) -> dict[str, str]:
     limit = {key: _shown(value) for key, value in s.thresholds.items()}
     stalled = f"avg by (chain) ({_name(f.BESU_STALLED)}) > 0.5"
     late = _late(limit[a.METRICS_LATE.id])
@@ -141,7 +141,7 @@ def rules_text(thresholds: t.Any = None, labels: t.Any = None, runbook: str = ""
     """
     if isinstance(min_replicas, bool) or not isinstance(min_replicas, int) or min_replicas < 1:
         raise AlertRuleError(f"min_replicas: {min_replicas!r} is no number above 0; give one, such as 2")
-    settings = Settings(
+    settings = AlertSettings(
         _thresholds(_mapping("thresholds", thresholds)),
         _labels(_mapping("labels", labels)),
         str(runbook or RUNBOOK),
@@ -170,13 +170,13 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def make_rules(settings: Settings) -> dict[str, t.Any]:
+def make_rules(settings: AlertSettings) -> dict[str, t.Any]:
     """The content of a rule file."""
     expressions = _expressions(settings)
     return {"groups": [{"name": GROUP, "rules": [_rule(alert, expressions[alert.id], settings) for alert in ALERTS]}]}
 
 
-def _rule(alert: Alert, expression: str, settings: Settings) -> dict[str, t.Any]:
+def _rule(alert: Alert, expression: str, settings: AlertSettings) -> dict[str, t.Any]:
     rule: dict[str, t.Any] = {"alert": alert.rule_name, "expr": expression}
     if alert.id in _WAITS:
         rule["for"] = _duration(settings.thresholds[alert.id])

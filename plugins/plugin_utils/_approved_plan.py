@@ -29,7 +29,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._planned_row im
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import as_mapping, as_mappings
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count, duration
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._waves import Member, Wave, in_batches
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._waves import Wave, WaveMember, in_batches
 
 VERSION = 1
 RECOVER, RESTART = "recover", "rolling_restart"
@@ -171,14 +171,14 @@ class ApprovedPlan:
     def _keys(self) -> set[tuple[str, str, str]]:
         return {act.key for act in self.acts}
 
-    def waves(self, members: t.Sequence[Member]) -> list[Wave]:
+    def waves(self, members: t.Sequence[WaveMember]) -> list[Wave]:
         """The waves and batches that were approved, of these hosts.
 
         What must not be offline together is asked again: since then a part of a
         failure domain may have come up, or a node has said which chain it is on.
         """
         left = {member.host: member for member in members}
-        order: dict[int, dict[int, dict[str, Member]]] = {}
+        order: dict[int, dict[int, dict[str, WaveMember]]] = {}
         for act in sorted(self.acts, key=lambda act: (act.wave, act.batch)):
             if act.host in left:
                 order.setdefault(act.wave, {}).setdefault(act.batch, {})[act.host] = left[act.host]

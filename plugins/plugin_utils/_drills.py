@@ -215,24 +215,26 @@ def drill_summary(
     }
 
 
-def _entry(row: t.Mapping[str, t.Any]) -> o.Entry:
+def _entry(row: t.Mapping[str, t.Any]) -> o.OutcomeEntry:
     outcome = _OUTCOMES[row["verdict"]]
     why = "" if outcome == o.HEALTHY else row["why"] or row["state"]
-    return o.Entry(row["host"], row["service"], row["kind"], outcome, why)
+    return o.OutcomeEntry(row["host"], row["service"], row["kind"], outcome, why)
 
 
-def _own_entry(result: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> o.Entry:
+def _own_entry(result: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> o.OutcomeEntry:
     host, service, kind = plan["host"], plan["service"], plan["kind"]
     if plan["refusal"]:
-        return o.Entry(host, service, kind, o.REFUSED, plan["refusal"], plan["guard"])
+        return o.OutcomeEntry(host, service, kind, o.REFUSED, plan["refusal"], plan["guard"])
     if not result:
-        return o.Entry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before the drill")
+        return o.OutcomeEntry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before the drill")
     block = next(iter(as_mappings(result.get("blocked_by"))), {})
     reason = as_text(block.get("reason")) or as_text(result.get("msg"))
-    return o.Entry(host, service, kind, result["outcome"], f"{plan['fault']}: {reason}", as_text(block.get("guard")))
+    return o.OutcomeEntry(
+        host, service, kind, result["outcome"], f"{plan['fault']}: {reason}", as_text(block.get("guard"))
+    )
 
 
-def _summary_lines(result: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], mine: o.Entry) -> list[str]:
+def _summary_lines(result: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], mine: o.OutcomeEntry) -> list[str]:
     return [
         f"{plan['host']} {plan['service']}: {o.shown(mine.outcome).upper()}",
         f"  fault  {plan['fault']}: {FAULTS[plan['fault']]}",

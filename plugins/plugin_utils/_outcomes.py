@@ -55,7 +55,7 @@ _MAX_REASON = 300
 
 
 @dataclass(frozen=True)
-class Entry:
+class OutcomeEntry:
     """How one service ended. ``service`` is empty where the whole host is meant; ``guard``: which one refused."""
 
     host: str
@@ -80,7 +80,7 @@ class Entry:
         }
 
 
-def artifact(playbook: str, entries: t.Sequence[Entry], check_mode: bool = False) -> dict[str, t.Any]:
+def artifact(playbook: str, entries: t.Sequence[OutcomeEntry], check_mode: bool = False) -> dict[str, t.Any]:
     """The variable ``lifecycle_outcome``: an entry for each service that is not healthy, and the counts of all."""
     return {
         "version": SCHEMA_VERSION,
@@ -91,7 +91,7 @@ def artifact(playbook: str, entries: t.Sequence[Entry], check_mode: bool = False
     }
 
 
-def counted(entries: t.Sequence[Entry]) -> str:
+def counted(entries: t.Sequence[OutcomeEntry]) -> str:
     """The counts for a line of text, such as ``2 recovered, 1 refused``."""
     counts = {outcome: sum(entry.outcome == outcome for entry in entries) for outcome in MEANING}
     return ", ".join(f"{count} {shown(outcome)}" for outcome, count in counts.items() if count)
@@ -113,13 +113,13 @@ def outcome_of(result: ServiceResult) -> str:
     return REFUSED if result.is_refused else FAILED
 
 
-def entry_of(host: str, result: ServiceResult, outcome: str | None = None) -> Entry:
+def entry_of(host: str, result: ServiceResult, outcome: str | None = None) -> OutcomeEntry:
     """The entry of a result."""
     word = outcome or outcome_of(result)
     service = "" if result.name == "-" else result.name
     if word not in BAD:
         state = result.after.state if result.after else result.state
-        return Entry(host, service, result.kind, word, state)
+        return OutcomeEntry(host, service, result.kind, word, state)
     refusal = next(iter(result.refusals), None)
     reason = refusal.reason if refusal and refusal.reason else result.msg or "no reason given"
-    return Entry(host, service, result.kind, word, reason, refusal.guard if refusal else "")
+    return OutcomeEntry(host, service, result.kind, word, reason, refusal.guard if refusal else "")

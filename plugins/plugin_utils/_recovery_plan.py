@@ -45,7 +45,7 @@ _RISK_OF_QUORUM = 2
 _NAMED = 8
 
 
-class Refusal(t.NamedTuple):
+class PlanRefusal(t.NamedTuple):
     """Why the run does not touch anything; without a reason it is not refused."""
 
     guard: str = ""
@@ -285,12 +285,12 @@ def _member(
     mine: t.Sequence[PlannedRow],
     domains: t.Mapping[str, t.Mapping[str, t.Any]],
     down: t.Container[_waves.Key],
-) -> _waves.Member:
+) -> _waves.WaveMember:
     rows = [one.row for one in mine]
     keys = [_waves.Key("chain", row.network) for row in rows if row.may_vote]
     keys += [_waves.Key("tunnel", row.replica_of) for row in rows if row.has_replicas]
     keys += [key for key in _waves.domain_keys(domains.get(host) or {}) if key not in down]
-    return _waves.Member(host, tuple(dict.fromkeys(keys)), _risk(mine) == _RISK_OF_QUORUM)
+    return _waves.WaveMember(host, tuple(dict.fromkeys(keys)), _risk(mine) == _RISK_OF_QUORUM)
 
 
 def _domains_down(planned: t.Sequence[PlannedRow], domains: t.Mapping[str, t.Mapping[str, t.Any]]) -> set[_waves.Key]:
@@ -320,11 +320,11 @@ def _planned(rows: t.Sequence[Row], foreseen: t.Mapping[str, t.Any], together: t
     return found
 
 
-def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> Refusal:
+def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> PlanRefusal:
     allowed = _waves.allowed_in_need(max_unhealthy, hosts)
     if unhealthy <= allowed:
-        return Refusal()
-    return Refusal(
+        return PlanRefusal()
+    return PlanRefusal(
         "max_unhealthy",
         f"{unhealthy} of {count(hosts, 'host')} need recovery or are unknown, more than "
         f"lifecycle_max_unhealthy={max_unhealthy} ({allowed}). A failure of this many usually has a common cause; find "
@@ -360,7 +360,7 @@ def _stalled_hosts(rows: t.Sequence[Row]) -> list[str]:
     )
 
 
-def _stall_refusal(rows: t.Sequence[Row], together: t.Sequence[str]) -> Refusal | None:
+def _stall_refusal(rows: t.Sequence[Row], together: t.Sequence[str]) -> PlanRefusal | None:
     """A stalled chain stops the run, unless its validators are restarted at the same time."""
     stalled = [row for row in rows if row.verdict == CHAIN_STALLED]
     if not stalled or together:
@@ -369,7 +369,7 @@ def _stall_refusal(rows: t.Sequence[Row], together: t.Sequence[str]) -> Refusal 
     said = "; ".join(f"{stall.why}; {stall.advice}" for stall in told) or stalled[0].why
     down = [row.host for row in rows if row.in_network and row.verdict in (NEEDS_RECOVERY, UNKNOWN)]
     missing = f" In need or unknown: {', '.join(down)}." if down else ""
-    return Refusal(
+    return PlanRefusal(
         "chain_stalled",
         f"a chain is stalled ({said}).{missing} No action on a single node helps. "
         f"lifecycle_quorum_lost=restart_all starts the missing validators, then restarts all of them at the same time",

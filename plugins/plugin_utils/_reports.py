@@ -87,20 +87,22 @@ Fallen = t.Sequence[t.Mapping[str, str]]
 
 def recovery_entries(
     results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], fallen: Fallen = (), seen: t.Any = None
-) -> list[o.Entry]:
+) -> list[o.OutcomeEntry]:
     """How each service of the plan ended. ``results``: host -> the results of service_recovery there.
 
     ``fallen``: those that were worse when the fleet was looked at again after a wave; that is their end.
     """
     ended = {(one["host"], one["service"]): one for one in fallen}
     entries = [entry for entry in _entries(results, plan, seen or {}) if (entry.host, entry.service) not in ended]
-    entries += [o.Entry(**gone) for gone in plan.get("gone") or ()]
+    entries += [o.OutcomeEntry(**gone) for gone in plan.get("gone") or ()]
     return entries + [
-        o.Entry(one["host"], one["service"], one["kind"], o.FAILED, one["reason"]) for one in ended.values()
+        o.OutcomeEntry(one["host"], one["service"], one["kind"], o.FAILED, one["reason"]) for one in ended.values()
     ]
 
 
-def _entries(results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> list[o.Entry]:
+def _entries(
+    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]
+) -> list[o.OutcomeEntry]:
     left = {host: [ServiceResult.from_dict(one) for one in as_mappings(done)] for host, done in results.items()}
     tried = {host for host, done in results.items() if isinstance(done, (list, tuple))}
     entries = [_entry(row, left, tried, plan, seen.get(row["host"])) for row in as_mappings(plan.get("rows"))]
@@ -114,7 +116,7 @@ def _entry(
     tried: t.Container[str],
     plan: t.Mapping[str, t.Any],
     seen: t.Any,
-) -> o.Entry:
+) -> o.OutcomeEntry:
     mine = left.get(row["host"], [])
     result = next((one for one in mine if one.name == row["service"]), None)
     if result is not None:
@@ -123,11 +125,13 @@ def _entry(
     return _not_acted_on(row, plan) or _without_result(row, mine, row["host"] in tried, seen)
 
 
-def _of_row(row: t.Mapping[str, t.Any], outcome: str, reason: str, guard: str = "") -> o.Entry:
-    return o.Entry(row["host"], "" if row["service"] == "-" else row["service"], row["kind"], outcome, reason, guard)
+def _of_row(row: t.Mapping[str, t.Any], outcome: str, reason: str, guard: str = "") -> o.OutcomeEntry:
+    return o.OutcomeEntry(
+        row["host"], "" if row["service"] == "-" else row["service"], row["kind"], outcome, reason, guard
+    )
 
 
-def _not_acted_on(row: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> o.Entry | None:
+def _not_acted_on(row: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> o.OutcomeEntry | None:
     """The entry of a service that the plan leaves alone; None where it was to be recovered."""
     if row["verdict"] == OK:
         return _of_row(row, _OUTCOMES[OK], "")
@@ -140,7 +144,9 @@ def _not_acted_on(row: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> o.
     return None
 
 
-def _without_result(row: t.Mapping[str, t.Any], mine: t.Sequence[ServiceResult], tried: bool, seen: t.Any) -> o.Entry:
+def _without_result(
+    row: t.Mapping[str, t.Any], mine: t.Sequence[ServiceResult], tried: bool, seen: t.Any
+) -> o.OutcomeEntry:
     """The entry of a service that was to be recovered, and of which its host returned nothing."""
     lost = next((one for one in mine if one.name == "-" and not one.observed), None)
     if lost is not None:
@@ -303,13 +309,13 @@ def _allowed(limit: t.Any, hosts: int) -> int:
     return hosts * int(text[:-1]) // 100 if text.endswith("%") else int(text)
 
 
-def bad_hosts(entries: t.Sequence[o.Entry], plan: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+def bad_hosts(entries: t.Sequence[o.OutcomeEntry], plan: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
     """host -> why it did not end well, and whether it was unreachable."""
     found: dict[str, dict[str, t.Any]] = {}
     lost = {row["host"] for row in as_mappings(plan.get("rows")) if row["service"] == "-" and _is_lost(row)}
     # At its turn, or while it was worked on.
     lost |= {one.host for one in entries if one.reason.startswith((UNREACHABLE, f"{one.host} cannot be reached: "))}
-    bad: dict[str, list[o.Entry]] = {}
+    bad: dict[str, list[o.OutcomeEntry]] = {}
     for entry in entries:
         if entry.outcome in o.BAD:
             bad.setdefault(entry.host, []).append(entry)
@@ -319,7 +325,7 @@ def bad_hosts(entries: t.Sequence[o.Entry], plan: t.Mapping[str, t.Any]) -> dict
     return found
 
 
-def _why(entry: o.Entry) -> str:
+def _why(entry: o.OutcomeEntry) -> str:
     guard = f" ({entry.guard})" if entry.guard else ""
     return f"{guard}: {entry.reason}" if entry.reason else guard
 

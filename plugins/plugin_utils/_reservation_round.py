@@ -32,7 +32,7 @@ HOLDER = "__service_reservation_ask"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReservationAnswer:
     """The answer of one host. ``taken``: another owner has its grant."""
 
     holder: t.Mapping[str, t.Any]
@@ -60,7 +60,7 @@ class Answer:
         return self.holder.get("last") is not False
 
     @classmethod
-    def from_dict(cls, data: t.Mapping[str, t.Any]) -> Answer | None:
+    def from_dict(cls, data: t.Mapping[str, t.Any]) -> ReservationAnswer | None:
         """The answer in an item of the task that asks; None for one that was not asked."""
         asked = as_mapping(data.get(HOLDER))
         if data.get("skipped") or not asked:
@@ -77,14 +77,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Round:
+class ReservationRound:
     """A round so far. ``is_held``: enough have granted; ``refusal``: why it ended without that.
 
     ``is_busy``: another owner has the grant of a host. ``number``: that of the round, from 0; ``is_last``: no other
     follows it.
     """
 
-    granted: tuple[Answer, ...] = ()
+    granted: tuple[ReservationAnswer, ...] = ()
     is_held: bool = False
     is_busy: bool = False
     refusal: str = ""
@@ -107,32 +107,32 @@ class Round:
         }
 
 
-def assess(answers: t.Sequence[Answer], own_host: str, last: bool = True) -> Round:
+def assess(answers: t.Sequence[ReservationAnswer], own_host: str, last: bool = True) -> ReservationRound:
     """The round after these answers; ``last``: nobody is left to be asked."""
     if not answers:
-        return Round()
+        return ReservationRound()
     granted = tuple(answer for answer in answers if answer.granted)
     end = next((answer for answer in answers if answer.ends_round(own_host)), None)
     if end:
-        return Round(granted, is_busy=end.taken, refusal=f"{end.host}: {end.reason}")
+        return ReservationRound(granted, is_busy=end.taken, refusal=f"{end.host}: {end.reason}")
     needed = answers[0].holder.get("needed")
     count = sum(answer.validators for answer in granted)
     own = any(answer.host == own_host for answer in granted)
     if own and isinstance(needed, int) and 0 < needed <= count:
-        return Round(granted, is_held=True)
+        return ReservationRound(granted, is_held=True)
     if not last:
-        return Round(granted)
+        return ReservationRound(granted)
     reason = f"hosts of {count} validators have granted, {needed} are needed"
-    return Round(granted, refusal=reason + _silent(answers) + _too_few(answers, needed))
+    return ReservationRound(granted, refusal=reason + _silent(answers) + _too_few(answers, needed))
 
 
-def _silent(answers: t.Sequence[Answer]) -> str:
+def _silent(answers: t.Sequence[ReservationAnswer]) -> str:
     """Who did not grant, and why, as the end of a sentence."""
     said = [f"{answer.host}: {answer.reason}" for answer in answers if not answer.granted]
     return f" ({'; '.join(said)})" if said else ""
 
 
-def _too_few(answers: t.Sequence[Answer], needed: t.Any) -> str:
+def _too_few(answers: t.Sequence[ReservationAnswer], needed: t.Any) -> str:
     """That the inventory of this run can never do, as the end of a sentence.
 
     The set is that of the chain, whatever the inventory has: two slices of a job never both have more than half.
@@ -148,7 +148,7 @@ def _too_few(answers: t.Sequence[Answer], needed: t.Any) -> str:
 
 def reservation_round(results: t.Any, host: str) -> dict[str, t.Any]:
     """The round that ``results``, the items of the task that asks, make on ``host``; ``again``: ``next`` follows."""
-    answers = [answer for answer in map(Answer.from_dict, as_mappings(results)) if answer]
+    answers = [answer for answer in map(ReservationAnswer.from_dict, as_mappings(results)) if answer]
     found = assess(answers, host)
     if answers:
         found = replace(found, number=answers[0].number, is_last=answers[0].is_last)
@@ -163,7 +163,7 @@ def asks_next(previous: t.Any, host: str) -> bool:
     given = as_mapping(previous)
     if not given or "results" in given:
         return True
-    answer = Answer.from_dict(given)
+    answer = ReservationAnswer.from_dict(given)
     return answer is not None and not answer.ends_round(host)
 
 

@@ -246,14 +246,14 @@ def _poll(own: Vote, votes: t.Sequence[Vote]) -> Poll:
     for one in now:
         if one.get("genesis"):
             ours.setdefault(as_text(one.get("genesis")), []).append(one)
-    chains = {genesis: _Chain(cast, lost) for genesis, cast in ours.items()}
+    chains = {genesis: _StalledChain(cast, lost) for genesis, cast in ours.items()}
     mine = chains[as_text(own.get("genesis"))]
     waits = any(one.waits for genesis, one in chains.items() if genesis or len(chains) == 1)
     return Poll(mine.ready, waits, mine.agreed and not waits, "" if mine.agreed else mine.reason, mine.hint)
 
 
 @dataclass(frozen=True)
-class _Chain:
+class _StalledChain:
     """The votes of one chain, and of nodes that do not answer yet, which may be of this chain as well."""
 
     votes: list[Vote]

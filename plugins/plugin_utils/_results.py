@@ -148,14 +148,14 @@ class StepView:
 
 
 @dataclass(frozen=True)
-class Hold:
+class HoldView:
     """Who keeps a service from being acted on, and why."""
 
     owner: str
     reason: str
 
     @classmethod
-    def from_dict(cls, data: t.Any) -> Hold | None:
+    def from_dict(cls, data: t.Any) -> HoldView | None:
         given = as_mapping(data)
         return cls(as_text(given.get("owner")), as_text(given.get("reason"))) if given else None
 
@@ -173,7 +173,7 @@ class ObservationView:
     cause: str = ""
     reasons: tuple[str, ...] = ()
     age: float | None = None
-    hold: Hold | None = None
+    hold: HoldView | None = None
     diagnosis: DiagnosisView = field(default_factory=DiagnosisView)
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
     active: str | None = None
@@ -196,7 +196,7 @@ class ObservationView:
             cause=as_text(given.get("cause")),
             reasons=as_texts(given.get("reasons")),
             age=as_number(given.get("age")),
-            hold=Hold.from_dict(given.get("hold")),
+            hold=HoldView.from_dict(given.get("hold")),
             diagnosis=DiagnosisView.from_dict(as_mapping(given.get("diagnosis"))),
             details=as_mapping(given.get(kind)),
             active=as_text(facts.get("active_state")) if facts else None,

@@ -422,7 +422,7 @@ def _batches(
             keys[row["host"]].append(_waves.Key("validator", ""))
         if row["replica_of"]:
             keys[row["host"]].append(_waves.Key("tunnel", row["replica_of"]))
-    members = [_waves.Member(host, tuple(dict.fromkeys(keys[host]))) for host in order]
+    members = [_waves.WaveMember(host, tuple(dict.fromkeys(keys[host]))) for host in order]
     if approved is not None:
         return [batch for wave in approved.waves(members) for batch in wave]
     return _waves.in_series(members, serial)

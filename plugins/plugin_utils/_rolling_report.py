@@ -109,7 +109,7 @@ def _hook_failure(failure: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
 
 def rolling_entries(
     results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], check_mode: bool = False
-) -> list[o.Entry]:
+) -> list[o.OutcomeEntry]:
     """How each service of the selection ended. ``results``: host -> the results of the role there."""
     left = {host: list(as_mappings(done)) for host, done in results.items()}
     return [_entry(row, left, plan, check_mode) for row in as_mappings(plan.get("rows"))]
@@ -120,7 +120,7 @@ def _entry(
     left: t.Mapping[str, list[t.Mapping[str, t.Any]]],
     plan: t.Mapping[str, t.Any],
     check_mode: bool,
-) -> o.Entry:
+) -> o.OutcomeEntry:
     host, service, kind = row["host"], "" if row["service"] == "-" else row["service"], row["kind"]
     mine = left.get(host, [])
     done = next((one for one in mine if one.get("label") == row["label"]), None)
@@ -130,19 +130,19 @@ def _entry(
     verdict = row["verdict"]
     if verdict != DUE:
         reason = "" if _OUTCOMES[verdict] == o.HEALTHY else row["why"] or row["state"]
-        return o.Entry(host, service, kind, _OUTCOMES[verdict], reason, row["guard"])
+        return o.OutcomeEntry(host, service, kind, _OUTCOMES[verdict], reason, row["guard"])
     if plan.get("refusal"):
-        return o.Entry(host, service, kind, o.REFUSED, plan["refusal"], plan.get("guard") or "")
+        return o.OutcomeEntry(host, service, kind, o.REFUSED, plan["refusal"], plan.get("guard") or "")
     if check_mode:
         word = o.REFUSED if row["guard"] else o.PLANNED
-        return o.Entry(host, service, kind, word, row["why"], row["guard"])
+        return o.OutcomeEntry(host, service, kind, word, row["why"], row["guard"])
     lost = next((one for one in mine if one.get("observed") is False), None)
     if lost is not None:
-        return o.Entry(host, service, kind, o.UNKNOWN, as_text(lost.get("msg")))
-    return o.Entry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before its turn")
+        return o.OutcomeEntry(host, service, kind, o.UNKNOWN, as_text(lost.get("msg")))
+    return o.OutcomeEntry(host, service, kind, o.NOT_ATTEMPTED, "the run ended before its turn")
 
 
-def _of_result(host: str, result: ServiceResult) -> o.Entry:
+def _of_result(host: str, result: ServiceResult) -> o.OutcomeEntry:
     word = o.outcome_of(result)
     return o.entry_of(host, result, o.RESTARTED if word in (o.RECOVERED, o.SELF_RECOVERED) else word)
 

@@ -22,7 +22,7 @@ def sync_summary(results: t.Mapping[str, t.Any], check_mode: bool = False, width
     """A row for each node. ``results``: ``host/service`` -> what besu_node returned there."""
     rows: list[tuple[str, ...]] = [_HEADS]
     hints: list[str] = []
-    entries: list[o.Entry] = []
+    entries: list[o.OutcomeEntry] = []
     failed: dict[str, list[str]] = {}
     for key, given in results.items():
         host, _slash, service = key.partition("/")

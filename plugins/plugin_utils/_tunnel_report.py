@@ -127,7 +127,7 @@ class _End:
 class _Block(t.NamedTuple):
     """A tunnel in the summary."""
 
-    entries: list[o.Entry]
+    entries: list[o.OutcomeEntry]
     lines: list[str]
 
 
@@ -165,7 +165,7 @@ class _EdgeWord:
             return "Proof: what each host says (/ready); the edge was not asked, because no account is given"
         return "Proof: what each host says (/ready), and what the edge knows of its connector"
 
-    def proved(self, entry: o.Entry, end: ConnectorView) -> o.Entry:
+    def proved(self, entry: o.OutcomeEntry, end: ConnectorView) -> o.OutcomeEntry:
         """The entry, which is no success where the edge was to be asked and did not confirm it."""
         if entry.outcome not in _GOOD or not self._configured:
             return entry
@@ -191,15 +191,17 @@ def _connectors(tunnel: t.Mapping[str, t.Any]) -> list[ConnectorView]:
     return [ConnectorView.from_dict(one) for one in as_mappings(tunnel.get("connectors"))]
 
 
-def _entry(one: ConnectorView, result: ServiceResult | None, last: ConnectorView) -> tuple[o.Entry, ConnectorView]:
+def _entry(
+    one: ConnectorView, result: ServiceResult | None, last: ConnectorView
+) -> tuple[o.OutcomeEntry, ConnectorView]:
     """How a connector ended, and what was seen of it last."""
     outcome, reason = _untouched(one, last) if result is None else _driven(result, last)
     guard = result.refusals[0].guard if result and result.refusals and outcome == o.REFUSED else ""
     service = "" if one.service == "-" else one.service
-    return o.Entry(one.host, service, "cloudflared" if service else "", outcome, reason, guard), last
+    return o.OutcomeEntry(one.host, service, "cloudflared" if service else "", outcome, reason, guard), last
 
 
-def _lines(entry: o.Entry, service: str, result: ServiceResult | None) -> list[str]:
+def _lines(entry: o.OutcomeEntry, service: str, result: ServiceResult | None) -> list[str]:
     reason = f": {entry.reason}" if entry.reason else ""
     hints = result.hints[:2] if result and not result.reached else ()
     return [

@@ -54,7 +54,7 @@ def allowed_in_need(limit: t.Any, hosts: int) -> int:
 
 
 @dataclass(frozen=True)
-class Member:
+class WaveMember:
     """A host that needs recovery. ``last``: it is taken only when the members of its wave before it are done."""
 
     host: str
@@ -90,7 +90,7 @@ class _Taken:
                 self._unknown[key.sort] = batch
 
 
-def in_batches(members: t.Sequence[Member]) -> Wave:
+def in_batches(members: t.Sequence[WaveMember]) -> Wave:
     """The hosts of one wave in as few batches as their keys need, those that are ``last`` after all others.
 
     Members that share a key keep their order. A host that has to wait for another holds up no third one.
@@ -108,7 +108,7 @@ def in_batches(members: t.Sequence[Member]) -> Wave:
     return [batch for batch in found if batch]
 
 
-def in_waves(members: t.Sequence[Member], sizes: t.Sequence[t.Any]) -> list[Wave]:
+def in_waves(members: t.Sequence[WaveMember], sizes: t.Sequence[t.Any]) -> list[Wave]:
     """The hosts in waves of these ``sizes``, numbers or shares of all of them, and the rest in a last one."""
     left = list(members)
     found: list[Wave] = []
@@ -119,7 +119,7 @@ def in_waves(members: t.Sequence[Member], sizes: t.Sequence[t.Any]) -> list[Wave
     return [wave for wave in (*found, in_batches(left)) if wave]
 
 
-def in_series(members: t.Sequence[Member], serial: t.Any) -> Wave:
+def in_series(members: t.Sequence[WaveMember], serial: t.Any) -> Wave:
     """The hosts in their order, so many at a time as ``serial`` says, fewer where they share a key.
 
     ``serial`` as in a play: a number, a share such as ``30%``, or a list of these of which the last goes on.

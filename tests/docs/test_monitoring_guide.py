@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring import families as f
-from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import Sample, render
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import MetricSample, render
 from tools.generate_docs import GUIDES
 
 PROGRAMS = ("prometheus", "prometheus-node-exporter")
@@ -27,15 +27,15 @@ NOW = time.time()
 API = ("api", "generic")
 NODE = ("node", "besu", "0xaa")
 SAMPLES = (
-    Sample(f.STATE, (*API, "running"), 0),
-    Sample(f.STATE, (*API, "error"), 1),
-    Sample(f.TROUBLE_START, API, NOW - 60),
-    Sample(f.STATE_SECONDS, (*API, "error"), 60),
-    Sample(f.ERRORS, (*API, "exit_code"), 3),
-    Sample(f.STATE, ("node", "besu", "consensus"), 1),
-    Sample(f.BESU_MAY_STOP, NODE, 1),
-    Sample(f.EXPORTER_TIME, (), NOW - 1000),
-    Sample(f.EXPORTER_INTERVAL, (), 30),
+    MetricSample(f.STATE, (*API, "running"), 0),
+    MetricSample(f.STATE, (*API, "error"), 1),
+    MetricSample(f.TROUBLE_START, API, NOW - 60),
+    MetricSample(f.STATE_SECONDS, (*API, "error"), 60),
+    MetricSample(f.ERRORS, (*API, "exit_code"), 3),
+    MetricSample(f.STATE, ("node", "besu", "consensus"), 1),
+    MetricSample(f.BESU_MAY_STOP, NODE, 1),
+    MetricSample(f.EXPORTER_TIME, (), NOW - 1000),
+    MetricSample(f.EXPORTER_INTERVAL, (), 30),
 )
 
 pytestmark = pytest.mark.skipif(

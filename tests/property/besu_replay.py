@@ -13,9 +13,13 @@ from typing import Any, NamedTuple
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import BesuKind
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample, sample_from
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer, answer_of, answers_of
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import (
+    RpcAnswer,
+    answer_of,
+    answers_of,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, JournalRecords
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
     Context,
@@ -81,9 +85,9 @@ def pictures(recording: dict[str, Any], host: str) -> list[tuple[float, dict[str
     return found
 
 
-def answer(value: dict[str, Any]) -> Answer:
+def answer(value: dict[str, Any]) -> RpcAnswer:
     if "error" in value and "status" not in value:
-        return Answer(ERRORS.get(value["error"], "protocol"))
+        return RpcAnswer(ERRORS.get(value["error"], "protocol"))
     if value["status"] != 200:
         return answers_of(value["status"], json.dumps(value["body"]).encode(), 1)[0]
     return answer_of(value["body"])
@@ -135,12 +139,12 @@ class RecordedJournal:
         self.clock = clock
         self.entries = _entries(recording, host)
 
-    def invocation(self, unit: str, invocation_id: str, *, limit: int = 300) -> Records:
-        return Records(tuple(entry for entry in self.entries if entry.timestamp <= self.clock.now)[-limit:])
+    def invocation(self, unit: str, invocation_id: str, *, limit: int = 300) -> JournalRecords:
+        return JournalRecords(tuple(entry for entry in self.entries if entry.timestamp <= self.clock.now)[-limit:])
 
-    def manager_records(self, units: Any, *, since: float | None = None, **_more: Any) -> Records:
+    def manager_records(self, units: Any, *, since: float | None = None, **_more: Any) -> JournalRecords:
         found = (e for e in self.entries if e.from_manager and (since or 0) <= e.timestamp <= self.clock.now)
-        return Records(tuple(found))
+        return JournalRecords(tuple(found))
 
 
 def _entries(recording: dict[str, Any], host: str) -> list[Entry]:

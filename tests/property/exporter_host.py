@@ -165,16 +165,16 @@ class FakeHost:
 
     def manager_records(
         self, _units: t.Sequence[str], *, since: float | None = None, after_cursor: str = "", limit: int = 0
-    ) -> j.Records:
+    ) -> j.JournalRecords:
         if self.world.journal_fails:
-            return j.Records((), ("journalctl did not answer",), failed=True)
+            return j.JournalRecords((), ("journalctl did not answer",), failed=True)
         found = [entry for entry in self.world.entries if since is None or entry.timestamp >= since]
         if after_cursor:
             # As --cursor does it: from where that record is, or would be if it were still there.
             boot, _colon, moment = after_cursor.partition(":")
             place = (int(boot), float(moment))
             found = [one for one in found if (int(one.boot_id, 16), one.monotonic) > place]
-        return j.Records(tuple(found[:limit]), cut=len(found) >= limit)
+        return j.JournalRecords(tuple(found[:limit]), cut=len(found) >= limit)
 
 
 _THRASHING = {"thrash_restarts": 5, "thrash_window": 600.0}

@@ -65,9 +65,9 @@ NODE_INFOS = st.builds(
     JSON,
 )
 ANSWERS = st.one_of(
-    st.builds(lambda value: rpc_answers.Answer("ok", value), JSON | NODE_INFOS),
+    st.builds(lambda value: rpc_answers.RpcAnswer("ok", value), JSON | NODE_INFOS),
     st.builds(
-        lambda outcome: rpc_answers.Answer(outcome, message="P2P network is not running"),
+        lambda outcome: rpc_answers.RpcAnswer(outcome, message="P2P network is not running"),
         st.sampled_from(sorted(rpc_answers.OUTCOMES)),
     ),
 )
@@ -76,7 +76,7 @@ STATES = {"starting", "syncing", "synced", "running", "consensus", "error", "res
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(LABELS), ANSWERS), min_size=1, max_size=4), st.booleans())
-def test_any_answers_make_a_state(rounds: list[dict[str, rpc_answers.Answer]], local: bool) -> None:
+def test_any_answers_make_a_state(rounds: list[dict[str, rpc_answers.RpcAnswer]], local: bool) -> None:
     track = before = None
     for number, answers in enumerate(rounds):
         before = sample_from(answers, at=1000.0 + number, wall=1.795e9 + number, before=before)

@@ -140,7 +140,7 @@ def test_judgement(count, registered, records, had, remote, state, age, protocol
     unit = classify.ConnectorUnit(state, age, state == m.RUNNING, 150.0)
     rules = classify.Rules(4, minimum, protocol, remote)
     sample = classify.Sample(
-        classify.Endpoint("http://127.0.0.1:1"),
+        classify.MetricsEndpoint("http://127.0.0.1:1"),
         ready,
         classify.Metrics(registered),
         version,

@@ -17,7 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.time
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import (
     Batch,
     Moment,
-    Seen,
+    ObservedState,
     ServiceCounters,
 )
 
@@ -35,8 +35,10 @@ def record(kind: str, when: float, **more: str) -> Record:
 
 def seen(
     state: str, since: float | None = None, cause: str | None = None, base: str = "", unit: str = "", **more: t.Any
-) -> Seen:
-    return Seen(state, base or state, None if since is None else EPOCH + since, cause, unit or base or state, **more)
+) -> ObservedState:
+    return ObservedState(
+        state, base or state, None if since is None else EPOCH + since, cause, unit or base or state, **more
+    )
 
 
 def advance(counters: ServiceCounters, records: t.Sequence[Record], *more: t.Any) -> None:
@@ -71,7 +73,7 @@ def test_it_does_not_matter_when_the_program_runs(pauses: list[float], runs: set
         records += crash(moment, number)
     end = 500.0
 
-    def state_at(when: float) -> Seen:
+    def state_at(when: float) -> ObservedState:
         past = [one for one in records if one.monotonic <= when]
         if past and past[-1].kind != "started":
             return seen("restarting", past[-1].monotonic)

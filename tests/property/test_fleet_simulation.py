@@ -171,7 +171,7 @@ def test_the_model_shows_the_harm_of_a_careless(
     find(fleets(), _breaks, settings=few)
 
 
-def _all_at_once(members: t.Sequence[_waves.Member]) -> _waves.Wave:
+def _all_at_once(members: t.Sequence[_waves.WaveMember]) -> _waves.Wave:
     return [[member.host for member in members]] if members else []
 
 

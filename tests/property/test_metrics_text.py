@@ -20,13 +20,13 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring imp
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import (
     Batch,
     Moment,
-    Seen,
+    ObservedState,
     ServiceCounters,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import (
     FAMILIES,
     Family,
-    Sample,
+    MetricSample,
     render,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSeen, service_samples
@@ -39,7 +39,7 @@ def counters(state: str, **more: t.Any) -> ServiceCounters:
     """Counters of a service that was observed twice, a minute apart."""
     found = ServiceCounters()
     for later in (0.0, 60.0):
-        seen = Seen(state, "running", NOW - 100, None, "running", **more)
+        seen = ObservedState(state, "running", NOW - 100, None, "running", **more)
         found.advance(Batch(()), seen, Moment(NOW + later, 1000.0 + later, "b" * 32))
     found.transitions[("running", "error", "service")] = 2
     found.errors["exit_code"] = 2
@@ -76,7 +76,7 @@ BESU = {
 TUNNEL = {"tunnel_id": "8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11", "connections": 3, "expected_connections": 4}
 
 
-def every_sample() -> list[Sample]:
+def every_sample() -> list[MetricSample]:
     """A sample of every family there is."""
     probes = [ProbeSeen("http[0]", True, 0.01), ProbeSeen("tcp[1]", False, 2.0)]
     samples = [
@@ -106,7 +106,7 @@ def every_sample() -> list[Sample]:
         (f.EXPORTER_TIME, (), NOW),
         (f.EXPORTER_INTERVAL, (), 30),
     ]
-    return [*samples, *(Sample(*one) for one in own)]
+    return [*samples, *(MetricSample(*one) for one in own)]
 
 
 def test_every_family_has_a_sample() -> None:
@@ -139,8 +139,8 @@ def test_promtool_finds_nothing_to_improve() -> None:
 @given(NAMES, NAMES, st.floats(), st.booleans())
 def test_no_name_breaks_the_text(service: str, probe: str, value: float, openmetrics: bool) -> None:
     samples = [
-        Sample(f.PROBE, (service, "generic", probe), value),
-        Sample(f.STATE, (service, "generic", "running"), 1),
+        MetricSample(f.PROBE, (service, "generic", probe), value),
+        MetricSample(f.STATE, (service, "generic", "running"), 1),
     ]
     text = render(samples, openmetrics)
     found = {one.name: one for one in (parse_openmetrics if openmetrics else parse_text)(text)}
@@ -154,7 +154,7 @@ def test_no_name_breaks_the_text(service: str, probe: str, value: float, openmet
 
 
 def test_two_names_that_are_cut_alike_do_not_cost_the_file() -> None:
-    samples = [Sample(f.PROBE, ("api", "generic", "x" * 255 + end), float(end)) for end in "10"]
+    samples = [MetricSample(f.PROBE, ("api", "generic", "x" * 255 + end), float(end)) for end in "10"]
     (one,) = parse_text(render(samples))
     assert [sample.value for sample in one.samples] == [1.0]
 
@@ -166,7 +166,7 @@ def test_nothing_but_names_and_words_of_this_collection_becomes_a_label() -> Non
 
 def test_a_sample_that_its_family_does_not_describe_is_refused() -> None:
     with pytest.raises(ValueError, match="chainops_probe_success"):
-        render([Sample(f.PROBE, ("api",), 1.0)])
+        render([MetricSample(f.PROBE, ("api",), 1.0)])
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

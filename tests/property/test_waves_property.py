@@ -15,17 +15,17 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _waves a
 
 KEYS = st.builds(w.Key, st.sampled_from(["chain", "rack"]), st.sampled_from([None, "a", "b", "c", "d"]))
 HOSTS = st.lists(st.tuples(st.lists(KEYS, max_size=3, unique=True), st.booleans()), max_size=40).map(
-    lambda some: [w.Member(f"h{number}", tuple(keys), last) for number, (keys, last) in enumerate(some)]
+    lambda some: [w.WaveMember(f"h{number}", tuple(keys), last) for number, (keys, last) in enumerate(some)]
 )
 SHARES = st.integers(1, 100).map(lambda share: f"{share}%")
 SIZES = st.lists(st.one_of(st.integers(1, 30), SHARES), max_size=w.MAX_SIZES)
 
 
-def conflict(one: w.Member, other: w.Member) -> bool:
+def conflict(one: w.WaveMember, other: w.WaveMember) -> bool:
     return any(a.sort == b.sort and (None in (a.value, b.value) or a == b) for a in one.keys for b in other.keys)
 
 
-def check(members: list[w.Member], waves: list[w.Wave]) -> None:
+def check(members: list[w.WaveMember], waves: list[w.Wave]) -> None:
     by_host = {member.host: member for member in members}
     placed = [host for wave in waves for batch in wave for host in batch]
     assert sorted(placed) == sorted(by_host), "everything in need is in exactly one batch"
@@ -35,7 +35,7 @@ def check(members: list[w.Member], waves: list[w.Wave]) -> None:
 
 
 @given(HOSTS, SIZES)
-def test_waves(members: list[w.Member], sizes: list[int | str]) -> None:
+def test_waves(members: list[w.WaveMember], sizes: list[int | str]) -> None:
     waves = w.in_waves(members, sizes)
     check(members, waves)
     assert len(waves) <= len(sizes) + 1
@@ -55,13 +55,13 @@ def test_waves(members: list[w.Member], sizes: list[int | str]) -> None:
 
 
 @given(HOSTS)
-def test_the_canary_goes_alone_and_first(members: list[w.Member]) -> None:
+def test_the_canary_goes_alone_and_first(members: list[w.WaveMember]) -> None:
     waves = w.in_waves(members, w.DEFAULT)
     assert waves[:1] == [[[one.host]] for one in members[:1]]
 
 
 @given(HOSTS, st.one_of(st.integers(0, 9), SHARES, st.lists(st.integers(1, 9), max_size=3)))
-def test_series(members: list[w.Member], serial: object) -> None:
+def test_series(members: list[w.WaveMember], serial: object) -> None:
     batches = w.in_series(members, serial)
     check(members, [batches] if batches else [])
     assert [host for batch in batches for host in batch] == [one.host for one in members], "in their order"
@@ -69,7 +69,7 @@ def test_series(members: list[w.Member], serial: object) -> None:
 
 @given(HOSTS, SIZES, st.data())
 def test_the_order_does_not_depend_on_who_else_is_there_before(
-    members: list[w.Member], sizes: list[int | str], data: st.DataObject
+    members: list[w.WaveMember], sizes: list[int | str], data: st.DataObject
 ) -> None:
     """Made twice, a plan is the same; and of what is left after a run the order is the same."""
     assert w.in_waves(members, sizes) == w.in_waves(list(members), list(sizes))
@@ -85,7 +85,7 @@ def test_the_work_grows_with_the_fleet_and_not_with_its_square(seed: int) -> Non
 
     def calls(hosts: int) -> int:
         members = [
-            w.Member(f"h{n}", (w.Key("rack", f"r{(n + seed) % (hosts // 20)}"), w.Key("chain", f"c{n % 50}")))
+            w.WaveMember(f"h{n}", (w.Key("rack", f"r{(n + seed) % (hosts // 20)}"), w.Key("chain", f"c{n % 50}")))
             for n in range(hosts)
         ]
         counted = 0

@@ -17,10 +17,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.ale
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import (
     Batch,
     Moment,
-    Seen,
+    ObservedState,
     ServiceCounters,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import Sample, render
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import MetricSample, render
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import service_samples
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._alert_rules import rules_text
 from tests.support.prometheus_stack import Stack, wait_for
@@ -33,12 +33,12 @@ def metrics(state: str, since: float, hold: t.Any = None) -> str:
     """What a host exports of a service that has been in a state since then."""
     now = time.time()
     counters = ServiceCounters()
-    seen = Seen(state, state, since, None, state)
+    seen = ObservedState(state, state, since, None, state)
     counters.advance(Batch(()), seen, Moment(now, time.monotonic(), "b" * 32))
     row = {"name": "api", "kind": "generic", "unit": "api.service", "state": state, "base_state": state, "hold": hold}
     limits = thresholds_of({"alert_after": {"error": THRESHOLD}})
     samples = service_samples({**row, "since": since}, KINDS["generic"].machine, counters, now, limits)
-    return render([*samples, Sample(f.EXPORTER_RUNS, (), 1)])
+    return render([*samples, MetricSample(f.EXPORTER_RUNS, (), 1)])
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.ale
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import (
     Batch,
     Moment,
-    Seen,
+    ObservedState,
     ServiceCounters,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import Sample, render
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import MetricSample, render
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSeen, service_samples
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._alert_rules import rules_text
 from tests.docs.common import ROOT
@@ -79,16 +79,16 @@ class Host:
         self._counters = {service.name: ServiceCounters() for service in fleet(now)}
 
     def text(self, at: float) -> str:
-        samples: list[Sample] = []
+        samples: list[MetricSample] = []
         for service in fleet(self._now):
             samples += self._service(service, at)
         ago = self._now - at
         own = {f.EXPORTER_DURATION: 0.2, f.EXPORTER_CPU: 0.1, f.EXPORTER_RUNS: 500 - ago // STEP, f.EXPORTER_TIME: at}
-        samples += [Sample(family, (), value) for family, value in {**own, f.EXPORTER_INTERVAL: 30}.items()]
-        samples += [Sample(f.EXPORTER_ERRORS, (step,), 0) for step in f.STEPS]
-        return render([*samples, Sample(f.EXPORTER_INFO, ("1.0.0",), 1)])
+        samples += [MetricSample(family, (), value) for family, value in {**own, f.EXPORTER_INTERVAL: 30}.items()]
+        samples += [MetricSample(f.EXPORTER_ERRORS, (step,), 0) for step in f.STEPS]
+        return render([*samples, MetricSample(f.EXPORTER_INFO, ("1.0.0",), 1)])
 
-    def _service(self, service: Service, at: float) -> list[Sample]:
+    def _service(self, service: Service, at: float) -> list[MetricSample]:
         failed = self._now - FAILED
         state = service.state if at >= failed else service.before
         base = service.base if at >= failed else "running"
@@ -96,7 +96,7 @@ class Host:
         counters = self._counters[service.name]
         connections = service.more.get("cloudflared", {}).get("connections")
         cause, unit_state = ("exit_code", "error") if base == "error" else (None, "running")
-        seen = Seen(state, base, since, cause, unit_state, connections=connections)
+        seen = ObservedState(state, base, since, cause, unit_state, connections=connections)
         counters.advance(Batch(()), seen, Moment(at, at - self._now + 50_000, "b" * 32))
         row = {"name": service.name, "kind": service.kind, "unit": f"{service.name}.service", "state": state,
                "base_state": base, "since": since, **service.more}  # fmt: skip

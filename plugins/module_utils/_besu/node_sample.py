@@ -40,9 +40,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import (
     NOT_EXECUTED,
-    Answer,
     Call,
-    Endpoint,
+    RpcAnswer,
+    RpcEndpoint,
 )
 
 _NOBODY = "0x" + "00" * 20
@@ -172,13 +172,13 @@ def _whole(value: float | None) -> int | None:
 
 
 def read_sample(
-    client: Endpoint,
+    client: RpcEndpoint,
     *,
     at: float,
     wall: float,
     before: NodeSample | None = None,
     own: str | None = None,
-    metrics_client: Endpoint | None = None,
+    metrics_client: RpcEndpoint | None = None,
     p2p_probe: t.Callable[[], bool] | None = None,
 ) -> NodeSample:
     """Look once. ``before``: an earlier sample of the same process, whose unchanging answers are kept.
@@ -241,12 +241,12 @@ def measured_period(head: Block | None, past: Block | None) -> float | None:
     return max(head.timestamp - past.timestamp, 0) / (head.number - past.number) or None
 
 
-def _any_ok(answers: t.Mapping[str, Answer]) -> bool:
+def _any_ok(answers: t.Mapping[str, RpcAnswer]) -> bool:
     return any(answer.outcome == "ok" for answer in answers.values())
 
 
 def sample_from(
-    answers: t.Mapping[str, Answer], *, at: float, wall: float, before: NodeSample | None = None, **values: t.Any
+    answers: t.Mapping[str, RpcAnswer], *, at: float, wall: float, before: NodeSample | None = None, **values: t.Any
 ) -> NodeSample:
     """The sample that a set of answers makes. Pure."""
     results = {label: answer.result for label, answer in answers.items() if answer.outcome == "ok"}
@@ -326,7 +326,7 @@ def _genesis(node_info: t.Any, genesis: Block | None, head: Block | None) -> str
     return told or (zero.hash if zero else None)
 
 
-def _whole_outcome(answers: t.Mapping[str, Answer]) -> tuple[str, str]:
+def _whole_outcome(answers: t.Mapping[str, RpcAnswer]) -> tuple[str, str]:
     """How the request as a whole went: ok as soon as one call was answered about the node.
 
     That a method is off is told to anybody, with a token that has died as well.
@@ -343,7 +343,7 @@ def _whole_outcome(answers: t.Mapping[str, Answer]) -> tuple[str, str]:
     return first.outcome, first.message
 
 
-def _group(answers: t.Mapping[str, Answer], bft: BftConfig | None) -> str | None:
+def _group(answers: t.Mapping[str, RpcAnswer], bft: BftConfig | None) -> str | None:
     for group in CONSENSUS_GROUPS:
         answer = answers.get(f"{group}:latest")
         if answer is not None and answer.outcome == "ok":
@@ -363,7 +363,7 @@ def _first(*values: t.Any) -> t.Any:
     return next((value for value in values if value is not None), None)
 
 
-def _p2p(answers: t.Mapping[str, Answer]) -> str | None:
+def _p2p(answers: t.Mapping[str, RpcAnswer]) -> str | None:
     """``running``, ``starting`` or ``disabled``: net_enode and admin_nodeInfo say so by their errors."""
     for label in ("net_enode", "admin_nodeInfo"):
         answer = answers.get(label)
@@ -378,7 +378,7 @@ def _p2p(answers: t.Mapping[str, Answer]) -> str | None:
     return None
 
 
-def _state(answer: Answer | None) -> bool | None:
+def _state(answer: RpcAnswer | None) -> bool | None:
     """Whether the world state of the head is there; it is not before a SNAP sync ends."""
     if answer is None or answer.outcome not in ("ok", "rpc_error") or answer.code in NOT_EXECUTED:
         return None

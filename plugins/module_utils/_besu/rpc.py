@@ -21,8 +21,8 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import (
     OF_STATUS,
-    Answer,
     Call,
+    RpcAnswer,
     answers_of,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
@@ -85,7 +85,7 @@ class RpcClient:
     def close(self) -> None:
         self._connection.close()
 
-    def batch(self, calls: t.Sequence[Call]) -> list[Answer]:
+    def batch(self, calls: t.Sequence[Call]) -> list[RpcAnswer]:
         """One HTTP request for all ``calls``; one or two more where a log-in is due.
 
         :raises HttpError: for wrong options only (URL, certificate files); what the peer does is an outcome.
@@ -100,7 +100,7 @@ class RpcClient:
             return [refused] * len(calls) if refused else self._post(calls)
         return answers
 
-    def _died(self, calls: t.Sequence[Call], answers: t.Sequence[Answer]) -> bool:
+    def _died(self, calls: t.Sequence[Call], answers: t.Sequence[RpcAnswer]) -> bool:
         """Whether the token is no token any more. Methods that are off, or that need no token, answer without one."""
         by_method = list(zip((method for method, _params in calls), (answer.outcome for answer in answers)))
         denied = {method for method, outcome in by_method if outcome == "unauthorized"}
@@ -117,7 +117,7 @@ class RpcClient:
             return self._outcome(exc), exc.status or 0, ""
         return OF_STATUS.get(response.status, "ok"), response.status, response.text
 
-    def _post(self, calls: t.Sequence[Call]) -> list[Answer]:
+    def _post(self, calls: t.Sequence[Call]) -> list[RpcAnswer]:
         wanted = [
             {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
             for number, (method, params) in enumerate(calls)
@@ -125,7 +125,7 @@ class RpcClient:
         try:
             response = self._request("POST", None, json.dumps(wanted).encode())
         except HttpError as exc:
-            return [Answer(self._outcome(exc), message=sanitize(exc.msg, 200))] * len(calls)
+            return [RpcAnswer(self._outcome(exc), message=sanitize(exc.msg, 200))] * len(calls)
         return answers_of(response.status, response.body, len(calls))
 
     def _request(self, method: str, path: str | None, body: bytes | None, max_bytes: int | None = None) -> t.Any:
@@ -155,7 +155,7 @@ class RpcClient:
     def _old_token(self) -> bool:
         return self._token_since is None or self._monotonic() - self._token_since > _TOKEN_AGE
 
-    def _login(self) -> Answer | None:
+    def _login(self) -> RpcAnswer | None:
         """Get a token. Returns what stands in the way."""
         self._token, self._served = None, set()
         try:
@@ -163,17 +163,17 @@ class RpcClient:
             if response.status == 200:
                 token = response.json()["token"]
                 if not _TOKEN.fullmatch(token):
-                    return Answer("protocol", message="/login answered with a token that no header can have")
+                    return RpcAnswer("protocol", message="/login answered with a token that no header can have")
                 self._token, self._token_since = token, self._monotonic()
                 return None
         except HttpError as exc:
-            return Answer(self._outcome(exc), message=sanitize(exc.msg, 200))
+            return RpcAnswer(self._outcome(exc), message=sanitize(exc.msg, 200))
         except (KeyError, TypeError):
-            return Answer("protocol", message="/login answered without a token")
+            return RpcAnswer("protocol", message="/login answered without a token")
         if response.status == 400:
-            return Answer(
+            return RpcAnswer(
                 "unauthorized", message="/login: the node has no log-in by user name; give a token, or neither"
             )
         if response.status in (401, 403):
-            return Answer(OF_STATUS[response.status], message=sanitize(f"/login: {response.text}", 200))
-        return Answer("protocol", message=f"/login answered with HTTP status {response.status}")
+            return RpcAnswer(OF_STATUS[response.status], message=sanitize(f"/login: {response.text}", 200))
+        return RpcAnswer("protocol", message=f"/login answered with HTTP status {response.status}")

@@ -36,7 +36,7 @@ NOT_EXECUTED = frozenset((-32700, -32600, -32602, -32005))
 _OF_CODE = {-32604: "not_enabled", -32601: "unknown_method", -40100: "unauthorized"}
 
 
-class Answer(t.NamedTuple):
+class RpcAnswer(t.NamedTuple):
     """The outcome of one call. ``result`` if it is ok; ``code`` of a JSON-RPC error; ``message`` is safe to show."""
 
     outcome: str
@@ -48,55 +48,55 @@ class Answer(t.NamedTuple):
 Call = tuple[str, t.Sequence[t.Any]]
 
 
-def answer_of(reply: t.Any) -> Answer:
+def answer_of(reply: t.Any) -> RpcAnswer:
     """The answer in one JSON-RPC response object."""
     if not isinstance(reply, dict):
-        return Answer("protocol", message="no JSON-RPC object")
+        return RpcAnswer("protocol", message="no JSON-RPC object")
     error = reply.get("error")
     if error is not None:
         code = error.get("code") if isinstance(error, dict) else None
         code = code if isinstance(code, int) and not isinstance(code, bool) else None
         if code in _OF_CODE:
-            return Answer(_OF_CODE[code], None, code)
+            return RpcAnswer(_OF_CODE[code], None, code)
         text = error.get("message", "") if isinstance(error, dict) else error
-        return Answer("rpc_error", None, code, sanitize(str(text), 200))
+        return RpcAnswer("rpc_error", None, code, sanitize(str(text), 200))
     if "result" not in reply:
-        return Answer("protocol", message="neither result nor error")
-    return Answer("ok", reply["result"])
+        return RpcAnswer("protocol", message="neither result nor error")
+    return RpcAnswer("ok", reply["result"])
 
 
-def answers_of(status: int, body: bytes, count: int) -> list[Answer]:
+def answers_of(status: int, body: bytes, count: int) -> list[RpcAnswer]:
     """The answers to a batch of ``count`` calls with the ids 0 to count - 1."""
     if status in OF_STATUS:
-        return [Answer(OF_STATUS[status], message=f"HTTP status {status}")] * count
+        return [RpcAnswer(OF_STATUS[status], message=f"HTTP status {status}")] * count
     try:
         replies = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
-        return [Answer("protocol", message=f"HTTP status {status}, and no JSON")] * count
+        return [RpcAnswer("protocol", message=f"HTTP status {status}, and no JSON")] * count
     if isinstance(replies, dict):
         return [_of_batch(answer_of(replies))] * count
-    found: dict[int, Answer] = {}
+    found: dict[int, RpcAnswer] = {}
     for reply in replies if isinstance(replies, list) else ():
         number = reply.get("id") if isinstance(reply, dict) else None
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < count or number in found:
-            return [Answer("protocol", message="an id that was not asked for")] * count
+            return [RpcAnswer("protocol", message="an id that was not asked for")] * count
         found[number] = answer_of(reply)
-    return [found.get(number, Answer("protocol", message="no answer to this call")) for number in range(count)]
+    return [found.get(number, RpcAnswer("protocol", message="no answer to this call")) for number in range(count)]
 
 
-def _of_batch(whole: Answer) -> Answer:
+def _of_batch(whole: RpcAnswer) -> RpcAnswer:
     """The answer to each call, where one object answers all: what was refused as a whole tells nothing of the node."""
     if whole.outcome == "ok":
-        return Answer("protocol", message="one answer to a batch")
+        return RpcAnswer("protocol", message="one answer to a batch")
     if whole.outcome == "rpc_error":
-        return Answer("protocol", None, whole.code, f"the batch was refused: {whole.message}")
+        return RpcAnswer("protocol", None, whole.code, f"the batch was refused: {whole.message}")
     return whole
 
 
-class Endpoint(t.Protocol):
+class RpcEndpoint(t.Protocol):
     """What can be asked: RpcClient, or what stands for it."""
 
-    def batch(self, calls: t.Sequence[Call]) -> list[Answer]:
+    def batch(self, calls: t.Sequence[Call]) -> list[RpcAnswer]:
         """One answer for each call, in their order."""
 
     def get(self, path: str) -> tuple[str, int, str]:

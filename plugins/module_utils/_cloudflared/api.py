@@ -71,7 +71,7 @@ class ConnectorId:
 
 
 @dataclass(frozen=True)
-class Connection:
+class EdgeConnection:
     """One connection as the edge sees it. ``pending``: gone, and still tracked for some minutes."""
 
     colo: str
@@ -89,14 +89,14 @@ class Connection:
 
 
 @dataclass(frozen=True)
-class Connector:
+class EdgeConnector:
     """One connector (a running cloudflared) as the edge sees it."""
 
     id: str
     version: str
     run_at: str
     config_version: int | None
-    connections: tuple[Connection, ...]
+    connections: tuple[EdgeConnection, ...]
 
     @property
     def live(self) -> int:
@@ -187,7 +187,7 @@ class TunnelApi:
         what = f"tunnel {_tunnel_id(tunnel_id)}"
         return _tunnel(self._ask("GET", f"cfd_tunnel/{tunnel_id}", what).get("result"))
 
-    def connectors(self, tunnel_id: str) -> list[Connector]:
+    def connectors(self, tunnel_id: str) -> list[EdgeConnector]:
         """The connectors that the edge knows of a tunnel, ghosts among them."""
         what = f"connectors of tunnel {_tunnel_id(tunnel_id)}"
         data = self._ask("GET", f"cfd_tunnel/{tunnel_id}/connections", what)
@@ -296,17 +296,17 @@ def _tunnel(row: t.Any) -> Tunnel:
     return Tunnel(identity, _text(row, "name"), _text(row, "status") or "unknown", remote, *times)
 
 
-def _connector(row: t.Any) -> Connector:
+def _connector(row: t.Any) -> EdgeConnector:
     identity = _id(row, "connector")
     conns = row.get("conns")
     version = row.get("config_version")
-    return Connector(
+    return EdgeConnector(
         identity,
         _text(row, "version"),
         _text(row, "run_at"),
         version if isinstance(version, int) and not isinstance(version, bool) else None,
         tuple(
-            Connection(
+            EdgeConnection(
                 _text(one, "colo_name"),
                 one.get("is_pending_reconnect") is True,
                 _text(one, "opened_at"),
@@ -318,13 +318,13 @@ def _connector(row: t.Any) -> Connector:
     )
 
 
-def assign(connectors: t.Sequence[Connector], hosts: t.Mapping[str, str]) -> dict[str, str | None]:
+def assign(connectors: t.Sequence[EdgeConnector], hosts: t.Mapping[str, str]) -> dict[str, str | None]:
     """Connector id -> the host whose connector has it (None: no host that we know). ``hosts``: host -> connector id."""
     of = {identity.lower(): host for host, identity in hosts.items() if identity}
     return {connector.id: of.get(connector.id) for connector in connectors}
 
 
-def lost(connectors: t.Sequence[Connector], hosts: t.Mapping[str, str]) -> list[str]:
+def lost(connectors: t.Sequence[EdgeConnector], hosts: t.Mapping[str, str]) -> list[str]:
     """The hosts whose connector the edge no longer knows, or only as a ghost."""
     alive = {connector.id for connector in connectors if not connector.ghost}
     return sorted(host for host, identity in hosts.items() if identity and identity.lower() not in alive)

@@ -55,7 +55,7 @@ def client(params: t.Mapping[str, t.Any]) -> a.TunnelApi:
 
 
 # Tunnels by their id, each with its connectors.
-Seen = dict[str, tuple[a.Tunnel, list[a.Connector]]]
+Seen = dict[str, tuple[a.Tunnel, list[a.EdgeConnector]]]
 
 
 def run_info(module: AnsibleModule) -> None:
@@ -135,7 +135,7 @@ def _named(api: a.TunnelApi, name: str) -> a.Tunnel:
     return found[0]
 
 
-def _tunnel(tunnel: a.Tunnel, connectors: t.Sequence[a.Connector], hosts: t.Mapping[str, str]) -> dict[str, t.Any]:
+def _tunnel(tunnel: a.Tunnel, connectors: t.Sequence[a.EdgeConnector], hosts: t.Mapping[str, str]) -> dict[str, t.Any]:
     of = a.assign(connectors, hosts)
     return {
         "id": tunnel.id,
@@ -162,7 +162,7 @@ def run_forget(module: AnsibleModule) -> None:
     module.exit_json(changed=changed, connector=shown, diff={"before": shown or {}, "after": {}})
 
 
-def remove(api: a.TunnelApi, params: t.Mapping[str, t.Any], check_mode: bool) -> tuple[a.Connector | None, bool]:
+def remove(api: a.TunnelApi, params: t.Mapping[str, t.Any], check_mode: bool) -> tuple[a.EdgeConnector | None, bool]:
     """The connector as it was known, and whether it is (or would be) forgotten. Raises LifecycleError."""
     identity = a.ConnectorId(params["connector_id"].lower())
     tunnel = params["tunnel_id"].lower()

@@ -41,7 +41,7 @@ _LATE = ("refused", "reset", "timeout_connect", "timeout")
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class MetricsEndpoint:
     """A base URL, how it was found, or in ``problem`` why there is none; ``pending``: it may come yet."""
 
     url: str = ""
@@ -95,7 +95,7 @@ class Sample:
     ``lost``: why it counts as half open although it says that it is connected.
     """
 
-    endpoint: Endpoint = field(default_factory=Endpoint)
+    endpoint: MetricsEndpoint = field(default_factory=MetricsEndpoint)
     ready: Ready = field(default_factory=Ready)
     metrics: Metrics = field(default_factory=Metrics)
     config_version: int | None = None

@@ -15,7 +15,11 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import Endpoint, Metrics, Ready
+from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import (
+    Metrics,
+    MetricsEndpoint,
+    Ready,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host import procfs as sockets
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import (
@@ -44,35 +48,41 @@ _WANTED = {
 }
 
 
-def find(settings: Settings, pid: int, proc: str = "/proc", given: str = "") -> Endpoint:
+def find(settings: Settings, pid: int, proc: str = "/proc", given: str = "") -> MetricsEndpoint:
     """Where the connector with process ``pid`` serves its metrics."""
     if given:
-        return Endpoint(base_url(given), "option metrics")
+        return MetricsEndpoint(base_url(given), "option metrics")
     if not sockets.same_network(pid, proc):
-        return Endpoint(problem=f"process {pid} has a network of its own; give metrics as an address seen from here")
+        return MetricsEndpoint(
+            problem=f"process {pid} has a network of its own; give metrics as an address seen from here"
+        )
     asked = settings.text("metrics")
     open_at = sockets.listeners(pid, proc)
     if asked not in _DEFAULTS and not asked.endswith(":0"):
         source = settings.sources["metrics"]
         how = f"{source} --metrics" if source == "argument" else f"{source} of the connector"
         if open_at is not None and not _listens(asked, open_at):
-            return Endpoint(problem=f"process {pid} does not listen on {sanitize(asked, 80)} ({how}) yet", pending=True)
-        return Endpoint(base_url(asked), how)
+            return MetricsEndpoint(
+                problem=f"process {pid} does not listen on {sanitize(asked, 80)} ({how}) yet", pending=True
+            )
+        return MetricsEndpoint(base_url(asked), how)
     if open_at is None:
-        return Endpoint(problem=f"the sockets of process {pid} may not be seen (become root), and no metrics is given")
+        return MetricsEndpoint(
+            problem=f"the sockets of process {pid} may not be seen (become root), and no metrics is given"
+        )
     return _found(open_at, pid)
 
 
-def _found(open_at: t.Sequence[sockets.Address], pid: int) -> Endpoint:
+def _found(open_at: t.Sequence[sockets.Address], pid: int) -> MetricsEndpoint:
     """The endpoint among the sockets that a process listens on."""
     known = [address for address in open_at if address[1] in KNOWN_PORTS]
     chosen = known or open_at
     if len(chosen) == 1 or known:
-        return Endpoint(base_url(_join(chosen[0])), f"process {pid} listens there")
+        return MetricsEndpoint(base_url(_join(chosen[0])), f"process {pid} listens there")
     if not chosen:
-        return Endpoint(problem=f"process {pid} listens nowhere yet", pending=True)
+        return MetricsEndpoint(problem=f"process {pid} listens nowhere yet", pending=True)
     several = ", ".join(_join(address) for address in chosen[:5])
-    return Endpoint(problem=f"process {pid} listens on {several}; give metrics")
+    return MetricsEndpoint(problem=f"process {pid} listens on {several}; give metrics")
 
 
 def _listens(asked: str, open_at: t.Sequence[sockets.Address]) -> bool:

@@ -33,7 +33,7 @@ _MAX_TROUBLE = 50
 
 
 @dataclass(frozen=True)
-class Line:
+class ConnectorLogLine:
     """One line: seconds since the epoch, level (DBG to FTL, or empty), words with ``error=`` and ``ip=``."""
 
     at: float
@@ -55,13 +55,13 @@ class ConnectorLog:
     registered_at: float | None = None
     lost_at: float | None = None
     gone_at: float | None = None
-    trouble: tuple[Line, ...] = ()
+    trouble: tuple[ConnectorLogLine, ...] = ()
     at_most: int | None = None
     edge: tuple[tuple[str, int], ...] = ()
     outages: tuple[float, ...] = ()
 
 
-def read_line(at: float, raw: str) -> Line:
+def read_line(at: float, raw: str) -> ConnectorLogLine:
     """One record of the journal as a line, whichever of the two formats it is in."""
     raw = raw[:_MAX_TEXT]
     if raw.startswith("{"):
@@ -75,9 +75,9 @@ def read_line(at: float, raw: str) -> Line:
                 for key in ("error", "connIndex", "ip")
                 if key in data
             )
-            return Line(at, _LEVELS.get(str(data.get("level")), ""), data["message"] + extra)
+            return ConnectorLogLine(at, _LEVELS.get(str(data.get("level")), ""), data["message"] + extra)
     match = _CONSOLE.match(raw)
-    return Line(at, match[1], match[2]) if match else Line(at, "", raw)
+    return ConnectorLogLine(at, match[1], match[2]) if match else ConnectorLogLine(at, "", raw)
 
 
 def registers(text: str) -> bool:
@@ -104,7 +104,7 @@ class _Losses:
     def end(self) -> None:
         self.newest = self.first = self.gone = self.held = None
 
-    def add(self, line: Line) -> None:
+    def add(self, line: ConnectorLogLine) -> None:
         self.expire(line.at)
         self.newest = line.at
         if self.first is None:
@@ -126,10 +126,10 @@ class _Outages:
         self._live: set[str] = set()
         self.times: list[float] = []
 
-    def registered(self, line: Line) -> None:
+    def registered(self, line: ConnectorLogLine) -> None:
         self._live.update(CONNECTION.findall(line.text)[:1])
 
-    def lost(self, line: Line) -> None:
+    def lost(self, line: ConnectorLogLine) -> None:
         gone = CONNECTION.findall(line.text)[-1:]
         if self._live.intersection(gone):
             self._live.difference_update(gone)
@@ -148,7 +148,7 @@ def read_log(
     registered_at: float | None = None
     losses, outages = _Losses(silence), _Outages()
     at_most: int | None = None
-    trouble: list[Line] = []
+    trouble: list[ConnectorLogLine] = []
     edge: dict[tuple[str, int], None] = {}
     for at, raw in records:
         line = read_line(at, raw)

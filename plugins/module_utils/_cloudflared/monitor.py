@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import endpoints as e
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import reconnect_grace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import (
-    Endpoint,
     Metrics,
+    MetricsEndpoint,
     Ready,
     Rules,
 )
@@ -81,7 +81,7 @@ class ConnectorSnapshot:
     identity: Identity
     others: tuple[int, ...] = ()
     connector: e.Connector | None = None
-    endpoint: Endpoint = field(default_factory=Endpoint)
+    endpoint: MetricsEndpoint = field(default_factory=MetricsEndpoint)
     ready: Ready = field(default_factory=Ready)
     metrics: Metrics = field(default_factory=Metrics)
     metrics_at: float = 0.0

@@ -31,7 +31,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.disk impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import (
     Entry,
     Journal,
-    Records,
+    JournalRecords,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import read_settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.written_paths import written_paths
@@ -80,7 +80,7 @@ def examine(
     )
 
 
-def _records_of(properties: t.Mapping[str, str], journal: Journal) -> Records:
+def _records_of(properties: t.Mapping[str, str], journal: Journal) -> JournalRecords:
     pid = properties.get("ExecMainPID", "")
     main_pid = int(pid) if pid.isdigit() else 0
     return journal.invocation(properties.get("Id", ""), properties.get("InvocationID", ""), main_pid=main_pid)

@@ -36,11 +36,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.ale
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import (
     Batch,
     Moment,
-    Seen,
+    ObservedState,
     ServiceCounters,
     Thrashing,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import Sample, render
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import MetricSample, render
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSeen, service_samples
 
 # One journalctl returns this many records, and one run asks that often: a flood is caught up with by the next runs.
@@ -61,7 +61,7 @@ _UNIT_STATES = {
 }
 
 
-class Store:
+class CounterStore:
     """What is kept from run to run: the journal's cursor, the counters of each service, those of the program.
 
     ``read_at``: when the journal was last read (seconds since the epoch), 0 where it has always been empty.
@@ -149,7 +149,7 @@ class Exporter:
         self._config = config
         self._host = host or whole_host("system")
         self._folder = config["state_directory"]
-        self._store = Store(self._folder)
+        self._store = CounterStore(self._folder)
 
     def run(self) -> int:
         """Observe, count, save, write. The exit code: 0, or 1 where something could not be done.
@@ -177,7 +177,7 @@ class Exporter:
         records, complete = self._new_records([one.service.unit for one in watched])
         # As the journal has the id of this boot: in a container the kernel may show that of another system.
         now = Moment(clock.wall(), clock.monotonic(), newest.boot_id if newest is not None else this_boot())
-        samples: list[Sample] = []
+        samples: list[MetricSample] = []
         for one, observation in zip(watched, seen):
             batch = Batch(records.get(one.service.unit, ()), complete, observed_from)
             samples += self._count(one, observation, batch, now)
@@ -204,7 +204,7 @@ class Exporter:
             found.append(_Watched(params, service, kept))
         return found
 
-    def _count(self, one: _Watched, observation: Observation, batch: Batch, now: Moment) -> list[Sample]:
+    def _count(self, one: _Watched, observation: Observation, batch: Batch, now: Moment) -> list[MetricSample]:
         service, facts = one.service, observation.facts
         counters = self._restored(service.name, one.kept, facts is None or facts.restarts_by_itself)
         attempts = self._attempts(service.unit)
@@ -263,7 +263,7 @@ class Exporter:
         store.read_at = read_at if store.cursor else 0.0
         return by_unit, complete
 
-    def _write(self, samples: t.Sequence[Sample]) -> None:
+    def _write(self, samples: t.Sequence[MetricSample]) -> None:
         text = render(samples, openmetrics=self._config["format"] == "openmetrics")
         try:
             files.replace(self._config["output"], text, 0o644)
@@ -271,18 +271,18 @@ class Exporter:
             self._store.failed("output", exc.msg)
             self._store.save()
 
-    def _own(self, seconds: float, now: float) -> list[Sample]:
+    def _own(self, seconds: float, now: float) -> list[MetricSample]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = usage.ru_utime + usage.ru_stime + children.ru_utime + children.ru_stime
         return [
-            Sample(f.EXPORTER_INFO, (str(self._config["version"]),), 1),
-            Sample(f.EXPORTER_DURATION, (), seconds),
-            Sample(f.EXPORTER_CPU, (), cpu),
-            Sample(f.EXPORTER_RUNS, (), self._store.runs),
-            Sample(f.EXPORTER_TIME, (), now),
-            Sample(f.EXPORTER_INTERVAL, (), float(self._config["interval"])),
-            *(Sample(f.EXPORTER_ERRORS, (step,), self._store.errors.get(step, 0)) for step in f.STEPS),
+            MetricSample(f.EXPORTER_INFO, (str(self._config["version"]),), 1),
+            MetricSample(f.EXPORTER_DURATION, (), seconds),
+            MetricSample(f.EXPORTER_CPU, (), cpu),
+            MetricSample(f.EXPORTER_RUNS, (), self._store.runs),
+            MetricSample(f.EXPORTER_TIME, (), now),
+            MetricSample(f.EXPORTER_INTERVAL, (), float(self._config["interval"])),
+            *(MetricSample(f.EXPORTER_ERRORS, (step,), self._store.errors.get(step, 0)) for step in f.STEPS),
         ]
 
 
@@ -291,10 +291,10 @@ def thrashing_of(params: t.Mapping[str, t.Any]) -> Thrashing:
     return Thrashing(params["thrash_restarts"], params["thrash_window"])
 
 
-def seen_of(observation: Observation) -> Seen:
+def seen_of(observation: Observation) -> ObservedState:
     """The part of an observation that the counters use."""
     details = observation.details if observation.kind == "cloudflared" else {}
-    return Seen(
+    return ObservedState(
         observation.state,
         observation.base_state,
         observation.since,

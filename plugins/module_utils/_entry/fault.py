@@ -43,7 +43,7 @@ _ASKED_AT_MOST = 3
 _STOPS_WITHIN = 90.0
 
 
-class Refused(Exception):
+class FaultRefused(Exception):
     """No fault was injected, because guards refused it."""
 
     def __init__(self, blocks: t.Sequence[Refusal]) -> None:
@@ -95,7 +95,9 @@ class FaultRun:
         lock = self._ledger.lock(self._unit, self._run.request.owner)
         holder = lock.acquire()
         if holder is not None:
-            raise Refused([Refusal("busy", f"locked by {holder}", "wait until that run has ended, then run again")])
+            raise FaultRefused(
+                [Refusal("busy", f"locked by {holder}", "wait until that run has ended, then run again")]
+            )
         try:
             drill, before = self._armed(fault, before)
             try:
@@ -129,7 +131,7 @@ class FaultRun:
         if not blocks:
             blocks = self._obstacles(fault)
         if blocks:
-            raise Refused(blocks)
+            raise FaultRefused(blocks)
         return before
 
     def _obstacles(self, fault: d.Fault) -> list[Refusal]:
@@ -175,16 +177,16 @@ class FaultRun:
             # To arm it took long, or somebody holds the service since.
             try:
                 before, asked_at = self._ask_again(), self._clock.monotonic()
-            except Refused:
+            except FaultRefused:
                 self._abandon(drill)
                 raise
         self._abandon(drill)
-        raise Refused([Refusal("busy", "the host is too slow to act on what its guards say", "run again later")])
+        raise FaultRefused([Refusal("busy", "the host is too slow to act on what its guards say", "run again later")])
 
     def _ask_again(self) -> Observation:
         outcome = self._new_run().run()
         if outcome.blocked_by or outcome.failed:
-            raise Refused(outcome.blocked_by or [Refusal("error", outcome.msg, "run again later")])
+            raise FaultRefused(outcome.blocked_by or [Refusal("error", outcome.msg, "run again later")])
         return outcome.after
 
     def _abandon(self, drill: Drill) -> None:
@@ -320,7 +322,7 @@ def run_fault(module: AnsibleModule, kinds: t.Mapping[str, ServiceKind]) -> None
         if options["state"] == "lifted":
             module.exit_json(**run.lift(module.check_mode))
         result, well = run.end(module.check_mode)
-    except Refused as exc:
+    except FaultRefused as exc:
         blocks = [block.as_dict() for block in exc.blocks]
         module.fail_json(msg=f"no fault was injected: {exc}", changed=False, reached=False, blocked_by=blocks)
     except LifecycleError as exc:

@@ -15,7 +15,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal i
     JOURNAL_DROPPED,
     JOURNAL_MISSED,
     Journal,
-    Records,
+    JournalRecords,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
@@ -100,7 +100,7 @@ def _process(seen: Observation, now: float) -> Present:
 
 
 def _with_log(
-    history: History, states: LogStates, journal: Journal, seen: Observation, recent: Records, kind: Kind
+    history: History, states: LogStates, journal: Journal, seen: Observation, recent: JournalRecords, kind: Kind
 ) -> History:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import log_states as log
 

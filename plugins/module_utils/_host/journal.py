@@ -126,7 +126,7 @@ class Entry:
         return self.fields.get("_TRANSPORT") == "kernel"
 
 
-class Records(t.NamedTuple):
+class JournalRecords(t.NamedTuple):
     """Entries, oldest first, and what the journal could not tell.
 
     ``cut``: there were more. ``failed``: journalctl did not answer.
@@ -162,7 +162,7 @@ class Journal:
         self._user = user
         self._root = root
 
-    def invocation(self, unit: str, invocation_id: str, *, main_pid: int = 0, limit: int = 300) -> Records:
+    def invocation(self, unit: str, invocation_id: str, *, main_pid: int = 0, limit: int = 300) -> JournalRecords:
         """The last records of ``unit`` and of the manager about it, among them those of one run.
 
         They are asked for by unit: what a process writes that ends at once
@@ -181,7 +181,7 @@ class Journal:
 
     def manager_records(
         self, units: t.Sequence[str], *, since: float | None = None, after_cursor: str = "", limit: int = 2000
-    ) -> Records:
+    ) -> JournalRecords:
         """The last records of the service manager about any of ``units``; the first ones after ``after_cursor``."""
         found = self._query(self._by_manager(units), limit=limit, since=since, after_cursor=after_cursor)
         return found._replace(entries=tuple(entry for entry in found.entries if entry.from_manager))
@@ -196,7 +196,7 @@ class Journal:
 
     def history_records(
         self, unit: str, *, since: float | None = None, until: float | None = None, limit: int = 20000
-    ) -> Records:
+    ) -> JournalRecords:
         """What the manager logged about ``unit``, and what tells of holes in it: lost messages, steps of the clock."""
         holes = ["_PID=1", f"MESSAGE_ID={TIME_CHANGE}", "+", "_TRANSPORT=driver", f"MESSAGE_ID={JOURNAL_DROPPED}"]
         holes += [f"MESSAGE_ID={JOURNAL_MISSED}"]
@@ -227,11 +227,11 @@ class Journal:
         done = self._runner(argv, timeout=TIMEOUT, max_bytes=MAX_BYTES)
         return parse_boots(done.out) if done.rc == 0 else ()
 
-    def kernel_kills(self, since: float, *, limit: int = 200) -> Records:
+    def kernel_kills(self, since: float, *, limit: int = 200) -> JournalRecords:
         """What the kernel said of processes killed for memory, from ``since`` (seconds since the epoch) on."""
         found = self._query(["_TRANSPORT=kernel"], limit=limit, since=since)
         kills = tuple(entry for entry in found.entries if "Killed process" in entry.message)
-        return Records(kills, found.notes)
+        return JournalRecords(kills, found.notes)
 
     @property
     def _uid(self) -> int:
@@ -253,7 +253,7 @@ class Journal:
         since: float | None = None,
         until: float | None = None,
         after_cursor: str = "",
-    ) -> Records:
+    ) -> JournalRecords:
         argv = ["journalctl", "--no-pager", "-o", "json", "-n", str(limit), f"--output-fields={_FIELDS}"]
         argv += _window(since, until)
         # Newest first, so that where the size is cut the oldest are lost; with a cursor that would run backwards.
@@ -272,7 +272,7 @@ class Journal:
         cut = done.truncated or len(entries) >= limit
         if after_cursor and entries and entries[0].cursor == after_cursor:
             entries = entries[1:]
-        return Records(entries, notes, cut, _has_failed(done))
+        return JournalRecords(entries, notes, cut, _has_failed(done))
 
     def _notes(self, done: Completed, entries: t.Sequence[Entry], limit: int, end: str) -> tuple[str, ...]:
         notes: dict[str, None] = {}

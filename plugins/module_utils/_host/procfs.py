@@ -30,7 +30,7 @@ _MAX_TABLE = 4 * 1024 * 1024
 Address = tuple[str, int]
 
 
-class Row(t.NamedTuple):
+class SocketRow(t.NamedTuple):
     """One TCP or UDP socket: its two ends, its state as the kernel writes it, its inode."""
 
     local: Address
@@ -39,16 +39,16 @@ class Row(t.NamedTuple):
     inode: str
 
 
-def parse_table(text: str) -> list[Row]:
+def parse_table(text: str) -> list[SocketRow]:
     """The rows of /proc/net/tcp, tcp6, udp or udp6. What is no row is left out."""
-    rows: list[Row] = []
+    rows: list[SocketRow] = []
     for line in text.splitlines()[1:]:
         fields = line.split()
         if len(fields) < 10:
             continue
         local, remote = _address(fields[1]), _address(fields[2])
         if local is not None and remote is not None:
-            rows.append(Row(local, remote, fields[3], fields[9]))
+            rows.append(SocketRow(local, remote, fields[3], fields[9]))
     return rows
 
 
@@ -66,12 +66,12 @@ def _address(text: str) -> Address | None:
     return (socket.inet_ntop(socket.AF_INET6, data), number) if len(data) == 16 else None
 
 
-def table(pid: str | int = "self", proc: str = "/proc") -> list[Row]:
+def table(pid: str | int = "self", proc: str = "/proc") -> list[SocketRow]:
     """The TCP sockets of the network that a process is in."""
     return [row for name in ("tcp", "tcp6") for row in _rows(name, pid, proc)]
 
 
-def _rows(name: str, pid: str | int, proc: str) -> list[Row]:
+def _rows(name: str, pid: str | int, proc: str) -> list[SocketRow]:
     # No IPv6, or the process is gone: no rows.
     return parse_table(_read(f"{proc}/{pid}/net/{name}", _MAX_TABLE))
 
@@ -124,7 +124,7 @@ def listening_units(ports: t.Collection[int], proc: str = "/proc") -> dict[int, 
     return found
 
 
-def connections(own: t.Collection[int], theirs: t.Collection[int], proc: str = "/proc") -> list[tuple[Row, int]]:
+def connections(own: t.Collection[int], theirs: t.Collection[int], proc: str = "/proc") -> list[tuple[SocketRow, int]]:
     """The TCP connections with other hosts through ports of this one or of the others, and a process that has each.
 
     The process is 0 where this user may not see it.

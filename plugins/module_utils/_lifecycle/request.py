@@ -52,7 +52,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Transition:
+class RunTransition:
     """One step that was made, seen or (``applied`` false) planned. ``started`` in epoch seconds."""
 
     source: str
@@ -85,7 +85,7 @@ class Outcome:
     failed: bool = False
     waiting: bool = False
     msg: str = ""
-    transitions: list[Transition] = field(default_factory=list)
+    transitions: list[RunTransition] = field(default_factory=list)
     blocked_by: tuple[Refusal, ...] = ()
     budget: Budget | None = None
     duration: float = 0.0

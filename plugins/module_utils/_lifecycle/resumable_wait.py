@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import asdict
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.private_files import misshapen
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request, Transition
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Request, RunTransition
 
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Records
@@ -34,7 +34,7 @@ class ResumableWait:
         left = ledger.load_wait(unit, self._id) if self._id else {}
         self.ends = now + request.slice_length
         # Those of the runs before.
-        self.transitions: list[Transition] = []
+        self.transitions: list[RunTransition] = []
         # The state at the end of the run before, and since when it was seen.
         self.last: tuple[str, float] | None = None
         # What else they have done or seen, by name.
@@ -43,7 +43,7 @@ class ResumableWait:
             self._started_from = None if left.get("started_from") is None else str(left["started_from"])
             self.began, self.since = float(left.get("began", now)), float(left.get("since", now))
             self.acts = int(left.get("acts", 0))
-            self.transitions = [Transition(**row) for row in left.get("transitions", ())]
+            self.transitions = [RunTransition(**row) for row in left.get("transitions", ())]
             if left:
                 self.last = str(left["state"]), float(left["entered"])
                 self.memory = {str(name): [str(one) for one in some] for name, some in left.get("memory", {}).items()}

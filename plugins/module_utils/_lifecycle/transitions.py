@@ -13,14 +13,14 @@ from dataclasses import replace
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import Clock
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import Transition
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.request import RunTransition
 
 
 class TransitionLog:
     """Collects transitions. A step lasts until the service leaves the state in which the step was made."""
 
     def __init__(
-        self, machine: m.Machine, clock: Clock, earlier: t.Sequence[Transition] = (), entered: float | None = None
+        self, machine: m.Machine, clock: Clock, earlier: t.Sequence[RunTransition] = (), entered: float | None = None
     ) -> None:
         self._machine = machine
         self._clock = clock
@@ -37,13 +37,13 @@ class TransitionLog:
         """Record a plan that is not carried out."""
         for step in steps:
             trigger = step.action if step.acts else self._trigger(step.source, step.target)
-            self._transitions.append(Transition(step.source, step.target, trigger, step.action, applied=False))
+            self._transitions.append(RunTransition(step.source, step.target, trigger, step.action, applied=False))
 
     def acted(self, step: m.Step, action: str, began: float) -> None:
         """A step was made at ``began`` (CLOCK_MONOTONIC)."""
         self._close()
         started = self._clock.wall() - (self._clock.monotonic() - began)
-        self._transitions.append(Transition(step.source, step.target, step.action, action, started))
+        self._transitions.append(RunTransition(step.source, step.target, step.action, action, started))
         self._open_since = began
 
     def observed(self, source: str, target: str) -> None:
@@ -59,15 +59,15 @@ class TransitionLog:
         now = self._clock.monotonic()
         took = now - self._entered
         self._transitions.append(
-            Transition(source, target, self._trigger(source, target), "none", self._clock.wall() - took, took)
+            RunTransition(source, target, self._trigger(source, target), "none", self._clock.wall() - took, took)
         )
         self._entered = now
 
     @property
-    def so_far(self) -> list[Transition]:
+    def so_far(self) -> list[RunTransition]:
         return list(self._transitions)
 
-    def finished(self) -> list[Transition]:
+    def finished(self) -> list[RunTransition]:
         self._close()
         return list(self._transitions)
 

@@ -64,7 +64,7 @@ class Moment(t.NamedTuple):
         return self.wall - (self.monotonic - record.monotonic)
 
 
-class Seen(t.NamedTuple):
+class ObservedState(t.NamedTuple):
     """What the observation showed. ``since``: seconds since the epoch, None where it is not known.
 
     ``unit_state``: the state by systemd's word alone, as its records have it.
@@ -136,7 +136,7 @@ class ServiceCounters:
     def advance(
         self,
         batch: Batch,
-        seen: Seen,
+        seen: ObservedState,
         now: Moment,
         boots: t.Sequence[Boot] = (),
         attempts: t.Sequence[Attempt] = (),
@@ -188,20 +188,20 @@ class ServiceCounters:
         # Nothing that ran before a reboot does now, also where no record of the new boot tells of the service.
         return [*changes, *self._decoder.enter_boot(now.boot_id, now.wall - now.monotonic)]
 
-    def _is_recorded(self, seen: Seen, now: Moment) -> bool:
+    def _is_recorded(self, seen: ObservedState, now: Moment) -> bool:
         """Whether a record of what was seen would be here already, if there is any."""
         undecided = self._decoder.is_undecided
         agrees = seen.unit_state in (_ENDED if undecided else (self._decoder.state, m.UNKNOWN))
         return agrees or seen.since is None or now.wall - seen.since > _JOURNAL_LAG
 
-    def _count_connections(self, seen: Seen, now: Moment) -> None:
+    def _count_connections(self, seen: ObservedState, now: Moment) -> None:
         if seen.unit_state in _ENDED:
             self.disconnected_since = 0.0  # it does not run, so that it has nothing to connect
         elif seen.connections is not None:
             first = self.disconnected_since or min(seen.since or now.wall, now.wall)
             self.disconnected_since = 0.0 if seen.connections else first
 
-    def _begin(self, fresh: t.Sequence[Record], observed_from: float, seen: Seen, now: Moment) -> None:
+    def _begin(self, fresh: t.Sequence[Record], observed_from: float, seen: ObservedState, now: Moment) -> None:
         """The first observation: what was before it is not counted."""
         if m.UNKNOWN in (seen.state, seen.unit_state):
             return
@@ -259,7 +259,7 @@ class ServiceCounters:
         self._enter(change.after, change.after, at, change.trigger, change.cause)
         return at
 
-    def _observe(self, position: float, seen: Seen, now: Moment) -> float:
+    def _observe(self, position: float, seen: ObservedState, now: Moment) -> float:
         """Bring the state to what was observed, where no record told of it."""
         recorded = seen.unit_state in (self._decoder.state, m.UNKNOWN)
         if not recorded:

@@ -31,7 +31,7 @@ class Family(t.NamedTuple):
         return self.name + {COUNTER: "_total", INFO: "_info"}.get(self.type, "")
 
 
-class Sample(t.NamedTuple):
+class MetricSample(t.NamedTuple):
     """One value of a family, its labels in the order in which the family names them."""
 
     family: Family
@@ -150,7 +150,7 @@ FAMILIES: tuple[Family, ...] = tuple(value for value in list(globals().values())
 _MAX_LABEL = 255
 
 
-def render(samples: t.Iterable[Sample], openmetrics: bool = False) -> str:
+def render(samples: t.Iterable[MetricSample], openmetrics: bool = False) -> str:
     """The samples, each family with its metadata, in the order of FAMILIES.
 
     In the Prometheus text format, or as OpenMetrics, which has types that the
@@ -158,7 +158,7 @@ def render(samples: t.Iterable[Sample], openmetrics: bool = False) -> str:
     as the metric, as OpenMetrics demands. Raises ValueError for a sample that
     its family does not describe.
     """
-    grouped: dict[str, list[Sample]] = {}
+    grouped: dict[str, list[MetricSample]] = {}
     for sample in samples:
         if len(sample.labels) != len(sample.family.labels):
             raise ValueError(f"{sample.family.name}: labels {sample.labels!r} do not match {sample.family.labels!r}")
@@ -186,7 +186,7 @@ def _label_names(family: Family, openmetrics: bool) -> tuple[str, ...]:
     return (*family.labels[:-1], family.name) if openmetrics and family.type == STATESET else family.labels
 
 
-def _series(sample: Sample, names: t.Sequence[str]) -> str:
+def _series(sample: MetricSample, names: t.Sequence[str]) -> str:
     pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, sample.labels))
     return f"{sample.family.sample_name}{{{pairs}}}" if pairs else sample.family.sample_name
 

@@ -22,7 +22,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.stat
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring import families as f
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.alerts import CHAIN_STALLED, START_TIMEOUT
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import ServiceCounters
-from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import Sample
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import MetricSample
 
 
 class ProbeSeen(t.NamedTuple):
@@ -41,7 +41,7 @@ def service_samples(
     thresholds: t.Mapping[str, float],
     probes: t.Sequence[ProbeSeen] = (),
     last_attempt: float | None = None,
-) -> list[Sample]:
+) -> list[MetricSample]:
     """The samples of one service.
 
     ``row``: an observation as service_info returns it; ``observed_at`` and
@@ -49,28 +49,28 @@ def service_samples(
     """
     name, kind, state = str(row["name"]), str(row["kind"]), str(row["state"])
     own = (name, kind)
-    found = [Sample(f.STATE, (*own, one), float(one == state)) for one in machine.states]
+    found = [MetricSample(f.STATE, (*own, one), float(one == state)) for one in machine.states]
     found += [
-        Sample(f.STATE_INDEX, own, machine.states[state].index),
-        Sample(f.SERVICE_INFO, (*own, str(row["unit"])), 1),
-        Sample(f.STARTING_START, own, _starting_since(row)),
-        Sample(f.OBSERVED_AT, own, observed_at),
-        Sample(f.RESTARTS, own, counters.automatic_restarts),
+        MetricSample(f.STATE_INDEX, own, machine.states[state].index),
+        MetricSample(f.SERVICE_INFO, (*own, str(row["unit"])), 1),
+        MetricSample(f.STARTING_START, own, _starting_since(row)),
+        MetricSample(f.OBSERVED_AT, own, observed_at),
+        MetricSample(f.RESTARTS, own, counters.automatic_restarts),
     ]
     if counters.state:
-        found.append(Sample(f.STATE_START, own, _start(row, counters)))
-        found.append(Sample(f.TROUBLE_START, own, counters.trouble_since))
-        found.append(Sample(f.THRASHING_START, own, counters.thrashing_since))
-    found += [Sample(f.ALERT_THRESHOLD, (*own, alert), seconds) for alert, seconds in sorted(thresholds.items())]
-    found += [Sample(f.STATE_SECONDS, (*own, one), seconds) for one, seconds in sorted(counters.seconds.items())]
-    found += [Sample(f.TRANSITIONS, (*own, *key), count) for key, count in sorted(counters.transitions.items())]
-    found += [Sample(f.ERRORS, (*own, cause), count) for cause, count in sorted(counters.errors.items())]
+        found.append(MetricSample(f.STATE_START, own, _start(row, counters)))
+        found.append(MetricSample(f.TROUBLE_START, own, counters.trouble_since))
+        found.append(MetricSample(f.THRASHING_START, own, counters.thrashing_since))
+    found += [MetricSample(f.ALERT_THRESHOLD, (*own, alert), seconds) for alert, seconds in sorted(thresholds.items())]
+    found += [MetricSample(f.STATE_SECONDS, (*own, one), seconds) for one, seconds in sorted(counters.seconds.items())]
+    found += [MetricSample(f.TRANSITIONS, (*own, *key), count) for key, count in sorted(counters.transitions.items())]
+    found += [MetricSample(f.ERRORS, (*own, cause), count) for cause, count in sorted(counters.errors.items())]
     found += [s for probe in probes for s in (
-        Sample(f.PROBE, (*own, probe.name), float(probe.ok)),
-        Sample(f.PROBE_DURATION, (*own, probe.name), probe.seconds),
+        MetricSample(f.PROBE, (*own, probe.name), float(probe.ok)),
+        MetricSample(f.PROBE_DURATION, (*own, probe.name), probe.seconds),
     )]  # fmt: skip
     if last_attempt is not None:
-        found.append(Sample(f.LAST_ATTEMPT, own, last_attempt))
+        found.append(MetricSample(f.LAST_ATTEMPT, own, last_attempt))
     return [*found, *_records(row, own), *_besu(row, own), *_tunnel(row, own, counters)]
 
 
@@ -88,15 +88,15 @@ def _start(row: t.Mapping[str, t.Any], counters: ServiceCounters) -> float:
     return counters.trouble_since if looping else row.get("since") or counters.since
 
 
-def _records(row: t.Mapping[str, t.Any], own: tuple[str, str]) -> list[Sample]:
+def _records(row: t.Mapping[str, t.Any], own: tuple[str, str]) -> list[MetricSample]:
     attempts, hold = row.get("attempts") or {}, row.get("hold") or {}
-    found = [Sample(f.HOLD, own, float(bool(hold)))]
+    found = [MetricSample(f.HOLD, own, float(bool(hold)))]
     if hold.get("since") is not None:
-        found.append(Sample(f.HOLD_START, own, hold["since"]))
+        found.append(MetricSample(f.HOLD_START, own, hold["since"]))
     if hold.get("expires") is not None:
-        found.append(Sample(f.HOLD_END, own, hold["expires"]))
+        found.append(MetricSample(f.HOLD_END, own, hold["expires"]))
     if attempts:
-        found.append(Sample(f.ATTEMPTS_LEFT, own, max(attempts["allowed"] - attempts["used"], 0)))
+        found.append(MetricSample(f.ATTEMPTS_LEFT, own, max(attempts["allowed"] - attempts["used"], 0)))
     return found
 
 
@@ -110,25 +110,27 @@ _BESU_GAUGES = (
 )
 
 
-def _besu(row: t.Mapping[str, t.Any], own: tuple[str, str]) -> list[Sample]:
+def _besu(row: t.Mapping[str, t.Any], own: tuple[str, str]) -> list[MetricSample]:
     details = row.get("besu")
     if not details:
         return []
     # Two networks may have one chain id: the genesis block tells them apart.
     labels = (*own, str(details.get("genesis") or details.get("chain_id") or ""))
     found = [
-        Sample(family, labels, float(details[key])) for family, key in _BESU_GAUGES if details.get(key) is not None
+        MetricSample(family, labels, float(details[key]))
+        for family, key in _BESU_GAUGES
+        if details.get(key) is not None
     ]
     if details.get("validators") is not None:
-        found.append(Sample(f.BESU_VALIDATORS, labels, len(details["validators"])))
+        found.append(MetricSample(f.BESU_VALIDATORS, labels, len(details["validators"])))
     if details.get("head") is not None:
-        found.append(Sample(f.BESU_STALLED, labels, float(row.get("cause") == CHAIN_STALLED)))
+        found.append(MetricSample(f.BESU_STALLED, labels, float(row.get("cause") == CHAIN_STALLED)))
     if details.get("validator"):
-        found.append(Sample(f.BESU_TAKES_PART, labels, float(row["state"] == "consensus")))
+        found.append(MetricSample(f.BESU_TAKES_PART, labels, float(row["state"] == "consensus")))
     return found
 
 
-def _tunnel(row: t.Mapping[str, t.Any], own: tuple[str, str], counters: ServiceCounters) -> list[Sample]:
+def _tunnel(row: t.Mapping[str, t.Any], own: tuple[str, str], counters: ServiceCounters) -> list[MetricSample]:
     details = row.get("cloudflared")
     if not details:
         return []
@@ -136,8 +138,8 @@ def _tunnel(row: t.Mapping[str, t.Any], own: tuple[str, str], counters: ServiceC
     connections = details.get("connections")
     found = []
     if connections is not None:
-        found.append(Sample(f.TUNNEL_CONNECTIONS, labels, connections))
-        found.append(Sample(f.TUNNEL_DOWN_SINCE, labels, counters.disconnected_since))
+        found.append(MetricSample(f.TUNNEL_CONNECTIONS, labels, connections))
+        found.append(MetricSample(f.TUNNEL_DOWN_SINCE, labels, counters.disconnected_since))
     if details.get("expected_connections") is not None:
-        found.append(Sample(f.TUNNEL_EXPECTED, labels, details["expected_connections"]))
+        found.append(MetricSample(f.TUNNEL_EXPECTED, labels, details["expected_connections"]))
     return found

@@ -12,7 +12,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import BftConfig, Block, Peer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, JournalRecords
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Context, classify
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Environment
@@ -58,11 +58,11 @@ class Journal:
 
     def invocation(self, unit, invocation, limit=300):
         self.asked += 1
-        return Records(tuple(self.entries))
+        return JournalRecords(tuple(self.entries))
 
     def manager_records(self, units, since=None, **more):
         self.asked += 1
-        return Records(tuple(self.entries))
+        return JournalRecords(tuple(self.entries))
 
 
 def entry(text, message_id="", pid="77"):

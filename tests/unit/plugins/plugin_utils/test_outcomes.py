@@ -32,7 +32,7 @@ def test_the_schema_is_one_and_knows_every_outcome():
 
 
 def test_healthy_services_are_counted_and_have_no_entry():
-    entries = [o.Entry("a", "api", "generic", o.HEALTHY), o.Entry("b", "", "", o.UNKNOWN, "no route")]
+    entries = [o.OutcomeEntry("a", "api", "generic", o.HEALTHY), o.OutcomeEntry("b", "", "", o.UNKNOWN, "no route")]
     found = o.artifact("recover", entries)
     check(found)
     assert found["counts"]["healthy"] == 1
@@ -42,10 +42,12 @@ def test_healthy_services_are_counted_and_have_no_entry():
 
 
 def test_a_reason_is_short_and_without_control_characters():
-    (entry,) = o.artifact("recover", [o.Entry("a", "x", "generic", o.FAILED, "\x1b[31m" + "long " * 200)])["entries"]
+    (entry,) = o.artifact("recover", [o.OutcomeEntry("a", "x", "generic", o.FAILED, "\x1b[31m" + "long " * 200)])[
+        "entries"
+    ]
     assert len(entry["reason"]) <= 300 and "\x1b" not in entry["reason"]
 
 
 @pytest.mark.parametrize("outcome", list(o.MEANING))
 def test_a_person_reads_an_outcome_without_underscores(outcome):
-    assert "_" not in o.counted([o.Entry("a", "x", "generic", outcome)])
+    assert "_" not in o.counted([o.OutcomeEntry("a", "x", "generic", outcome)])

@@ -137,7 +137,7 @@ def test_a_reason_without_room_has_a_line_of_its_own():
     "shown",
     [
         lambda text: _several.line("h", {"name": "api", "failed": True, "msg": text, "duration": 3}),
-        lambda text: _outcomes.Entry("h", "api", "generic", _outcomes.FAILED, text).as_dict()["reason"],
+        lambda text: _outcomes.OutcomeEntry("h", "api", "generic", _outcomes.FAILED, text).as_dict()["reason"],
         lambda text: _tables.one_line(text, 80),
     ],
 )

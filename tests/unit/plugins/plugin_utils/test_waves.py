@@ -17,7 +17,7 @@ def members(*given):
     for text in given:
         host, _colon, domain = text.partition(":")
         keys = (w.Key("rack", None if domain == "?" else domain),) if domain else ()
-        found.append(w.Member(host.rstrip("!"), keys, host.endswith("!")))
+        found.append(w.WaveMember(host.rstrip("!"), keys, host.endswith("!")))
     return found
 
 

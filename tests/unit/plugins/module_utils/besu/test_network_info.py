@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import network_info as network
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import survey
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import RpcAnswer
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.http.client import parse_url
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
@@ -94,8 +94,8 @@ class Node:
     def batch(self, calls):
         self.asked.append(calls)
         if self.outcome:
-            return [Answer(self.outcome)] * len(calls)
-        return [Answer("ok", self.answer(method, params)) for method, params in calls]
+            return [RpcAnswer(self.outcome)] * len(calls)
+        return [RpcAnswer("ok", self.answer(method, params)) for method, params in calls]
 
 
 def look(*nodes, clock, options=None):
@@ -164,7 +164,7 @@ class ExecutionClient(Node):
         return mainnet if method == "admin_nodeInfo" else super().answer(method, params)
 
     def batch(self, calls):
-        off = Answer("not_enabled")
+        off = RpcAnswer("not_enabled")
         return [
             off if call[0].startswith(("qbft", "ibft")) else told for call, told in zip(calls, super().batch(calls))
         ]

@@ -14,7 +14,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_samp
     read_sample,
     sample_from,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import RpcAnswer
 
 KEY = "26ce7196045763d94f1f936d80902d885ea4bd8aa81301593ef2308a39409ece5e92a9277d4dc5381991e35e91abd4af52b5c9894305a73d5f228661702d9a44"
 OWN = "0x73bf4ea1ca3143f3a8cde418781db81bfe1a8ab9"
@@ -27,7 +27,7 @@ BLOCK = {
 
 
 def ok(value):
-    return Answer("ok", value)
+    return RpcAnswer("ok", value)
 
 
 def sample(**given):
@@ -162,7 +162,7 @@ def test_a_whole_sample():
         net_version=ok("1337"),
         qbft__latest=ok([OWN]),
         qbft__pending=ok([OWN.upper().replace("0X", "0x")]),
-        ibft__latest=Answer("not_enabled"),
+        ibft__latest=RpcAnswer("not_enabled"),
     )
     assert (seen.rpc, seen.number, seen.address, seen.version) == ("ok", 29, OWN, "26.8.0")
     assert (seen.chain_id, seen.network_id, seen.genesis) == (1337, 1337, "0x" + "ab" * 32)
@@ -191,18 +191,18 @@ def test_block_0_is_a_hash_or_that_of_another_answer(told, genesis):
 @pytest.mark.parametrize(
     ("given", "p2p"),
     [
-        ({"net_enode": Answer("rpc_error", message="P2P network is not running")}, "starting"),
-        ({"net_enode": Answer("rpc_error", message="the method is disabled by policy")}, None),
+        ({"net_enode": RpcAnswer("rpc_error", message="P2P network is not running")}, "starting"),
+        ({"net_enode": RpcAnswer("rpc_error", message="the method is disabled by policy")}, None),
         (
             {
-                "admin_nodeInfo": Answer(
+                "admin_nodeInfo": RpcAnswer(
                     "rpc_error", message="P2P has been disabled. This functionality is not available"
                 )
             },
             "disabled",
         ),
         ({"net_enode": ok("enode://x@1.2.3.4:1")}, "running"),
-        ({"net_enode": Answer("not_enabled")}, None),
+        ({"net_enode": RpcAnswer("not_enabled")}, None),
         ({}, None),
     ],
 )
@@ -211,10 +211,10 @@ def test_what_the_errors_say_of_the_network(given, p2p):
 
 
 def test_the_request_as_a_whole():
-    assert sample(head=Answer("hang"), eth_syncing=Answer("hang")).rpc == "hang"
-    assert sample(head=Answer("unauthorized"), eth_syncing=ok(False)).rpc == "ok"
-    assert sample(head=Answer("not_enabled")).rpc == "ok"
-    assert sample(head=Answer("not_enabled"), eth_syncing=Answer("unauthorized")).rpc == "unauthorized"
+    assert sample(head=RpcAnswer("hang"), eth_syncing=RpcAnswer("hang")).rpc == "hang"
+    assert sample(head=RpcAnswer("unauthorized"), eth_syncing=ok(False)).rpc == "ok"
+    assert sample(head=RpcAnswer("not_enabled")).rpc == "ok"
+    assert sample(head=RpcAnswer("not_enabled"), eth_syncing=RpcAnswer("unauthorized")).rpc == "unauthorized"
     assert sample().rpc == "refused"
 
 
@@ -231,7 +231,7 @@ class Client:
     def batch(self, calls):
         self.asked.append([method for method, _params in calls])
         return [
-            Answer("ok", self.known[method]) if method in self.known else Answer(self.outcome)
+            RpcAnswer("ok", self.known[method]) if method in self.known else RpcAnswer(self.outcome)
             for method, _params in calls
         ]
 
@@ -288,7 +288,7 @@ def test_the_block_period_is_measured_where_it_is_not_told():
             self.asked.append([method for method, _params in calls])
             blocks = {"latest": header(100, 1200), hex(68): header(68, 816), "0x0": header(0, -1000)}
             return [
-                Answer("ok", blocks[params[0]]) if method == "eth_getBlockByNumber" else Answer("not_enabled")
+                RpcAnswer("ok", blocks[params[0]]) if method == "eth_getBlockByNumber" else RpcAnswer("not_enabled")
                 for method, params in calls
             ]
 

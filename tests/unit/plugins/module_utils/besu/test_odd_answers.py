@@ -20,7 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_samp
     sample_from,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import ChainTiming
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import Answer, answers_of
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import RpcAnswer, answers_of
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import NodeOptions, UnitStatus
 
 NOW, HEAD = 1_795_000_000, 500
@@ -168,7 +168,7 @@ def test_what_is_told_of(name):
 @pytest.mark.parametrize("name", ODD)
 def test_no_oddity_takes_a_quorum(name):
     """Of four validators one is down, so that none may go: no answer of the target or of another changes that."""
-    down = sample_from({label: Answer("refused") for label in CALLS}, at=1000.0, wall=float(NOW))
+    down = sample_from({label: RpcAnswer("refused") for label in CALLS}, at=1000.0, wall=float(NOW))
     idle = MEMBERS[2]
 
     def quiet(own, changes=None):
@@ -224,6 +224,6 @@ def test_a_metric_that_is_no_number_is_none(value):
 def test_an_enode_that_is_none_takes_no_address_away():
     first, _last = looks(0)
     later = sample_from(
-        {"net_enode": Answer("ok", "enode://unknown@10.0.0.1:0")}, at=1002.0, wall=NOW + 2.0, before=first
+        {"net_enode": RpcAnswer("ok", "enode://unknown@10.0.0.1:0")}, at=1002.0, wall=NOW + 2.0, before=first
     )
     assert later.address == MEMBERS[0]

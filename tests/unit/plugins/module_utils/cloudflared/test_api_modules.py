@@ -10,8 +10,8 @@ import pytest
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import api_modules as account
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.api import (
     ApiError,
-    Connection,
-    Connector,
+    EdgeConnection,
+    EdgeConnector,
     Tunnel,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime import LifecycleError
@@ -25,7 +25,7 @@ class Api:
 
     def __init__(self, **connectors):
         self.known = {
-            identity: Connector(identity, "2026.6.0", "t", 1, conns) for identity, conns in connectors.items()
+            identity: EdgeConnector(identity, "2026.6.0", "t", 1, conns) for identity, conns in connectors.items()
         }
         self.removed, self.calls = [], 0
 
@@ -50,7 +50,7 @@ class Api:
 
 
 def living(*pending):
-    return tuple(Connection("lax01", one, "t", "192.0.2.1") for one in pending)
+    return tuple(EdgeConnection("lax01", one, "t", "192.0.2.1") for one in pending)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.ba
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.classify import (
     YOUNG,
     ConnectorUnit,
-    Endpoint,
     Metrics,
+    MetricsEndpoint,
     Ready,
     Rules,
     Sample,
@@ -50,7 +50,7 @@ from ansible_collections.chainops.lifecycle.tests.unit.plugins.module_utils.clou
     recording,
 )
 
-HERE = Endpoint("http://127.0.0.1:20241", "given")
+HERE = MetricsEndpoint("http://127.0.0.1:20241", "given")
 STARTING = ConnectorUnit(m.STARTING, 5.0, False, 1000.0)
 LONG = ConnectorUnit(m.STARTING, 50.0, False, 1000.0)
 ACTIVE = ConnectorUnit(m.RUNNING, 500.0, True, 1000.0)
@@ -91,10 +91,10 @@ def look(connections=0, registered=None, **more):
         (ACTIVE, look("timeout"), Rules(), m.UNKNOWN, "metrics_unreachable"),
         (SIMPLE, look("not_json"), Rules(), m.UNKNOWN, "metrics_unreachable"),
         (ACTIVE, look("unsupported"), Rules(), m.UNKNOWN, "ready_unsupported"),
-        (OLD, Sample(Endpoint(problem="give metrics")), Rules(), m.UNKNOWN, "metrics_unreachable"),
-        (SIMPLE, Sample(Endpoint(problem="become root")), Rules(), m.UNKNOWN, "metrics_unreachable"),
-        (SIMPLE, Sample(Endpoint(problem="nowhere yet", pending=True)), Rules(), m.STARTING, None),
-        (OLD, Sample(Endpoint(problem="nowhere yet", pending=True)), Rules(), m.UNKNOWN, "metrics_unreachable"),
+        (OLD, Sample(MetricsEndpoint(problem="give metrics")), Rules(), m.UNKNOWN, "metrics_unreachable"),
+        (SIMPLE, Sample(MetricsEndpoint(problem="become root")), Rules(), m.UNKNOWN, "metrics_unreachable"),
+        (SIMPLE, Sample(MetricsEndpoint(problem="nowhere yet", pending=True)), Rules(), m.STARTING, None),
+        (OLD, Sample(MetricsEndpoint(problem="nowhere yet", pending=True)), Rules(), m.UNKNOWN, "metrics_unreachable"),
         (ACTIVE, look(4, 4, lost="the edge no longer knows it"), Rules(), m.ERROR, "half_open"),
         (ACTIVE, look(0, 4, log=NOTHING, lost="the edge no longer knows it"), Rules(), RECONNECTING, None),
     ],

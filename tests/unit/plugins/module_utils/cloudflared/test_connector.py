@@ -16,7 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.co
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.monitor import ConnectorMonitor
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.options import CONNECTOR_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Settings
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, Records
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal import Entry, JournalRecords
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import UnitFacts
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.log_states import Stretch
@@ -107,7 +107,7 @@ class World:
 
     # What the kind uses of a journal.
     def manager_records(self, units, since):
-        return Records(())
+        return JournalRecords(())
 
     def invocation(self, unit, invocation, **more):
         entries = [
@@ -116,7 +116,7 @@ class World:
             else text
             for text in self.lines
         ]
-        return Records(tuple(entries))
+        return JournalRecords(tuple(entries))
 
     def see(self, properties=None, **context):
         facts = UnitFacts("cloudflared.service", UP if properties is None else properties)

@@ -41,7 +41,7 @@ class Journal(j.Journal):
         self.records, self.lines = records, tuple(lines)
         self.asked: list[tuple[str, str, float]] = []
 
-    def history_records(self, unit: str, **window: t.Any) -> j.Records:
+    def history_records(self, unit: str, **window: t.Any) -> j.JournalRecords:
         since, until = window.get("since") or 0.0, window.get("until") or NOW
         found = [
             json.dumps(
@@ -57,7 +57,7 @@ class Journal(j.Journal):
             for at, message, more in self.records
             if since <= at < until
         ]
-        return j.Records(j.parse("\n".join(found)))
+        return j.JournalRecords(j.parse("\n".join(found)))
 
     def own_lines(self, unit: str, pattern: str, *, since: float) -> j.LogLines:
         self.asked.append((unit, pattern, since))

@@ -11,7 +11,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.time
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.counters import (
     Batch,
     Moment,
-    Seen,
+    ObservedState,
     ServiceCounters,
     Thrashing,
 )
@@ -37,7 +37,7 @@ class Watched:
         """One run of the program; it is killed and started anew each time."""
         moment = Moment(EPOCH + when + boot_step, when, BOOT)
         began = None if since is None else EPOCH + since + boot_step
-        seen = Seen(state, base or state, began, None, unit or state)
+        seen = ObservedState(state, base or state, began, None, unit or state)
         self.counters.advance(Batch(self.records), seen, moment, thrashing=self.limit)
         self.counters = ServiceCounters.load(json.loads(json.dumps(self.counters.dump())))
         self.records = []

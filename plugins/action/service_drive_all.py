@@ -37,7 +37,7 @@ class _Call(t.NamedTuple):
 
     @property
     def goes_alone(self) -> bool:
-        """Whether its kind has a module of its own, which looks at other hosts."""
+        """Whether its kind has a module of its own, which depends on other hosts."""
         return KINDS[self.entry["kind"]].module not in ("service", "service_drive")
 
 

@@ -132,7 +132,7 @@ def _endpoint(one: BesuNode, url: str) -> dict[str, t.Any]:
 
 
 def _chain(one: BesuNode, seen: t.Mapping[str, t.Any], look: Look) -> _Chain:
-    """By the options, by what the host itself saw, or by the look at the network."""
+    """The chain by the options, by the observation of the host itself, or by that of the network."""
     result = seen.get(one.host)
     rows = (result.get("services") if isinstance(result, dict) else None) or ()
     told = [row.get("besu") or {} for row in rows if row["name"] == one.service]

@@ -85,7 +85,7 @@ class Row:
 
     @property
     def is_host(self) -> bool:
-        """Whether this stands for a host of which nothing was observed."""
+        """Whether this is a row for a host on which nothing was observed."""
         return self.service == "-"
 
     @property

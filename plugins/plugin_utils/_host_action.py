@@ -68,7 +68,7 @@ class HostAction(ActionBase):
             return super()._low_level_execute_command(*args, **kwargs)
 
     def _say(self, line: str) -> None:
-        """Print what a task of minutes has come to, unless it may say nothing."""
+        """Print the progress of a long task, unless no_log forbids it."""
         if not self._task.no_log:
             Display().display(line)
 

@@ -77,7 +77,7 @@ def allowed_addresses(config: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def _hosts(service: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    """The hosts that a look at the service may ask; a name that is none stands for what is not known."""
+    """The hosts that an observation of the service may contact; an invalid name if they are not known."""
     for probe in service["probes"]:
         if probe["kind"] == "command":
             yield "*"

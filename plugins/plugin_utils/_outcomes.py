@@ -103,7 +103,7 @@ def shown(outcome: str) -> str:
 
 
 def outcome_of(result: ServiceResult) -> str:
-    """The outcome that a module's result stands for."""
+    """The outcome that a module's result means."""
     if not result.observed:
         return UNKNOWN
     if result.reached:

@@ -69,7 +69,7 @@ def share(value: t.Any) -> t.Any:
 
 
 def series(value: t.Any) -> list[t.Any]:
-    """How many hosts at a time: a number, a share, or a list of these of which the last goes on."""
+    """How many hosts at a time: a number, a share, or a list of these, whose last item applies to the rest."""
     return [share(one) for one in listed(value)]
 
 
@@ -435,7 +435,7 @@ def check_slice(variables: t.Sequence[str], hosts: int, whole: int | None, doubt
 
 
 def misspelt(names: t.Iterable[str]) -> dict[str, str]:
-    """Names that look like variables of the collection and are none: name -> the nearest right one."""
+    """Misspelt names of variables of the collection: name -> the nearest right one."""
     known = {*VARIABLES, *KEPT, *_SERVICES}
     # Such as lifecycle_plan_aproved, without which a run would be bound to no plan.
     bases = known - {"lifecycle_plan"}

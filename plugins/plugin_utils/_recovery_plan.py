@@ -244,7 +244,7 @@ def _turn(tasks: str, what: str, hosts: t.Sequence[str], wave: int) -> Turn:
 
 
 def _shown_wave(wave: _waves.Wave, look: bool) -> dict[str, t.Any]:
-    """``look``: whether the fleet is looked at after it."""
+    """``look``: whether the fleet is observed after it."""
     return {"hosts": [host for batch in wave for host in batch], "batches": [len(one) for one in wave], "look": look}
 
 
@@ -333,7 +333,7 @@ def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> PlanRefusal:
 
 
 def _with_look(row: Row, look: t.Mapping[str, t.Any]) -> Row:
-    """A chain is stalled where nobody sees it advance; a node that says otherwise needs recovery itself.
+    """A chain is stalled if no node sees it advance; a node that says otherwise needs recovery itself.
 
     The last validator that is left of a chain says that it has no peers.
     """

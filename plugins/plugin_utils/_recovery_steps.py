@@ -300,7 +300,7 @@ def _with_refusal(result: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) ->
 
 
 def _network_of(seen: t.Any, after: t.Any, look: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
-    """The network of a node in a look at the chains, by its block 0 as it was seen before the act, or after it."""
+    """The network of a node in an observation of the chains, by its block 0 before or after the step."""
     known = (as_text(as_mapping(as_mapping(one).get("besu")).get("genesis")) for one in (seen, after))
     return (find_network(look, next(filter(None, known), None)) if look else None) or {}
 

@@ -137,7 +137,7 @@ def asks_next(previous: t.Any, ask: Rows) -> bool:
 def replica_grants(
     results: t.Sequence[Rows], item: str, before: Rows | None = None, tries: int = 1
 ) -> dict[str, t.Any]:
-    """What the answers come to. ``results``: those of the loop over the asks; ``item``: the name of its variable.
+    """The evaluated answers. ``results``: those of the loop over the asks; ``item``: the name of its variable.
 
     ``held``: key -> owner of what may be done; ``refused``: key -> why not; ``granted``: what has to be given back;
     ``again``: the keys to which another run has the right, as long as fewer than ``tries`` attempts in a row were
@@ -197,7 +197,7 @@ class _Asked:
 
     @property
     def last(self) -> list[str]:
-        """The keys that are refused although every host has looked."""
+        """The keys that are refused although every host has observed its connectors."""
         unseen = {ask["key"] for ask, result in self._answered if not result.get("looked")}
         return [key for key in self.refused if key not in unseen]
 

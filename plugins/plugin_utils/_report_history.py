@@ -128,7 +128,7 @@ class ServiceHistory:
         return [*found, self._incident(began, None, OPEN)] if began is not None else found
 
     def _ended_by(self, span: Span, looped: bool) -> str:
-        """How an incident ends with this span; empty where it goes on. ``looped``: after runs that did not last."""
+        """How an incident ends with this span; empty if it continues. ``looped``: after runs that did not last."""
         if span.base is None:
             return NOT_KNOWN
         if span.base == m.UNKNOWN:

@@ -292,7 +292,7 @@ def failure(results: t.Mapping[str, t.Any]) -> str:
 def harm(
     results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], max_failed: t.Any = 0, fallen: Fallen = ()
 ) -> dict[str, t.Any]:
-    """Whether services of more hosts than ``max_failed`` were harmed. A refusal harms nobody."""
+    """Whether services of more hosts than ``max_failed`` were harmed. A refusal is not harm."""
     done = {host: [ServiceResult.from_dict(one) for one in as_mappings(some)] for host, some in results.items()}
     harmed = {host: [one.name for one in some if one.harms] for host, some in done.items()}
     for one in fallen:

@@ -31,7 +31,7 @@ ASK = rounds.HOLDER
 
 
 def asks_next(previous: t.Any, ask: t.Mapping[str, t.Any], host: str) -> bool:
-    """Whether the loop that asks for a service of ``host`` goes on with ``ask``.
+    """Whether the loop that requests grants for a service of ``host`` continues with ``ask``.
 
     ``previous``: the registered variable within the loop, which is the result of the item before, or what the task
     left before this loop.
@@ -40,7 +40,7 @@ def asks_next(previous: t.Any, ask: t.Mapping[str, t.Any], host: str) -> bool:
 
 
 def reservation_result(results: t.Any, keys: t.Sequence[str], before: t.Any = None, tries: int = 1) -> dict[str, t.Any]:
-    """What ``results``, the items of the loop that asks, come to. ``keys``: ``host/service`` of what was asked for.
+    """Evaluates ``results``, the items of the loop that asks. ``keys``: ``host/service``, as requested.
 
     See replica_grants for its shape. ``give_back``: the grants that do not suffice.
     """
@@ -108,7 +108,7 @@ def reservation_state(
 
 
 def _options(service: t.Mapping[str, t.Any], needed: bool, free: bool, owner: str, last: bool) -> dict[str, t.Any]:
-    """What the module is told. ``free``: it need not check a reservation; ``last``: it is the last replica."""
+    """The options for the module. ``free``: it need not check a reservation; ``last``: it is the last replica."""
     kind = service.get("kind")
     if kind == "besu":
         return {} if free else {"reservation": owner or "nobody"}

@@ -108,7 +108,7 @@ class ReservationRound:
 
 
 def assess(answers: t.Sequence[ReservationAnswer], own_host: str, last: bool = True) -> ReservationRound:
-    """The round after these answers; ``last``: nobody is left to be asked."""
+    """The round after these answers; ``last``: no host is left to ask."""
     if not answers:
         return ReservationRound()
     granted = tuple(answer for answer in answers if answer.granted)
@@ -156,7 +156,7 @@ def reservation_round(results: t.Any, host: str) -> dict[str, t.Any]:
 
 
 def asks_next(previous: t.Any, host: str) -> bool:
-    """Whether the loop that asks goes on after ``previous``, the registered variable within the loop.
+    """Whether the loop that asks continues after ``previous``, the registered variable within the loop.
 
     That is the result of the item before, or what the task left before this loop.
     """

@@ -122,7 +122,7 @@ class _Here:
 
     @property
     def counts_as_stalled(self) -> bool:
-        """Where nobody answers nothing can be taken offline: the chain counts as stalled."""
+        """If no node answers, none can be taken offline: the chain counts as stalled."""
         return self._is_stalled if self._network else not as_mappings(self._look.get("networks"))
 
     @property
@@ -165,7 +165,7 @@ class _Here:
 
     @property
     def answers(self) -> bool:
-        """Whether both looks were answered: a new JVM listens long before it answers."""
+        """Whether the node answered in both samples: a new JVM listens long before it answers."""
         return self._head is not None
 
     @property
@@ -331,7 +331,7 @@ class _StalledChain:
 
     @property
     def ready(self) -> bool:
-        """Whether those who are shown to vote are the quorum, with nobody left to wait for."""
+        """Whether the validators that are proved to vote are the quorum, and no other is waited for."""
         enough = 0 < self._quorum <= len(self._voting)
         return not self._advances and enough and (self._is_complete or self._late)
 

@@ -376,7 +376,7 @@ def _foresee(rows: t.Sequence[dict[str, t.Any]], foreseen: t.Mapping[str, t.Any]
 def _check_selection(
     selection: Selection, found: t.Sequence[Candidate], seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any]
 ) -> None:
-    """Refuse a selection of nothing: a misspelt name would look like a fleet that is up to date."""
+    """Refuse an empty selection: a misspelt name would look like a fleet that is up to date."""
     if found:
         return
     rows = read_fleet(seen, described)

@@ -171,7 +171,7 @@ def reduced_diagnosis(diagnosis: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def line(host: str, given: t.Mapping[str, t.Any]) -> str:
-    """What is said of a service as it ends: the outcome, what was done, and how long it took, or why it is not well."""
+    """The line about a service that has ended: the outcome, what was done, how long it took, or why it failed."""
     result = ServiceResult.from_dict(given)
     entry = o.entry_of(host, result)
     if entry.outcome in o.BAD:

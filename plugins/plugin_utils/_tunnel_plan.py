@@ -124,7 +124,7 @@ def _questions(replicas: t.Sequence[Replica], account: str) -> dict[str, t.Any]:
 
 
 def _of_account(replica: Replica, account: str) -> bool:
-    """Whether its tunnel may be one of this account: a name alone tells of none."""
+    """Whether its tunnel may be one of this account: a name alone does not show the account."""
     own = str(replica.details.get("account_id") or "")
     return not (own and account) or own.lower() == account.lower()
 

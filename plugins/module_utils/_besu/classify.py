@@ -349,7 +349,7 @@ def _alone_and_silent(v: NodeView, at: str) -> BesuVerdict:
 
 
 def _stands(v: NodeView, at: str) -> BesuVerdict:
-    """The head does not advance, and nobody has a newer one: a stall once that was watched, or rounds prove it."""
+    """The head does not advance and no node has a newer one: a stall, if watched long enough or proved by rounds."""
     proof = v.log.round_since(v.now.head_time or 0.0)
     if v.lag is None and proof is None:
         return _incomparable(v, at)
@@ -384,7 +384,7 @@ def _incomparable(v: NodeView, at: str) -> BesuVerdict:
 
 
 def _at_head(v: NodeView) -> BesuVerdict:
-    """Level with the others and fresh, in one look or in two."""
+    """Level with the others and recent, in one sample or in two."""
     if v.now.state_available is False:
         return _say(SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
     if v.track.earlier is None and v.young and not _takes_part(v):
@@ -434,7 +434,7 @@ def _role(v: NodeView, at: str, confirmed: bool) -> BesuVerdict:
 
 
 def _takes_part(v: NodeView) -> bool:
-    """A member of the next set whose block, made by this process, is among the last 2n: one look proves that."""
+    """A member of the next set whose block, made by this process, is among the last 2n: one sample proves that."""
     if v.members is None or v.own is None or v.own not in v.members:
         return False
     last = last_proposed(v.now, v.own)

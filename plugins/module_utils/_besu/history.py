@@ -100,7 +100,7 @@ def _lasting(since: float | None, holds: bool, now: float) -> float | None:
 
 
 def _heights(track: SampleHistory, sample: NodeSample) -> dict[str, t.Any]:
-    """What a look adds to what is known of the node's own head and of the heads of others."""
+    """The head of the node and those of others, updated with one sample."""
     number, now, best = sample.number, sample.at, sample.best_known
     known = track.highest_known
     found: dict[str, t.Any] = {"highest_known": best if known is None else max(known, best or 0)}
@@ -143,7 +143,7 @@ def _arrivals(track: SampleHistory, sample: NodeSample) -> tuple[Arrival, ...]:
 
 
 def _recent(kept: tuple[NodeSample, ...], sample: NodeSample) -> tuple[NodeSample, ...]:
-    """The looks since the newest one that is APART or more old, that one included."""
+    """The samples since the newest one that is at least APART old, that one included."""
     settled = [one for one in kept if sample.at - one.at >= APART]
     return (*settled[-1:], *[one for one in kept if sample.at - one.at < APART], sample)[-_KEPT:]
 

@@ -27,7 +27,7 @@ _MAX_LINES = 50000
 
 
 def parse(text: str, wanted: t.Collection[str] = WANTED) -> dict[str, float]:
-    """The samples without labels whose names are ``wanted``; what is no sample, or no number, is left out."""
+    """The samples without labels whose names are in ``wanted``; invalid lines and numbers are left out."""
     found: dict[str, float] = {}
     for line in text.split("\n", _MAX_LINES)[:_MAX_LINES]:
         if line[:1] in ("#", "") or line.partition(" ")[0] not in wanted:

@@ -121,7 +121,7 @@ def _two_looks(pool: ThreadPoolExecutor, endpoints: t.Sequence[Endpoint], clock:
 def _watch_old_heads(
     pool: ThreadPoolExecutor, endpoints: t.Sequence[Endpoint], options: NodeOptions, clock: Clock
 ) -> None:
-    """Look again at networks whose head has no age to believe, until it moves or was watched for long enough."""
+    """Sample networks again whose head has no reliable age, until it moves or was watched for long enough."""
     began = clock.monotonic()
     while True:
         old = [
@@ -230,7 +230,7 @@ def _track(one: Endpoint) -> SampleHistory:
 
 
 def _best(members: t.Sequence[Endpoint]) -> NodeSample | None:
-    """The look with the highest head."""
+    """The sample with the highest head."""
     looks = [one.last for one in members if one.last is not None and one.last.number is not None]
     return max(looks, key=lambda sample: sample.number or 0) if looks else None
 

@@ -59,7 +59,7 @@ OwnPart = t.Callable[[NodeSample, str], NodeSample]
 
 
 class BesuKind(Kind):
-    """One Besu. ``read`` looks at the node once; ``references`` looks at others of the same chain."""
+    """One Besu node. ``read`` samples the node once; ``references`` samples others of the same chain."""
 
     machine = BESU
     does_network_io = True
@@ -134,7 +134,7 @@ class BesuKind(Kind):
         return self._failed(seen) if verdict.cause == CRASH_LOOP else seen
 
     def _own(self, sample: NodeSample, observation: Observation) -> NodeSample:
-        """A look without what another process answers: one that finds its ports taken lives for a moment only.
+        """A sample without answers of another process: a node that finds its ports taken runs only for a moment.
 
         One that lives longer may have a proxy before it, or a container runtime.
         """

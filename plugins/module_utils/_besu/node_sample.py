@@ -84,7 +84,7 @@ def consensus_calls(group: str) -> dict[str, Call]:
 
 @dataclass(frozen=True)
 class NodeSample:
-    """One look. ``rpc``: the outcome of the request as a whole; ``outcomes``: of the calls that were not ok.
+    """One sample. ``rpc``: the outcome of the request as a whole; ``outcomes``: of the calls that were not ok.
 
     ``proposed_to``: up to which block ``last_proposed`` and the head's miner know.
     ``made``: the block that it had proposed last at an earlier look.
@@ -181,7 +181,7 @@ def read_sample(
     metrics_client: RpcEndpoint | None = None,
     p2p_probe: t.Callable[[], bool] | None = None,
 ) -> NodeSample:
-    """Look once. ``before``: an earlier sample of the same process, whose unchanging answers are kept.
+    """Take one sample. ``before``: an earlier sample of the same process, whose unchanging answers are kept.
 
     ``own``: the node's address where that is known: when it last proposed a block is asked then.
 

@@ -286,7 +286,7 @@ def _obstacle(view: ChainView, pace: ChainTiming, members: t.Sequence[str]) -> s
 
 
 def _quorum_is_level(view: ChainView, members: t.Sequence[str]) -> bool:
-    """Whether a quorum of the validators was asked and is level: nobody has a higher block, whatever a clock says."""
+    """Whether a quorum of the validators was asked and is level: no node has a higher block, whatever clocks say."""
     return sum(1 for member in members if view.followers.get(member)) >= quorum(len(members))
 
 

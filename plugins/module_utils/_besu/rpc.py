@@ -156,7 +156,7 @@ class RpcClient:
         return self._token_since is None or self._monotonic() - self._token_since > _TOKEN_AGE
 
     def _login(self) -> RpcAnswer | None:
-        """Get a token. Returns what stands in the way."""
+        """Get a token. Returns the error, if any."""
         self._token, self._served = None, set()
         try:
             response = self._request("POST", "/login", json.dumps(self._login_data).encode(), 65536)

@@ -94,7 +94,7 @@ def _of_batch(whole: RpcAnswer) -> RpcAnswer:
 
 
 class RpcEndpoint(t.Protocol):
-    """What can be asked: RpcClient, or what stands for it."""
+    """An endpoint to ask: RpcClient, or a substitute."""
 
     def batch(self, calls: t.Sequence[Call]) -> list[RpcAnswer]:
         """One answer for each call, in their order."""

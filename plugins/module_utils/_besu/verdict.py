@@ -51,7 +51,7 @@ class NodeOptions:
 
 @dataclass(frozen=True)
 class UnitStatus:
-    """What is known of the process without asking it. ``since``: CLOCK_MONOTONIC, None where nobody looked."""
+    """What is known about the process without asking it. ``since``: CLOCK_MONOTONIC, None if not observed."""
 
     up: bool = True
     since: float | None = None
@@ -97,7 +97,7 @@ class BesuVerdict:
 
 @dataclass(frozen=True)
 class NodeView:
-    """Everything a rule looks at, computed once."""
+    """All input of the rules, computed once."""
 
     unit: UnitStatus
     track: SampleHistory

@@ -28,7 +28,7 @@ def reconnect_grace(retries: int, registered: bool) -> float:
 
 
 def longest_silence(retries: int) -> float:
-    """Seconds without a word in the log after which the trouble that it tells of is over, or another one."""
+    """Seconds without a log line after which the failure in the log is over, or another one."""
     return max(reconnect_grace(retries, True), 600.0)
 
 

@@ -81,7 +81,7 @@ def read_line(at: float, raw: str) -> ConnectorLogLine:
 
 
 def registers(text: str) -> bool:
-    """Whether a line tells of a connection that was registered, in the words of today or of 2022."""
+    """Whether a line reports a registered connection, in the wording of today or of 2022."""
     return text.startswith("Registered tunnel connection") or re.match(r"Connection \S+ registered", text) is not None
 
 

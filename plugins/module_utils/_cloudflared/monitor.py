@@ -195,7 +195,7 @@ class ConnectorMonitor:
         return watch.url_said if watch.url_failures >= _URL_FAILURES else ""
 
     def url_pending(self, watch: ConnectorSnapshot | None) -> bool:
-        """Whether one more request through the tunnel is wanted before it is judged."""
+        """Whether one more request through the tunnel is needed before a verdict."""
         return watch is not None and 0 < watch.url_failures < _URL_FAILURES
 
     def _ask_url(self, url: str, watch: ConnectorSnapshot) -> tuple[str, bool]:

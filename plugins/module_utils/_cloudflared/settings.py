@@ -462,7 +462,7 @@ class Process:
         return replace(found, notes=(*found.notes, note))
 
     def _owners_home(self) -> str:
-        """Where cloudflared looks that has no HOME, as a service of root's may have none."""
+        """Where cloudflared looks for files without HOME, which a service of root may not have."""
         import pwd
 
         try:

@@ -61,7 +61,7 @@ class Line(t.NamedTuple):
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What was seen of the host. ``ports``: those that were looked up; ``listeners``: of these, port -> who holds it;
+    """What was observed on the host. ``ports``: those looked up; ``listeners``: of these, port -> who holds it;
     ``dependencies``: unit -> state, if not up."""
 
     disks: tuple[Disk, ...] = ()
@@ -141,7 +141,7 @@ class FailureCase:
         return None if how is None else Exit(how, self.number("ExecMainStatus"), "main process")
 
     def port_holders(self, evidence: t.Sequence[str]) -> str:
-        """Who holds each port that was in use; of one that nobody holds any more, when it was in use."""
+        """Who holds each port that was in use; if the port is free now, when it was in use."""
         known = self.host.listeners
         seen = [line.timestamp for line in self.lines if line.text in evidence]
         at = f" at {time.strftime('%H:%M:%S', time.localtime(seen[-1]))}" if seen else ""

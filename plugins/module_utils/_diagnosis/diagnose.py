@@ -139,7 +139,7 @@ def _by_manager(entry: Entry) -> bool:
 
 
 def _last_attempt(manager: t.Sequence[Entry], invocation: str) -> tuple[Entry, ...]:
-    """The manager's records of the last start and of what came after it."""
+    """The manager's records of the last start and since."""
     kept: list[Entry] = []
     manager = _until_end_of(manager, invocation)
     for entry in reversed(manager):

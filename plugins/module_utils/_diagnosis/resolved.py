@@ -293,7 +293,7 @@ def _unprivileged(signs: Signs) -> str | None:
 
 
 def _lock(signs: Signs) -> str | None:
-    """The process that the evidence names is gone, or nobody holds a lock on the file that it names."""
+    """The process that the evidence names is gone, or no process holds a lock on the file that it names."""
     pids = [int(pid) for line in signs.cause.evidence for pid in _PID.findall(line)]
     if pids:
         gone = not any(os.path.exists(f"/proc/{pid}") for pid in pids)

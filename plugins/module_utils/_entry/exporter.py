@@ -190,7 +190,7 @@ class Exporter:
         return int(store.failures > 0)
 
     def _watched(self) -> list[_Watched]:
-        """The services; one that cannot be looked at costs itself only, and keeps what was counted."""
+        """The services; one that cannot be observed does not affect the others, and keeps its counters."""
         found = []
         for params in self._config["services"]:
             try:

@@ -135,7 +135,7 @@ class FaultRun:
         return before
 
     def _obstacles(self, fault: d.Fault) -> list[Refusal]:
-        """What of this host stands in the way of this fault."""
+        """What on this host forbids this fault."""
         if self._faults.is_armed():
             said = "another drill on this host has not ended"
             return [Refusal("drill", said, f"wait for its undo: systemctl list-timers {UNDO}.timer")]
@@ -293,7 +293,7 @@ class FaultRun:
         return self._host.observer.observe_settled([self._run.watched])[0]
 
     def _open(self) -> Drill | None:
-        """The drill of this service that nobody has ended."""
+        """The open drill of this service."""
         drills = self._ledger.drills(self._unit)
         return drills[-1] if drills and drills[-1].outcome == "open" else None
 

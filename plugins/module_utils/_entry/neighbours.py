@@ -18,7 +18,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refu
 
 
 class Neighbours:
-    """The described services of a host, each looked at only when something is about to stop it."""
+    """The described services of a host, each observed only when a step is about to stop it."""
 
     def __init__(self, host: HostContext, scope: str, described: t.Sequence[t.Any]) -> None:
         self._host = host

@@ -102,7 +102,7 @@ class Entry:
 
     @property
     def from_manager(self) -> bool:
-        """Whether the service manager wrote it: PID 1, or that of the user whose services are looked at."""
+        """Whether the service manager wrote it: PID 1, or that of the user whose services are observed."""
         return self.fields.get("_PID") == "1" or self.by_user_manager
 
     @property
@@ -197,7 +197,7 @@ class Journal:
     def history_records(
         self, unit: str, *, since: float | None = None, until: float | None = None, limit: int = 20000
     ) -> JournalRecords:
-        """What the manager logged about ``unit``, and what tells of holes in it: lost messages, steps of the clock."""
+        """What the manager logged about ``unit``, and records of gaps in it: lost messages, steps of the clock."""
         holes = ["_PID=1", f"MESSAGE_ID={TIME_CHANGE}", "+", "_TRANSPORT=driver", f"MESSAGE_ID={JOURNAL_DROPPED}"]
         holes += [f"MESSAGE_ID={JOURNAL_MISSED}"]
         return self._query([*self._by_manager([unit]), "+", *holes], limit=limit, since=since, until=until)

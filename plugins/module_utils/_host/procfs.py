@@ -115,7 +115,7 @@ def port_holders(ports: t.Collection[int], proc: str = "/proc") -> dict[int, str
 
 
 def listening_units(ports: t.Collection[int], proc: str = "/proc") -> dict[int, set[str]]:
-    """The units whose processes listen on TCP ports, as far as this user may see them; a port of nobody is left out."""
+    """The units whose processes listen on TCP ports, as far as this user may see them; free ports are left out."""
     rows = [row for row in table("self", proc) if row.state == _LISTEN and row.local[1] in ports]
     inodes = {row.inode: row.local[1] for row in rows}
     found: dict[int, set[str]] = {}

@@ -119,7 +119,7 @@ def _text(path: str) -> str:
 
 
 def _gone(path: str) -> bool:
-    """Whether a path certainly leads nowhere; one that this user may not look at may be there."""
+    """Whether a path certainly does not exist; one that this user may not see may exist."""
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

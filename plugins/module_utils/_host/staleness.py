@@ -80,7 +80,7 @@ class Staleness:
 
     @property
     def is_stale(self) -> bool | None:
-        """None where that is not known: there is no process, or something could not be looked at."""
+        """None if that is not known: there is no process, or something could not be checked."""
         if self.evidence:
             return True
         return None if self.started is None or self.unknown else False
@@ -142,7 +142,7 @@ def _born(pid: int, proc: str) -> float | None:
 
 
 class _Look:
-    """One look at the files of a process, which began at ``started``."""
+    """Compares the files of a process that began at ``started``."""
 
     def __init__(self, pid: int, started: float, wall: float, proc: str) -> None:
         self._mine = f"{proc}/{pid}"
@@ -193,7 +193,7 @@ class _Look:
                 self._add(Newer("executable", path, f"it leads to {there}, which is not the file that runs"))
 
     def _mapped(self) -> None:
-        """Libraries: what the process has mapped to execute it and what is deleted, as needrestart looks at it."""
+        """Libraries that the process has mapped to execute and that were deleted, as needrestart checks it."""
         with open(f"{self._mine}/maps", encoding="utf-8", errors="replace") as stream:
             lines = stream.read(_MAX_MAPS).split("\n")
         for line in lines:

@@ -157,7 +157,7 @@ class UnitFacts(t.NamedTuple):
 
 
 def slice_group(name: str) -> str:
-    """The cgroup of a slice: each dash of its name stands for a slice within the one before. See systemd.slice(5)."""
+    """The cgroup of a slice: each dash in its name marks a slice within the previous one. See systemd.slice(5)."""
     parts = name.rpartition(".slice")[0].split("-")
     below = ["-".join(parts[: depth + 1]) for depth in range(len(parts))]
     return "" if name == "-.slice" else "".join(f"/{part}.slice" for part in below)

@@ -219,7 +219,7 @@ class Actions:
         return tuple(g.not_ready(said) for said in missing)
 
     def _recent_starts(self, own: t.Mapping[str, str]) -> int:
-        """Starts that count against systemd's limit, at least; looked for only where the limit harms the host."""
+        """At least how many starts count against systemd's limit; counted only if the limit acts on the host."""
         if own.get("StartLimitAction", "none") in ("none", ""):
             return 0
         attempts = self._tools.ledger.attempts(self._unit)
@@ -464,7 +464,7 @@ def _moment(seconds: float) -> str:
 
 
 def _conflict(job_type: str, step: m.Step, cancelled: t.Collection[str]) -> str:
-    """The job that stands in the way of a step: not one that does the same. SIGKILL needs no job."""
+    """The pending systemd job that conflicts with the step, if any. SIGKILL needs no job."""
     if step.action == "force_stop" or job_type in cancelled:
         return ""
     same = {"start": ("start", "restart"), "restart": ("restart",), "stop": ("stop",)}

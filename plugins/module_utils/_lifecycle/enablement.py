@@ -54,7 +54,7 @@ def refusal(unit: str, found: str, wanted: bool) -> Refusal | None:
 
 
 class Enablement:
-    """The enablement of one unit. ``wanted``: whether it is to be started with the host."""
+    """The enablement of one unit. ``wanted``: whether it should be started with the host."""
 
     def __init__(self, unit: str, wanted: bool, owner: str, systemd: Systemd, ledger: Records) -> None:
         self._unit = unit

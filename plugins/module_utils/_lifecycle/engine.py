@@ -206,7 +206,7 @@ class Engine:
         return self._planning.leftovers_matter(observation) or bool(self._absent(observation))
 
     def _absent(self, observation: Observation) -> dict[str, UnitFacts]:
-        """The units that attempts to start the service have taken along and that do not run again."""
+        """The units that attempts to start the service have stopped as well and that do not run again."""
         if observation.base_state != m.RUNNING or self._request.target in (m.STOPPED, "reset"):
             return {}
         owed = self._actor.owed()

@@ -144,7 +144,7 @@ class GrantStore:
 
 
 def clock() -> float:
-    """This host's clock for grants: it goes on while the host sleeps, and nobody sets it."""
+    """This host's clock for grants: it runs while the host sleeps, and cannot be set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -62,7 +62,7 @@ class LogStates(t.Protocol):
 
     @property
     def lead(self) -> float:
-        """For so many seconds before a window its lines tell of the beginning of the window."""
+        """For how many seconds before a window log lines may prove the state at its beginning."""
 
     def states(self, stretch: Stretch) -> t.Sequence[Moment]:
         """Each change of state that the lines prove, oldest first; ``unknown`` where they prove none.
@@ -171,7 +171,7 @@ def _stretches(history: History, log: Reading) -> dict[int, Stretch]:
 def _stretch(
     history: History, moments: t.Sequence[tuple[float, str | None]], first: int, after: int, log: Reading
 ) -> Stretch:
-    """The process that lives from the moment ``first`` to the one before ``after``."""
+    """The process that runs from the moment ``first`` to the one before ``after``."""
     begin, end = moments[first][0], moments[after][0] if after < len(moments) else history.end
     # Its first lines may be stamped before systemd's record of its start, and its last ones while it is stopped.
     after_stop = next((at for at, state in moments[after:] if state != m.STOPPING), history.end)
@@ -251,7 +251,7 @@ class _Track:
 
 
 def _merge(history: History, proved: t.Mapping[int, list[Moment]]) -> tuple[list[Transition], list[Transition]]:
-    """The changes as they are shown; and those where systemd's own state stands for what the log does not tell."""
+    """The changes to show; and those for which the log shows no state and systemd's state is used."""
     events: list[tuple[float, int, str | None]] = [
         (at, number, state) for number, (at, state) in enumerate(_moments(history))
     ]
@@ -272,7 +272,7 @@ def _merge(history: History, proved: t.Mapping[int, list[Moment]]) -> tuple[list
 
 
 def _told(proved: t.Mapping[int, list[Moment]], number: int, before: str | None) -> str | None:
-    """What the log says of a process that begins, or goes on, at this moment of systemd's."""
+    """What the log says about a process that begins, or continues, at this transition of systemd."""
     return proved[number][0][1] if number in proved else before
 
 

@@ -98,7 +98,7 @@ class Observation:
 
     @property
     def failed(self) -> bool:
-        """Whether there is something to diagnose before a start: an error, or an end that nobody asked for."""
+        """Whether there is something to diagnose before a start: an error, or an end that nobody requested."""
         return self.state == m.ERROR or ENDED_BY_ITSELF in (self.cause, *self.flags)
 
     def as_dict(self) -> dict[str, t.Any]:

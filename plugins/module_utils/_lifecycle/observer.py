@@ -116,7 +116,7 @@ class Observer:
         return {name: found for name, found in asked.items() if found.get("LoadState") != "not-found"}
 
     def observe_settled(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
-        """Like ``look``, and again for those whose kind or probes need more than one sample."""
+        """Like ``look``, with further observations of services whose kind or probes need more than one sample."""
         seen = self.look(watched)
         rounds = 0
         while rounds < 10:
@@ -176,7 +176,7 @@ def _triggers(facts: UnitFacts) -> tuple[str, ...]:
 
 
 def _more(watched: MonitoredService, observation: Observation) -> float:
-    """Seconds after which another look is wanted, 0 where this one is enough."""
+    """Seconds after which another observation is needed, 0 if this one is enough."""
     up = observation.facts is not None and observation.facts.is_up
     pending = watched.health.pending_time() if watched.health is not None and up else 0.0
     return max(pending, watched.kind.resample_after(), _young_restart(observation))

@@ -159,7 +159,7 @@ def settled_attempts(attempts: t.Sequence[Attempt]) -> t.Sequence[Attempt]:
 
 
 def owed(attempts: t.Sequence[Attempt], wall: float, window: float) -> tuple[str, ...]:
-    """The units that attempts which were not proved to have worked have taken along: they have to run again."""
+    """The units that unproved attempts have stopped as well: they have to run again."""
     names: dict[str, None] = {}
     for attempt in reversed(attempts):
         if attempt.outcome == "verified" or wall - attempt.at > window:

@@ -59,11 +59,11 @@ class Kind:
         return observation
 
     def resample_after(self) -> float:
-        """Seconds after which a second observation is wanted before the first can be told (0: one is enough)."""
+        """Seconds after which a second observation is needed before the first can be judged (0: one is enough)."""
         return 0.0
 
     def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
-        """What forbids this step, beyond the guards that every service has. Looked at right before acting."""
+        """What forbids this step, beyond the guards that every service has. Checked right before acting."""
         return ()
 
     def grace_period(self, observation: Observation, target: str) -> float | None:
@@ -102,7 +102,7 @@ class Kind:
         """Go on from what an earlier run of the same wait remembered."""
 
     def ports(self) -> Ports | None:
-        """The ports by which the service, as it was looked at last, reaches what it belongs to (None: not known)."""
+        """The ports by which the service, as last observed, reaches its network (None: not known)."""
         return None
 
     def written_paths(self, properties: t.Mapping[str, str]) -> t.Sequence[str]:
@@ -113,7 +113,7 @@ class Kind:
         return ()
 
     def log_states(self, observation: Observation) -> LogStates | None:
-        """What the service's log tells of its states in the past, given the present one (None: nothing is read)."""
+        """What the service's log shows about its past states, given the present one (None: nothing is read)."""
         return None
 
     def causes(self) -> t.Sequence[t.Any]:

@@ -102,7 +102,7 @@ def is_failure(state: str, cause: str | None) -> bool:
 
 
 def read_records(entries: t.Iterable[j.Entry]) -> list[Record]:
-    """The records among ``entries`` that tell of transitions. What other processes wrote is no evidence."""
+    """The records among ``entries`` that show transitions. Records of other processes are no evidence."""
     return [
         Record(
             _KINDS[entry.message_id],
@@ -148,7 +148,7 @@ class Decoder:
         self._boots = {boot.boot_id: boot for boot in boots}
 
     def feed(self, records: t.Iterable[Record]) -> list[Transition]:
-        """The transitions that the next records tell of, oldest first.
+        """The transitions that the next records show, oldest first.
 
         The end of a run waits for the record after it: ``flush`` decides
         it where none comes.
@@ -200,7 +200,7 @@ class Decoder:
 
     @property
     def boot_id(self) -> str:
-        """The boot that it has come to."""
+        """The boot of the last record."""
         return self._boot_id
 
     @property

@@ -141,7 +141,7 @@ def follow_json_path(value: t.Any, path: JsonPath) -> t.Any:
 
 
 def _number(value: t.Any, wanted: str) -> float | None:
-    """A finite number of the type that is wanted, or None."""
+    """A finite number of the requested type, or None."""
     if not isinstance(value, (int, float, str)) or isinstance(value, bool):
         return None
     try:

@@ -149,7 +149,7 @@ def _as_text(value: t.Any) -> str:
 
 
 def _same_value(found: t.Any, wanted: t.Any) -> bool:
-    """Compare as JSON does (1 is not true). Text also stands for what it spells, as templates make text of all."""
+    """Compare as JSON does (1 is not true). Text also equals the value that it spells, as templates make."""
     if isinstance(wanted, str):
         return _as_text(found) == wanted
     if isinstance(found, bool) or isinstance(wanted, bool):

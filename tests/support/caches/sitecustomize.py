@@ -6,7 +6,8 @@
 CHAINOPS_BYTECODE names the folder for the bytecode of modules that run here, and of the collection, which Ansible's
 loader compiles itself. CHAINOPS_PAYLOADS names the one for the archives in which Ansible sends modules: to find out what
 belongs to one, it parses about a hundred files, which is half of the CPU time of a short playbook. Ansible knows such an
-archive by the name of its module alone, so that the folder holds for one state of the tree.
+archive by the name of its module alone, so that the folder holds for one state of the tree. For CHAINOPS_FORKS see
+forked_ansible.py.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ def _keep_payloads(folder: str) -> None:
     tempfile.mkdtemp = with_payloads  # type: ignore[assignment]
 
 
+if os.environ.get("CHAINOPS_FORKS") and _is_ansible():
+    import forked_ansible  # type: ignore[import-not-found]
+
+    forked_ansible.run(os.environ["CHAINOPS_FORKS"])
 if os.environ.get("CHAINOPS_BYTECODE"):
     _keep_bytecode(os.environ["CHAINOPS_BYTECODE"])
 if os.environ.get("CHAINOPS_PAYLOADS") and _is_ansible():

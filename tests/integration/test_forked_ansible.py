@@ -1,0 +1,151 @@
+# Copyright (c) 2026, the chainops.lifecycle authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run of Ansible that is a fork is what it is without: tests/support/caches/forked_ansible.py. Needs no host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.chainops.lifecycle.tests.support.caches import kept_bytecode
+from ansible_collections.chainops.lifecycle.tests.support.lab import until
+
+CACHES = Path(kept_bytecode.__file__).parent
+SAYS = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug:
+        msg: "{{ lookup('env', 'SAID') }} {{ ansible_config_file }} {{ lookup('pipe', 'pwd; umask; cat') }} {{ given }}"
+    - ansible.builtin.ping:
+    - ansible.builtin.fail: {msg: "{{ ansible_run_tags }}"}
+"""
+WAITS = """
+- hosts: localhost
+  gather_facts: false
+  tasks: [{ansible.builtin.command: "sh -c 'echo $$ >pid; exec sleep 300'"}]
+"""
+
+
+class Runs:
+    """Runs of ansible-playbook in ``folder`` that may be forks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.forks = folder, Path(tempfile.mkdtemp(prefix="forks-"))  # the path of a socket is short
+        (folder / "ansible.cfg").write_text("[defaults]\nlocalhost_warning = false\n")
+        (folder / "says.yml").write_text(SAYS)
+        (folder / "waits.yml").write_text(WAITS)
+
+    def start(self, book: str, given: int = 0, **environment: str) -> subprocess.Popen[str]:
+        python = "{{ ansible_playbook_python }}"
+        argv = ["ansible-playbook", "-i", "localhost,", "-c", "local", book, "-e", f"given={given}"]
+        return subprocess.Popen(
+            [*argv, "-e", f"ansible_python_interpreter='{python}'"],
+            cwd=self.folder,
+            env={
+                **{name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"},
+                "PYTHONPATH": f"{os.environ['ANSIBLE_COLLECTIONS_PATH']}:{CACHES}",
+                "CHAINOPS_FORKS": str(self.forks),
+                **environment,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def say(self, given: int, **environment: str) -> tuple[int, str, str]:
+        run = self.start("says.yml", given, **environment)
+        stdout, stderr = run.communicate(timeout=120)
+        return run.returncode, stdout, stderr
+
+    @property
+    def sockets(self) -> list[Path]:
+        return [path for path in self.forks.iterdir() if path.is_socket() and not path.suffix]
+
+    def used(self) -> float:
+        """The CPU time of the forks, in seconds."""
+        return sum(float(path.read_text()) for path in self.forks.glob("*.cpu"))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> t.Iterator[Runs]:
+    made = Runs(tmp_path)
+    yield made
+    shutil.rmtree(made.forks)
+
+
+@pytest.fixture
+def warm(runs: Runs) -> Runs:
+    """The same with a server, which the second run starts."""
+    assert [runs.say(number)[0] for number in (1, 2)] == [2, 2]
+    until(lambda: runs.sockets, 60, "a server is there")
+    return runs
+
+
+def test_a_fork_says_what_a_run_says(warm: Runs) -> None:
+    for number in (3, 4):
+        alone = warm.say(number, SAID=f"said {number}", CHAINOPS_FORKS="")
+        before = warm.used()
+        assert warm.say(number, SAID=f"said {number}") == alone
+        assert warm.used() > before
+    assert f"said {number} {warm.folder}/ansible.cfg {warm.folder}" in alone[1], alone
+    assert alone[0] == 2
+
+
+def test_other_settings_take_another_server(warm: Runs) -> None:
+    before = warm.used()
+    warm.say(3, ANSIBLE_FORKS="7")
+    assert warm.used() == before
+    (warm.folder / "ansible.cfg").write_text("[defaults]\nlocalhost_warning = false\nforks = 7\n")
+    warm.say(3)
+    assert warm.used() == before
+
+
+def test_the_folder_of_a_fork_is_its_own(warm: Runs) -> None:
+    """Ansible makes its folder for temporary files as it is imported."""
+    kept = warm.folder / "home"
+    warm.say(3, ANSIBLE_LOCAL_TEMP=str(kept))
+    assert warm.used() > 0
+    assert kept.is_dir()
+    assert not list(kept.iterdir())
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_a_fork(warm: Runs, sent: signal.Signals) -> None:
+    alone = _ended_by(warm, sent, CHAINOPS_FORKS="")
+    assert _ended_by(warm, sent) == alone
+
+
+def test_forks_end_with_their_server(warm: Runs) -> None:
+    with _waiting(warm) as run:
+        for socket in warm.sockets:
+            socket.unlink()
+        assert run.wait(30) == -signal.SIGKILL
+
+
+def _ended_by(runs: Runs, sent: signal.Signals, **environment: str) -> int:
+    with _waiting(runs, **environment) as run:
+        run.send_signal(sent)
+        return run.wait(30)
+
+
+@contextlib.contextmanager
+def _waiting(runs: Runs, **environment: str) -> t.Iterator[subprocess.Popen[str]]:
+    """A run in the middle of a task."""
+    with runs.start("waits.yml", **environment) as run:
+        pid = runs.folder / "pid"
+        until(lambda: pid.exists() and pid.read_text().strip(), 60, "its task runs")
+        yield run
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+        pid.unlink()

@@ -32,7 +32,7 @@ options:
     description: The name of its service.
     type: str
     default: ""
-  look:
+  network_info:
     description: What M(chainops.lifecycle.besu_network_info) returned for such endpoints. It has chain ids, too.
     type: dict
     default: {}
@@ -63,4 +63,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text impo
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"besu_endpoints": from_hosts(endpoints, "seen", "look")}
+        return {"besu_endpoints": from_hosts(endpoints, "seen", "network_info")}

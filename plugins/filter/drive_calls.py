@@ -46,7 +46,7 @@ options:
   seen:
     description: A dictionary from host to what M(chainops.lifecycle.service_info) returned there.
     type: dict
-  look:
+  network_info:
     description: What M(chainops.lifecycle.besu_network_info) returned.
     type: dict
 """
@@ -74,4 +74,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_toget
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"drive_calls": from_hosts(drive_calls, "seen", "look")}
+        return {"drive_calls": from_hosts(drive_calls, "seen", "network_info")}

@@ -20,7 +20,7 @@ options:
   described:
     description: A dictionary from host to its C(lifecycle_services), for the desired state of each service.
     type: dict
-  look:
+  network_info:
     description: What M(chainops.lifecycle.besu_network_info) returned for the Besu nodes of the fleet.
     type: dict
   width:
@@ -56,11 +56,11 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reports import
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH
 
 
-def _status(seen: t.Any, described: t.Any = None, look: t.Any = None, width: int = WIDTH) -> list[str]:
-    chain = chain_lines(read_fleet(seen, described), look or {})
+def _status(seen: t.Any, described: t.Any = None, network_info: t.Any = None, width: int = WIDTH) -> list[str]:
+    chain = chain_lines(read_fleet(seen, described), network_info or {})
     return status_lines(seen, described, width) + (["", *chain] if chain else [])
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"fleet_status": from_hosts(_status, "seen", "look")}
+        return {"fleet_status": from_hosts(_status, "seen", "network_info")}

@@ -28,7 +28,7 @@ options:
     description: A number of hosts, or a share of them such as V(50%), which is rounded up to at least one.
     type: str
     default: 50%
-  look:
+  network_info:
     description: What M(chainops.lifecycle.besu_network_info) returned for the Besu nodes of the fleet.
     type: dict
   quorum_lost:
@@ -96,7 +96,7 @@ _value:
       elements: int
     waves:
       description: One for each wave, with its C(hosts), C(batches), and whether the fleet is observed after it
-        (C(look)).
+        (C(network_info)).
       type: list
       elements: dict
     turns:
@@ -162,7 +162,7 @@ def _make_plan(
     seen: t.Any,
     described: t.Any,
     max_unhealthy: t.Any = "50%",
-    look: t.Any = None,
+    network_info: t.Any = None,
     quorum_lost: str = "refuse",
     foreseen: t.Any = None,
     width: int = WIDTH,
@@ -176,7 +176,7 @@ def _make_plan(
             seen,
             described,
             max_unhealthy,
-            look,
+            network_info,
             quorum_lost,
             foreseen,
             width,
@@ -190,4 +190,4 @@ def _make_plan(
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_plan": from_hosts(_make_plan, "seen", "look", "foreseen")}
+        return {"recovery_plan": from_hosts(_make_plan, "seen", "network_info", "foreseen")}

@@ -27,7 +27,7 @@ options:
   network:
     description: The network of a Besu node afterwards.
     type: dict
-  look:
+  network_info:
     description: The observation of all chains afterwards. The network of a Besu node is taken from it if O(network) is
       not given.
     type: dict
@@ -59,4 +59,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_result": from_hosts(recovery_result, "service", "result", "done", "network", "look")}
+        return {"recovery_result": from_hosts(recovery_result, "service", "result", "done", "network", "network_info")}

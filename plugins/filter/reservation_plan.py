@@ -81,7 +81,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_ro
 
 
 def _plan(
-    look: t.Any,
+    network_info: t.Any,
     host: str,
     genesis: str | None = None,
     address: str | None = None,
@@ -89,10 +89,10 @@ def _plan(
     number: int = 0,
     tries: int = 0,
 ) -> dict[str, t.Any]:
-    plan = reservation(look, host, genesis or None, address or None)
+    plan = reservation(network_info, host, genesis or None, address or None)
     return {**plan, "asks": asks(plan, owner, host, number, tries)}
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"reservation_plan": from_hosts(_plan, "look", "genesis", "address")}
+        return {"reservation_plan": from_hosts(_plan, "network_info", "genesis", "address")}

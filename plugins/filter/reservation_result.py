@@ -54,7 +54,7 @@ _value:
   description:
     - C(held) has the owner of each service that may be taken offline, C(refused) why another service may not, and
       C(again) the services for which another attempt follows.
-    - C(granted) has the grants to release afterwards, and C(give_back) those to release now.
+    - C(granted) has the grants to release afterwards, and C(release_now) those to release now.
     - C(busy) has the services that another run has reserved. C(attempt) counts the attempts.
     - C(last) has the connectors of which every host has reported that it has no other healthy replica.
     - C(keys) has the services for which a reservation was requested.

@@ -56,4 +56,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_togeth
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"restart_all_stage": from_hosts(stage, "look", "so_far")}
+        return {"restart_all_stage": from_hosts(stage, "network_info", "so_far")}

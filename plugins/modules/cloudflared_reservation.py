@@ -116,7 +116,7 @@ granted:
   description: Whether the owner has the grant of this host.
   returned: always
   type: bool
-looked:
+observed:
   description: Whether the connectors of this host were observed. They are not if another owner has the grant.
   returned: always
   type: bool

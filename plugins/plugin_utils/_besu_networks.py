@@ -52,7 +52,7 @@ def endpoints(
     seen: t.Mapping[str, t.Any] | None = None,
     host: str = "",
     service: str = "",
-    look: Look | None = None,
+    network_info: Look | None = None,
     certain: bool = False,
 ) -> list[dict[str, t.Any]]:
     """Endpoints as besu_network_info takes them: those that other hosts can reach, of one chain.
@@ -60,13 +60,13 @@ def endpoints(
     With ``host`` and ``service`` that node comes first, by its own URL, and
     only nodes follow that may be of its chain: by the genesis hash, or else by
     the chain id, that options give, or that ``seen`` (host -> what
-    service_info returned) or ``look`` (what besu_network_info returned) has.
+    service_info returned) or ``network_info`` (what besu_network_info returned) has.
     ``certain``: none follow where its own chain is not known and those of the
     others differ, and none whose block 0 is not known where chains share an id.
     """
     everyone = members(described)
     own = next((one for one in everyone if (one.host, one.service) == (host, service)), None)
-    chains = {one.name: _chain(one, seen or {}, look or {}) for one in everyone}
+    chains = {one.name: _chain(one, seen or {}, network_info or {}) for one in everyone}
     found = [_endpoint(own, own.url)] if own else []
     found += [_endpoint(one, one.url) for one in _others(everyone, own, chains, certain)]
     return found + _given(own, {entry["url"] for entry in found})
@@ -131,12 +131,12 @@ def _endpoint(one: BesuNode, url: str) -> dict[str, t.Any]:
     return {"url": url, "name": one.name, **access}
 
 
-def _chain(one: BesuNode, seen: t.Mapping[str, t.Any], look: Look) -> _Chain:
+def _chain(one: BesuNode, seen: t.Mapping[str, t.Any], network_info: Look) -> _Chain:
     """The chain by the options, by the observation of the host itself, or by that of the network."""
     result = seen.get(one.host)
     rows = (result.get("services") if isinstance(result, dict) else None) or ()
     told = [row.get("besu") or {} for row in rows if row["name"] == one.service]
-    told += [node for node in look.get("nodes") or () if node["name"] == one.name]
+    told += [node for node in network_info.get("nodes") or () if node["name"] == one.name]
     genesis = [one.options.get("genesis_hash"), *(node.get("genesis") for node in told)]
     ids = [one.options.get("chain_id"), *(node.get("chain_id") for node in told)]
     return _Chain(
@@ -155,19 +155,21 @@ def reachable(url: str) -> bool:
     return not (address.is_loopback or address.is_unspecified)
 
 
-def reservation(look: Look, host: str, genesis: str | None, address: str | None) -> dict[str, t.Any]:
+def reservation(network_info: Look, host: str, genesis: str | None, address: str | None) -> dict[str, t.Any]:
     """The hosts to ask before the validator ``address`` on ``host`` is taken offline.
 
     ``holders``: hosts, each with how many validators it has; the target's own
     first, then in the order of the set, which is the same for every controller.
     ``needed``: validators whose hosts have to grant, 0 where nothing can be reserved.
     """
-    network = find_network(look, genesis) or {}
+    network = find_network(network_info, genesis) or {}
     inside = list(network.get("validators") or ())
-    target = (address or _only_one_left(look, inside)).lower()
+    target = (address or _only_one_left(network_info, inside)).lower()
     if not network.get("genesis") or target not in inside:
         return {"network": None, "address": target or None, "holders": [], "needed": 0}
-    hosts = {node["address"]: node["name"].partition("/")[0] for node in look.get("nodes", ()) if _on_a_host(node)}
+    hosts = {
+        node["address"]: node["name"].partition("/")[0] for node in network_info.get("nodes", ()) if _on_a_host(node)
+    }
     hosts[target] = host
     known = [hosts[one] for one in inside if one in hosts]
     counts = Counter(known)
@@ -179,9 +181,9 @@ def reservation(look: Look, host: str, genesis: str | None, address: str | None)
     }
 
 
-def _only_one_left(look: Look, inside: t.Sequence[str]) -> str:
+def _only_one_left(network_info: Look, inside: t.Sequence[str]) -> str:
     """The validator that does not tell its address, if all others do."""
-    told = {node.get("address") for node in look.get("nodes", ())}
+    told = {node.get("address") for node in network_info.get("nodes", ())}
     left = [one for one in inside if one not in told]
     return left[0] if len(left) == 1 else ""
 
@@ -190,20 +192,20 @@ def _on_a_host(node: t.Mapping[str, t.Any]) -> bool:
     return bool(node.get("address")) and "://" not in node["name"]
 
 
-def find_network(look: Look, genesis: str | None) -> t.Mapping[str, t.Any] | None:
+def find_network(network_info: Look, genesis: str | None) -> t.Mapping[str, t.Any] | None:
     """The network of a node: by the hash of its block 0, or the only one that there is."""
-    networks: t.Sequence[Look] = look.get("networks") or ()
+    networks: t.Sequence[Look] = network_info.get("networks") or ()
     if genesis is None:
         return next(iter(networks), None) if len(networks) == 1 else None
     return next((network for network in networks if network["genesis"] == genesis), None)
 
 
-def network_lines(look: Look, names: t.Mapping[str, str] | None = None) -> list[str]:
+def network_lines(network_info: Look, names: t.Mapping[str, str] | None = None) -> list[str]:
     """For each network its arithmetic: who takes part, who is missing, how many more may stop."""
     lines: list[str] = []
-    silent = look.get("unobserved") or ()
+    silent = network_info.get("unobserved") or ()
     unnamed = f"one of {', '.join(silent[:_SHOWN])}" if silent else "on no host that answered"
-    for network in look.get("networks") or ():
+    for network in network_info.get("networks") or ():
         lines += _network(network, {**(names or {})}, unnamed)
     if silent:
         lines.append(f"  not asked, as they did not answer: {', '.join(silent[:_SHOWN])}")

@@ -57,7 +57,7 @@ class Pacing:
     """How fast a fleet is recovered.
 
     ``serial`` goes before ``waves`` where it is given. ``domains``: host of the inventory -> variable -> its values.
-    ``soak``: seconds after a wave before the fleet is looked at again; 0 to go on at once and without a look.
+    ``soak``: seconds after a wave before the fleet is looked at again; 0 to go on at once and without observing it.
     """
 
     serial: t.Any = None
@@ -73,7 +73,7 @@ def recovery_plan(
     seen: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
     max_unhealthy: t.Any = "50%",
-    look: t.Mapping[str, t.Any] | None = None,
+    network_info: t.Mapping[str, t.Any] | None = None,
     quorum_lost: str = "refuse",
     foreseen: t.Mapping[str, t.Any] | None = None,
     width: int = WIDTH,
@@ -85,7 +85,7 @@ def recovery_plan(
 
     Hosts that cannot be observed count as unhealthy and are not acted on:
     what cannot be seen cannot be recovered, and may be a sign of a larger fault.
-    ``look``: what besu_network_info returned. ``quorum_lost``: restart_all where a person
+    ``network_info``: what besu_network_info returned. ``quorum_lost``: restart_all where a person
     asked for that; the hosts of stalled chains are then in ``restart_all``.
     ``foreseen``: host -> the results of dry runs there. ``approved``: what may be done, and nothing else.
     ``has_fixes``: whether a service may have fixes that are tasks, such as hooks.
@@ -93,7 +93,7 @@ def recovery_plan(
     if quorum_lost not in ("refuse", "restart_all"):
         raise FleetError(f"quorum_lost: {quorum_lost!r} is unknown; give refuse or restart_all")
     hosts = list(seen)
-    rows = _rows(read_fleet(seen, described), look or {}, approved)
+    rows = _rows(read_fleet(seen, described), network_info or {}, approved)
     together = _stalled_hosts(rows) if quorum_lost == "restart_all" else []
     unhealthy = {row.host for row in rows if row.verdict in (NEEDS_RECOVERY, UNKNOWN)} - set(together)
     planned = _planned(rows, foreseen or {}, set(together))
@@ -115,13 +115,13 @@ def recovery_plan(
         "refusal": refusal.reason,
         "guard": refusal.guard,
         "rows": [_shown(one) for one in planned],
-        "lines": [*_heading(approved, hosts), *lines, *_ending(rows, look or {})],
+        "lines": [*_heading(approved, hosts), *lines, *_ending(rows, network_info or {})],
     }
 
 
-def _rows(found: t.Iterable[Row], look: t.Mapping[str, t.Any], approved: ApprovedPlan | None) -> list[Row]:
+def _rows(found: t.Iterable[Row], network_info: t.Mapping[str, t.Any], approved: ApprovedPlan | None) -> list[Row]:
     """The services as they are to be judged. A start under way that was not approved is left alone."""
-    rows = [_with_look(row, look) for row in found]
+    rows = [_with_look(row, network_info) for row in found]
     return [resumed(row) if approved is None or approved.has(row) else row for row in rows]
 
 
@@ -182,9 +182,9 @@ def _heading(approved: ApprovedPlan | None, hosts: t.Sequence[str]) -> list[str]
     return list(approved.lines(hosts)) if approved is not None else []
 
 
-def _ending(rows: t.Sequence[Row], look: t.Mapping[str, t.Any]) -> list[str]:
+def _ending(rows: t.Sequence[Row], network_info: t.Mapping[str, t.Any]) -> list[str]:
     """The lines below the plan."""
-    chain = chain_lines(rows, look)
+    chain = chain_lines(rows, network_info)
     return [*([] if rows else [NO_SERVICES]), *(["", *chain] if chain else [])]
 
 
@@ -216,9 +216,9 @@ class Turn(t.NamedTuple):
 def _turns(work: _Work, soak: float) -> list[Turn]:
     """What is done one after the other.
 
-    What a turn has harmed is found before the next, and where the fleet is looked at in between, by that look. After
+    What a turn has harmed is found before the next, and where the fleet is looked at in between, by that. After
     the last one nothing is left to stop. Where it is the turn of all hosts nobody has to be passed over. The turn right
-    after a look, be it that of the plan, goes by it, so that its hosts are not looked at again.
+    after such an observation, be it that of the plan, goes by it, so that its hosts are not looked at again.
     """
     waves, together, everyone, alone = work
     turns = [_turn("recover_some", "Together: ", together, 0)] if together else []
@@ -243,9 +243,13 @@ def _turn(tasks: str, what: str, hosts: t.Sequence[str], wave: int) -> Turn:
     return Turn(tasks, f"{what}{', '.join(hosts[:_NAMED])}{more}", hosts, wave)
 
 
-def _shown_wave(wave: _waves.Wave, look: bool) -> dict[str, t.Any]:
-    """``look``: whether the fleet is observed after it."""
-    return {"hosts": [host for batch in wave for host in batch], "batches": [len(one) for one in wave], "look": look}
+def _shown_wave(wave: _waves.Wave, observe_after: bool) -> dict[str, t.Any]:
+    """``observe_after``: whether the fleet is observed after it."""
+    return {
+        "hosts": [host for batch in wave for host in batch],
+        "batches": [len(one) for one in wave],
+        "observe_after": observe_after,
+    }
 
 
 def _waves_of(
@@ -332,12 +336,12 @@ def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> PlanRefusal:
     )
 
 
-def _with_look(row: Row, look: t.Mapping[str, t.Any]) -> Row:
+def _with_look(row: Row, network_info: t.Mapping[str, t.Any]) -> Row:
     """A chain is stalled if no node sees it advance; a node that says otherwise needs recovery itself.
 
     The last validator that is left of a chain says that it has no peers.
     """
-    network = _besu_networks.find_network(look, genesis_of(row)) or {}
+    network = _besu_networks.find_network(network_info, genesis_of(row)) or {}
     if row.verdict == CHAIN_STALLED:
         return replace(row, verdict=NEEDS_RECOVERY) if network.get("advances") else row
     alone = row.verdict == NEEDS_RECOVERY and not row.down and row.observation.cause == "no_peers"

@@ -220,14 +220,14 @@ def recovery_result(
     done: t.Mapping[str, t.Any] | None = None,
     network: t.Mapping[str, t.Any] | None = None,
     check_mode: bool = False,
-    look: t.Any = None,
+    network_info: t.Any = None,
 ) -> dict[str, t.Any]:
     """The entry of service_recovery_result for one service.
 
     ``done``: the results of fixes, with a ``failure`` of one of them; of a
     restart of all the ``start``, the ``asked``, the ``stage`` and the
     ``together``; why its reservation was ``refused``. ``network``: what the
-    chain shows afterwards, or ``look``, the look at the chains that has it.
+    chain shows afterwards, or ``network_info``, which has it.
     """
     given = as_mapping(done)
     seen = as_mapping(service.get("seen"))
@@ -248,7 +248,7 @@ def recovery_result(
         found |= {"changed": (bool(made) or lost) and not check_mode, "msg": failure}
     else:
         found |= _result(result, given, check_mode)
-        network = as_mapping(network) or _network_of(seen, found.get("after"), as_mapping(look))
+        network = as_mapping(network) or _network_of(seen, found.get("after"), as_mapping(network_info))
         found |= _with_refusal(found, given) | _with_chain(found, network)
     if planned["clear_start_limit"] and _was_reset(found):
         made.append("start limit cleared")
@@ -299,10 +299,10 @@ def _with_refusal(result: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) ->
     return with_answers(result, as_text(done.get("refused")))
 
 
-def _network_of(seen: t.Any, after: t.Any, look: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+def _network_of(seen: t.Any, after: t.Any, network_info: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
     """The network of a node in an observation of the chains, by its block 0 before or after the step."""
     known = (as_text(as_mapping(as_mapping(one).get("besu")).get("genesis")) for one in (seen, after))
-    return (find_network(look, next(filter(None, known), None)) if look else None) or {}
+    return (find_network(network_info, next(filter(None, known), None)) if network_info else None) or {}
 
 
 def _with_chain(result: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

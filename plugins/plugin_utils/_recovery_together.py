@@ -46,12 +46,12 @@ def drive_calls(
     host: str = "",
     described: t.Mapping[str, t.Any] | None = None,
     seen: t.Mapping[str, t.Any] | None = None,
-    look: t.Mapping[str, t.Any] | None = None,
+    network_info: t.Mapping[str, t.Any] | None = None,
 ) -> list[dict[str, t.Any]]:
     """The ``services`` of service_drive_all for those of ``needs`` that go together, or for all of them.
 
     ``done``: the labels of those that are recovered already. ``described``,
-    ``seen`` and ``look`` as in ``endpoints``, for what a Besu node compares
+    ``seen`` and ``network_info`` as in ``endpoints``, for what a Besu node compares
     itself with.
     """
     chosen = needs if everyone else together(needs)
@@ -61,7 +61,7 @@ def drive_calls(
             continue
         own = dict(settings)
         if need.get("kind") == "besu":
-            others = endpoints(described or {}, seen, host, str(need["name"]), look, certain=True)[1:]
+            others = endpoints(described or {}, seen, host, str(need["name"]), network_info, certain=True)[1:]
             own["reference_urls"] = [other["url"] for other in others]
         calls.append(drive_options(need, own, foresee=foresee))
     return calls

@@ -198,7 +198,7 @@ class _Asked:
     @property
     def last(self) -> list[str]:
         """The keys that are refused although every host has observed its connectors."""
-        unseen = {ask["key"] for ask, result in self._answered if not result.get("looked")}
+        unseen = {ask["key"] for ask, result in self._answered if not result.get("observed")}
         return [key for key in self.refused if key not in unseen]
 
 

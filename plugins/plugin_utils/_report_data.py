@@ -49,14 +49,14 @@ Data = dict[str, t.Any]
 def report_data(
     seen: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
-    look: t.Any,
+    network_info: t.Any,
     window: float,
     now: float,
 ) -> Data:
     """The report.
 
     ``seen``: host -> what service_info returned there; ``described``: host ->
-    its lifecycle_services; ``look``: what besu_network_info returned;
+    its lifecycle_services; ``network_info``: what besu_network_info returned;
     ``window``: seconds; ``now``: seconds since the epoch, by the clock of the controller.
     """
     told = _observations(seen)
@@ -74,8 +74,8 @@ def report_data(
         "summary": _summary(services, hosts, window),
         "hosts": hosts,
         "services": services,
-        "chains": _chains(look),
-        "chains_problem": _chains_problem(look),
+        "chains": _chains(network_info),
+        "chains_problem": _chains_problem(network_info),
         "tunnels": _tunnels(seen, described),
     }
 
@@ -342,8 +342,8 @@ def _attempt_counts(attempts: t.Sequence[Data]) -> Data:
     return {"attempts": len(attempts), "attempts_verified": verified}
 
 
-def _chains(look: t.Any) -> list[Data]:
-    given = as_mapping(look)
+def _chains(network_info: t.Any) -> list[Data]:
+    given = as_mapping(network_info)
     nodes = {as_text(one.get("name")): one for one in as_mappings(given.get("nodes"))}
     return [_chain(network, nodes) for network in as_mappings(given.get("networks"))]
 
@@ -389,9 +389,9 @@ def _node(name: str, node: t.Mapping[str, t.Any]) -> Data:
     }
 
 
-def _chains_problem(look: t.Any) -> str | None:
+def _chains_problem(network_info: t.Any) -> str | None:
     """Why nothing is known of the chains, or of some nodes."""
-    given = as_mapping(look)
+    given = as_mapping(network_info)
     if given.get("skipped") or not given:
         return None
     if "networks" not in given:

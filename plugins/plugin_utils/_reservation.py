@@ -42,7 +42,7 @@ def asks_next(previous: t.Any, ask: t.Mapping[str, t.Any], host: str) -> bool:
 def reservation_result(results: t.Any, keys: t.Sequence[str], before: t.Any = None, tries: int = 1) -> dict[str, t.Any]:
     """Evaluates ``results``, the items of the loop that asks. ``keys``: ``host/service``, as requested.
 
-    See replica_grants for its shape. ``give_back``: the grants that do not suffice.
+    See replica_grants for its shape. ``release_now``: the grants that do not suffice.
     """
     asked = [result for result in as_mappings(results) if as_mapping(result.get(ASK))]
     if any("tunnel" in result[ASK] for result in asked):
@@ -50,7 +50,7 @@ def reservation_result(results: t.Any, keys: t.Sequence[str], before: t.Any = No
     else:
         found = _of_round(asked, next(iter(keys), ""))
     useless = [grant for grant in found["granted"] if grant["key"] not in found["held"]]
-    return {**found, "keys": list(keys), "give_back": useless}
+    return {**found, "keys": list(keys), "release_now": useless}
 
 
 def _of_round(results: t.Sequence[t.Mapping[str, t.Any]], key: str) -> dict[str, t.Any]:

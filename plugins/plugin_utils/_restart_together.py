@@ -69,9 +69,12 @@ def has_run(result: t.Any) -> bool:
 
 
 def stage(
-    look: t.Mapping[str, t.Any], service: t.Mapping[str, t.Any], so_far: t.Mapping[str, t.Any], check_mode: bool = False
+    network_info: t.Mapping[str, t.Any],
+    service: t.Mapping[str, t.Any],
+    so_far: t.Mapping[str, t.Any],
+    check_mode: bool = False,
 ) -> dict[str, t.Any]:
-    """The stage after ``look``, the newest one that besu_network_info returned; its first node is the host's own.
+    """The stage after ``network_info``, the newest result of besu_network_info. Its first node is the host's own.
 
     ``so_far``: the registered results ``start``, ``observed`` (of service_info)
     and ``asked`` (of a dry run of the restart), the ``votes`` of all hosts and
@@ -82,7 +85,7 @@ def stage(
     own = as_mapping(so_far.get("vote"))
     own = own if own.get("turn") == so_far.get("turn") else {}
     number = int(as_number(own.get("round")) or 0) + 1
-    here = _Here(look, service, so_far, check_mode)
+    here = _Here(network_info, service, so_far, check_mode)
     poll = _poll(own, as_mappings(so_far.get("votes")))
     restart = here.acts and poll.restart and bool(own.get("agrees"))
     refused = here.acts_on_chain and bool(poll.reason) and not poll.waits
@@ -111,12 +114,16 @@ class _Here:
     """What is known on one host."""
 
     def __init__(
-        self, look: t.Mapping[str, t.Any], service: t.Mapping[str, t.Any], so_far: t.Mapping[str, t.Any], check: bool
+        self,
+        network_info: t.Mapping[str, t.Any],
+        service: t.Mapping[str, t.Any],
+        so_far: t.Mapping[str, t.Any],
+        check: bool,
     ) -> None:
-        self._look, self._so_far, self._check = look, so_far, check
+        self._look, self._so_far, self._check = network_info, so_far, check
         self._service = service
         self._seen = ObservationView.from_dict(service.get("seen"))
-        self._network = find_network(look, as_text(self._seen.details.get("genesis")) or None) or {}
+        self._network = find_network(network_info, as_text(self._seen.details.get("genesis")) or None) or {}
         self._start = as_mapping(so_far.get("start"))
         self._obstacle = bool(as_text(so_far.get("obstacle")))
 

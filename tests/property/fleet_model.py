@@ -377,7 +377,7 @@ def recover(world: World, pacing: _recovery_plan.Pacing) -> Report:
             stopped = stopped or _reports.harm(results, plan, 0, fallen)["stops"]
             if stopped:
                 break
-        if not stopped and wave["look"]:
+        if not stopped and wave["observe_after"]:
             world.step()
             again = {name: host.seen() for name, host in world.hosts.items() if "services" in seen[name]}
             fallen += _look_again.fallen_services(again, described, plan, results, number)

@@ -221,7 +221,7 @@ def test_a_refusal_of_the_guards_ends_it(fleet: Fleet) -> None:
 SERVES = {"state": "running", "cloudflared": {"connections": 4, "tunnel_id": "t1"}}
 NO_REPLICA = {
     "granted": False,
-    "looked": True,
+    "observed": True,
     "healthy": [],
     "reason": "no connector here keeps the tunnel up: c: it is stopped",
 }
@@ -229,7 +229,7 @@ NO_REPLICA = {
 
 @pytest.mark.parametrize("options", [(), ("--check",)])
 def test_the_last_replica_is_named_as_such_in_check_mode_and_in_the_run(fleet: Fleet, options: t.Any) -> None:
-    fleet.set_reservation({"a": {"granted": True, "looked": True, "healthy": [], "reason": ""}, "b": NO_REPLICA})
+    fleet.set_reservation({"a": {"granted": True, "observed": True, "healthy": [], "reason": ""}, "b": NO_REPLICA})
     entry = {"name": "a", "kind": "cloudflared", "drill": True}
     fleet.hosts["a"]["lifecycle_services"] = [entry]
     fleet.hosts["b"]["lifecycle_services"] = [{**entry, "name": "b"}]

@@ -207,7 +207,7 @@ def test_what_is_refused_is_passed_over_without_its_hooks_and_named_at_the_end(f
     assert [one["owner"] for one in run.driven if one.get("owner")][-1].startswith("ann rolling_restart 20")
 
 
-GRANTS = {"granted": True, "looked": True, "healthy": [], "reason": ""}
+GRANTS = {"granted": True, "observed": True, "healthy": [], "reason": ""}
 STAYS = {**GRANTS, "healthy": ["b"]}
 NO_REPLICA = {**GRANTS, "granted": False, "reason": "no connector here keeps the tunnel up: b: it is stopped"}
 SILENT = {"granted": False, "msg": "no answer"}

@@ -178,7 +178,7 @@ def test_what_serves_is_taken_offline_on_a_reservation_only(collection: Path) ->
 def test_without_a_grant_the_module_is_told_that_nobody_has_one(collection: Path) -> None:
     refusal = {"guard": "reservation", "reason": "no grant", "hint": "x"}
     answers = {
-        "cloudflared_reservation": {"granted": True, "looked": True, "healthy": [], "reason": ""},
+        "cloudflared_reservation": {"granted": True, "observed": True, "healthy": [], "reason": ""},
         "cloudflared_tunnel": {"reached": False, "changed": False, "msg": "not done", "blocked_by": [refusal]},
     }
     played = play(collection, every={}, answers=answers)

@@ -58,7 +58,7 @@ def release(store: GrantStore, owner: str, check_mode: bool) -> dict[str, t.Any]
     mine = store.is_held_by(owner)
     if mine and not check_mode:
         store.release(owner)
-    return {"changed": mine, "granted": False, "looked": False, "healthy": [], "reason": ""}
+    return {"changed": mine, "granted": False, "observed": False, "healthy": [], "reason": ""}
 
 
 def request(
@@ -92,7 +92,7 @@ def _request(
     asked = store.would_answer if check_mode else store.request
     answer = asked(owner, target)
     if answer.refused:
-        return {**_result(False, answer, [], answer.refused), "looked": False}
+        return {**_result(False, answer, [], answer.refused), "observed": False}
     # Check mode leaves no grant by which the host would be known.
     repeated = is_alias or (before is not None and before == answer.grant)
     try:
@@ -118,7 +118,7 @@ def _result(changed: bool, answer: Answer, healthy: list[str], refused: str) -> 
     result: dict[str, t.Any] = {
         "changed": changed,
         "granted": not refused,
-        "looked": True,
+        "observed": True,
         "healthy": healthy,
         "reason": refused,
     }

@@ -67,7 +67,7 @@ def test_down_comes_first_and_validators_last():
     made = plan(seen, serial=3)
     assert made["hosts"] == ["down", "api", "other", "validator", "unknown"]
     assert made["batches"] == [3, 1, 1], "of the two nodes that may vote nobody knows the chain"
-    assert made["waves"] == [{"hosts": made["hosts"], "batches": [3, 1, 1], "look": False}]
+    assert made["waves"] == [{"hosts": made["hosts"], "batches": [3, 1, 1], "observe_after": False}]
 
 
 ACTIVATING = {"active_state": "activating", "sub_state": "start"}
@@ -104,7 +104,7 @@ def test_a_serial_that_means_nothing_is_refused():
 def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
     made = plan({f"h{number:02}": generic() for number in range(20)}, soak=5)
     assert [len(wave["hosts"]) for wave in made["waves"]] == [1, 2, 10, 7]
-    assert [wave["look"] for wave in made["waves"]] == [True, True, True, False]
+    assert [wave["observe_after"] for wave in made["waves"]] == [True, True, True, False]
     assert made["waves"][0]["hosts"] == ["h00"] and made["hosts"] == sorted(made["hosts"])
     assert "Wave 1 of 4: h00" in made["lines"] and "Wave 2 of 4: h01, h02" in made["lines"]
     assert "After each wave but the last: 5 s, then the fleet is observed again" in made["lines"]
@@ -224,7 +224,7 @@ def test_asked_for_it_the_whole_chain_is_set_apart():
 
 def test_one_that_calls_the_chain_stalled_while_it_goes_on_is_in_need_itself():
     look = {"networks": [network()]}
-    made = plan({"b1": stalled("0x1"), "b2": besu("consensus", UP, None)}, look=look)
+    made = plan({"b1": stalled("0x1"), "b2": besu("consensus", UP, None)}, network_info=look)
     assert (made["hosts"], made["refusal"]) == (["b1"], "")
 
 
@@ -232,9 +232,9 @@ def test_the_last_validator_of_a_chain_has_no_peers():
     last = besu(cause="no_peers", validator=True, address="0x1", genesis=GENESIS, stall=STALL)
     seen = {"b1": last, "b2": besu("stopped", DOWN, None)}
     look = {"networks": [network(advances=False, stalled=True)]}
-    assert plan(seen, look=look)["refusal"]
-    assert plan(seen, look=look, quorum_lost="restart_all")["restart_all"] == ["b1", "b2"]
-    assert plan(seen, look={"networks": [network()]})["hosts"] == ["b2", "b1"]
+    assert plan(seen, network_info=look)["refusal"]
+    assert plan(seen, network_info=look, quorum_lost="restart_all")["restart_all"] == ["b1", "b2"]
+    assert plan(seen, network_info={"networks": [network()]})["hosts"] == ["b2", "b1"]
 
 
 def network(**changed):
@@ -296,7 +296,7 @@ def looked(*hosts):
 
 
 @pytest.mark.parametrize(
-    ("seen", "look", "others", "references"),
+    ("seen", "network_info", "others", "references"),
     [
         ({}, {}, ["a2", "b1", "b2"], ["a2", "b1", "b2"]),  # nothing tells of a second chain
         ({}, looked("b1", "b2"), ["a2", "b1", "b2"], ["a2", "b1", "b2"]),
@@ -312,9 +312,9 @@ def looked(*hosts):
         ({"b1": besu(chain_id=2), "a2": besu(chain_id=1)}, {"skipped": True}, ["a2", "b1", "b2"], []),
     ],
 )
-def test_the_endpoints_of_an_inventory_of_two_chains(seen, look, others, references):
+def test_the_endpoints_of_an_inventory_of_two_chains(seen, network_info, others, references):
     for certain, names in ((False, others), (True, references)):
-        found = _besu_networks.endpoints(TWO, seen, "a1", "besu", look, certain)
+        found = _besu_networks.endpoints(TWO, seen, "a1", "besu", network_info, certain)
         assert [one["name"] for one in found] == ["a1", *names]
 
 

@@ -66,7 +66,7 @@ def test_who_serves_other_tunnels_is_not_asked(seen, hosts):
 def answer(host, granted, healthy=(), **more):
     ask = {"key": "a/web", "host": host, "own": host == "a", "owner": "o", "tunnel": "t", "scope": "system"}
     looked = granted is not None and "holder" not in more and "booted" not in more.get("reason", "")
-    return {"ask": ask, "granted": granted, "looked": looked, "healthy": list(healthy), **more}
+    return {"ask": ask, "granted": granted, "observed": looked, "healthy": list(healthy), **more}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ NODE = {"name": "besu", "kind": "besu", "takes_offline": True, "serves": False}
 CONNECTOR = {"name": "web", "kind": "cloudflared", "takes_offline": False, "serves": True}
 PLAIN = {"name": "api", "kind": "generic", "takes_offline": False, "serves": False}
 OTHER = {"owner": "somebody else", "left": 170}
-FULL = {"keys", "held", "refused", "granted", "give_back", "again", "attempt", "busy", "last"}
+FULL = {"keys", "held", "refused", "granted", "release_now", "again", "attempt", "busy", "last"}
 
 
 def node(**answer):
@@ -28,7 +28,7 @@ def connector(**answer):
 
 GRANTED = ((NODE, node(granted=True)), (CONNECTOR, connector(granted=True, healthy=["second"])))
 TAKEN = ((NODE, node(granted=False, holder=OTHER)), (CONNECTOR, connector(granted=False, holder=OTHER)))
-LAST = connector(granted=True, healthy=[], looked=True)
+LAST = connector(granted=True, healthy=[], observed=True)
 
 
 @pytest.mark.parametrize("answers", [node(granted=True), LAST, r.reservation_result([], ["a/besu"])])
@@ -40,7 +40,7 @@ def test_the_answers_for_each_kind_have_one_shape(answers):
 def test_what_is_granted_is_held_by_that_service_alone(service, answers):
     found = r.reservation_state(answers, service, "a")
     assert found["needed"] and found["held"] and found["options"] == {"reservation": "me"}
-    assert [one["host"] for one in found["grants"]] == ["a"] and answers["give_back"] == []
+    assert [one["host"] for one in found["grants"]] == ["a"] and answers["release_now"] == []
     other = r.reservation_state(answers, service, "b")
     assert not other["held"] and other["grants"] == [] and other["options"] == {"reservation": "nobody"}
 
@@ -86,7 +86,7 @@ def test_what_the_module_is_told(service, answers, reserve, check_mode, options)
 
 
 def test_what_does_not_suffice_is_given_back():
-    assert [one["host"] for one in LAST["give_back"]] == ["a"] and LAST["held"] == {}
+    assert [one["host"] for one in LAST["release_now"]] == ["a"] and LAST["held"] == {}
 
 
 @pytest.mark.parametrize(

@@ -218,8 +218,10 @@ def ansible_test(session: nox.Session, family: str, *arguments: str, limit: int)
         arguments += ("--python", python_version(session, family))
     command = ["ansible-test", *arguments, "--color", "no"]
     if arguments[0] == "sanity" and "--test" not in arguments:
-        # What is released, and the unit tests; the other tests never leave the controller: see ruff and mypy.
+        # What is released, and the unit tests; the other tests never leave the controller: see ruff and mypy. For the
+        # unit tests the newest ansible-core speaks for the oldest, as its rules are the stricter ones.
         pruned = "rm -rf extensions/molecule tools noxfile.py tests/[!cu]*"
+        pruned += " tests/unit" if family == "compat" else ""
         command = ["bash", "-c", f"{pruned}; exec {shlex.join(command)}"]
     try:
         in_copy(session, family, *command, limit=limit, HOME=str(tree.home()), PYTHONPATH=None)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import typing as t
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.support.caches import kept_bytecode
+from ansible_collections.chainops.lifecycle.tests.support.caches import forked_ansible, kept_bytecode
 from ansible_collections.chainops.lifecycle.tests.support.lab import until
 
 CACHES = Path(kept_bytecode.__file__).parent
@@ -72,6 +73,11 @@ class Runs:
     def sockets(self) -> list[Path]:
         return [path for path in self.forks.iterdir() if path.is_socket() and not path.suffix]
 
+    def servers(self) -> list[int]:
+        """The process ids of the servers and of their forks."""
+        found = subprocess.run(["pgrep", "-f", f"fork_server.py .*{self.forks}"], capture_output=True, check=False)
+        return [int(pid) for pid in found.stdout.split()]
+
     def used(self) -> float:
         """The CPU time of the forks, in seconds."""
         return sum(float(path.read_text()) for path in self.forks.glob("*.cpu"))
@@ -81,7 +87,7 @@ class Runs:
 def runs(tmp_path: Path) -> t.Iterator[Runs]:
     made = Runs(tmp_path)
     yield made
-    shutil.rmtree(made.forks)
+    shutil.rmtree(made.forks.rename(f"{made.forks}.ended"))
 
 
 @pytest.fixture
@@ -123,14 +129,52 @@ def test_the_folder_of_a_fork_is_its_own(warm: Runs) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_ends_a_fork(warm: Runs, sent: signal.Signals) -> None:
     alone = _ended_by(warm, sent, CHAINOPS_FORKS="")
+    before = warm.used()
     assert _ended_by(warm, sent) == alone
+    until(lambda: warm.used() > before, 10, "the server has seen the end of the fork")
 
 
-def test_forks_end_with_their_server(warm: Runs) -> None:
+def test_forks_end_with_the_socket_of_their_server(warm: Runs) -> None:
     with _waiting(warm) as run:
-        for socket in warm.sockets:
-            socket.unlink()
-        assert run.wait(30) == -signal.SIGKILL
+        for path in warm.sockets:
+            path.unlink()
+        assert run.wait(30) != 0
+        until(lambda: not warm.servers(), 10, "the server has ended")
+
+
+def test_a_run_that_has_lost_its_server_is_not_made_again(warm: Runs) -> None:
+    with _waiting(warm) as run:
+        os.kill(min(warm.servers()), signal.SIGKILL)
+        assert run.wait(30) == forked_ansible.LOST
+        assert run.stderr is not None
+        assert "has ended before the run" in run.stderr.read()
+    until(lambda: not warm.servers(), 10, "the fork has ended")
+    assert warm.say(3)[0] == 2, "the next run needs no server"
+
+
+def test_a_client_that_asks_for_nothing_does_no_harm(warm: Runs) -> None:
+    for path in warm.sockets:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    before = warm.used()
+    assert warm.say(3)[0] == 2
+    assert warm.used() > before
+
+
+@pytest.mark.parametrize("setting", ["inventory = hosts", "library = a:hosts", "roles_path = {{CWD}}/roles"])
+def test_a_place_beside_the_configuration_takes_a_server_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    digests = set()
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "hosts").write_text("localhost\n")
+        (folder / "ansible.cfg").write_text(f"[defaults]\n{setting}\n")
+        monkeypatch.chdir(folder)
+        monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+        digests.add(forked_ansible._digest("/bin/ansible"))
+    assert len(digests) == 2
 
 
 def _ended_by(runs: Runs, sent: signal.Signals, **environment: str) -> int:

@@ -16,14 +16,18 @@ import pkgutil
 import random
 import resource
 import runpy
+import select
 import selectors
 import signal
 import socket
 import sys
 import tempfile
+import time
 
 from forked_ansible import SIZE, STREAMS  # type: ignore[import-not-found]  # in this folder, which is on the path
 
+GRACE = 5  # seconds for a client to ask, and for a run to end
+IDLE = 600  # seconds without a run after which a server ends, whoever forgot it
 USED = ".cpu"  # after the path of a socket: the file with the CPU time of its runs, in seconds
 
 
@@ -32,17 +36,22 @@ class _Run:
 
     def __init__(self, pid: int, client: socket.socket) -> None:
         self.pid, self.client, self.descriptor = pid, client, os.pidfd_open(pid)
-        client.sendall(f"{pid}\n".encode())
+        self._tell(pid)
 
-    def end(self, used: str, *, kill: bool) -> None:
-        """Tell the client how the run has ended, by itself or as it is killed here. ``used``: the path of its account."""
-        if kill:
-            os.killpg(self.pid, signal.SIGKILL)
+    def kill(self, number: signal.Signals) -> None:
+        """Send a signal to the run, if it has not ended yet."""
+        signal.pidfd_send_signal(self.descriptor, number)
+
+    def end(self, used: str) -> None:
+        """Wait for the run and tell the client how it has ended. ``used``: the path of the account."""
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         _account(used)
-        with contextlib.suppress(BrokenPipeError):  # a client that was killed
-            self.client.sendall(f"{status}\n".encode())
+        self._tell(status)
         self.close()
+
+    def _tell(self, number: int) -> None:
+        with contextlib.suppress(BrokenPipeError):  # a client that was killed
+            self.client.sendall(f"{number}\n".encode())
 
     def close(self) -> None:
         self.client.close()
@@ -60,16 +69,23 @@ def serve(path: str) -> None:
     selector = selectors.DefaultSelector()
     selector.register(listening, selectors.EVENT_READ)
     runs: set[_Run] = set()
-    while os.path.exists(path):
+    last = time.monotonic()
+    while os.path.exists(path) and (runs or time.monotonic() - last < IDLE):
         for key, _events in selector.select(timeout=1):
+            last = time.monotonic()
             if key.data in runs:
+                if key.fileobj is key.data.client:  # it has gone
+                    key.data.kill(signal.SIGKILL)
                 selector.unregister(key.data.descriptor)
                 selector.unregister(key.data.client)
-                key.data.end(f"{path}{USED}", kill=key.fileobj is key.data.client)
+                key.data.end(f"{path}{USED}")
                 runs.remove(key.data)
             elif key.fileobj is listening:
                 client = listening.accept()[0]
                 asked = _receive(client)
+                if asked is None:
+                    client.close()
+                    continue
                 pid = os.fork()
                 if not pid:
                     for run in runs:
@@ -86,31 +102,47 @@ def serve(path: str) -> None:
                 selector.register(client, selectors.EVENT_READ, run)
                 runs.add(run)
     for run in runs:
-        run.end(f"{path}{USED}", kill=True)
+        run.kill(signal.SIGTERM)  # which Ansible passes on to its workers
+    for run in runs:
+        if not select.select([run.descriptor], [], [], GRACE)[0]:
+            run.kill(signal.SIGKILL)
+        run.end(f"{path}{USED}")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     sys.exit()
 
 
 def _account(path: str) -> None:
-    """Write down the CPU time of all runs so far, which is nobody else's."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with contextlib.suppress(FileNotFoundError), open(path, "w") as stream:  # the folder may be gone
-        stream.write(str(used.ru_utime + used.ru_stime))
+    """Write down the CPU time of the server and all its runs so far, which is nobody else's."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    with contextlib.suppress(FileNotFoundError):  # the folder may be gone
+        with open(f"{path}.new", "w") as stream:
+            stream.write(str(sum(one.ru_utime + one.ru_stime for one in used)))
+        os.replace(f"{path}.new", path)
 
 
-def _receive(client: socket.socket) -> tuple[list[int], list[str], dict[str, str], str]:
-    """The standard streams of a run, its arguments, environment and folder."""
-    size, streams, _flags, _address = socket.recv_fds(client, SIZE, len(STREAMS))
-    with client.makefile("rb") as stream:
-        text = stream.read(int.from_bytes(size, "big"))
-    return streams, *json.loads(text)
+def _receive(client: socket.socket) -> tuple[list[int], list[str], dict[str, str], str, int] | None:
+    """The standard streams of a run, its arguments, environment, folder and umask. None: the client has gone."""
+    client.settimeout(GRACE)
+    try:
+        size, streams, _flags, _address = socket.recv_fds(client, SIZE, len(STREAMS))
+        with client.makefile("rb") as stream:
+            text = stream.read(int.from_bytes(size, "big"))
+        argv, environment, folder, umask = json.loads(text)
+    except (OSError, ValueError):
+        return None
+    client.settimeout(None)
+    return streams, argv, environment, folder, umask
 
 
 def _import_ansible() -> None:
     """Import Ansible with what it comes with, and read what that declares."""
+    for name in ("cli.playbook", "cli.adhoc", "plugins.connection.local", "plugins.connection.ssh"):
+        importlib.import_module(f"ansible.{name}")
     from ansible.plugins import loader
     from ansible.utils.collection_loader import _collection_finder as finder
 
-    finder._meta_yml_to_dict = functools.cache(finder._meta_yml_to_dict)
+    finder._meta_yml_to_dict = functools.cache(finder._meta_yml_to_dict)  # type: ignore[attr-defined]
     loader.init_plugin_loader()
     for kind in ("action", "become", "cache", "callback", "inventory", "shell", "strategy", "vars"):
         for _plugin in getattr(loader, f"{kind}_loader").all(class_only=True):
@@ -124,7 +156,7 @@ def _import_ansible() -> None:
         del sys.modules[name]
 
 
-def _become(streams: list[int], argv: list[str], environment: dict[str, str], folder: str) -> None:
+def _become(streams: list[int], argv: list[str], environment: dict[str, str], folder: str, umask: int) -> None:
     """Make this fork what a Python would be that has been started for the run and has imported Ansible."""
     os.setpgid(0, 0)
     for stream, to in zip(streams, STREAMS, strict=True):
@@ -132,8 +164,10 @@ def _become(streams: list[int], argv: list[str], environment: dict[str, str], fo
         os.close(stream)
     os.environ.clear()
     os.environ.update(environment)
+    time.tzset()
     os.chdir(folder)
-    sys.argv = argv
+    os.umask(umask)
+    sys.argv, sys.path[0] = argv, os.path.dirname(argv[0])
     random.seed()
     tempfile.tempdir = None  # the environment names it
 
@@ -143,10 +177,10 @@ def _become(streams: list[int], argv: list[str], environment: dict[str, str], fo
     config = constants.config
     config._config_file = manager.find_ini_config_file()
     config._parsers.clear()
-    config._get_ini_config_value.cache_clear()
+    config._get_ini_config_value.cache_clear()  # type: ignore[attr-defined]
     if config._config_file:
         config._parse_config_file()
-    atexit.unregister(manager.cleanup_tmp_file)  # the folder of the server
+    atexit.unregister(manager.cleanup_tmp_file)  # type: ignore[attr-defined]  # the folder of the server
     for name in ("CONFIG_FILE", "COLLECTIONS_PATHS", "DEFAULT_LOCAL_TMP"):
         constants.set_constant(name, config.get_config_value(name, variables=vars(constants)))
 

@@ -11,18 +11,21 @@ A run at a terminal gets no fork.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
 
 TYPE_CHECKING = False  # each run of Ansible would pay for the module that has it
 if TYPE_CHECKING:
-    pass
+    import typing as t
 
 VARIABLE = "CHAINOPS_FORKS"  # names the folder of the sockets
+LOST = 70  # the exit status of a run whose server has ended; EX_SOFTWARE of sysexits.h
 
 # What a fork reads anew; see fork_server.py.
 _READ_ANEW = {"ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_CONFIG", "ANSIBLE_LOCAL_TEMP"}
@@ -34,32 +37,45 @@ SIZE = 8  # of the length of a request, in bytes
 
 def run(folder: str) -> None:
     """Have the run of this process made by a fork, and end with it. Returns where there is no server for it."""
-    if any(map(os.isatty, STREAMS)) or not os.path.isdir(folder):
+    program = sys.orig_argv[1]
+    if not os.path.isfile(program) or not os.path.isdir(folder) or any(map(os.isatty, STREAMS)):
         return
-    path = os.path.join(folder, _digest())
+    path = os.path.join(folder, _digest(program))
     with socket.socket(socket.AF_UNIX) as server:
         try:
             server.connect(path)
         except OSError:  # there is none, or none any more
             _consider(path)
             return
-        status = _ask(server)
-    os._exit(status)
+        answers = _ask(server)
+        pid = answers.readline()
+        if not pid:  # it has ended before it took the run
+            return
+        _follow(int(pid), answers)
 
 
-def _digest() -> str:
+def _digest(program: str) -> str:
     """A name for what the run shares with its server."""
     settings = sorted(
         pair for pair in os.environ.items() if pair[0].startswith(_SETTINGS) and pair[0] not in _READ_ANEW
     )
-    config, text = _config(), ""
+    shared = [os.getuid(), os.getgroups(), sys.prefix, program, settings]
+    shared += _with_its_place([value for _name, value in settings], os.getcwd())
+    config = _config()
     if os.path.isfile(config):
         with open(config) as stream:
-            text = stream.read()
-        if "path" in text or "/" in text:  # it may name a place beside itself
-            text += config
-    shared = [os.getuid(), sys.prefix, sys.orig_argv[1], settings, text]
+            lines = stream.read().splitlines()
+        shared += [lines, *_with_its_place([line.partition("=")[2] for line in lines], os.path.dirname(config))]
     return hashlib.sha1(json.dumps(shared).encode(), usedforsecurity=False).hexdigest()[:16]
+
+
+def _with_its_place(values: list[str], folder: str) -> list[str]:
+    """The folder, if one of the values may be the path of what is there: Ansible has made that absolute for the server."""
+    words = {word.strip() for value in values for word in re.split("[:,]", value)} - {""}
+    named = any(
+        "CWD" in word or os.path.exists(os.path.join(folder, word)) for word in words if not os.path.isabs(word)
+    )
+    return [folder] if named else []
 
 
 def _config() -> str:
@@ -79,36 +95,61 @@ def _consider(path: str) -> None:
 
 
 def _start(path: str) -> None:
-    parent = os.fork()
-    if parent:
-        os.waitpid(parent, 0)
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
         return
-    os.setsid()
-    if os.fork():
+    try:  # this process must not go on with the run, whatever happens
+        os.setsid()
+        if not os.fork():
+            _become_server(path)
+    finally:
         os._exit(0)
+
+
+def _become_server(path: str) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     with open(f"{path}.log", "ab") as log:
         for stream, to in zip(STREAMS, (nothing, log.fileno(), log.fileno()), strict=True):
             os.dup2(to, stream)
-    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
-    environment["ANSIBLE_CONFIG"] = _config()
-    os.chdir(os.path.dirname(path))
+    folder = os.path.dirname(path)
+    own = {"ANSIBLE_CONFIG": _config(), "ANSIBLE_LOCAL_TEMP": folder}
+    environment = {name: value for name, value in {**os.environ, **own}.items() if name != VARIABLE}
     server = os.path.join(os.path.dirname(__file__), "fork_server.py")
     os.execve(sys.executable, [sys.executable, server, sys.orig_argv[1], path], environment)
 
 
-def _ask(server: socket.socket) -> int:
-    """The exit status of a run that the server makes."""
-    request = json.dumps([sys.orig_argv[1:], dict(os.environ), os.getcwd()]).encode()
-    socket.send_fds(server, [len(request).to_bytes(SIZE, "big")], STREAMS)
-    server.sendall(request)
-    answers = server.makefile()
-    run = int(answers.readline())
-    for number in _PASSED_ON:
-        signal.signal(number, lambda got, _frame: os.kill(run, got))
-    status = int(answers.readline())
-    if status < 0:
+def _ask(server: socket.socket) -> t.TextIO:
+    """Ask the server for the run. Its answers: the process id, and at the end the exit status."""
+    umask = os.umask(0)
+    os.umask(umask)
+    request = json.dumps([sys.orig_argv[1:], dict(os.environ), os.getcwd(), umask]).encode()
+    with contextlib.suppress(BrokenPipeError):
+        socket.send_fds(server, [len(request).to_bytes(SIZE, "big")], STREAMS)
+        server.sendall(request)
+    return server.makefile()
+
+
+def _follow(run: int, answers: t.TextIO) -> None:
+    """End as the run does. Never returns, or this process would make it once more."""
+
+    def pass_on(number: int, _frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(run, number)
+
+    status = LOST
+    try:
         for number in _PASSED_ON:
-            signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), -status)
-    return status
+            signal.signal(number, pass_on)
+        answer = answers.readline()
+        if answer:
+            status = int(answer)
+        else:
+            os.write(2, b"The server of forked_ansible.py has ended before the run.\n")
+            pass_on(signal.SIGKILL, None)
+        if status < 0:
+            for number in _PASSED_ON:
+                signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), -status)
+    finally:
+        os._exit(status)

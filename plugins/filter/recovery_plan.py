@@ -96,7 +96,7 @@ _value:
       elements: int
     waves:
       description: One for each wave, with its C(hosts), C(batches), and whether the fleet is observed after it
-        (C(network_info)).
+        (C(observe_after)).
       type: list
       elements: dict
     turns:

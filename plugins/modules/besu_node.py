@@ -82,7 +82,7 @@ options:
     description:
       - Seconds from one line of progress to the next while a task waits for V(running), V(synced) or V(consensus).
       - The task runs the module once for each line, so that a lost connection costs at most this part of the wait.
-      - It does neither with C(async) nor in check mode.
+      - It does so neither with C(async) nor in check mode.
     type: float
     default: 30.0
   wait_id:
@@ -226,7 +226,7 @@ enablement:
       type: str
       sample: enabled
 resolved:
-  description: The hard cause of the failure, when it was observed, and what shows that it is gone.
+  description: The hard cause of the failure, the time of the failure, and what shows that the cause is gone.
   returned: when a start was allowed because the host shows that the cause is gone
   type: str
   sample: address_in_use was the cause at 2026-03-01 01:04:12 UTC; port 8080 is free now

@@ -210,7 +210,7 @@ enablement:
       type: str
       sample: enabled
 resolved:
-  description: The hard cause of the failure, when it was observed, and what shows that it is gone.
+  description: The hard cause of the failure, the time of the failure, and what shows that the cause is gone.
   returned: when a start was allowed because the host shows that the cause is gone
   type: str
   sample: address_in_use was the cause at 2026-03-01 01:04:12 UTC; port 8080 is free now

@@ -188,7 +188,7 @@ attempts:
   type: dict
   contains:
     used:
-      description: The attempts within the window.
+      description: The attempts that count towards the limit, within O(attempt_window).
       type: int
     allowed:
       description: O(max_attempts).
@@ -238,7 +238,7 @@ results:
   type: list
   elements: dict
 resolved:
-  description: The hard cause of the failure, when it was observed, and what shows that it is gone.
+  description: The hard cause of the failure, the time of the failure, and what shows that the cause is gone.
   returned: when a start was allowed because the host shows that the cause is gone
   type: str
   sample: address_in_use was the cause at 2026-03-01 01:04:12 UTC; port 8080 is free now

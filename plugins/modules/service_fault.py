@@ -79,8 +79,8 @@ options:
       - V(peers_cut) cuts a Besu node off from its peers, and V(edge_cut) a connector from the edge, by rules of policy
         routing (C(ip rule), of iproute2). Packets that this host sends from the p2p port of the node, or to the ports
         of its peers or of the edge, find no route, over TCP and UDP and to any address. Open connections are closed
-        with C(ss --kill), if the kernel supports that. Everything else on the host keeps working, SSH included. -
-        V(peers_cut) and V(edge_cut) are refused if another process of the host has connections through these ports, or
+        with C(ss --kill), if the kernel supports that. Everything else on the host keeps working, SSH included.
+      - V(peers_cut) and V(edge_cut) are refused if another process of the host has connections through these ports, or
         if another connector runs on it.
     type: str
     choices: [killed, stopped, hung, disk_full, port_taken, peers_cut, edge_cut]

@@ -45,7 +45,7 @@ MEANING: t.Mapping[str, str] = {
     TRANSITIONING: "it was on its way to its desired state by itself, and the run did not wait for it",
     REFUSED: "a guard refused, and nothing was done to it",
     FAILED: "its desired state was not reached",
-    NOT_ATTEMPTED: "it needed recovery, but the run ended before its turn",
+    NOT_ATTEMPTED: "it needs recovery, but the run ended before its turn",
     UNKNOWN: "it could not be observed, so nothing was done to it",
 }
 # What a run must not end well with.

@@ -126,13 +126,14 @@ def _advice(
         long = "an unknown time" if later is None else f"about {_span(later)}"
         return (
             f"start the missing validators first: one of them may have block {(view.head or 0) + 1} "
-            f"({', '.join(missing)}); then the rounds converge in {long}, or after a restart of all at the same time "
-            f"in about {restart:.0f} s (quorum_lost=restart_all)"
+            f"({', '.join(missing)}); then the rounds converge in {long}, or after a restart of all validators at "
+            f"the same time in about {restart:.0f} s (quorum_lost=restart_all)"
         )
     if natural is not None and natural <= restart:
         return f"wait: the rounds converge in about {_span(natural)}"
     long = "an unknown time" if natural is None else f"about {_span(natural)}"
-    return f"waiting takes {long}, a restart of all at the same time about {restart:.0f} s (quorum_lost=restart_all)"
+    all_at_once = f"a restart of all validators at the same time about {restart:.0f} s (quorum_lost=restart_all)"
+    return f"waiting takes {long}, {all_at_once}"
 
 
 def rounds_converge_in(request_timeout: float, needed: int, places: t.Sequence[Place]) -> float | None:

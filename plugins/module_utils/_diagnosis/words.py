@@ -132,7 +132,7 @@ WORDS: tuple[Rule, ...] = (
     ),
     Rule(
         "storage_error", RESOURCE, HARD, "its storage reports an error",
-        "see dmesg for the disk; remount a network file system; a restart before that may harm its data",
+        "see dmesg for the disk; unmount and mount a network file system; a restart before that may harm its data",
         said=r"^(?!.*/dev/(?:std|tty|pts|fd)).*(?:input/output error|\bEIO\b|stale (?:nfs )?file handle|\bESTALE\b)",
     ),
     Rule(

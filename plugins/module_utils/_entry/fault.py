@@ -127,7 +127,7 @@ class FaultRun:
         blocks = [*own, *blocks]
         if outcome.also_stops:
             said = f"systemd would stop {', '.join(outcome.also_stops)} with it, and nothing would start them again"
-            blocks.append(Refusal("dependants", said, "choose a service that no other unit depends on"))
+            blocks.append(Refusal("dependants", said, "choose a service whose stop takes no other unit along"))
         if not blocks:
             blocks = self._obstacles(fault)
         if blocks:

@@ -76,7 +76,7 @@ class HostFaults:
         self.network = NetworkCut(runner)
 
     def is_armed(self) -> bool:
-        """Whether another drill on this host has not ended: its undo waits for its time, or is at work."""
+        """Whether a drill on this host has not ended: its undo waits for its time, or is at work."""
         return any(facts.active not in _DOWN for facts in self._systemd.show([f"{UNDO}.timer", f"{UNDO}.service"]))
 
     def arm(self, script: str, after: float, what: str) -> None:

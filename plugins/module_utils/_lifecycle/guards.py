@@ -179,11 +179,11 @@ def unexpected(seen: Observation, states: t.Collection[str], expected: str | Non
     """Refuse if the state or the invocation is not what the caller expects; either may be left out."""
     if states and seen.state not in states:
         said = f"expected_state is {' or '.join(states)}, the service is {seen.state}"
-        return Refusal("precondition", said, "run again: the state has changed since you observed it")
+        return Refusal("precondition", said, "its state has changed: observe it again, then decide")
     invocation = seen.facts.invocation if seen.facts else ""
     if expected is not None and expected != invocation:
         said = f"expected_invocation is {expected}, the service has {invocation or 'none'}"
-        return Refusal("precondition", said, "run again: the service has been started since you observed it")
+        return Refusal("precondition", said, "it has been started since: observe it again, then decide")
     return None
 
 
@@ -235,7 +235,7 @@ def dependency(s: GuardContext) -> Refusal | None:
     missing = sorted(s.surroundings.missing.items())
     down = [f"{name} is {state}" for name, state in missing if name not in s.promised]
     if down:
-        return Refusal("dependency", f"units that it requires are not running: {', '.join(down)}", "start them first")
+        return Refusal("dependency", f"units that it requires are not there: {', '.join(down)}", "bring them up first")
     for name in s.surroundings.starts:
         held = s.surroundings.holds.get(name)
         if held is not None:

@@ -501,7 +501,7 @@ def test_one_has_come_back_and_climbs():
     """It entered round 1 twenty seconds ago, so that it is in round 2 now and reaches round 4 before the others leave."""
     found = stalled({0: 4, 1: 4, 2: 1}, witnessed=(frozenset(names(4)[:3]),))
     assert found.missing == names(4)[3:]
-    assert found.natural == 36.0 and "a restart of all at the same time about 26 s" in found.advice
+    assert found.natural == 36.0 and "a restart of all validators at the same time about 26 s" in found.advice
 
 
 @pytest.mark.parametrize(

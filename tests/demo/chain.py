@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import itertools
 
-from ansible_collections.chainops.lifecycle.tests.demo.stage import Described, Stage, say
+from ansible_collections.chainops.lifecycle.tests.demo.stage import NETWORK_INTERVAL, Described, Stage, say
 from ansible_collections.chainops.lifecycle.tests.integration.besu_networks import BesuNetwork
 from ansible_collections.chainops.lifecycle.tests.support.lab import until
 
 HISTORY = 1500  # blocks that the chain has at its start
-# Blocks come every second: two seconds between two looks at the network show that it advances.
-LOOK = {"lifecycle_network_interval": 2}
 
 
 def start_chain(stage: Stage) -> BesuNetwork:
@@ -42,8 +40,9 @@ def act_chain(stage: Stage, chain: BesuNetwork) -> Described:
 
     say(f"A chain of four validators: that of {first} is killed (kill -9), and recovered")
     before = chain.head()
-    chain.hosts[first].sh("systemctl kill --signal=SIGKILL besu.service; sleep 1")
-    stage.play("chainops.lifecycle.recover", services, **LOOK)
+    chain.hosts[first].run("systemctl", "kill", "--signal=SIGKILL", "besu.service")
+    until(lambda: "failed" in chain.hosts[first].sh("systemctl is-active besu || :").stdout, 20, "systemd has noticed")
+    stage.play("chainops.lifecycle.recover", services, **NETWORK_INTERVAL)
     until(lambda: chain.height(first) > before + 2, 60, "the validator follows the chain")
     longest = longest_pause(chain, before)
     print(f"   The longest time between two blocks meanwhile: {longest} s. The other three kept the quorum.")
@@ -60,7 +59,7 @@ def act_chain(stage: Stage, chain: BesuNetwork) -> Described:
     chain.fault_until_stopped(second, hang=True)
     # Hosts grant nothing in the first minutes after their boot, and the quorum forbids the restart with a grant as well:
     # a second try would change nothing.
-    stage.play("chainops.lifecycle.recover", services, expect=2, service_recovery_reserve_tries=1, **LOOK)
+    stage.play("chainops.lifecycle.recover", services, expect=2, service_recovery_reserve_tries=1, **NETWORK_INTERVAL)
     return everyone
 
 

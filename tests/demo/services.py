@@ -51,7 +51,7 @@ FAULTS = {
 TAKE_PORT = """
 systemctl stop api
 systemd-run --quiet --unit=intruder python3 -m http.server --bind 127.0.0.1 8080
-until (: </dev/tcp/127.0.0.1/8080) 2>/dev/null; do sleep 0.1; done
+timeout 20 bash -c 'until (: </dev/tcp/127.0.0.1/8080) 2>/dev/null; do sleep 0.1; done'
 ! systemctl start api 2>/dev/null
 """
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from ansible_collections.chainops.lifecycle.tests.demo.chain import LOOK, act_chain, start_chain
+from ansible_collections.chainops.lifecycle.tests.demo.chain import act_chain, start_chain
 from ansible_collections.chainops.lifecycle.tests.demo.services import act_services
-from ansible_collections.chainops.lifecycle.tests.demo.stage import Described, Stage, say
-from ansible_collections.chainops.lifecycle.tests.demo.tunnel import act_tunnel, start_tunnel
+from ansible_collections.chainops.lifecycle.tests.demo.stage import NETWORK_INTERVAL, Described, Stage, say
+from ansible_collections.chainops.lifecycle.tests.demo.tunnel import act_tunnel, start_edge, start_tunnel
+from ansible_collections.chainops.lifecycle.tests.support.cloudflare_edge.client import EdgeError
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, LabError
 
 
@@ -30,9 +32,8 @@ def act_report(stage: Stage, path: str, seconds: float, *acts: Described) -> Non
     for host, own in (item for act in acts for item in act.items()):
         services[host] = services.get(host, []) + own
     window = f"{seconds:.0f}s"
-    stage.play(
-        "chainops.lifecycle.report", services, lifecycle_report_window=window, lifecycle_report_file=path, **LOOK
-    )
+    given = {"lifecycle_report_window": window, "lifecycle_report_file": path, **NETWORK_INTERVAL}
+    stage.play("chainops.lifecycle.report", services, **given)
 
 
 def show(report: str) -> None:
@@ -47,9 +48,11 @@ def show(report: str) -> None:
         stack.callback(fleet.down)
         fleet.up()
         stage = Stage(fleet, Path(folder) / "play")
-        background = concurrent.futures.ThreadPoolExecutor()
+        edge = stack.enter_context(start_edge(stage))
+        # What it does ends before the hosts are removed.
+        background = stack.enter_context(concurrent.futures.ThreadPoolExecutor())
         chain = background.submit(start_chain, stage)
-        tunnel = background.submit(start_tunnel, stage, stack)
+        tunnel = background.submit(start_tunnel, stage, edge)
         acts = [act_services(stage), act_chain(stage, chain.result()), act_tunnel(stage, tunnel.result())]
         act_report(stage, report, time.monotonic() - began, *acts)
 
@@ -57,7 +60,7 @@ def show(report: str) -> None:
 def main(report: str) -> int:
     try:
         show(report)
-    except LabError as exc:
+    except (LabError, EdgeError, subprocess.SubprocessError) as exc:
         print(exc, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -21,6 +21,9 @@ NOISE = re.compile(
     r"|\[(?:WARNING|ERROR)\]|\d+(?: (?:#|-|  )|$)| +\^"
 )
 
+# Blocks come every second: two observations of the network two seconds apart show that it advances.
+NETWORK_INTERVAL = {"lifecycle_network_interval": 2}
+
 Described = t.Mapping[str, list[t.Any]]
 
 
@@ -66,7 +69,9 @@ class Stage:
     def hold(self, host: str, service: str, reason: str) -> None:
         """Let ann hold a service for an hour."""
         hold = f"name={service} owner=ann reason='{reason}' expires_in=3600"
-        subprocess.run(
-            ["ansible", "-i", str(self.fleet.inventory), host, "-m", "chainops.lifecycle.service_hold", "-a", hold],
-            cwd=self.folder, env=self._environment, check=True, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        argv = ["ansible", "-i", str(self.fleet.inventory), host, "-m", "chainops.lifecycle.service_hold", "-a", hold]
+        done = subprocess.run(
+            argv, cwd=self.folder, env=self._environment, check=False, capture_output=True, text=True, timeout=120
+        )
+        if done.returncode:
+            raise SystemExit(f"\n{done.stdout}{done.stderr}the hold of {service} on {host} failed")

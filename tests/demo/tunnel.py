@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from ansible_collections.chainops.lifecycle.tests.demo.stage import Described, Stage, say
@@ -26,9 +25,12 @@ class Tunnel(t.NamedTuple):
     hosts: list[Host]
 
 
-def start_tunnel(stage: Stage, until_the_end: contextlib.ExitStack) -> Tunnel:
-    """Start the edge and two connectors, and do not wait for them."""
-    edge = until_the_end.enter_context(EdgeProcess([stage.fleet.controller], stage.folder, ports=PORTS))
+def start_edge(stage: Stage) -> EdgeProcess:
+    return EdgeProcess([stage.fleet.controller], stage.folder, ports=PORTS)
+
+
+def start_tunnel(stage: Stage, edge: EdgeProcess) -> Tunnel:
+    """Start two connectors on the edge, and do not wait for them."""
     identity = TunnelIdentity()
     edge.declare(identity.id)
     hosts = stage.fleet.group("v")[:2]

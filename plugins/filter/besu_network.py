@@ -25,7 +25,7 @@ options:
 EXAMPLES = r"""
 - name: Say how many more validators may stop
   ansible.builtin.debug:
-    msg: "{{ (looked | chainops.lifecycle.besu_network).may_stop | default('unknown') }}"
+    msg: "{{ (network_info | chainops.lifecycle.besu_network).may_stop | default('unknown') }}"
 """
 
 RETURN = r"""
@@ -40,10 +40,10 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
-def _network(looked: t.Any, genesis: str | None = None) -> dict[str, t.Any]:
-    return dict(find_network(looked, genesis) or {})
+def _network(network_info: t.Any, genesis: str | None = None) -> dict[str, t.Any]:
+    return dict(find_network(network_info, genesis) or {})
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"besu_network": from_hosts(_network, "looked", "genesis")}
+        return {"besu_network": from_hosts(_network, "network_info", "genesis")}

@@ -44,7 +44,7 @@ options:
 EXAMPLES = r"""
 - name: Name the hosts
   ansible.builtin.debug:
-    msg: "{{ (looked | chainops.lifecycle.reservation_plan(inventory_hostname, genesis, address)).holders }}"
+    msg: "{{ (network_info | chainops.lifecycle.reservation_plan(inventory_hostname, genesis, address)).holders }}"
 """
 
 RETURN = r"""

@@ -329,7 +329,7 @@ _SERVICES = frozenset(
         "service_recovery_services",
         "service_recovery_service",
         "service_recovery_result",
-        "service_recovery_looked",
+        "service_recovery_observed",
         "service_recovery_step",
         "rolling_restart_services",
         "rolling_restart_service",

@@ -227,7 +227,7 @@ def _turns(work: _Work, soak: float) -> list[Turn]:
         turns += [_turn("recover_some", of, batch, number) for batch in wave]
         if soak > 0 and number < len(waves):
             turns[-1] = turns[-1]._replace(tasks="recover_last")
-            turns.append(Turn("look_again", f"A look after wave {number}", everyone, number))
+            turns.append(Turn("look_again", f"Observe the fleet after wave {number}", everyone, number))
     after_look = [0, *(place for place, turn in enumerate(turns, 1) if turn.tasks == "look_again")]
     for place in after_look if turns else ():
         if not alone & set(turns[place].hosts):

@@ -117,7 +117,7 @@ VARIABLES: dict[str, t.Any] = {
     "stalled_by_host": {},
     "results_by_host": {},
     "results_by_node": {},
-    "looked": {"nodes": [], "networks": []},
+    "network_info": {"nodes": [], "networks": []},
     "turns": [],
     "asked": {"results": []},
     "results": {},

@@ -110,7 +110,7 @@ def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
     assert "After each wave but the last: 5 s, then the fleet is observed again" in made["lines"]
     assert [(turn["title"][:20], turn["tasks"], turn["wave"]) for turn in made["turns"]][:3] == [
         ("Wave 1 of 4: h00", "recover_last", 1),
-        ("A look after wave 1", "look_again", 1),
+        ("Observe the fleet after wave 1", "look_again", 1),
         ("Wave 2 of 4: h01, h02"[:20], "recover_last", 2),
     ]
     assert made["turn_hosts"][:2] == [["h00"], sorted(made["hosts"])]

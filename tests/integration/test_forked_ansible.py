@@ -26,7 +26,7 @@ SAYS = """
   gather_facts: false
   tasks:
     - ansible.builtin.debug:
-        msg: "{{ lookup('env', 'SAID') }} {{ ansible_config_file }} {{ lookup('pipe', 'pwd; umask; cat') }} {{ given }}"
+        msg: "{{ lookup('env', 'SAID') }} {{ ansible_config_file }} {{ lookup('pipe', 'pwd; umask; cat') }} {{ given }} {{ of_all }}"
     - ansible.builtin.ping:
     - ansible.builtin.fail: {msg: "{{ ansible_run_tags }}"}
 """
@@ -43,6 +43,8 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder, self.forks = folder, Path(tempfile.mkdtemp(prefix="forks-"))  # the path of a socket is short
         (folder / "ansible.cfg").write_text("[defaults]\nlocalhost_warning = false\n")
+        (folder / "group_vars").mkdir()
+        (folder / "group_vars/all.yml").write_text("of_all: from its group\n")
         (folder / "says.yml").write_text(SAYS)
         (folder / "waits.yml").write_text(WAITS)
 
@@ -105,6 +107,7 @@ def test_a_fork_says_what_a_run_says(warm: Runs) -> None:
         assert warm.say(number, SAID=f"said {number}") == alone
         assert warm.used() > before
     assert f"said {number} {warm.folder}/ansible.cfg {warm.folder}" in alone[1], alone
+    assert f"{number} from its group" in alone[1], alone
     assert alone[0] == 2
 
 

@@ -144,9 +144,10 @@ def _import_ansible() -> None:
 
     finder._meta_yml_to_dict = functools.cache(finder._meta_yml_to_dict)  # type: ignore[attr-defined]
     loader.init_plugin_loader()
-    for kind in ("action", "become", "cache", "callback", "inventory", "shell", "strategy", "vars"):
-        for _plugin in getattr(loader, f"{kind}_loader").all(class_only=True):
-            pass
+    for kind in ("action", "become", "cache", "callback", "inventory", "shell", "strategy"):
+        plugins = getattr(loader, f"{kind}_loader")
+        list(plugins.all(class_only=True))
+        plugins._paths = None  # each run finds more
     for kind in ("filter", "test"):
         for module in pkgutil.iter_modules(importlib.import_module(f"ansible.plugins.{kind}").__path__):
             importlib.import_module(f"ansible.plugins.{kind}.{module.name}")

@@ -170,8 +170,9 @@ def keep_bytecode() -> dict[str, str]:
 
 
 def fork_ansible(session: nox.Session) -> dict[str, str]:
-    """The same, and runs are forks of a process that has imported Ansible. Not for ansible-core 2.16, nor for jobs of AWX,
-    whose environments differ from run to run.
+    """The same, and runs are forks of a process that has imported Ansible.
+
+    Not for ansible-core 2.16, nor for jobs of AWX, whose environments differ from run to run.
     """
     forks(session).mkdir(exist_ok=True)
     return {**keep_bytecode(), "CHAINOPS_FORKS": str(forks(session))}

@@ -235,7 +235,7 @@ def dependency(s: GuardContext) -> Refusal | None:
     missing = sorted(s.surroundings.missing.items())
     down = [f"{name} is {state}" for name, state in missing if name not in s.promised]
     if down:
-        return Refusal("dependency", f"units that it requires are not there: {', '.join(down)}", "bring them up first")
+        return Refusal("dependency", f"units that it requires are not active: {', '.join(down)}", "bring them up first")
     for name in s.surroundings.starts:
         held = s.surroundings.holds.get(name)
         if held is not None:

@@ -108,10 +108,10 @@ def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
     assert made["waves"][0]["hosts"] == ["h00"] and made["hosts"] == sorted(made["hosts"])
     assert "Wave 1 of 4: h00" in made["lines"] and "Wave 2 of 4: h01, h02" in made["lines"]
     assert "After each wave but the last: 5 s, then the fleet is observed again" in made["lines"]
-    assert [(turn["title"][:20], turn["tasks"], turn["wave"]) for turn in made["turns"]][:3] == [
+    assert [(turn["title"][:30], turn["tasks"], turn["wave"]) for turn in made["turns"]][:3] == [
         ("Wave 1 of 4: h00", "recover_last", 1),
         ("Observe the fleet after wave 1", "look_again", 1),
-        ("Wave 2 of 4: h01, h02"[:20], "recover_last", 2),
+        ("Wave 2 of 4: h01, h02", "recover_last", 2),
     ]
     assert made["turn_hosts"][:2] == [["h00"], sorted(made["hosts"])]
     assert [turn["tasks"] for turn in made["turns"]][-2:] == ["look_again", "recover_last"]

@@ -141,7 +141,7 @@ def test_a_unit_that_nothing_needs_is_not_started():
 @pytest.mark.parametrize(
     "around, said",
     [
-        (Surroundings(missing={"db.service": "failed"}), "requires are not running: db.service is failed"),
+        (Surroundings(missing={"db.service": "failed"}), "requires are not active: db.service is failed"),
         (Surroundings(also_starts=(neighbour("api"),)), None),
         (Surroundings(also_starts=(neighbour("api"),), holds=HELD), "would start api.service with it, which ann holds"),
     ],

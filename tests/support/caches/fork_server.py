@@ -69,6 +69,7 @@ def serve(path: str) -> None:
     selector = selectors.DefaultSelector()
     selector.register(listening, selectors.EVENT_READ)
     runs: set[_Run] = set()
+    account = f"{path}{USED}"
     last = time.monotonic()
     while os.path.exists(path) and (runs or time.monotonic() - last < IDLE):
         for key, _events in selector.select(timeout=1):
@@ -78,7 +79,7 @@ def serve(path: str) -> None:
                     key.data.kill(signal.SIGKILL)
                 selector.unregister(key.data.descriptor)
                 selector.unregister(key.data.client)
-                key.data.end(f"{path}{USED}")
+                key.data.end(account)
                 runs.remove(key.data)
             elif key.fileobj is listening:
                 client = listening.accept()[0]
@@ -106,7 +107,7 @@ def serve(path: str) -> None:
     for run in runs:
         if not select.select([run.descriptor], [], [], GRACE)[0]:
             run.kill(signal.SIGKILL)
-        run.end(f"{path}{USED}")
+        run.end(account)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     sys.exit()

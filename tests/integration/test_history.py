@@ -26,7 +26,9 @@ def info(*services: str, **options: t.Any) -> Step:
 # As a node writes it: in colours, longer than what journalctl shows of a line unless it is asked for all of it.
 SYNCS = r"\033[m\033[2m2026-11-24 09:27:53.674+0000\033[m\033[2m | \033[32mINFO \033[m | \033[32mImport reached block 200 (0x6eb1)"
 BLOCK = r"2026-11-24 09:28:10.212+00:00 | EthScheduler | INFO  | PersistBlockTask | Imported empty block #15 / 0 tx"
-NODE = f"printf '{SYNCS} %400s\\n' x; sleep 1; echo '{BLOCK}'; exec sleep 600"
+# systemd answers once it has recorded the start; a line before that belongs to the instant of the start.
+STARTED = "until systemctl is-active --quiet node-log; do sleep 0.05; done"
+NODE = f"{STARTED}; printf '{SYNCS} %400s\\n' x; sleep 1; echo '{BLOCK}'; exec sleep 600"
 
 STEPS: Scenario = scenario(
     "history",
@@ -42,7 +44,8 @@ STEPS: Scenario = scenario(
     info("fault-java"),
     info("fault-java", history="yesterday"),
     sh(
-        f"cat >/opt/node.sh <<'END'\n{NODE}\nEND\nsystemd-run --unit=node-log bash /opt/node.sh; sleep 2; journalctl --sync"
+        f"cat >/opt/node.sh <<'END'\n{NODE}\nEND\nsystemd-run --unit=node-log bash /opt/node.sh;"
+        "until journalctl -u node-log -o cat | grep 'empty block' >/dev/null; do sleep 0.1; done"
     ),
     Step("info", {"services": [{"name": "node-log", "kind": "besu"}, "node-log.service"], "history": "10m"}, {}),
     sh("systemctl stop node-log; rm /opt/node.sh"),

@@ -31,7 +31,9 @@ class ActionModule(HostAction):
         label = f"[{(task_vars or {}).get('inventory_hostname')}] {arguments.get('name')}"
         at_once = self._task.async_val or self._task.check_mode
         if not at_once and in_turn(arguments, (task_vars or {}).get("ansible_play_batch") or ()):
-            with turn("besu-validators", lambda: self._say(f"{label}: waits until another host of the play is done")):
+            with turn(
+                "besu-validators", lambda: self._show_progress(f"{label}: waits until another host of the play is done")
+            ):
                 return {**result, **self._execute_module(task_vars=task_vars)}
         if one_piece or arguments.get("state", "running") not in _WAITS_FOR or not timeout or not interval:
             return {**result, **self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))}
@@ -46,15 +48,15 @@ class ActionModule(HostAction):
             given = {**self._task.args, "wait_id": identity, "wait_timeout": wait.left}
             try:
                 with self._limited(interval + stable + GRACE):
-                    seen: dict[str, t.Any] = self._execute_module(module_args=given, task_vars=task_vars)
+                    observed: dict[str, t.Any] = self._execute_module(module_args=given, task_vars=task_vars)
             except AnsibleConnectionFailure as exc:
                 if wait.left <= PAUSE:
                     raise
-                self._say(wait.lost(exc))
+                self._show_progress(wait.lost(exc))
                 self._reconnect()
                 continue
-            if not wait.goes_on(seen):
-                return wait.result(seen)
-            self._say(wait.line(seen))
-            if not seen.get("waiting"):
+            if not wait.goes_on(observed):
+                return wait.result(observed)
+            self._show_progress(wait.line(observed))
+            if not observed.get("waiting"):
                 time.sleep(PAUSE)  # somebody else works on it, or the host goes down

@@ -79,8 +79,10 @@ class ActionModule(ActionBase):
         used = {name for host in known.get("ansible_play_hosts_all") or () for name in every[host]}
         wrong = _playbook_vars.misspelt(used | set(known))
         if wrong:
-            said = [f"{name} is no variable of this collection; did you mean {near}?" for name, near in wrong.items()]
-            raise FleetError("; ".join(said))
+            problems = [
+                f"{name} is no variable of this collection; did you mean {near}?" for name, near in wrong.items()
+            ]
+            raise FleetError("; ".join(problems))
         names = [name for name in _playbook_vars.VARIABLES if name in known]
         return _playbook_vars.read({name: self._templar.template(known[name]) for name in names})
 

@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         _checked, given = self.validate_argument_spec(
             argument_spec={
-                "seen": {"type": "str", "default": "lifecycle_seen"},
+                "observed": {"type": "str", "default": "lifecycle_observed"},
                 "networks": {"type": "str", "default": "lifecycle_networks"},
                 "window": {"type": "str", "default": "24h"},
                 "format": {"type": "str", "choices": ["html", "json"], "default": "html"},
@@ -71,10 +71,10 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("window: 'never' is no window of a report; give a duration such as 24h")
         every, hosts = known.get("hostvars") or {}, known.get("ansible_play_hosts_all") or ()
         # What hosts returned was neutralised on its way in; another play may have made these variables, though.
-        seen = {host: neutralise(every[host].get(given["seen"])) for host in hosts}
+        observed = {host: neutralise(every[host].get(given["observed"])) for host in hosts}
         described = {host: every[host].get("lifecycle_services") or [] for host in hosts}
-        look = neutralise(known.get(given["networks"]))
-        return report_data(seen, described, look, window, time.time())
+        networks = neutralise(known.get(given["networks"]))
+        return report_data(observed, described, networks, window, time.time())
 
 
 def _write(dest: str, data: bytes) -> None:

@@ -74,16 +74,16 @@ class ActionModule(DriveOne):
         where = f"services[{place}]"
         unknown = sorted(set(one) - {"service", "override", "defaults"})
         if unknown or "service" not in one:
-            said = f"{unknown[0]} is unknown" if unknown else "service is missing"
-            raise AnsibleActionFail(f"{where}: {said}; give service, and override or defaults where they are needed")
+            message = f"{unknown[0]} is unknown" if unknown else "service is missing"
+            raise AnsibleActionFail(f"{where}: {message}; give service, and override or defaults where they are needed")
         override, defaults = one.get("override") or {}, one.get("defaults") or {}
         try:
             module, options = module_call(one["service"], override, defaults)
             own = self._module_defaults(module)
             entry = driven_entry(one["service"], override, {**own, **defaults})
         except EntryError as exc:
-            said = str(exc).replace("service", f"{where}.service", 1)
-            raise AnsibleActionFail(without_secrets(said, dict(one))) from None
+            message = str(exc).replace("service", f"{where}.service", 1)
+            raise AnsibleActionFail(without_secrets(message, dict(one))) from None
         call = _Call(str(entry["name"]), module, {**own, **options}, entry)
         if call.goes_alone and not self._task.check_mode:
             raise AnsibleActionFail(
@@ -110,30 +110,30 @@ class ActionModule(DriveOne):
         ends = time.monotonic() + sum(waits.left(place) + GRACE for place in waits.open)
         while waits.open:
             if time.monotonic() > ends:
-                self._tell(waits, waits.give_up("the host did not report a result in the time that the run may take"))
+                self._report(waits, waits.give_up("the host did not report a result in the time that the run may take"))
                 return
             arguments = self._arguments(calls, waits, given, wait_id if interval is not None else None)
             began = time.monotonic()
             try:
                 with self._limited(self._longest(calls, waits, interval)):
-                    seen = self._execute_module(module_name=_MODULE, module_args=arguments, task_vars=task_vars)
+                    observed = self._execute_module(module_name=_MODULE, module_args=arguments, task_vars=task_vars)
             except AnsibleConnectionFailure as exc:
                 if interval is None:
                     raise
                 waits.lost(time.monotonic() - began + PAUSE)
                 if not waits.may_go_on:
-                    self._tell(waits, waits.give_up(f"the connection was lost: {exc}", unreachable=True))
+                    self._report(waits, waits.give_up(f"the connection was lost: {exc}", unreachable=True))
                     return
-                self._say(
+                self._show_progress(
                     f"[{self._host}] the connection was lost, the recovery continues: {' '.join(str(exc).split())}"
                 )
                 self._reconnect()
                 continue
-            if not _has_results(seen, len(waits.open)):
-                self._tell(waits, waits.give_up(str(seen.get("msg") or "the module ended without a result")))
+            if not _has_results(observed, len(waits.open)):
+                self._report(waits, waits.give_up(str(observed.get("msg") or "the module ended without a result")))
                 return
-            ended = waits.take(waits.open, seen["results"])
-            self._tell(waits, ended)
+            ended = waits.take(waits.open, observed["results"])
+            self._report(waits, ended)
             if not ended and time.monotonic() - began < 1.0:
                 time.sleep(1.0)
 
@@ -167,6 +167,6 @@ class ActionModule(DriveOne):
         stable = [seconds(calls[place].entry.get("stable_for")) or 0.0 for place in waits.open]
         return interval + sum(whole) + max(stable) + GRACE
 
-    def _tell(self, waits: _several.SlicedServices, ended: t.Sequence[int]) -> None:
+    def _report(self, waits: _several.SlicedServices, ended: t.Sequence[int]) -> None:
         if ended and not self._task.check_mode:
-            self._say("\n".join(_several.line(self._host, waits.result(place)) for place in ended))
+            self._show_progress("\n".join(_several.line(self._host, waits.result(place)) for place in ended))

@@ -20,7 +20,7 @@ options:
     description: A dictionary from host to its C(lifecycle_services).
     type: dict
     required: true
-  seen:
+  observed:
     description: A dictionary from host to what M(chainops.lifecycle.service_info) returned there.
     type: dict
     default: {}
@@ -63,4 +63,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text impo
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"besu_endpoints": from_hosts(endpoints, "seen", "network_info")}
+        return {"besu_endpoints": from_hosts(endpoints, "observed", "network_info")}

@@ -79,13 +79,13 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error im
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
-def _plan(seen: t.Any, described: t.Any, settings: t.Any, missing: t.Any = ()) -> dict[str, t.Any]:
+def _plan(observed: t.Any, described: t.Any, settings: t.Any, missing: t.Any = ()) -> dict[str, t.Any]:
     try:
-        return _drills.drill_plan(seen, described, settings, missing)
+        return _drills.drill_plan(observed, described, settings, missing)
     except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from None
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"drill_plan": from_hosts(_plan, "seen")}
+        return {"drill_plan": from_hosts(_plan, "observed")}

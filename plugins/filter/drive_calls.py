@@ -43,7 +43,7 @@ options:
   described:
     description: A dictionary from host to its C(lifecycle_services).
     type: dict
-  seen:
+  observed:
     description: A dictionary from host to what M(chainops.lifecycle.service_info) returned there.
     type: dict
   network_info:
@@ -69,9 +69,9 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_together import drive_calls
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._parallel_recovery import drive_calls
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"drive_calls": from_hosts(drive_calls, "seen", "network_info")}
+        return {"drive_calls": from_hosts(drive_calls, "observed", "network_info")}

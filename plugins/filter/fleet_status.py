@@ -35,7 +35,7 @@ seealso:
 EXAMPLES = r"""
 - name: Show the fleet
   chainops.lifecycle.show_report:
-    lines: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars, 'seen')))
+    lines: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars, 'observed')))
       | chainops.lifecycle.fleet_status }}"
   run_once: true
 """
@@ -56,11 +56,11 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reports import
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH
 
 
-def _status(seen: t.Any, described: t.Any = None, network_info: t.Any = None, width: int = WIDTH) -> list[str]:
-    chain = chain_lines(read_fleet(seen, described), network_info or {})
-    return status_lines(seen, described, width) + (["", *chain] if chain else [])
+def _status(observed: t.Any, described: t.Any = None, network_info: t.Any = None, width: int = WIDTH) -> list[str]:
+    chain = chain_lines(read_fleet(observed, described), network_info or {})
+    return status_lines(observed, described, width) + (["", *chain] if chain else [])
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"fleet_status": from_hosts(_status, "seen", "network_info")}
+        return {"fleet_status": from_hosts(_status, "observed", "network_info")}

@@ -25,8 +25,8 @@ options:
   max_failed:
     description: On how many hosts services may be harmed, as a number or a share of those in need.
     type: raw
-  fallen:
-    description: What P(chainops.lifecycle.fallen_services#filter) found after the waves so far.
+  regressions:
+    description: What P(chainops.lifecycle.regressed_services#filter) found after the waves so far.
     type: list
     elements: dict
 """
@@ -52,4 +52,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reports import
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_harm": from_hosts(harm, "results", "plan", "fallen")}
+        return {"recovery_harm": from_hosts(harm, "results", "plan", "regressions")}

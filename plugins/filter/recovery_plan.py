@@ -111,7 +111,7 @@ _value:
     acts:
       description: With O(approved), a dictionary from host to the rows that may be acted on there.
       type: dict
-    gone:
+    obsolete:
       description: With O(approved), the acts that are no longer needed, with their outcome.
       type: list
       elements: dict
@@ -119,7 +119,7 @@ _value:
       description: The hosts of stalled chains, if their validators are to be restarted at the same time.
       type: list
       elements: str
-    in_need:
+    due:
       description: The hosts that need recovery, in the same order.
       type: list
       elements: str
@@ -159,7 +159,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 
 
 def _make_plan(
-    seen: t.Any,
+    observed: t.Any,
     described: t.Any,
     max_unhealthy: t.Any = "50%",
     network_info: t.Any = None,
@@ -173,7 +173,7 @@ def _make_plan(
     plan = ApprovedPlan.from_dict(approved) if approved else None
     try:
         return _recovery_plan.recovery_plan(
-            seen,
+            observed,
             described,
             max_unhealthy,
             network_info,
@@ -190,4 +190,4 @@ def _make_plan(
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_plan": from_hosts(_make_plan, "seen", "network_info", "foreseen")}
+        return {"recovery_plan": from_hosts(_make_plan, "observed", "network_info", "foreseen")}

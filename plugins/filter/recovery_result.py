@@ -39,7 +39,7 @@ options:
 EXAMPLES = r"""
 - name: Make the result of a service that was not acted on
   ansible.builtin.debug:
-    msg: "{{ {'name': 'api', 'kind': 'generic', 'seen': {'state': 'error'}, 'fixes': no_fixes}
+    msg: "{{ {'name': 'api', 'kind': 'generic', 'observation': {'state': 'error'}, 'fixes': no_fixes}
       | chainops.lifecycle.recovery_result({'reached': true, 'changed': false}) }}"
   vars:
     no_fixes: {any: false, hooks: [], free_journal_space: false, clear_start_limit: false, restore_config: false}

@@ -24,8 +24,8 @@ options:
     description: Whether this was a dry run.
     type: bool
     default: false
-  fallen:
-    description: What P(chainops.lifecycle.fallen_services#filter) found after the waves so far.
+  regressions:
+    description: What P(chainops.lifecycle.regressed_services#filter) found after the waves so far.
     type: list
     elements: dict
   width:
@@ -79,13 +79,13 @@ def _summary(
     plan: t.Any = None,
     check_mode: bool = False,
     width: int = WIDTH,
-    fallen: t.Any = (),
-    seen: t.Any = None,
+    regressions: t.Any = (),
+    observed: t.Any = None,
 ) -> dict[str, t.Any]:
-    plan = plan or {"in_need": [host for host, done in results.items() if done], "rows": []}
-    entries = _reports.recovery_entries(results, plan, fallen, seen)
+    plan = plan or {"due": [host for host, done in results.items() if done], "rows": []}
+    entries = _reports.recovery_entries(results, plan, regressions, observed)
     return {
-        "lines": _reports.summary_lines(results, plan, width, fallen, seen),
+        "lines": _reports.summary_lines(results, plan, width, regressions, observed),
         "outcome": _outcomes.artifact("recover", entries, check_mode),
         "bad": _reports.bad_hosts(entries, plan),
         "failure": _reports.failure(results),
@@ -95,4 +95,4 @@ def _summary(
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_summary": from_hosts(_summary, "results", "plan", "fallen", "seen")}
+        return {"recovery_summary": from_hosts(_summary, "results", "plan", "regressions", "observed")}

@@ -29,7 +29,7 @@ options:
     description: Who reserves. It has to be new for each attempt.
     type: str
     default: ansible
-  seen:
+  observed:
     description:
       - A dictionary from host to what M(chainops.lifecycle.service_info) returned there. Hosts that serve the tunnel
         are asked first, and those whose connectors are all of other tunnels are not.

@@ -34,7 +34,8 @@ options:
 EXAMPLES = r"""
 - name: Say whether the chain is stalled
   ansible.builtin.debug:
-    msg: "{{ ({'networks': []} | chainops.lifecycle.restart_all_stage({'seen': {'kind': 'besu'}}, {})).stalled }}"
+    msg: "{{ ({'networks': []} | chainops.lifecycle.restart_all_stage(
+      {'observation': {'kind': 'besu'}}, {})).stalled }}"
 """
 
 RETURN = r"""
@@ -51,7 +52,7 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import stage
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_all_stage import stage
 
 
 class FilterModule:

@@ -30,7 +30,7 @@ options:
 EXAMPLES = r"""
 - name: Make the result of a service that was not restarted
   ansible.builtin.debug:
-    msg: "{{ {'name': 'api', 'kind': 'generic', 'label': 'api', 'seen': {'state': 'running'}}
+    msg: "{{ {'name': 'api', 'kind': 'generic', 'label': 'api', 'observation': {'state': 'running'}}
       | chainops.lifecycle.restart_result({'asked': {'reached': false, 'msg': 'held'}}) }}"
 """
 

@@ -108,7 +108,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import 
 
 
 def _plan(
-    seen: t.Any,
+    observed: t.Any,
     described: t.Any,
     settings: t.Any,
     now: float,
@@ -119,11 +119,11 @@ def _plan(
 ) -> dict[str, t.Any]:
     try:
         plan = ApprovedPlan.from_dict(approved) if approved else None
-        return rolling_plan(seen, described, settings, float(now), foreseen, width, domains, plan)
+        return rolling_plan(observed, described, settings, float(now), foreseen, width, domains, plan)
     except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from None
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rolling_plan": from_hosts(_plan, "seen", "foreseen")}
+        return {"rolling_plan": from_hosts(_plan, "observed", "foreseen")}

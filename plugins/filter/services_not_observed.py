@@ -30,7 +30,7 @@ options:
 EXAMPLES = r"""
 - name: Name the services that could not be observed
   ansible.builtin.debug:
-    msg: "{{ seen | chainops.lifecycle.services_not_observed(inventory_hostname) | map(attribute='name') }}"
+    msg: "{{ observed | chainops.lifecycle.services_not_observed(inventory_hostname) | map(attribute='name') }}"
 """
 
 RETURN = r"""
@@ -48,4 +48,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"services_not_observed": from_hosts(not_observed, "seen")}
+        return {"services_not_observed": from_hosts(not_observed, "observed")}

@@ -41,10 +41,10 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import U
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
 
 
-def _observed(seen: t.Any, described: t.Any = None) -> int:
-    return sum(row.verdict != UNKNOWN for row in read_fleet(seen, described))
+def _observed(observed: t.Any, described: t.Any = None) -> int:
+    return sum(row.verdict != UNKNOWN for row in read_fleet(observed, described))
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"services_observed": from_hosts(_observed, "seen")}
+        return {"services_observed": from_hosts(_observed, "observed")}

@@ -40,14 +40,14 @@ options:
 EXAMPLES = r"""
 - name: Name the services that need recovery
   ansible.builtin.debug:
-    msg: "{{ seen.services | chainops.lifecycle.services_to_recover(lifecycle_services) | map(attribute='name') }}"
+    msg: "{{ observed.services | chainops.lifecycle.services_to_recover(lifecycle_services) | map(attribute='name') }}"
 """
 
 RETURN = r"""
 _value:
   description:
-    - The entries of the services that need recovery. Each has C(seen), its observation, C(causes), the identifiers of
-      the causes that were found, the most specific first, C(label), a name that no other service of the host has, and
+    - The entries of the services that need recovery. Each has C(observation), C(causes), the identifiers of the causes
+      that were found, the most specific first, C(label), a name that no other service of the host has, and
       C(may_vote), whether it may be a validator of Besu.
     - C(entry) is the entry alone, for M(chainops.lifecycle.service_drive), and C(fixes) the fixes to apply first.
       C(takes_offline) says whether the recovery may take a validator offline, C(serves) whether the service is a
@@ -68,21 +68,21 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
 
 
 def _needs(
-    seen: t.Any, described: t.Any, stalled: bool = False, fixes: t.Any = None, hooks: t.Any = None
+    observed: t.Any, described: t.Any, stalled: bool = False, fixes: t.Any = None, hooks: t.Any = None
 ) -> list[dict[str, t.Any]]:
-    if isinstance(seen, t.Mapping):
-        if "services" not in seen:
+    if isinstance(observed, t.Mapping):
+        if "services" not in observed:
             return []
-        seen = seen["services"]
+        observed = observed["services"]
     try:
         may_fix = read_one("service_recovery_fixes", fixes) if is_given(fixes) else []
         hooked = read_one("service_recovery_hooks", hooks) if is_given(hooks) else {}
-        entries = _fleet.observed_entries(described, seen)
+        entries = _fleet.observed_entries(described, observed)
     except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from None
     verdicts = (_fleet.CHAIN_STALLED, _fleet.NEEDS_RECOVERY) if stalled else (_fleet.NEEDS_RECOVERY,)
     found: list[dict[str, t.Any]] = []
-    for entry, given in zip(entries, seen, strict=True):
+    for entry, given in zip(entries, observed, strict=True):
         view = ObservationView.from_dict(given)
         row = _fleet.resumed(_fleet.make_row("", view, entry))
         if row.verdict not in verdicts or (stalled and not row.in_network):
@@ -92,7 +92,7 @@ def _needs(
             "kind": "generic",
             **entry,
             "entry": entry,
-            "seen": given,
+            "observation": given,
             "causes": causes,
             "label": row.label,
             "may_vote": row.may_vote,
@@ -118,4 +118,4 @@ def _is_as_expected(view: ObservationView, entry: t.Mapping[str, t.Any]) -> bool
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"services_to_recover": from_hosts(_needs, "seen")}
+        return {"services_to_recover": from_hosts(_needs, "observed")}

@@ -38,14 +38,14 @@ options:
 EXAMPLES = r"""
 - name: Name the services that would be restarted
   ansible.builtin.debug:
-    msg: "{{ seen | chainops.lifecycle.services_to_restart(lifecycle_services) | map(attribute='label') }}"
+    msg: "{{ observed | chainops.lifecycle.services_to_restart(lifecycle_services) | map(attribute='label') }}"
 """
 
 RETURN = r"""
 _value:
   description:
-    - The entries of the services. Each has C(seen), its observation, C(label), a name that no other service of the host
-      has, C(entry), the entry with the state V(restarted), C(hooks), and C(refusal), why it is not restarted.
+    - The entries of the services. Each has C(observation), C(label), a name that no other service of the host has,
+      C(entry), the entry with the state V(restarted), C(hooks), and C(refusal), why it is not restarted.
   type: list
   elements: dict
 """
@@ -60,16 +60,16 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._rolling_plan i
 
 
 def _services(
-    seen: t.Any, described: t.Any, labels: t.Any = None, hooks: t.Any = None, expected: t.Any = None
+    observed: t.Any, described: t.Any, labels: t.Any = None, hooks: t.Any = None, expected: t.Any = None
 ) -> list[dict[str, t.Any]]:
-    if not isinstance(seen, t.Mapping) or "services" not in seen:
+    if not isinstance(observed, t.Mapping) or "services" not in observed:
         return []
     try:
-        return services_to_restart(seen, described, labels, hooks, expected)
+        return services_to_restart(observed, described, labels, hooks, expected)
     except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from None
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"services_to_restart": from_hosts(_services, "seen")}
+        return {"services_to_restart": from_hosts(_services, "observed")}

@@ -54,7 +54,7 @@ _value:
     - C(next) has the connectors that are worked on next, with C(key), C(host), C(service), C(tunnel),
       C(healthy_replicas) and C(edge_lost), fit for M(chainops.lifecycle.cloudflared_tunnel), and C(serving), whether it
       needs a reservation.
-    - C(rounds) is the number of rounds that the plan takes. C(in_need) and C(unknown) name the connectors that need to
+    - C(rounds) is the number of rounds that the plan takes. C(due) and C(unknown) name the connectors that need to
       be brought back or could not be observed. C(lines) is the plan as text.
     - C(ids), C(connectors) and C(connector_tunnels) are the options C(tunnels), C(hosts) and C(host_tunnels) of
       M(chainops.lifecycle.cloudflare_tunnel_info).
@@ -69,4 +69,4 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_plan im
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"tunnel_plan": from_hosts(tunnel_plan, "seen", "edge", "done")}
+        return {"tunnel_plan": from_hosts(tunnel_plan, "observed", "edge", "done")}

@@ -57,12 +57,12 @@ EXAMPLES = r"""
     interval: 3
   delegate_to: localhost
   run_once: true
-  register: seen
+  register: observed
 
 - name: Continue only if one more validator may stop
   ansible.builtin.assert:
-    that: seen.networks | length == 1 and seen.networks[0].may_stop > 0
-    fail_msg: "{{ seen.networks[0].reason }}, {{ seen.networks[0].arithmetic }}"
+    that: observed.networks | length == 1 and observed.networks[0].may_stop > 0
+    fail_msg: "{{ observed.networks[0].reason }}, {{ observed.networks[0].arithmetic }}"
 """
 
 RETURN = r"""

@@ -61,7 +61,7 @@ EXAMPLES = r"""
       edge1: 19dfd5eb-87fc-4f30-ad94-bc189e47f0bc
   delegate_to: localhost
   run_once: true
-  register: seen
+  register: observed
 """
 
 RETURN = r"""

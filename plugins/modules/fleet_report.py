@@ -39,12 +39,12 @@ attributes:
   platform:
     platforms: posix
 options:
-  seen:
+  observed:
     description:
       - The name of the variable in which each host has its registered result.
       - It takes a name instead of a value, so that the results of a whole fleet need not pass through a template.
     type: str
-    default: lifecycle_seen
+    default: lifecycle_observed
   networks:
     description:
       - The name of the variable with what M(chainops.lifecycle.besu_network_info) returned. Without that variable the
@@ -76,7 +76,7 @@ EXAMPLES = r"""
     services: "{{ lifecycle_services }}"
     diagnose: errors
     history: 7d
-  register: lifecycle_seen
+  register: lifecycle_observed
   ignore_unreachable: true
 
 - name: Write the report

@@ -80,7 +80,7 @@ EXAMPLES = r"""
   chainops.lifecycle.service_info:
     services: "{{ lifecycle_services }}"
     diagnose: errors
-  register: seen
+  register: observed
 
 - name: Report what happened to a service during the last day
   chainops.lifecycle.service_info:

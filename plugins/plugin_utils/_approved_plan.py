@@ -186,7 +186,7 @@ class ApprovedPlan:
             [batch for some in wave.values() for batch in in_batches(list(some.values()))] for wave in order.values()
         ]
 
-    def gone(self, rows: t.Sequence[Row], hosts: t.Iterable[str]) -> list[dict[str, str]]:
+    def obsolete(self, rows: t.Sequence[Row], hosts: t.Iterable[str]) -> list[dict[str, str]]:
         """The acts of this run's hosts for which there is nothing to do any more, with their outcome."""
         now = {(row.host, row.service, row.scope): row for row in rows}
         within = set(hosts)
@@ -195,11 +195,11 @@ class ApprovedPlan:
             row = now.get(act.key)
             named = {"host": act.host, "service": act.service, "kind": act.kind}
             if row is not None and row.verdict == OK:
-                said = "it needed recovery when the plan was made, and no longer does"
-                found.append({**named, "outcome": o.SELF_RECOVERED, "reason": said, "guard": ""})
+                message = "it needed recovery when the plan was made, and no longer does"
+                found.append({**named, "outcome": o.SELF_RECOVERED, "reason": message, "guard": ""})
             elif row is None and act.host in within and (act.host, "-", "system") not in now:
-                said = f"it was planned to {act.act} it, but the inventory no longer describes it"
-                found.append({**named, "outcome": o.REFUSED, "reason": said, "guard": APPROVED})
+                message = f"it was planned to {act.act} it, but the inventory no longer describes it"
+                found.append({**named, "outcome": o.REFUSED, "reason": message, "guard": APPROVED})
         return found
 
     def lines(self, hosts: t.Iterable[str]) -> list[str]:
@@ -252,10 +252,10 @@ def _changed(one: PlannedRow, act: Act) -> str:
 
 
 def _differs(*then_and_now: tuple[str, str, str]) -> str:
-    said = [
+    message = [
         f"its {what} was {then or 'none'} and is {now or 'none'}" for what, then, now in then_and_now if then != now
     ]
-    return f"since the plan was approved {', '.join(said)}" if said else ""
+    return f"since the plan was approved {', '.join(message)}" if message else ""
 
 
 def _left(one: PlannedRow, why: str) -> PlannedRow:
@@ -263,7 +263,7 @@ def _left(one: PlannedRow, why: str) -> PlannedRow:
 
 
 def narrow_restarts(rows: list[dict[str, t.Any]], approved: ApprovedPlan, hosts: t.Iterable[str]) -> None:
-    """Leave of the rows of a rolling restart what was not approved or has changed since, and add what is gone.
+    """Leave of the rows of a rolling restart what was not approved or has changed since, and add what is obsolete.
 
     ``hosts``: those of this run.
     """
@@ -358,14 +358,14 @@ def _wrong(why: str) -> FleetError:
 
 
 def _check_digest(document: t.Mapping[str, t.Any], expected: str | None) -> None:
-    said = document.get("digest")
+    message = document.get("digest")
     try:
         found = digest(document)
     except (TypeError, ValueError, RecursionError):
         raise _wrong(f"it is not a plan in JSON; {_ANEW}") from None
-    if said != found:
+    if message != found:
         raise _wrong(
-            f"its digest says {said!r}, and its content has {found}: it was changed since it was made; {_ANEW}"
+            f"its digest says {message!r}, and its content has {found}: it was changed since it was made; {_ANEW}"
         )
     if expected and expected.removeprefix("sha256:") != found.removeprefix("sha256:"):
         raise FleetError(

@@ -17,7 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.kind impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.options import ACCESS_OPTIONS, NODE_OPTIONS
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import count
 
-Look = t.Mapping[str, t.Any]
+NetworkInfo = t.Mapping[str, t.Any]
 Described = t.Mapping[str, t.Sequence[t.Any]]
 
 _SHOWN = 12
@@ -49,24 +49,24 @@ def members(described: Described) -> list[BesuNode]:
 
 def endpoints(
     described: Described,
-    seen: t.Mapping[str, t.Any] | None = None,
+    observed: t.Mapping[str, t.Any] | None = None,
     host: str = "",
     service: str = "",
-    network_info: Look | None = None,
+    network_info: NetworkInfo | None = None,
     certain: bool = False,
 ) -> list[dict[str, t.Any]]:
     """Endpoints as besu_network_info takes them: those that other hosts can reach, of one chain.
 
     With ``host`` and ``service`` that node comes first, by its own URL, and
     only nodes follow that may be of its chain: by the genesis hash, or else by
-    the chain id, that options give, or that ``seen`` (host -> what
+    the chain id, that options give, or that ``observed`` (host -> what
     service_info returned) or ``network_info`` (what besu_network_info returned) has.
     ``certain``: none follow where its own chain is not known and those of the
     others differ, and none whose block 0 is not known where chains share an id.
     """
     everyone = members(described)
     own = next((one for one in everyone if (one.host, one.service) == (host, service)), None)
-    chains = {one.name: _chain(one, seen or {}, network_info or {}) for one in everyone}
+    chains = {one.name: _chain(one, observed or {}, network_info or {}) for one in everyone}
     found = [_endpoint(own, own.url)] if own else []
     found += [_endpoint(one, one.url) for one in _others(everyone, own, chains, certain)]
     return found + _given(own, {entry["url"] for entry in found})
@@ -131,14 +131,14 @@ def _endpoint(one: BesuNode, url: str) -> dict[str, t.Any]:
     return {"url": url, "name": one.name, **access}
 
 
-def _chain(one: BesuNode, seen: t.Mapping[str, t.Any], network_info: Look) -> _Chain:
+def _chain(one: BesuNode, observed: t.Mapping[str, t.Any], network_info: NetworkInfo) -> _Chain:
     """The chain by the options, by the observation of the host itself, or by that of the network."""
-    result = seen.get(one.host)
+    result = observed.get(one.host)
     rows = (result.get("services") if isinstance(result, dict) else None) or ()
-    told = [row.get("besu") or {} for row in rows if row["name"] == one.service]
-    told += [node for node in network_info.get("nodes") or () if node["name"] == one.name]
-    genesis = [one.options.get("genesis_hash"), *(node.get("genesis") for node in told)]
-    ids = [one.options.get("chain_id"), *(node.get("chain_id") for node in told)]
+    reported = [row.get("besu") or {} for row in rows if row["name"] == one.service]
+    reported += [node for node in network_info.get("nodes") or () if node["name"] == one.name]
+    genesis = [one.options.get("genesis_hash"), *(node.get("genesis") for node in reported)]
+    ids = [one.options.get("chain_id"), *(node.get("chain_id") for node in reported)]
     return _Chain(
         next((str(value).lower() for value in genesis if value), None),
         next((int(value) for value in ids if value is not None), None),
@@ -155,7 +155,7 @@ def reachable(url: str) -> bool:
     return not (address.is_loopback or address.is_unspecified)
 
 
-def reservation(network_info: Look, host: str, genesis: str | None, address: str | None) -> dict[str, t.Any]:
+def reservation(network_info: NetworkInfo, host: str, genesis: str | None, address: str | None) -> dict[str, t.Any]:
     """The hosts to ask before the validator ``address`` on ``host`` is taken offline.
 
     ``holders``: hosts, each with how many validators it has; the target's own
@@ -181,10 +181,10 @@ def reservation(network_info: Look, host: str, genesis: str | None, address: str
     }
 
 
-def _only_one_left(network_info: Look, inside: t.Sequence[str]) -> str:
+def _only_one_left(network_info: NetworkInfo, inside: t.Sequence[str]) -> str:
     """The validator that does not tell its address, if all others do."""
-    told = {node.get("address") for node in network_info.get("nodes", ())}
-    left = [one for one in inside if one not in told]
+    reported = {node.get("address") for node in network_info.get("nodes", ())}
+    left = [one for one in inside if one not in reported]
     return left[0] if len(left) == 1 else ""
 
 
@@ -192,15 +192,15 @@ def _on_a_host(node: t.Mapping[str, t.Any]) -> bool:
     return bool(node.get("address")) and "://" not in node["name"]
 
 
-def find_network(network_info: Look, genesis: str | None) -> t.Mapping[str, t.Any] | None:
+def find_network(network_info: NetworkInfo, genesis: str | None) -> t.Mapping[str, t.Any] | None:
     """The network of a node: by the hash of its block 0, or the only one that there is."""
-    networks: t.Sequence[Look] = network_info.get("networks") or ()
+    networks: t.Sequence[NetworkInfo] = network_info.get("networks") or ()
     if genesis is None:
         return next(iter(networks), None) if len(networks) == 1 else None
     return next((network for network in networks if network["genesis"] == genesis), None)
 
 
-def network_lines(network_info: Look, names: t.Mapping[str, str] | None = None) -> list[str]:
+def network_lines(network_info: NetworkInfo, names: t.Mapping[str, str] | None = None) -> list[str]:
     """For each network its arithmetic: who takes part, who is missing, how many more may stop."""
     lines: list[str] = []
     silent = network_info.get("unobserved") or ()
@@ -212,7 +212,7 @@ def network_lines(network_info: Look, names: t.Mapping[str, str] | None = None) 
     return lines
 
 
-def _network(network: Look, names: t.Mapping[str, str], unnamed: str) -> list[str]:
+def _network(network: NetworkInfo, names: t.Mapping[str, str], unnamed: str) -> list[str]:
     age = f", {network['head_age']:.0f} s old" if network["head_age"] is not None else ""
     head = f"at block {network['head']}{age}"
     if network.get("has_quorum") is False:

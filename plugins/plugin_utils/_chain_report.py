@@ -59,8 +59,8 @@ def genesis_of(row: Row) -> str | None:
 
 def chain_lines(rows: t.Sequence[Row], network_info: t.Mapping[str, t.Any]) -> list[str]:
     """The arithmetic of each network; of stalled ones also what the node reports that knows most of it."""
-    told = [(as_text(row.observation.details.get("address")), row.host) for row in rows]
-    names = {address: host for address, host in told if address}
+    reported = [(as_text(row.observation.details.get("address")), row.host) for row in rows]
+    names = {address: host for address, host in reported if address}
     silent = ", ".join(row.host for row in rows if row.in_network and row.verdict in (NEEDS_RECOVERY, UNKNOWN))
     unnamed = f"one of {silent}" if silent else "on no host that answered"
     stalls = [line for row in best_informed(rows) for line in _one_stall(row, names, unnamed)]

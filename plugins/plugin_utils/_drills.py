@@ -48,7 +48,7 @@ _NEXT = "ansible-playbook chainops.lifecycle.recover"
 
 
 def drill_plan(
-    seen: t.Mapping[str, t.Any],
+    observed: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
     settings: t.Mapping[str, t.Any],
     missing: t.Sequence[str] = (),
@@ -63,7 +63,7 @@ def drill_plan(
     entry = next((one for one in entries.get(host, ()) if one.get("name") == name), None)
     if entry is None:
         raise FleetError(f"lifecycle_drill_service: {_nowhere(host, name, entries)}")
-    rows = read_fleet(seen, described)
+    rows = read_fleet(observed, described)
     guard, refusal = _objection(entry, entries, rows, missing)
     plan = {
         "host": host,
@@ -109,8 +109,8 @@ def _objection(
     if not _is_marked(entry):
         return "drill", f"the service is not marked with drill: true; marked are {_marked(entries)}"
     if missing:
-        said = f"the run does not observe {_names(missing)}, which may need recovery: run it without --limit"
-        return "fleet_not_healthy", said
+        message = f"the run does not observe {_names(missing)}, which may need recovery: run it without --limit"
+        return "fleet_not_healthy", message
     unwell = [f"{row.host}/{row.label} is {row.state}" for row in rows if row.verdict != OK]
     if unwell:
         return "fleet_not_healthy", f"a drill begins with a healthy fleet: {_names(unwell)}; first: {_NEXT}"
@@ -165,12 +165,12 @@ def drill_result(
     first, last = _recovery(recovery), _recovery(again)
     found |= {"drill": drill, "recovery": first, "recovery_without_fault": last}
     if not end.get("reached"):
-        said = as_text(end.get("msg")) or "the end of the drill is not known; the host undoes the fault by itself"
-        return {**found, "outcome": o.FAILED, "msg": said}
+        message = as_text(end.get("msg")) or "the end of the drill is not known; the host undoes the fault by itself"
+        return {**found, "outcome": o.FAILED, "msg": message}
     if as_number(drill.get("detected_after")) is None:
         return {**found, "outcome": o.FAILED, "msg": "the service did not show the fault, so nobody would notice it"}
     acted = any(one["changed"] for one in (first, last) if one)
-    return {**found, "outcome": o.RECOVERED if acted else o.SELF_RECOVERED, "msg": _told(drill)}
+    return {**found, "outcome": o.RECOVERED if acted else o.SELF_RECOVERED, "msg": _reported(drill)}
 
 
 def _recovery(results: t.Any) -> dict[str, t.Any] | None:
@@ -188,7 +188,7 @@ def _recovery(results: t.Any) -> dict[str, t.Any] | None:
     }
 
 
-def _told(drill: t.Mapping[str, t.Any]) -> str:
+def _reported(drill: t.Mapping[str, t.Any]) -> str:
     lifted, by = as_number(drill.get("lifted_after")), ENDINGS.get(as_text(drill.get("ended_by")), "")
     parts = [
         f"shown after {drill.get('detected_after')} s as {as_text(drill.get('detected_as'))}",
@@ -253,8 +253,8 @@ def result_lines(result: t.Mapping[str, t.Any]) -> list[str]:
         done = as_mapping(result.get(key))
         if done:
             guard = f" ({as_text(done.get('guard'))})" if done.get("guard") else ""
-            said = "reached" if done.get("reached") else f"not reached{guard}: {as_text(done.get('reason'))}"
-            lines.append(f"  did    {when}: {said}")
+            message = "reached" if done.get("reached") else f"not reached{guard}: {as_text(done.get('reason'))}"
+            lines.append(f"  did    {when}: {message}")
     if result.get("made") and not as_mapping(result.get("recovery")):
         lines.append("  did    recovery: nothing, because the service was healthy or in transition by itself")
     blocks = as_mappings(result.get("blocked_by"))

@@ -110,23 +110,23 @@ def matched_entries(names: t.Sequence[t.Any], entries: t.Sequence[dict[str, t.An
     return [by_name.get(name, {}) for name in names]
 
 
-def observed_entries(described: t.Any, seen: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+def observed_entries(described: t.Any, observed: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
     """The usable descriptions of a host. Raises FleetError where others were observed."""
     entries = usable_entries(described)
-    if [entry["name"] for entry in entries] != [one.get("name") for one in seen]:
+    if [entry["name"] for entry in entries] != [one.get("name") for one in observed]:
         raise FleetError("the services that are described are not those that were observed; observe the same")
     return entries
 
 
-def read_fleet(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None) -> list[Row]:
+def read_fleet(observed: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None) -> list[Row]:
     """The rows of the fleet, in the order of its hosts.
 
-    ``seen``: host -> what service_info returned there (or that the host was
+    ``observed``: host -> what service_info returned there (or that the host was
     not reached); ``described``: host -> its lifecycle_services, for the
     state that is desired of each service (running, where nothing is said).
     """
     rows: list[Row] = []
-    for host, result in seen.items():
+    for host, result in observed.items():
         found = as_mapping(result).get("services")
         if not isinstance(found, (list, tuple)):
             rows.append(Row(host, "-", why=_no_answer(result)))
@@ -145,39 +145,39 @@ def _no_answer(result: t.Any) -> str:
     return message_of(result) or "no answer"
 
 
-def make_row(host: str, seen: ObservationView, entry: t.Mapping[str, t.Any]) -> Row:
+def make_row(host: str, observed: ObservationView, entry: t.Mapping[str, t.Any]) -> Row:
     """The row of one observation; ``entry``: what the inventory says of the service."""
     desired = as_text(entry.get("state")) or m.RUNNING
-    traits, options = traits_of(seen.kind), as_mapping(entry.get(seen.kind))
-    first = seen.diagnosis.first
-    why = first.summary if first else next(iter(seen.reasons), "")
-    if seen.hold:
-        why = f"held by {seen.hold.owner}: {seen.hold.reason}; {why}"
+    traits, options = traits_of(observed.kind), as_mapping(entry.get(observed.kind))
+    first = observed.diagnosis.first
+    why = first.summary if first else next(iter(observed.reasons), "")
+    if observed.hold:
+        why = f"held by {observed.hold.owner}: {observed.hold.reason}; {why}"
     return Row(
         host=host,
-        service=seen.name,
-        kind=seen.kind,
-        state=seen.state,
+        service=observed.name,
+        kind=observed.kind,
+        state=observed.state,
         desired=desired,
-        verdict=_verdict(seen, desired),
-        cause=first.id if first else seen.cause,
-        age=seen.age,
+        verdict=_verdict(observed, desired),
+        cause=first.id if first else observed.cause,
+        age=observed.age,
         why=why,
-        may_vote=traits.may_vote(seen.details, options),
-        down=seen.process_is_down,
-        observation=seen,
+        may_vote=traits.may_vote(observed.details, options),
+        down=observed.process_is_down,
+        observation=observed,
         scope=as_text(entry.get("scope")) or "system",
-        network=traits.network_of(seen.details, options) if traits.network_of else None,
+        network=traits.network_of(observed.details, options) if traits.network_of else None,
     )
 
 
 def resumed(row: Row) -> Row:
     """The row as a recovery takes it: a start that an earlier run began, and saw no end of, is its own to wait for."""
-    seen = row.observation
-    if row.verdict != TRANSITIONING or row.state != m.STARTING or seen.begun is None:
+    observed = row.observation
+    if row.verdict != TRANSITIONING or row.state != m.STARTING or observed.begun is None:
         return row
     return replace(
-        row, verdict=NEEDS_RECOVERY, why=f"its start was begun by {seen.begun or 'a run'}, which saw no end of it"
+        row, verdict=NEEDS_RECOVERY, why=f"its start was begun by {observed.begun or 'a run'}, which saw no end of it"
     )
 
 
@@ -185,20 +185,24 @@ def traits_of(kind: str) -> FleetTraits:
     return KINDS.get(kind, GENERIC).traits
 
 
-def _verdict(seen: ObservationView, desired: str) -> str:
-    machine = KINDS.get(seen.kind, GENERIC).machine
+def _verdict(observed: ObservationView, desired: str) -> str:
+    machine = KINDS.get(observed.kind, GENERIC).machine
     goal = machine.targets.get(desired, machine.targets[m.RUNNING])
-    if seen.state == m.UNKNOWN or seen.state not in machine.states:
+    if observed.state == m.UNKNOWN or observed.state not in machine.states:
         return UNKNOWN
     # A recovery says why nothing helps, or waits where that was put right since.
-    fails_for_good = RETRYING in seen.flags and desired != m.STOPPED
-    if seen.state in goal and not fails_for_good and not (desired == m.SUCCEEDED and "no_next_run" in seen.flags):
+    fails_for_good = RETRYING in observed.flags and desired != m.STOPPED
+    if (
+        observed.state in goal
+        and not fails_for_good
+        and not (desired == m.SUCCEEDED and "no_next_run" in observed.flags)
+    ):
         return OK
-    if seen.hold:
+    if observed.hold:
         return HELD
-    if seen.cause and seen.cause == traits_of(seen.kind).stall_cause and desired != m.STOPPED:
+    if observed.cause and observed.cause == traits_of(observed.kind).stall_cause and desired != m.STOPPED:
         return CHAIN_STALLED
-    if not fails_for_good and _comes_by_itself(machine, seen.state, goal, desired):
+    if not fails_for_good and _comes_by_itself(machine, observed.state, goal, desired):
         return TRANSITIONING
     return NEEDS_RECOVERY
 

@@ -67,7 +67,7 @@ class HostAction(ActionBase):
         with self._limited(LIMIT):
             return super()._low_level_execute_command(*args, **kwargs)
 
-    def _say(self, line: str) -> None:
+    def _show_progress(self, line: str) -> None:
         """Print the progress of a long task, unless no_log forbids it."""
         if not self._task.no_log:
             Display().display(line)
@@ -135,9 +135,9 @@ def harmless(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     kept = {key: value for key, value in result.items() if key not in (*_STEERING, *_SUMMARIES)}
     found = {str(key): value for key, value in neutralise(kept).items()}
     # ansible-core 2.19 and newer has objects here, and takes texts as warnings only.
-    said = [_message(item) for key in _SUMMARIES for item in result.get(key) or ()]
-    if said:
-        found["warnings"] = said
+    warnings = [_message(item) for key in _SUMMARIES for item in result.get(key) or ()]
+    if warnings:
+        found["warnings"] = warnings
     facts = result.get("ansible_facts")
     # Ansible itself puts these there, so that the next task need not look for Python again.
     interpreters = {
@@ -150,7 +150,7 @@ def harmless(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 def _message(summary: t.Any) -> str:
     """The words of a warning or deprecation: a text, a dictionary, or an object of ansible-core's own."""
-    said = (
+    message = (
         summary.get("msg") if isinstance(summary, t.Mapping) else getattr(getattr(summary, "event", None), "msg", None)
     )
-    return str(neutralise(said if isinstance(said, str) else str(summary)))
+    return str(neutralise(message if isinstance(message, str) else str(summary)))

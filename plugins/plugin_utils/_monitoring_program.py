@@ -49,7 +49,7 @@ def _sources() -> dict[str, bytes]:
     """What the program imports, directly or not, by its name in the archive."""
     found: dict[str, bytes] = {_MAIN: _LOADER.read_bytes()}
     waiting = [ENTRY]
-    seen = set(waiting)
+    visited = set(waiting)
     while waiting:
         name = waiting.pop()
         path = _path_of(name)
@@ -57,8 +57,8 @@ def _sources() -> dict[str, bytes]:
             continue  # a name within a module
         text = path.read_bytes()
         found[f"{PREFIX.replace('.', '/')}/{path.relative_to(ROOT).as_posix()}"] = text
-        new = {one for one in (*_imported(text), *_packages(name)) if one.startswith(f"{PREFIX}.")} - seen
-        seen |= new
+        new = {one for one in (*_imported(text), *_packages(name)) if one.startswith(f"{PREFIX}.")} - visited
+        visited |= new
         waiting += sorted(new)
     parts = PREFIX.split(".")
     return {**found, **{"/".join([*parts[: i + 1], "__init__.py"]): b"" for i in range(len(parts))}}

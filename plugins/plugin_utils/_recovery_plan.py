@@ -31,9 +31,9 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
     resumed,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error import FleetError
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._parallel_recovery import goes_alone
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._plan_text import plan_lines, planned_row
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._planned_row import RESTART_ALL, PlannedRow
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_together import goes_alone
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ServiceResult, as_mappings
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tables import WIDTH, count
 
@@ -70,7 +70,7 @@ _AT_ONCE = Pacing()
 
 
 def recovery_plan(
-    seen: t.Mapping[str, t.Any],
+    observed: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
     max_unhealthy: t.Any = "50%",
     network_info: t.Mapping[str, t.Any] | None = None,
@@ -92,8 +92,8 @@ def recovery_plan(
     """
     if quorum_lost not in ("refuse", "restart_all"):
         raise FleetError(f"quorum_lost: {quorum_lost!r} is unknown; give refuse or restart_all")
-    hosts = list(seen)
-    rows = _rows(read_fleet(seen, described), network_info or {}, approved)
+    hosts = list(observed)
+    rows = _rows(read_fleet(observed, described), network_info or {}, approved)
     together = _stalled_hosts(rows) if quorum_lost == "restart_all" else []
     unhealthy = {row.host for row in rows if row.verdict in (NEEDS_RECOVERY, UNKNOWN)} - set(together)
     planned = _planned(rows, foreseen or {}, set(together))
@@ -109,7 +109,7 @@ def recovery_plan(
     return {
         **_order_of_work(work, pacing.soak),
         **_approval(approved, planned, rows, hosts, [*together, *needy]),
-        "in_need": [*together, *needy],
+        "due": [*together, *needy],
         "unknown": _hosts_with(UNKNOWN, rows),
         "stalled": _hosts_with(CHAIN_STALLED, rows),
         "refusal": refusal.reason,
@@ -121,7 +121,7 @@ def recovery_plan(
 
 def _rows(found: t.Iterable[Row], network_info: t.Mapping[str, t.Any], approved: ApprovedPlan | None) -> list[Row]:
     """The services as they are to be judged. A start under way that was not approved is left alone."""
-    rows = [_with_look(row, network_info) for row in found]
+    rows = [_with_network(row, network_info) for row in found]
     return [resumed(row) if approved is None or approved.has(row) else row for row in rows]
 
 
@@ -147,8 +147,8 @@ class _Work(t.NamedTuple):
 
 def _going_alone(planned: t.Sequence[PlannedRow], together: t.Iterable[str]) -> set[str]:
     """The hosts whose services in need are not all driven by one task."""
-    in_need = [one.row for one in planned if one.row.verdict != OK]
-    return {row.host for row in in_need if goes_alone({"kind": row.kind})} | set(together)
+    due = [one.row for one in planned if one.row.verdict != OK]
+    return {row.host for row in due if goes_alone({"kind": row.kind})} | set(together)
 
 
 def _order_of_work(work: _Work, soak: float) -> dict[str, t.Any]:
@@ -170,12 +170,12 @@ def _approval(
     planned: t.Sequence[PlannedRow],
     rows: t.Sequence[Row],
     hosts: t.Sequence[str],
-    in_need: t.Sequence[str],
+    due: t.Sequence[str],
 ) -> dict[str, t.Any]:
-    """What an approved plan lets this run do, and what of it is gone."""
+    """What an approved plan lets this run do, and what of it is obsolete."""
     if approved is None:
-        return {"acts": {}, "gone": []}
-    return {"acts": _acts(planned, in_need), "gone": approved.gone(rows, hosts)}
+        return {"acts": {}, "obsolete": []}
+    return {"acts": _acts(planned, due), "obsolete": approved.obsolete(rows, hosts)}
 
 
 def _heading(approved: ApprovedPlan | None, hosts: t.Sequence[str]) -> list[str]:
@@ -188,9 +188,9 @@ def _ending(rows: t.Sequence[Row], network_info: t.Mapping[str, t.Any]) -> list[
     return [*([] if rows else [NO_SERVICES]), *(["", *chain] if chain else [])]
 
 
-def _acts(planned: t.Sequence[PlannedRow], in_need: t.Sequence[str]) -> dict[str, list[dict[str, t.Any]]]:
+def _acts(planned: t.Sequence[PlannedRow], due: t.Sequence[str]) -> dict[str, list[dict[str, t.Any]]]:
     """host -> the rows that may be acted on there."""
-    found: dict[str, list[dict[str, t.Any]]] = {host: [] for host in in_need}
+    found: dict[str, list[dict[str, t.Any]]] = {host: [] for host in due}
     for one in planned:
         wanted = one.row.verdict == NEEDS_RECOVERY or one.verb == RESTART_ALL
         if wanted and not one.is_left and one.row.host in found:
@@ -227,9 +227,9 @@ def _turns(work: _Work, soak: float) -> list[Turn]:
         turns += [_turn("recover_some", of, batch, number) for batch in wave]
         if soak > 0 and number < len(waves):
             turns[-1] = turns[-1]._replace(tasks="recover_last")
-            turns.append(Turn("look_again", f"Observe the fleet after wave {number}", everyone, number))
-    after_look = [0, *(place for place, turn in enumerate(turns, 1) if turn.tasks == "look_again")]
-    for place in after_look if turns else ():
+            turns.append(Turn("observe_again", f"Observe the fleet after wave {number}", everyone, number))
+    after_observation = [0, *(place for place, turn in enumerate(turns, 1) if turn.tasks == "observe_again")]
+    for place in after_observation if turns else ():
         if not alone & set(turns[place].hosts):
             turns[place] = turns[place]._replace(on_host="recover_at_once")
     if turns:
@@ -303,11 +303,11 @@ def _domains_down(planned: t.Sequence[PlannedRow], domains: t.Mapping[str, t.Map
     A host that was not observed may be up, and so may be one of the inventory that this run leaves alone.
     """
     up = {one.row.host for one in planned if not one.row.down}
-    observed = {one.row.host for one in planned} - up
+    hosts_observed = {one.row.host for one in planned} - up
     found: set[_waves.Key] = set()
     lives: set[_waves.Key] = set()
     for host, values in domains.items():
-        (found if host in observed else lives).update(_waves.domain_keys(values))
+        (found if host in hosts_observed else lives).update(_waves.domain_keys(values))
     unknown = {key.sort for key in lives if key.value is None}
     return {key for key in found - lives if key.value is not None and key.sort not in unknown}
 
@@ -325,7 +325,7 @@ def _planned(rows: t.Sequence[Row], foreseen: t.Mapping[str, t.Any], together: t
 
 
 def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> PlanRefusal:
-    allowed = _waves.allowed_in_need(max_unhealthy, hosts)
+    allowed = _waves.allowed_unhealthy(max_unhealthy, hosts)
     if unhealthy <= allowed:
         return PlanRefusal()
     return PlanRefusal(
@@ -336,7 +336,7 @@ def _refusal(unhealthy: int, hosts: int, max_unhealthy: t.Any) -> PlanRefusal:
     )
 
 
-def _with_look(row: Row, network_info: t.Mapping[str, t.Any]) -> Row:
+def _with_network(row: Row, network_info: t.Mapping[str, t.Any]) -> Row:
     """A chain is stalled if no node sees it advance; a node that says otherwise needs recovery itself.
 
     The last validator that is left of a chain says that it has no peers.
@@ -369,13 +369,13 @@ def _stall_refusal(rows: t.Sequence[Row], together: t.Sequence[str]) -> PlanRefu
     stalled = [row for row in rows if row.verdict == CHAIN_STALLED]
     if not stalled or together:
         return None
-    told = [stall for stall in map(StallView.of, best_informed(rows)) if stall]
-    said = "; ".join(f"{stall.why}; {stall.advice}" for stall in told) or stalled[0].why
+    reported = [stall for stall in map(StallView.of, best_informed(rows)) if stall]
+    message = "; ".join(f"{stall.why}; {stall.advice}" for stall in reported) or stalled[0].why
     down = [row.host for row in rows if row.in_network and row.verdict in (NEEDS_RECOVERY, UNKNOWN)]
     missing = f" In need or unknown: {', '.join(down)}." if down else ""
     return PlanRefusal(
         "chain_stalled",
-        f"a chain is stalled ({said}).{missing} No action on a single node helps. "
+        f"a chain is stalled ({message}).{missing} No action on a single node helps. "
         f"lifecycle_quorum_lost=restart_all starts the missing validators, then restarts all of them at the same time",
     )
 

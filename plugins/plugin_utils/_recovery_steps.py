@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import UNKNOWN
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import find_network
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._playbook_vars import listed
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import has_run
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_all_stage import has_run
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ObservationView,
     as_mapping,
@@ -43,7 +43,7 @@ _WITHOUT_BUDGET = {"max_attempts": 1000, "attempt_backoff": 0}
 def fixes(service: t.Mapping[str, t.Any], allowed: t.Sequence[str], hooks: t.Iterable[str]) -> dict[str, t.Any]:
     """Which fixes the causes of a service call for, of those that are allowed."""
     causes = as_texts(service.get("causes"))
-    down = as_mapping(service.get("seen")).get("state") == "stopped"
+    down = as_mapping(service.get("observation")).get("state") == "stopped"
     depends, files = service.get("depends_on") or [], service.get("known_good") or {}
     wants = {
         "start_dependency": bool(depends) and (down or bool(set(causes) & set(DEPENDENCY_CAUSES))),
@@ -175,7 +175,7 @@ def _plain_start(service: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]
     plain = {key: value for key, value in entry.items() if key not in ("kind", "besu", "state", "expected_state")}
     options = drive_options({"entry": plain}, settings)
     step = {
-        "state": "running" if ObservationView.from_dict(service.get("seen")).process_is_down else "restarted",
+        "state": "running" if ObservationView.from_dict(service.get("observation")).process_is_down else "restarted",
         "recovery": "reset_start",
         "probes": [{"kind": "tcp", "host": url.hostname or "127.0.0.1", "port": url.port or 8545}],
         **_WITHOUT_BUDGET,
@@ -188,12 +188,12 @@ def takes_offline(service: t.Mapping[str, t.Any]) -> bool:
     """Whether a step on this service may take a validator offline, for which a reservation is needed."""
     if service.get("kind") != "besu":
         return False
-    seen = ObservationView.from_dict(service.get("seen"))
+    observed = ObservationView.from_dict(service.get("observation"))
     own = as_mapping(as_mapping(service.get("entry")).get("besu"))
     guarded = str(own.get("quorum_guard", "enforce")).lower() == "enforce"
     return (
-        not seen.process_is_down
-        and seen.details.get("validator") is not False
+        not observed.process_is_down
+        and observed.details.get("validator") is not False
         and own.get("validator") is not False
         and guarded
         and "reservation" not in own
@@ -204,7 +204,7 @@ def serves(service: t.Mapping[str, t.Any]) -> bool:
     """Whether it is a connector of a known tunnel that serves, and is guarded, so that it needs a reservation."""
     if service.get("kind") != "cloudflared":
         return False
-    details = ObservationView.from_dict(service.get("seen")).details
+    details = ObservationView.from_dict(service.get("observation")).details
     own = as_mapping(as_mapping(service.get("entry")).get("cloudflared"))
     return (
         (as_number(details.get("connections")) or 0) > 0
@@ -230,13 +230,13 @@ def recovery_result(
     chain shows afterwards, or ``network_info``, which has it.
     """
     given = as_mapping(done)
-    seen = as_mapping(service.get("seen"))
+    observed = as_mapping(service.get("observation"))
     planned = service["fixes"]
     made = fixed(planned, given, check_mode)["made"]
     found: dict[str, t.Any] = {
-        "state": seen.get("state"),
-        "before": seen,
-        "after": seen,
+        "state": observed.get("state"),
+        "before": observed,
+        "after": observed,
         "transitions": [],
         "blocked_by": [],
     }
@@ -248,7 +248,7 @@ def recovery_result(
         found |= {"changed": (bool(made) or lost) and not check_mode, "msg": failure}
     else:
         found |= _result(result, given, check_mode)
-        network = as_mapping(network) or _network_of(seen, found.get("after"), as_mapping(network_info))
+        network = as_mapping(network) or _network_of(observed, found.get("after"), as_mapping(network_info))
         found |= _with_refusal(found, given) | _with_chain(found, network)
     if planned["clear_start_limit"] and _was_reset(found):
         made.append("start limit cleared")
@@ -257,10 +257,10 @@ def recovery_result(
         "name": service.get("name"),
         "kind": service.get("kind"),
         "label": service.get("label"),
-        "seen": seen,
+        "observation": observed,
         "fixes": made,
         "failed": not found["reached"],
-        "diagnosis": found.get("diagnosis") or seen.get("diagnosis") or {},
+        "diagnosis": found.get("diagnosis") or observed.get("diagnosis") or {},
     }
 
 
@@ -299,9 +299,9 @@ def _with_refusal(result: t.Mapping[str, t.Any], done: t.Mapping[str, t.Any]) ->
     return with_answers(result, as_text(done.get("refused")))
 
 
-def _network_of(seen: t.Any, after: t.Any, network_info: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+def _network_of(observed: t.Any, after: t.Any, network_info: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
     """The network of a node in an observation of the chains, by its block 0 before or after the step."""
-    known = (as_text(as_mapping(as_mapping(one).get("besu")).get("genesis")) for one in (seen, after))
+    known = (as_text(as_mapping(as_mapping(one).get("besu")).get("genesis")) for one in (observed, after))
     return (find_network(network_info, next(filter(None, known), None)) if network_info else None) or {}
 
 
@@ -319,9 +319,9 @@ def _with_chain(result: t.Mapping[str, t.Any], network: t.Mapping[str, t.Any]) -
     }
 
 
-def not_observed(seen: t.Any, host: str, described: t.Any = None) -> list[dict[str, t.Any]]:
+def not_observed(observed: t.Any, host: str, described: t.Any = None) -> list[dict[str, t.Any]]:
     """The entries of service_recovery_result for what could not be observed on a host."""
-    given = as_mapping(seen)
+    given = as_mapping(observed)
     bare = {"observed": False, "reached": False, "failed": True, "changed": False}
     if given.get("unreachable") or "services" not in given:
         how = "reached" if given.get("unreachable") else "observed"

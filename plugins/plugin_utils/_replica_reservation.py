@@ -40,16 +40,18 @@ def replica_asks(
     described: t.Mapping[str, Entries],
     plan: Rows | None = None,
     owner: str = "ansible",
-    seen: Rows | None = None,
+    observed: Rows | None = None,
 ) -> list[dict[str, t.Any]]:
     """The hosts to ask for each turn, its own first, then those that may have a replica that stays.
 
     ``turns``: connectors with ``key``, ``host``, ``service`` and ``tunnel``; ``described``: host -> its services, of
     the whole inventory; ``plan``: what tunnel_plan made, where it has seen the hosts; ``owner``: new for each attempt;
-    ``seen``: host -> what service_info returned there.
+    ``observed``: host -> what service_info returned there.
     """
     return [
-        ask for turn in turns for ask in _asks(turn, described, _others(turn, described, plan or {}, seen or {}), owner)
+        ask
+        for turn in turns
+        for ask in _asks(turn, described, _others(turn, described, plan or {}, observed or {}), owner)
     ]
 
 
@@ -73,9 +75,9 @@ def _asks(
     return [{**ask, "second": number == 1} for number, ask in enumerate(asks)]
 
 
-def _others(turn: Rows, described: t.Mapping[str, Entries], plan: Rows, seen: Rows) -> list[str]:
+def _others(turn: Rows, described: t.Mapping[str, Entries], plan: Rows, observed: Rows) -> list[str]:
     """Hosts whose connector of the tunnel was seen to be healthy, then those of which it is not known."""
-    known = {host: _serves(turn["tunnel"], described[host], seen.get(host)) for host in described}
+    known = {host: _serves(turn["tunnel"], described[host], observed.get(host)) for host in described}
     known |= _serving(turn["tunnel"], plan)
     found = [host for host in described if known[host] is not False and host != turn["host"]]
     return sorted(found, key=lambda host: not known[host])
@@ -88,9 +90,9 @@ def _serving(tunnel: t.Any, plan: Rows) -> dict[str, bool]:
     return {one["host"]: one["host"] in healthy for _of, one in rows}
 
 
-def _serves(tunnel: t.Any, entries: t.Any, look: t.Any) -> bool | None:
+def _serves(tunnel: t.Any, entries: t.Any, observed: t.Any) -> bool | None:
     """Whether a host was seen to have a connector that serves the tunnel; None where one of its may be of it."""
-    services = as_mappings(as_mapping(look).get("services"))
+    services = as_mappings(as_mapping(observed).get("services"))
     connectors = [as_mapping(one.get("cloudflared")) for one in services if one.get("kind") == "cloudflared"]
     mine = [one for one in connectors if one.get("tunnel_id") == tunnel]
     if any((as_number(one.get("connections")) or 0) > 0 for one in mine):

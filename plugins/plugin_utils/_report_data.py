@@ -47,7 +47,7 @@ Data = dict[str, t.Any]
 
 
 def report_data(
-    seen: t.Mapping[str, t.Any],
+    observed: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
     network_info: t.Any,
     window: float,
@@ -55,18 +55,18 @@ def report_data(
 ) -> Data:
     """The report.
 
-    ``seen``: host -> what service_info returned there; ``described``: host ->
+    ``observed``: host -> what service_info returned there; ``described``: host ->
     its lifecycle_services; ``network_info``: what besu_network_info returned;
     ``window``: seconds; ``now``: seconds since the epoch, by the clock of the controller.
     """
-    told = _observations(seen)
+    reported = _observations(observed)
     services: list[Data] = []
-    for row in read_fleet(seen, described):
+    for row in read_fleet(observed, described):
         if row.is_host:
             services += _unobserved(row, described.get(row.host))
         else:
-            services.append(_service(row, next(told[row.host], {}), window, now))
-    hosts = _hosts(seen, services)
+            services.append(_service(row, next(reported[row.host], {}), window, now))
+    hosts = _hosts(observed, services)
     return {
         "version": VERSION,
         "generated_at": round(now, 3),
@@ -76,14 +76,14 @@ def report_data(
         "services": services,
         "chains": _chains(network_info),
         "chains_problem": _chains_problem(network_info),
-        "tunnels": _tunnels(seen, described),
+        "tunnels": _tunnels(observed, described),
     }
 
 
-def _observations(seen: t.Mapping[str, t.Any]) -> dict[str, t.Iterator[t.Any]]:
+def _observations(observed: t.Mapping[str, t.Any]) -> dict[str, t.Iterator[t.Any]]:
     """The observations of each host, in the order in which ``read_fleet`` has its rows."""
     found: dict[str, t.Iterator[t.Any]] = {}
-    for host, result in seen.items():
+    for host, result in observed.items():
         listed = as_mapping(result).get("services")
         found[host] = iter(listed if isinstance(listed, (list, tuple)) else ())
     return found
@@ -93,8 +93,8 @@ def _text(value: t.Any, limit: int = h.TEXT) -> str | None:
     return h.cut(as_text(value), limit) or None
 
 
-def _service(row: Row, told: t.Any, window: float, now: float) -> Data:
-    given = as_mapping(told)
+def _service(row: Row, reported: t.Any, window: float, now: float) -> Data:
+    given = as_mapping(reported)
     found = _bare(row.host, row.service, row.scope, row.kind, row.desired, row.why)
     history, reason = h.read_service_history(given.get("history"), row.kind, window)
     state = row.state if given else m.UNKNOWN
@@ -262,9 +262,9 @@ def _history(history: h.ServiceHistory, now: float, should_run: bool) -> Data:
     }
 
 
-def _hosts(seen: t.Mapping[str, t.Any], services: t.Sequence[Data]) -> list[Data]:
+def _hosts(observed: t.Mapping[str, t.Any], services: t.Sequence[Data]) -> list[Data]:
     counts = Counter(one["host"] for one in services)
-    bad = {row.host: row.why for row in read_fleet(seen) if row.is_host}
+    bad = {row.host: row.why for row in read_fleet(observed) if row.is_host}
     offsets = {one["host"]: one["history"]["clock_offset"] for one in services if one["history"]}
     return [
         {
@@ -275,7 +275,7 @@ def _hosts(seen: t.Mapping[str, t.Any], services: t.Sequence[Data]) -> list[Data
             "services": counts[h.cut(host, h.NAME)],
             "clock_offset": offsets.get(h.cut(host, h.NAME)),
         }
-        for host in seen
+        for host in observed
     ]
 
 
@@ -401,7 +401,7 @@ def _chains_problem(network_info: t.Any) -> str | None:
     return h.cut(f"did not answer: {', '.join(silent[:_MOST])}{more}") if silent else None
 
 
-def _tunnels(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any]) -> list[Data]:
+def _tunnels(observed: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any]) -> list[Data]:
     return [
         {
             "id": h.cut(as_text(tunnel["id"]), h.NAME),
@@ -422,7 +422,7 @@ def _tunnels(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any]) -> l
                 for one in tunnel["connectors"]
             ],
         }
-        for tunnel in tunnel_plan(seen, described)["tunnels"]
+        for tunnel in tunnel_plan(observed, described)["tunnels"]
         if any(one["service"] != "-" for one in tunnel["connectors"])
     ]
 

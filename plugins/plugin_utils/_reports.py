@@ -44,10 +44,10 @@ _OUTCOMES = {OK: o.HEALTHY, HELD: o.SKIPPED, TRANSITIONING: o.TRANSITIONING, UNK
 
 
 def status_lines(
-    seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None, width: int = WIDTH
+    observed: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None = None, width: int = WIDTH
 ) -> list[str]:
     """The fleet as a table, the worst services first, and a line that sums it up."""
-    rows = read_fleet(seen, described)
+    rows = read_fleet(observed, described)
     if not rows:
         return [NO_SERVICES]
     worst = list(SHOWN)
@@ -61,7 +61,7 @@ def status_lines(
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in reversed(worst)}
     parts = ", ".join(f"{number} {SHOWN[verdict]}" for verdict, number in counts.items() if number)
     services = sum(not row.is_host for row in rows)
-    summary = f"{count(services, 'service')} on {count(len(seen), 'host')}: {parts}"
+    summary = f"{count(services, 'service')} on {count(len(observed), 'host')}: {parts}"
     return [*render(table, width), "", summary, *_alert_lines(rows)]
 
 
@@ -82,30 +82,30 @@ _SIDE_BY_SIDE = tuple(name for name, kind in KINDS.items() if kind.module in ("s
 # Recovered services of a host that have a block each: more of them have one line, as each had one when it ended.
 _FEW = 3
 
-Fallen = t.Sequence[t.Mapping[str, str]]
+Regressions = t.Sequence[t.Mapping[str, str]]
 
 
 def recovery_entries(
-    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], fallen: Fallen = (), seen: t.Any = None
+    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], regressions: Regressions = (), observed: t.Any = None
 ) -> list[o.OutcomeEntry]:
     """How each service of the plan ended. ``results``: host -> the results of service_recovery there.
 
-    ``fallen``: those that were worse when the fleet was looked at again after a wave; that is their end.
+    ``regressions``: those that were worse when the fleet was looked at again after a wave; that is their end.
     """
-    ended = {(one["host"], one["service"]): one for one in fallen}
-    entries = [entry for entry in _entries(results, plan, seen or {}) if (entry.host, entry.service) not in ended]
-    entries += [o.OutcomeEntry(**gone) for gone in plan.get("gone") or ()]
+    ended = {(one["host"], one["service"]): one for one in regressions}
+    entries = [entry for entry in _entries(results, plan, observed or {}) if (entry.host, entry.service) not in ended]
+    entries += [o.OutcomeEntry(**obsolete) for obsolete in plan.get("obsolete") or ()]
     return entries + [
         o.OutcomeEntry(one["host"], one["service"], one["kind"], o.FAILED, one["reason"]) for one in ended.values()
     ]
 
 
 def _entries(
-    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]
+    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], observed: t.Mapping[str, t.Any]
 ) -> list[o.OutcomeEntry]:
     left = {host: [ServiceResult.from_dict(one) for one in as_mappings(done)] for host, done in results.items()}
     tried = {host for host, done in results.items() if isinstance(done, (list, tuple))}
-    entries = [_entry(row, left, tried, plan, seen.get(row["host"])) for row in as_mappings(plan.get("rows"))]
+    entries = [_entry(row, left, tried, plan, observed.get(row["host"])) for row in as_mappings(plan.get("rows"))]
     # What the role found in need after the plan was made.
     return entries + [o.entry_of(host, result) for host, more in left.items() for result in more]
 
@@ -115,14 +115,14 @@ def _entry(
     left: t.Mapping[str, list[ServiceResult]],
     tried: t.Container[str],
     plan: t.Mapping[str, t.Any],
-    seen: t.Any,
+    observed: t.Any,
 ) -> o.OutcomeEntry:
     mine = left.get(row["host"], [])
     result = next((one for one in mine if one.name == row["service"]), None)
     if result is not None:
         mine.remove(result)
         return o.entry_of(row["host"], result)
-    return _not_acted_on(row, plan) or _without_result(row, mine, row["host"] in tried, seen)
+    return _not_acted_on(row, plan) or _without_result(row, mine, row["host"] in tried, observed)
 
 
 def _of_row(row: t.Mapping[str, t.Any], outcome: str, reason: str, guard: str = "") -> o.OutcomeEntry:
@@ -145,7 +145,7 @@ def _not_acted_on(row: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> o.
 
 
 def _without_result(
-    row: t.Mapping[str, t.Any], mine: t.Sequence[ServiceResult], tried: bool, seen: t.Any
+    row: t.Mapping[str, t.Any], mine: t.Sequence[ServiceResult], tried: bool, observed: t.Any
 ) -> o.OutcomeEntry:
     """The entry of a service that was to be recovered, and of which its host returned nothing."""
     lost = next((one for one in mine if one.name == "-" and not one.observed), None)
@@ -154,7 +154,7 @@ def _without_result(
     if not tried:
         return _of_row(row, o.NOT_ATTEMPTED, "the run ended before its turn")
     service = "" if row["service"] == "-" else row["service"]
-    now = next((one for one in read_fleet({row["host"]: seen or {}}) if _is_left(one, service)), None)
+    now = next((one for one in read_fleet({row["host"]: observed or {}}) if _is_left(one, service)), None)
     if now is None:
         return _of_row(row, o.SELF_RECOVERED, "it no longer needed recovery when its turn came")
     guard = CHAIN_STALLED if now.verdict == CHAIN_STALLED else ""
@@ -169,27 +169,28 @@ def summary_lines(
     results: t.Mapping[str, t.Any],
     plan: t.Mapping[str, t.Any],
     width: int = WIDTH,
-    fallen: Fallen = (),
-    seen: t.Any = None,
+    regressions: Regressions = (),
+    observed: t.Any = None,
 ) -> list[str]:
     """The summary of the recovery, a block for each service: what was found, what was done, what proves the result."""
     lines: list[str] = []
     in_one_line = 0
-    for host in plan["in_need"]:
+    for host in plan["due"]:
         if host in results:
             found = [ServiceResult.from_dict(one) for one in results[host]]
             lines += _host_lines(host, found, width)
-            in_one_line += len(_told(found))
+            in_one_line += len(_recovered_of_host(found))
         else:
             lines.append(f"{host}: {o.shown(o.NOT_ATTEMPTED)}")
     left = [row for row in as_mappings(plan.get("rows")) if row.get("guard") == APPROVED]
     lines += [f"{row['host']} {row['service']}: left as it is, {row['why']}" for row in left]
-    lines += [f"{one['host']} {one['service']}: {one['reason']}" for one in plan.get("gone") or ()]
+    lines += [f"{one['host']} {one['service']}: {one['reason']}" for one in plan.get("obsolete") or ()]
     lines += [
-        f"{one['host']} {one['service']}".rstrip() + f": {o.shown(o.FAILED).upper()}, {one['reason']}" for one in fallen
+        f"{one['host']} {one['service']}".rstrip() + f": {o.shown(o.FAILED).upper()}, {one['reason']}"
+        for one in regressions
     ]
-    acted = [entry for entry in recovery_entries(results, plan, fallen, seen) if entry.outcome != o.HEALTHY]
-    if len(plan["in_need"]) == 1 and 0 < in_one_line == len(acted):
+    acted = [entry for entry in recovery_entries(results, plan, regressions, observed) if entry.outcome != o.HEALTHY]
+    if len(plan["due"]) == 1 and 0 < in_one_line == len(acted):
         return lines  # that line counts them already
     return [
         *lines,  # a reason is never cut: the next step depends on it
@@ -200,19 +201,19 @@ def summary_lines(
 
 def _host_lines(host: str, results: t.Sequence[ServiceResult], width: int) -> list[str]:
     """The blocks of a host; one line for all that were recovered, where these are many."""
-    told = _told(results)
-    lines = [line for one in results if one not in told for line in result_lines(host, one, width)]
-    names = f"{host}: {len(told)} {o.shown(o.RECOVERED).upper()}: {', '.join(one.name for one in told)}"
-    return lines + (_wrapped(names, width) if told else [])
+    recovered = _recovered_of_host(results)
+    lines = [line for one in results if one not in recovered for line in result_lines(host, one, width)]
+    names = f"{host}: {len(recovered)} {o.shown(o.RECOVERED).upper()}: {', '.join(one.name for one in recovered)}"
+    return lines + (_wrapped(names, width) if recovered else [])
 
 
-def _told(results: t.Sequence[ServiceResult]) -> list[ServiceResult]:
+def _recovered_of_host(results: t.Sequence[ServiceResult]) -> list[ServiceResult]:
     """Those of a host that one line names."""
-    told = [one for one in results if _is_told(one)]
-    return told if len(told) > _FEW else []
+    recovered = [one for one in results if _is_reported_whole(one)]
+    return recovered if len(recovered) > _FEW else []
 
 
-def _is_told(result: ServiceResult) -> bool:
+def _is_reported_whole(result: ServiceResult) -> bool:
     """Whether the line as a service ended has said all that its block would say."""
     is_short = result.kind in _SIDE_BY_SIDE and not result.fixes and not result.resolved
     return o.outcome_of(result) == o.RECOVERED and is_short
@@ -238,8 +239,8 @@ def result_lines(host: str, result: ServiceResult, width: int = WIDTH) -> list[s
 
 def _seen_before(result: ServiceResult) -> tuple[ObservationView, CauseView | None]:
     """What was seen before anything was done, and the first cause."""
-    before = result.seen or result.before or ObservationView(result.name, state=result.state)
-    return before, (result.seen.diagnosis if result.seen else result.diagnosis).first
+    before = result.observation or result.before or ObservationView(result.name, state=result.state)
+    return before, (result.observation.diagnosis if result.observation else result.diagnosis).first
 
 
 def _seen_after(result: ServiceResult) -> tuple[ObservationView, str]:
@@ -253,15 +254,15 @@ def _in_short(host: str, outcome: str, result: ServiceResult, width: int) -> lis
     before, first = _seen_before(result)
     why = "; ".join(filter(None, (first.id if first else before.cause, result.resolved)))
     acts = "; ".join(step.action for step in result.steps if step.acts)
-    said = f"{host} {result.name}: {o.shown(outcome).upper()} from {before.state}" + (f" ({why})" if why else "")
-    said += f" by {acts}" if acts else ""
+    message = f"{host} {result.name}: {o.shown(outcome).upper()} from {before.state}" + (f" ({why})" if why else "")
+    message += f" by {acts}" if acts else ""
     after, invocation = _seen_after(result)
-    said += "" if result.is_planned else f": {after.state}{invocation}"
-    return _wrapped(said, width)
+    message += "" if result.is_planned else f": {after.state}{invocation}"
+    return _wrapped(message, width)
 
 
-def _wrapped(said: str, width: int) -> list[str]:
-    return textwrap.wrap(said, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+def _wrapped(message: str, width: int) -> list[str]:
+    return textwrap.wrap(message, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def for_host(hint: str, host: str) -> str:
@@ -290,16 +291,16 @@ def failure(results: t.Mapping[str, t.Any]) -> str:
 
 
 def harm(
-    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], max_failed: t.Any = 0, fallen: Fallen = ()
+    results: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], max_failed: t.Any = 0, regressions: Regressions = ()
 ) -> dict[str, t.Any]:
     """Whether services of more hosts than ``max_failed`` were harmed. A refusal is not harm."""
     done = {host: [ServiceResult.from_dict(one) for one in as_mappings(some)] for host, some in results.items()}
     harmed = {host: [one.name for one in some if one.harms] for host, some in done.items()}
-    for one in fallen:
+    for one in regressions:
         harmed.setdefault(one["host"], []).append(one["service"])
     named = dict.fromkeys(f"{host}/{name}".rstrip("/") for host, names in harmed.items() for name in names)
     hosts = [host for host, names in harmed.items() if names]
-    stops = len(hosts) > _allowed(max_failed, len(plan["in_need"]))
+    stops = len(hosts) > _allowed(max_failed, len(plan["due"]))
     reason = f"not recovered: {', '.join(named)}; the run stops here (lifecycle_max_failed={max_failed})"
     return {"stops": stops, "hosts": hosts, "reason": reason if stops else ""}
 
@@ -320,8 +321,8 @@ def bad_hosts(entries: t.Sequence[o.OutcomeEntry], plan: t.Mapping[str, t.Any]) 
         if entry.outcome in o.BAD:
             bad.setdefault(entry.host, []).append(entry)
     for host, mine in bad.items():
-        said = "; ".join(f"{entry.service or host}: {o.shown(entry.outcome)}{_why(entry)}" for entry in mine)
-        found[host] = {"reason": said, "unreachable": host in lost}
+        message = "; ".join(f"{entry.service or host}: {o.shown(entry.outcome)}{_why(entry)}" for entry in mine)
+        found[host] = {"reason": message, "unreachable": host in lost}
     return found
 
 

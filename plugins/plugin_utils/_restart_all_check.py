@@ -74,9 +74,9 @@ def _names(votes: t.Sequence[tuple[str, Entry]]) -> tuple[str, str] | None:
 
 def _chain(entry: Entry) -> str:
     """How the chain of an entry is called: two chains with one id are two."""
-    given, seen = entry.get("besu") or {}, entry["seen"].get("besu") or {}
-    number = given.get("chain_id") or seen.get("chain_id")
-    genesis = given.get("genesis_hash") or seen.get("genesis")
+    given, observed = entry.get("besu") or {}, entry["observation"].get("besu") or {}
+    number = given.get("chain_id") or observed.get("chain_id")
+    genesis = given.get("genesis_hash") or observed.get("genesis")
     if number is None:
         return ""
     return f"{number} (block 0 {str(genesis).lower()[:10]})" if genesis else str(number)

@@ -44,8 +44,8 @@ def as_text(value: t.Any) -> str:
 
 def message_of(result: t.Mapping[str, t.Any]) -> str:
     """What a task said, without the words that every failure to reach a host begins with."""
-    said = as_text(result.get("msg"))
-    return f"{UNREACHABLE}{_SSH_FAILED.sub('', said)}" if said and result.get("unreachable") else said
+    message = as_text(result.get("msg"))
+    return f"{UNREACHABLE}{_SSH_FAILED.sub('', message)}" if message and result.get("unreachable") else message
 
 
 # The guards that refuse where no host has granted the right to take something offline.
@@ -57,15 +57,15 @@ def with_answers(result: t.Mapping[str, t.Any], answers: str) -> dict[str, t.Any
     blocks = as_mappings(result.get("blocked_by"))
     if not answers or not any(block.get("guard") in _WITHOUT_A_RIGHT for block in blocks):
         return dict(result)
-    told = [
+    refusals = [
         {**block, "reason": _joined(block.get("reason"), answers)} if block.get("guard") in _WITHOUT_A_RIGHT else block
         for block in blocks
     ]
-    return {**result, "blocked_by": told, "msg": _joined(result.get("msg"), answers)}
+    return {**result, "blocked_by": refusals, "msg": _joined(result.get("msg"), answers)}
 
 
-def _joined(said: t.Any, more: str) -> str:
-    return "; ".join(filter(None, (as_text(said), more)))
+def _joined(message: t.Any, more: str) -> str:
+    return "; ".join(filter(None, (as_text(message), more)))
 
 
 def as_number(value: t.Any) -> float | None:
@@ -217,7 +217,7 @@ class ObservationView:
 
 @dataclass(frozen=True)
 class ServiceResult:
-    """What a module that drives a service returned, with what the role saw and fixed before (``seen``, ``fixes``).
+    """What a module that drives a service returned, with what the role observed and fixed before.
 
     ``observed``: whether the role could observe the service at all.
     """
@@ -230,7 +230,7 @@ class ServiceResult:
     unreachable: bool = False
     msg: str = ""
     state: str = m.UNKNOWN
-    seen: ObservationView | None = None
+    observation: ObservationView | None = None
     before: ObservationView | None = None
     after: ObservationView | None = None
     steps: tuple[StepView, ...] = ()
@@ -246,8 +246,10 @@ class ServiceResult:
     @classmethod
     def from_dict(cls, data: t.Any) -> ServiceResult:
         given = as_mapping(data)
-        views = {key: ObservationView.from_dict(given[key]) for key in ("seen", "before", "after") if given.get(key)}
-        known = views.get("seen") or views.get("before")
+        views = {
+            key: ObservationView.from_dict(given[key]) for key in ("observation", "before", "after") if given.get(key)
+        }
+        known = views.get("observation") or views.get("before")
         return cls(
             name=as_text(given.get("name")) or (known.name if known else "-"),
             kind=as_text(given.get("kind")) or (known.kind if known else "generic"),
@@ -257,7 +259,7 @@ class ServiceResult:
             unreachable=bool(given.get("unreachable")),
             msg=message_of(given),
             state=as_text(given.get("state")) or m.UNKNOWN,
-            seen=views.get("seen"),
+            observation=views.get("observation"),
             before=views.get("before"),
             after=views.get("after"),
             steps=tuple(StepView.from_dict(step) for step in as_mappings(given.get("transitions"))),

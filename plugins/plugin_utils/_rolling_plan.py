@@ -172,13 +172,13 @@ class Candidate:
 
 def _candidate(row: Row, given: t.Mapping[str, t.Any]) -> Candidate:
     stale, last = as_mapping(given.get("stale")), as_mapping(given.get("last_start"))
-    told = stale.get("is_stale")
+    reported = stale.get("is_stale")
     made = _RUN.search(as_text(last.get("owner")))
     evidence = [f"{as_text(one.get('kind'))} {as_text(one.get('path'))}: {as_text(one.get('reason'))}"
                 for one in as_mappings(stale.get("evidence"))]  # fmt: skip
     return Candidate(
         row,
-        told if isinstance(told, bool) else None,
+        reported if isinstance(reported, bool) else None,
         tuple(evidence),
         as_texts(stale.get("unknown")),
         as_number(stale.get("age")),
@@ -187,25 +187,27 @@ def _candidate(row: Row, given: t.Mapping[str, t.Any]) -> Candidate:
     )
 
 
-def candidates(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any], selection: Selection) -> list[Candidate]:
+def candidates(
+    observed: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any], selection: Selection
+) -> list[Candidate]:
     """The services of the selection, in the order of their hosts; of a host that did not answer, the host."""
     found: list[Candidate] = []
-    for host in seen:
-        given = as_mappings(as_mapping(seen[host]).get("services"))
+    for host in observed:
+        given = as_mappings(as_mapping(observed[host]).get("services"))
         usable = usable_entries(described.get(host))
         entries = matched_entries([one.get("name") for one in given], usable)
-        rows = read_fleet({host: seen[host]}, {host: described.get(host)})
+        rows = read_fleet({host: observed[host]}, {host: described.get(host)})
         for number, row in enumerate(rows):
             if row.is_host:
                 if not usable or any(selection.names_it(as_text(e.get("name")), _kind(e)) for e in usable):
                     found.append(Candidate(row))
                 continue
-            observed = given[number] if number < len(given) else {}
+            observation = given[number] if number < len(given) else {}
             entry = entries[number] if number < len(entries) else {}
             details = row.observation.details
             blind = row.verdict == UNKNOWN and selection.names_it(row.service, row.kind) and not details
             if blind or selection.takes(row.service, row.kind, details, entry):
-                found.append(_candidate(row, observed))
+                found.append(_candidate(row, observation))
     return found
 
 
@@ -250,7 +252,7 @@ def verdict_of(one: Candidate, since: float, now: float, only_stale: bool) -> tu
 
 
 def rolling_plan(
-    seen: t.Mapping[str, t.Any],
+    observed: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
     settings: t.Mapping[str, t.Any],
     now: float,
@@ -266,12 +268,12 @@ def rolling_plan(
     ``approved``: what may be restarted, and nothing else.
     """
     selection = Selection.from_dict(settings)
-    found = candidates(seen, described, selection)
-    _check_selection(selection, found, seen, described)
+    found = candidates(observed, described, selection)
+    _check_selection(selection, found, observed, described)
     began, goes_on = _begin(found, settings, now, selection.only_stale, approved)
     rows = [_shown(one, *verdict_of(one, began, now, selection.only_stale)) for one in found]
     if approved is not None:
-        narrow_restarts(rows, approved, seen)
+        narrow_restarts(rows, approved, observed)
     _foresee(rows, foreseen or {})
     due = [row for row in rows if row["verdict"] == DUE]
     batches = _batches(due, settings.get("lifecycle_serial") or 1, domains or {}, approved)
@@ -286,13 +288,13 @@ def rolling_plan(
         "batches": [] if refusal else sizes,
         "services": _labels(due, order),
         "expected": _expected(due) if approved is not None else {},
-        "in_need": order,
+        "due": order,
         "unknown": _hosts_with(rows, UNKNOWN),
         "refusal": refusal,
         "guard": "max_unhealthy" if refusal else "",
         "rows": rows,
     }
-    heading = approved.lines(seen) if approved is not None else []
+    heading = approved.lines(observed) if approved is not None else []
     return {**plan, "lines": [*heading, *plan_lines(plan, sizes, width)]}
 
 
@@ -374,12 +376,15 @@ def _foresee(rows: t.Sequence[dict[str, t.Any]], foreseen: t.Mapping[str, t.Any]
 
 
 def _check_selection(
-    selection: Selection, found: t.Sequence[Candidate], seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any]
+    selection: Selection,
+    found: t.Sequence[Candidate],
+    observed: t.Mapping[str, t.Any],
+    described: t.Mapping[str, t.Any],
 ) -> None:
     """Refuse an empty selection: a misspelt name would look like a fleet that is up to date."""
     if found:
         return
-    rows = read_fleet(seen, described)
+    rows = read_fleet(observed, described)
     known = {
         "name": [row.service for row in rows],
         "kind": [row.kind for row in rows],
@@ -432,7 +437,7 @@ def _too_many(rows: t.Sequence[t.Mapping[str, t.Any]], settings: t.Mapping[str, 
     unwell = len(_hosts_with(rows, *_REFUSED, UNKNOWN))
     hosts = len({row["host"] for row in rows})
     limit = settings.get("lifecycle_max_unhealthy", "50%")
-    allowed = _waves.allowed_in_need(limit, hosts)
+    allowed = _waves.allowed_unhealthy(limit, hosts)
     if unwell <= allowed:
         return ""
     return (
@@ -451,7 +456,7 @@ def plan_lines(plan: t.Mapping[str, t.Any], sizes: t.Sequence[int], width: int =
         f"{began} {plan['run']}, to continue it after an interruption: -e lifecycle_restart_since={plan['run']}"
     )
     shown = [row for row in rows if row["verdict"] not in (DONE, FRESH)]
-    place = {host: number for number, host in enumerate(plan["in_need"])}
+    place = {host: number for number, host in enumerate(plan["due"])}
     shown.sort(key=lambda row: place.get(row["host"], len(place)))
     if shown:
         table = [("HOST", "SERVICE", "STATE", "PLAN", "WHY")]
@@ -462,8 +467,8 @@ def plan_lines(plan: t.Mapping[str, t.Any], sizes: t.Sequence[int], width: int =
     lines += ["", *mixed] if mixed else []
     if plan["refusal"]:
         return [*lines, "", f"REFUSED: {plan['refusal']}."]
-    if plan["in_need"]:
-        lines += ["", f"Order: {' | '.join(', '.join(batch) for batch in split(plan['in_need'], sizes))}"]
+    if plan["due"]:
+        lines += ["", f"Order: {' | '.join(', '.join(batch) for batch in split(plan['due'], sizes))}"]
     return lines
 
 
@@ -472,8 +477,8 @@ def _counts(rows: t.Sequence[t.Mapping[str, t.Any]]) -> str:
     counts = Counter(row["verdict"] for row in rows)
     services = sum(row["service"] != "-" for row in rows)
     hosts = count(len({row["host"] for row in rows}), "host")
-    said = {DONE: "restarted since the run began", FRESH: "not stale"}
-    more = "".join(f", {counts[verdict]} {words}" for verdict, words in said.items() if counts[verdict])
+    phrases = {DONE: "restarted since the run began", FRESH: "not stale"}
+    more = "".join(f", {counts[verdict]} {words}" for verdict, words in phrases.items() if counts[verdict])
     return f"{counts[DUE]} of {count(services, 'service')} on {hosts} to restart{more}"
 
 
@@ -498,7 +503,7 @@ def version_lines(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
 
 
 def services_to_restart(
-    seen: t.Any,
+    observed: t.Any,
     described: t.Any,
     labels: t.Any = None,
     hooks: t.Mapping[str, t.Any] | None = None,
@@ -510,7 +515,7 @@ def services_to_restart(
     as they are given. ``expected``: label -> the options that bind a restart to what was approved. One that is not
     healthy any more has a ``refusal``.
     """
-    given = as_mappings(as_mapping(seen).get("services"))
+    given = as_mappings(as_mapping(observed).get("services"))
     entries = observed_entries(described, given)
     wanted = read_one("rolling_restart_labels", labels) if is_given(labels) else []
     called = {when: _hooks(f"rolling_restart_{when}", hooks or {}) for when in ("before", "after")}
@@ -530,17 +535,24 @@ def _hooks(name: str, given: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def _to_restart(
-    row: Row, entry: dict[str, t.Any], observed: t.Mapping[str, t.Any], expected: t.Mapping[str, t.Any]
+    row: Row, entry: dict[str, t.Any], observation: t.Mapping[str, t.Any], expected: t.Mapping[str, t.Any]
 ) -> dict[str, t.Any]:
     asked = {key: value for key, value in entry.items() if key != "expected_state"}
     asked = {"daemon_reload": True, **asked, **expected, "state": "restarted"}
     verdict = HELD if row.observation.hold else row.verdict
-    need = {"kind": row.kind, **asked, "entry": asked, "seen": dict(observed), "causes": [], "label": row.label}
+    need = {
+        "kind": row.kind,
+        **asked,
+        "entry": asked,
+        "observation": dict(observation),
+        "causes": [],
+        "label": row.label,
+    }
     return {
         **need,
         "may_vote": row.may_vote,
         "fixes": fixes(need, (), ()),
-        "state_before": shown_state(observed),
+        "state_before": shown_state(observation),
         "takes_offline": takes_offline(need),
         "serves": serves(need),
         "takes_part": row.kind == "besu" and row.state == "consensus",

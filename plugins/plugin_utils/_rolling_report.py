@@ -21,7 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import (
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import failed_fix
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reports import bad_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import has_run
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_all_stage import has_run
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import (
     ServiceResult,
     as_mapping,
@@ -65,9 +65,9 @@ def rolling_result(
     the ``failure`` of one of them, with the ``when`` it was called.
     """
     asked, run, part = (as_mapping(done.get(key)) for key in ("asked", "run", "part"))
-    before = as_mapping(service.get("seen"))
-    looked = as_mappings(as_mapping(done.get("after")).get("services"))
-    after = looked[0] if looked else as_mapping(run.get("after")) or before
+    before = as_mapping(service.get("observation"))
+    services_after = as_mappings(as_mapping(done.get("after")).get("services"))
+    after = services_after[0] if services_after else as_mapping(run.get("after")) or before
     found: dict[str, t.Any] = {
         "name": service.get("name"),
         "label": service.get("label"),
@@ -91,8 +91,11 @@ def rolling_result(
     found |= {key: ran[key] for key in ("reached", "transitions", "blocked_by", "msg", "unreachable") if key in ran}
     found["changed"] = found["changed"] or (has_run(run) and bool(run.get("changed")))
     if has_run(part) and not part.get("reached"):
-        said = as_text(part.get("msg")) or "no answer"
-        found |= {"reached": False, "msg": f"it was restarted, and does not take part in the consensus again: {said}"}
+        message = as_text(part.get("msg")) or "no answer"
+        found |= {
+            "reached": False,
+            "msg": f"it was restarted, and does not take part in the consensus again: {message}",
+        }
     found |= _hook_failure(as_mapping(done.get("failure")), check_mode)
     return {**found, "failed": not found["reached"]}
 
@@ -103,8 +106,8 @@ def _hook_failure(failure: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         return {}
     why = failed_fix(failure).partition(": ")[2]
     left = "so that it was left as it is" if failure.get("when") == "before" else "after it was restarted"
-    said = f"a hook failed, {left}: {why}"
-    return {"reached": False, "blocked_by": [], "changed": not check_mode, "msg": said}
+    message = f"a hook failed, {left}: {why}"
+    return {"reached": False, "blocked_by": [], "changed": not check_mode, "msg": message}
 
 
 def rolling_entries(
@@ -154,7 +157,7 @@ def rolling_summary(
     entries = rolling_entries(results, plan, check_mode)
     shown = [entry for entry in entries if entry.outcome != o.HEALTHY]
     lines: list[str] = []
-    for host in plan["in_need"]:
+    for host in plan["due"]:
         for one in as_mappings(results.get(host)):
             lines += result_lines(host, one)
     again = any(entry.outcome == o.NOT_ATTEMPTED for entry in entries)

@@ -92,10 +92,10 @@ def split_entries(described: t.Any) -> tuple[list[t.Any], list[tuple[str, str]]]
 
 def _plain(problem: str) -> str:
     """What Ansible says of an entry, with the nearest right name in place of all of them."""
-    said = re.sub(r"^services\[0\][:.] ?", "", problem)
-    wrong, _cut, known = said.partition(". Supported parameters include: ")
+    message = re.sub(r"^services\[0\][:.] ?", "", problem)
+    wrong, _cut, known = message.partition(". Supported parameters include: ")
     if not known:
-        return said
+        return message
     where, _colon, names = wrong.rpartition(": ")
     near = difflib.get_close_matches(names.split(", ")[0], re.findall(r"\w+", known), 1)
     return f"{where + ': ' if where else ''}{names} is no option{f'; did you mean {near[0]}?' if near else ''}"

@@ -66,10 +66,10 @@ class SlicedServices:
         """The seconds that a service has left."""
         return max(self._left[place], 0.0)
 
-    def take(self, places: t.Sequence[int], seen: t.Sequence[t.Any]) -> list[int]:
+    def take(self, places: t.Sequence[int], observed: t.Sequence[t.Any]) -> list[int]:
         """Take note of a slice: what it returned for each of ``places``. Returns those that have ended."""
         ended: list[int] = []
-        for place, given in zip(places, seen, strict=True):
+        for place, given in zip(places, observed, strict=True):
             found = as_mapping(given)
             if found.get("begun") is False:
                 continue
@@ -140,9 +140,9 @@ def reduced(result: t.Mapping[str, t.Any], is_dry_run: bool = False) -> dict[str
     return found
 
 
-def reduced_observation(seen: t.Any) -> dict[str, t.Any]:
+def reduced_observation(observed: t.Any) -> dict[str, t.Any]:
     """The state of a service, why, and which run it is."""
-    given = as_mapping(seen)
+    given = as_mapping(observed)
     kind = as_text(given.get("kind"))
     kept = ("name", "unit", "kind", "state", "base_state", "cause", "flags", "age", kind)
     found = {key: given[key] for key in kept if given.get(key) not in (None, "", [])}
@@ -176,12 +176,12 @@ def line(host: str, given: t.Mapping[str, t.Any]) -> str:
     entry = o.entry_of(host, result)
     if entry.outcome in o.BAD:
         guard = f" ({entry.guard})" if entry.guard else ""
-        said = f"{o.shown(entry.outcome)}{guard}: {entry.reason}"
+        message = f"{o.shown(entry.outcome)}{guard}: {entry.reason}"
     else:
         acts = [step.action for step in result.steps if step.acts]
         proof = result.after.invocation[:8] if result.after else ""
         did = "; ".join([*result.fixes, *acts]) or "nothing to do"
-        said = f"{o.shown(entry.outcome)}, {entry.reason}: {did}"
-        said += f", invocation {proof}" if proof and acts else ""
+        message = f"{o.shown(entry.outcome)}, {entry.reason}: {did}"
+        message += f", invocation {proof}" if proof and acts else ""
     took = f" ({duration(result.duration)})" if result.duration is not None else ""
-    return one_line(f"[{host}] {result.name}: {said}{took}", _MAX_LINE)
+    return one_line(f"[{host}] {result.name}: {message}{took}", _MAX_LINE)

@@ -35,11 +35,11 @@ class Slices:
         self.changed = False
         self._diagnosis: t.Any = None
 
-    def add(self, seen: t.Mapping[str, t.Any]) -> None:
-        if self.first is None and "before" in seen:
-            self.first = seen
-        self.changed = self.changed or bool(seen.get("changed"))
-        self._diagnosis = seen.get("diagnosis") or self._diagnosis
+    def add(self, observed: t.Mapping[str, t.Any]) -> None:
+        if self.first is None and "before" in observed:
+            self.first = observed
+        self.changed = self.changed or bool(observed.get("changed"))
+        self._diagnosis = observed.get("diagnosis") or self._diagnosis
 
     def whole(self, last: t.Mapping[str, t.Any], spent: float) -> dict[str, t.Any]:
         """The last slice's result, made that of all of them, which took ``spent`` seconds."""
@@ -73,31 +73,31 @@ class SlicedWait:
     def left(self) -> float:
         return max(self._timeout - self.spent, 0.0)
 
-    def goes_on(self, seen: t.Mapping[str, t.Any]) -> bool:
+    def goes_on(self, observed: t.Mapping[str, t.Any]) -> bool:
         """Take note of a slice. True where another one has to follow."""
         # A host that goes down ends the module before the connection. Twice in a row is something else.
-        cut_before, self._cut = self._cut, _is_cut_off(seen)
+        cut_before, self._cut = self._cut, _is_cut_off(observed)
         if self._cut:
             return self._slices.first is not None and not cut_before and self.left > 0
         again = self._slices.first is not None or self._lost > 0
         if self._first_head is None:
-            known = _head((seen.get("before") or {}).get("besu"))
-            self._first_head = _head(seen.get("progress")) if known is None else known
-        self._slices.add(seen)
+            known = _head((observed.get("before") or {}).get("besu"))
+            self._first_head = _head(observed.get("progress")) if known is None else known
+        self._slices.add(observed)
         # A service that is still waiting when the time is over is asked once more, and says then how it ended.
         # Between two slices somebody else may take the lock, and a slice that was lost may still be at work.
-        return bool(seen.get("waiting")) or (again and is_busy(seen) and self.left > 0)
+        return bool(observed.get("waiting")) or (again and is_busy(observed) and self.left > 0)
 
-    def result(self, seen: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def result(self, observed: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """The last slice's result, made that of the whole wait."""
         first = self._slices.first
         if first is None:
-            return dict(seen)
-        whole = self._slices.whole(seen, self.spent)
-        whole["diff"] = {**seen.get("diff", {}), "before": first["diff"]["before"]}
-        head = _head(seen.get("progress"))
+            return dict(observed)
+        whole = self._slices.whole(observed, self.spent)
+        whole["diff"] = {**observed.get("diff", {}), "before": first["diff"]["before"]}
+        head = _head(observed.get("progress"))
         if head is not None and self._first_head is not None:
-            whole["progress"] = {**seen["progress"], "imported": head - self._first_head}
+            whole["progress"] = {**observed["progress"], "imported": head - self._first_head}
         return whole
 
     def lost(self, error: Exception) -> str:
@@ -106,16 +106,16 @@ class SlicedWait:
         words = " ".join(str(error).split())[:_MAX_WORDS]
         return self._line(f"the connection was lost, the wait continues: {words}")
 
-    def line(self, seen: t.Mapping[str, t.Any]) -> str:
+    def line(self, observed: t.Mapping[str, t.Any]) -> str:
         """The line about a slice."""
         if self._cut:
             return self._line("the module was cut off, the wait continues")
-        if not seen.get("waiting"):
-            return self._line(str(seen.get("msg")))
-        return self._line(f"{seen.get('state')}{_how_far(seen)}")
+        if not observed.get("waiting"):
+            return self._line(str(observed.get("msg")))
+        return self._line(f"{observed.get('state')}{_how_far(observed)}")
 
-    def _line(self, said: str) -> str:
-        return one_line(f"{self._label}: {said} ({self.spent:.0f} of {self._timeout:.0f} s)", _MAX_LINE)
+    def _line(self, message: str) -> str:
+        return one_line(f"{self._label}: {message} ({self.spent:.0f} of {self._timeout:.0f} s)", _MAX_LINE)
 
 
 def _head(shown: t.Any) -> int | None:
@@ -123,21 +123,21 @@ def _head(shown: t.Any) -> int | None:
     return head if isinstance(head, int) else None
 
 
-def _is_cut_off(seen: t.Mapping[str, t.Any]) -> bool:
+def _is_cut_off(observed: t.Mapping[str, t.Any]) -> bool:
     """Whether a module ended without a result."""
-    return "module_stdout" in seen and "reached" not in seen
+    return "module_stdout" in observed and "reached" not in observed
 
 
-def is_busy(seen: t.Mapping[str, t.Any]) -> bool:
+def is_busy(observed: t.Mapping[str, t.Any]) -> bool:
     """Whether nothing was done because another run has locked the service."""
-    blocks = as_mappings(seen.get("blocked_by"))
+    blocks = as_mappings(observed.get("blocked_by"))
     return bool(blocks) and all(block.get("guard") == "busy" for block in blocks)
 
 
-def _how_far(seen: t.Mapping[str, t.Any]) -> str:
-    progress = seen.get("progress")
+def _how_far(observed: t.Mapping[str, t.Any]) -> str:
+    progress = observed.get("progress")
     if not progress:
-        return "".join(f", {reason}" for reason in seen["after"]["reasons"][:1])
+        return "".join(f", {reason}" for reason in observed["after"]["reasons"][:1])
     head, reference, lag = (progress.get(key) for key in ("head", "reference", "lag"))
     rate, eta, peers = (progress.get(key) for key in ("rate", "eta", "peers"))
     words = [f" at block {head}" + (f" of {reference}" if reference is not None else "")]

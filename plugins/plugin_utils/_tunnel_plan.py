@@ -70,7 +70,7 @@ class Replica:
 
 
 def tunnel_plan(
-    seen: t.Mapping[str, t.Any],
+    observed: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any] | None = None,
     edge: EdgeView | None = None,
     done: t.Sequence[str] = (),
@@ -78,11 +78,11 @@ def tunnel_plan(
 ) -> dict[str, t.Any]:
     """Which connectors are next: for each tunnel one that has no connection.
 
-    ``seen``: host -> what service_info returned there; ``described``: host -> its services;
+    ``observed``: host -> what service_info returned there; ``described``: host -> its services;
     ``edge``: what cloudflare_tunnel_info returned; ``done``: ``host/service`` that had their turn;
     ``account``: that which the edge is asked about.
     """
-    replicas = _replicas(seen, described, edge or {})
+    replicas = _replicas(observed, described, edge or {})
     tunnels = [
         _tunnel(identity, replicas, edge or {}, account)
         for identity in dict.fromkeys(replica.tunnel for replica in replicas)
@@ -92,7 +92,7 @@ def tunnel_plan(
         "tunnels": tunnels,
         "next": [_turn(queue[0], tunnel) for queue, tunnel in zip(queues, tunnels, strict=True) if queue],
         "rounds": max(map(len, queues), default=0),
-        "in_need": _keys_with(NEEDS_RECOVERY, replicas),
+        "due": _keys_with(NEEDS_RECOVERY, replicas),
         "unknown": _keys_with(UNKNOWN, replicas),
         **_questions(replicas, account),
         "account": account,
@@ -129,9 +129,13 @@ def _of_account(replica: Replica, account: str) -> bool:
     return not (own and account) or own.lower() == account.lower()
 
 
-def _replicas(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None, edge: EdgeView) -> list[Replica]:
+def _replicas(
+    observed: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | None, edge: EdgeView
+) -> list[Replica]:
     asked = {
-        host: result for host, result in seen.items() if not (isinstance(result, t.Mapping) and result.get("skipped"))
+        host: result
+        for host, result in observed.items()
+        if not (isinstance(result, t.Mapping) and result.get("skipped"))
     }
     rows = [row for row in read_fleet(asked, described) if row.has_replicas or row.is_host]
     lost = {str(identity) for identity in edge.get("lost") or ()}
@@ -141,8 +145,8 @@ def _replicas(seen: t.Mapping[str, t.Any], described: t.Mapping[str, t.Any] | No
 
 def _ids_by_name(rows: t.Sequence[Row], edge: EdgeView) -> dict[str, str]:
     """The id of each tunnel whose name somebody knows together with its id; a name of two tunnels names none."""
-    told = [row.observation.details for row in rows]
-    pairs = {(str(about["tunnel_name"]), str(about["tunnel_id"])) for about in told if _named_and_known(about)}
+    reported = [row.observation.details for row in rows]
+    pairs = {(str(about["tunnel_name"]), str(about["tunnel_id"])) for about in reported if _named_and_known(about)}
     pairs |= {(str(view["name"]), str(view["id"])) for view in edge.get("tunnels") or () if view.get("name")}
     names = [name for name, _identity in pairs]
     return {name: identity for name, identity in pairs if names.count(name) == 1}
@@ -248,8 +252,8 @@ def _plan_lines(tunnels: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     for tunnel in tunnels:
         lines.append(head(tunnel))
         for one in tunnel["connectors"]:
-            said = f": {one['cause'] + ': ' if one['cause'] else ''}{one['why']}" if one["verdict"] != HEALTHY else ""
-            lines.append(f"  {one['host']} {one['service']}: {one['state']}, {one['verdict'].replace('_', ' ')}{said}")
+            why = f": {one['cause'] + ': ' if one['cause'] else ''}{one['why']}" if one["verdict"] != HEALTHY else ""
+            lines.append(f"  {one['host']} {one['service']}: {one['state']}, {one['verdict'].replace('_', ' ')}{why}")
     return lines or ["no connector of a Cloudflare tunnel was found"]
 
 

@@ -134,9 +134,9 @@ class _Block(t.NamedTuple):
 def _block(tunnel: t.Mapping[str, t.Any], done: t.Mapping[str, ServiceResult], end: _End, asked: _EdgeWord) -> _Block:
     shown = _connectors(tunnel)
     entries = [asked.proved(*_entry(one, done.get(one.key), end.connector(one))) for one in shown]
-    seen = {"elsewhere": 0, "edge_status": None, **tunnel, **end.tunnel(tunnel["id"])}
+    observed = {"elsewhere": 0, "edge_status": None, **tunnel, **end.tunnel(tunnel["id"])}
     healthy = sum(entry.outcome in _GOOD for entry in entries)
-    lines = [head({**seen, "healthy": healthy, "connectors": tunnel["connectors"]})]
+    lines = [head({**observed, "healthy": healthy, "connectors": tunnel["connectors"]})]
     for entry, one in zip(entries, shown, strict=True):
         lines += _lines(entry, one.service, done.get(one.key))
     return _Block(entries, lines)

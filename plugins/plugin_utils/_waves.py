@@ -42,7 +42,7 @@ def domain_keys(values: t.Mapping[str, t.Any]) -> list[Key]:
     ]
 
 
-def allowed_in_need(limit: t.Any, hosts: int) -> int:
+def allowed_unhealthy(limit: t.Any, hosts: int) -> int:
     """How many hosts may be in need: a number, or a share of the fleet such as ``50%`` (rounded up, at least one)."""
     text = str(limit).strip()
     if re.fullmatch(r"\d+", text):

@@ -24,29 +24,29 @@ CAUSE = {
 }  # fmt: skip
 
 
-def observation(name: str, kind: str, number: int, in_need: bool, **details: t.Any) -> dict[str, t.Any]:
+def observation(name: str, kind: str, number: int, due: bool, **details: t.Any) -> dict[str, t.Any]:
     """One service as service_info returns it, with about as much text."""
     return {
         "name": name,
         "unit": f"{name}.service",
         "kind": kind,
-        "state": "error" if in_need else "running",
-        "base_state": "error" if in_need else "running",
+        "state": "error" if due else "running",
+        "base_state": "error" if due else "running",
         "since": 1_700_000_000.5,
         "age": 1234.5,
         "reasons": ["ActiveState=failed SubState=failed Result=signal", "probe http[0]: refused (x3)"],
-        "cause": "oom" if in_need else None,
+        "cause": "oom" if due else None,
         "hold": None,
         "flags": [],
         "unit_facts": {
-            "active_state": "failed" if in_need else "active",
-            "sub_state": "failed" if in_need else "running",
+            "active_state": "failed" if due else "active",
+            "sub_state": "failed" if due else "running",
             "invocation_id": f"{number:032x}",
             "main_pid": number,
             "n_restarts": 0,
             "fragment_path": f"/etc/systemd/system/{name}.service",
         },
-        "diagnosis": {"causes": [CAUSE] if in_need else [], "lines": [f"line {one} of the journal" for one in range(8)]},
+        "diagnosis": {"causes": [CAUSE] if due else [], "lines": [f"line {one} of the journal" for one in range(8)]},
         "history": {"starts": 3, "errors": 1, "transitions": [{"from": "running", "to": "error", "at": 1.5}] * 4},
         "alerts": [],
         kind: details,
@@ -57,13 +57,13 @@ def fleet(hosts: int) -> tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.A
     """What every host returned, its services, and the failure domains: a host in ten has all three in need."""
     seen, described, domains = {}, {}, {}
     for number in range(hosts):
-        in_need = number % 10 == 3
+        due = number % 10 == 3
         chain = {"genesis": f"0x{number // 40:064x}", "validator": number % 10 == 3, "address": f"0x{number:040x}"}
         seen[f"host{number:05}"] = {
             "services": [
-                observation("api", "generic", number, in_need),
-                observation("besu", "besu", number, in_need, **chain),
-                observation("cloudflared", "cloudflared", number, in_need, tunnel_id=f"tunnel-{number // 3}"),
+                observation("api", "generic", number, due),
+                observation("besu", "besu", number, due, **chain),
+                observation("cloudflared", "cloudflared", number, due, tunnel_id=f"tunnel-{number // 3}"),
             ]
         }
         described[f"host{number:05}"] = [
@@ -83,7 +83,7 @@ def main(hosts: int) -> dict[str, float]:
     keep(plan, _playbook_vars.read({}))
     took = time.process_time() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": took, "bytes": memory, "in_need": len(plan["in_need"]), "services": len(plan["rows"])}
+    return {"seconds": took, "bytes": memory, "due": len(plan["due"]), "services": len(plan["rows"])}
 
 
 if __name__ == "__main__":

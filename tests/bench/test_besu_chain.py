@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.chainops.lifecycle.tests.bench.conftest import Figures
-from ansible_collections.chainops.lifecycle.tests.property import restart_together_model as together
+from ansible_collections.chainops.lifecycle.tests.property import restart_all_model as together
 from ansible_collections.chainops.lifecycle.tests.property.besu_chain_model import simulate
 from ansible_collections.chainops.lifecycle.tests.property.besu_replay import Replay, mistakes
 

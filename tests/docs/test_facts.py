@@ -45,7 +45,7 @@ def test_what_is_read_of_other_hosts_is_forgotten_before_the_next_playbook() -> 
     """A host has it from an earlier playbook where its turn has not come, or where it takes part in no play any more."""
     text = "".join(path.read_text() for path in (*FILES, *VARIABLES))
     read = {name for match in _OF_OTHERS.findall(text) for name in match if name in LEFT}
-    assert {"lifecycle_seen", "service_recovery_result", "__lifecycle_planned"} <= read
+    assert {"lifecycle_observed", "service_recovery_result", "__lifecycle_planned"} <= read
     assert read - forgotten() == set()
 
 

@@ -64,7 +64,7 @@ def say(units: list[str], over: threading.Event, rows: list[list[object]]) -> No
     assert watched[0].limits == Limits()
     while not over.is_set():
         began = time.monotonic()
-        seen = host.observer.look(watched)
+        seen = host.observer.observe(watched)
         ended = time.monotonic()
         rows.append([began, ended, [[o.state, o.cause] for o in seen]])
         time.sleep(PAUSE)

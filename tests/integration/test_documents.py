@@ -125,7 +125,7 @@ VARIABLES: dict[str, t.Any] = {
     "genesis": None,
     "address": None,
     "plan": {
-        "in_need": [],
+        "due": [],
         "unknown": [],
         "rows": [],
         "hosts": [],

@@ -28,7 +28,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.obse
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.records import Hold
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.state_machine import Step
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _look_again, _recovery_plan, _reports
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _recovery_plan, _regressions, _reports
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NEEDS_RECOVERY, make_row
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import not_observed
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._replica_reservation import (
@@ -351,7 +351,7 @@ class Report:
     plan: dict[str, t.Any]
     entries: dict[tuple[str, str], str]
     stopped: bool
-    in_need: set[tuple[str, str]]
+    due: set[tuple[str, str]]
     lost: set[str]
     acted: list[tuple[str, str]]
     blind: set[str]
@@ -366,7 +366,7 @@ def recover(world: World, pacing: _recovery_plan.Pacing) -> Report:
     plan = _recovery_plan.recovery_plan(seen, described, "100%", pacing=pacing)
     needs = [row for row in plan["rows"] if row["verdict"] == NEEDS_RECOVERY]
     results: dict[str, list[Result]] = {}
-    fallen: list[dict[str, str]] = []
+    regressions: list[dict[str, str]] = []
     began, stopped = len(world.acts), False
     for number, wave in enumerate(plan["waves"], 1):
         hosts = iter(wave["hosts"])
@@ -374,21 +374,21 @@ def recover(world: World, pacing: _recovery_plan.Pacing) -> Report:
             batch = [world.hosts[next(hosts)] for _host in range(size)]
             check_batch(world, batch, needs, down)
             _side_by_side(world, batch, results, lost)
-            stopped = stopped or _reports.harm(results, plan, 0, fallen)["stops"]
+            stopped = stopped or _reports.harm(results, plan, 0, regressions)["stops"]
             if stopped:
                 break
         if not stopped and wave["observe_after"]:
             world.step()
             again = {name: host.seen() for name, host in world.hosts.items() if "services" in seen[name]}
-            fallen += _look_again.fallen_services(again, described, plan, results, number)
-            stopped = _reports.harm(results, plan, 0, fallen)["stops"]
+            regressions += _regressions.regressed_services(again, described, plan, results, number)
+            stopped = _reports.harm(results, plan, 0, regressions)["stops"]
         if stopped:
             break
-    entries = {(one.host, one.service): one.outcome for one in _reports.recovery_entries(results, plan, fallen)}
+    entries = {(one.host, one.service): one.outcome for one in _reports.recovery_entries(results, plan, regressions)}
     acted = [(host, name) for who, host, name in world.acts[began:] if who == "recover"]
-    in_need = {(row["host"], row["service"]) for row in needs}
+    due = {(row["host"], row["service"]) for row in needs}
     blind = {host for host, done in results.items() if any(one.get("observed") is False for one in done)}
-    return Report(plan, entries, stopped, in_need, lost, acted, blind)
+    return Report(plan, entries, stopped, due, lost, acted, blind)
 
 
 def _side_by_side(world: World, batch: t.Sequence[Host], results: dict[str, list[Result]], lost: set[str]) -> None:

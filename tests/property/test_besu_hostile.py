@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics, quorum, rpc_answers
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.chain_view import ChainView
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import fold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import append_sample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import (
     LIVE,
@@ -80,7 +80,7 @@ def test_any_answers_make_a_state(rounds: list[dict[str, rpc_answers.RpcAnswer]]
     track = before = None
     for number, answers in enumerate(rounds):
         before = sample_from(answers, at=1000.0 + number, wall=1.795e9 + number, before=before)
-        track = fold(track, before, "i")
+        track = append_sample(track, before, "i")
     assert track is not None
     verdict = classify(UnitStatus(since=900.0 if local else None), track, NodeOptions(genesis="0x" + "a" * 64))
     assert verdict.state in STATES and verdict.reasons

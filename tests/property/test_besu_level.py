@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import SampleHistory, fold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import SampleHistory, append_sample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import BftConfig, Block, Peer
@@ -60,7 +60,7 @@ class Case:
         """When, what was told, and how old a living chain's head may be."""
         for index in range(LOOKS):
             at = index * max(1.0, self.period / 8)
-            self.track = fold(self.track, self.look(at), "run")
+            self.track = append_sample(self.track, self.look(at), "run")
             unit = UnitStatus(since=-100_000.0)
             view = NodeView(unit, self.track, NodeOptions(), (), BesuLog())
             yield at, classify(unit, self.track), view.age_limit

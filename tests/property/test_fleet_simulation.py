@@ -80,8 +80,8 @@ def make(fleet: Fleet) -> f.World:
 
 def check(world: f.World, report: f.Report, fleet: Fleet, quiet: bool) -> None:
     planned = [host for wave in report.plan["waves"] for host in wave["hosts"]]
-    assert len(planned) == len(set(planned)) and set(planned) == {host for host, _service in report.in_need}
-    for host, service in report.in_need:
+    assert len(planned) == len(set(planned)) and set(planned) == {host for host, _service in report.due}
+    for host, service in report.due:
         check_outcome(world, report, host, service, quiet)
     unknown = [name for name in world.hosts if name in report.plan["unknown"]]
     assert all(report.entries[name, ""] == o.UNKNOWN for name in unknown)
@@ -107,7 +107,7 @@ def check_canary(report: f.Report, canary: str) -> None:
     assert report.plan["waves"][0]["batches"] == [1]
     acted = [host for host, _service in report.acted]
     assert canary not in acted or acted[0] == canary
-    harmed = any(report.entries[key] == o.FAILED for key in report.in_need if key[0] == canary)
+    harmed = any(report.entries[key] == o.FAILED for key in report.due if key[0] == canary)
     assert not harmed or report.stopped
     assert not report.stopped or acted[-1:] != [canary] or set(acted) == {canary}
 
@@ -136,7 +136,7 @@ def run(fleet: Fleet, counts: Counter[str] | None = None) -> None:
         for service in host.services:
             service.fixes, service.worked_on = True, ""
     again = f.recover(world, fleet.pacing)
-    assert not again.stopped and again.in_need == {key for key in again.entries if key in again.in_need}
+    assert not again.stopped and again.due == {key for key in again.entries if key in again.due}
     check(world, again, fleet, quiet=True)
 
 

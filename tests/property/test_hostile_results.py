@@ -44,7 +44,7 @@ def test_whatever_a_host_returns_the_reports_and_their_shape_hold(seen, result):
     plan = _recovery_plan.recovery_plan(observed, {"b": ["api", {"name": "db", "state": "stopped"}]}, "100%")
     results = {
         host: [result, {"name": "api", "blocked_by": [result], **(result if isinstance(result, dict) else {})}]
-        for host in plan["in_need"]
+        for host in plan["due"]
     }
     check(o.artifact("recover", _reports.recovery_entries(results, plan), True))
     assert all(isinstance(line, str) for line in _reports.summary_lines(results, plan) + plan["lines"])

@@ -95,11 +95,11 @@ def state_at(history: History, moment: float) -> str | None:
 def test_the_time_adds_up_and_belongs_to_the_process(kind: str, data: st.DataObject, base: History) -> None:
     machine, line, knowledge = KINDS[kind]
     states = data.draw(knowledge)
-    seen = ls.Seen(data.draw(st.sampled_from(sorted(machine.states))), data.draw(st.none() | MOMENT))
+    seen = ls.LastObserved(data.draw(st.sampled_from(sorted(machine.states))), data.draw(st.none() | MOMENT))
     drops = tuple(data.draw(st.lists(MOMENT, max_size=2).map(sorted)))
     reading = ls.Reading(data.draw(lines(line)), data.draw(st.just(BEGIN - 600.0) | MOMENT), drops=drops)
-    found = ls.tell(base, states, reading, seen, machine)
-    assert found == ls.tell(base, states, reading, seen, machine)
+    found = ls.with_log_states(base, states, reading, seen, machine)
+    assert found == ls.with_log_states(base, states, reading, seen, machine)
     assert sum(found.seconds().values()) == pytest.approx(END - BEGIN, abs=0.1)
     assert [change.at for change in found.transitions] == sorted(change.at for change in found.transitions)
     before = found.first

@@ -29,7 +29,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.fam
     MetricSample,
     render,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSeen, service_samples
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSample, service_samples
 
 NOW = 1_800_000_000.0
 NAMES = st.text(max_size=300)
@@ -78,7 +78,7 @@ TUNNEL = {"tunnel_id": "8ff4db4e-3c1d-4f5f-9c36-2f1f4a7d0c11", "connections": 3,
 
 def every_sample() -> list[MetricSample]:
     """A sample of every family there is."""
-    probes = [ProbeSeen("http[0]", True, 0.01), ProbeSeen("tcp[1]", False, 2.0)]
+    probes = [ProbeSample("http[0]", True, 0.01), ProbeSample("tcp[1]", False, 2.0)]
     samples = [
         *service_samples(
             row("besu", "consensus", besu=BESU),

@@ -89,7 +89,7 @@ def check_summary(first: dict[str, Any], edge: dict[str, Any] | None) -> None:
     assert sum(found["outcome"]["counts"].values()) == len(shown)
     named = {f"{one['host']}/{one['service'] or '-'}" for one in found["outcome"]["entries"]}
     assert {one["key"] for one in shown if one["verdict"] != "healthy"} <= named <= {one["key"] for one in shown}
-    assert set(first["in_need"]) | set(first["unknown"]) <= set(found["failed"])
+    assert set(first["due"]) | set(first["unknown"]) <= set(found["failed"])
 
 
 @settings(max_examples=300, deadline=None)
@@ -107,5 +107,5 @@ def test_turns(hosts: dict[str, Any], edge: dict[str, Any] | None) -> None:
             check_turn(turn, first)
         done += [turn["key"] for turn in turns]
     assert tunnel_plan(seen, None, edge, done)["next"] == []
-    assert sorted(done) == sorted(first["in_need"])
+    assert sorted(done) == sorted(first["due"])
     check_summary(first, edge)

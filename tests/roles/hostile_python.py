@@ -114,7 +114,7 @@ def answer() -> dict[str, t.Any]:
     if WAY == "failed":
         return {"failed": True, "msg": evil("msg"), "exception": evil("exception"), "changed": False}
     if WAY == "steers":
-        facts = {"lifecycle_services": [{"name": evil("fact")}], "lifecycle_seen": evil("seen"), evil("key"): 1}
+        facts = {"lifecycle_services": [{"name": evil("fact")}], "lifecycle_observed": evil("seen"), evil("key"): 1}
         return {
             "services": [observation(*one, "running") for one in SERVICES],
             "reached": True,

@@ -27,7 +27,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.cou
     ServiceCounters,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import MetricSample, render
-from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSeen, service_samples
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSample, service_samples
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._alert_rules import rules_text
 from tests.docs.common import ROOT
 from tests.support.prometheus_stack import Stack, wait_for
@@ -100,7 +100,7 @@ class Host:
         counters.advance(Batch(()), seen, Moment(at, at - self._now + 50_000, "b" * 32))
         row = {"name": service.name, "kind": service.kind, "unit": f"{service.name}.service", "state": state,
                "base_state": base, "since": since, **service.more}  # fmt: skip
-        probes = [ProbeSeen("http[0]", base == "running", 0.01), ProbeSeen("tcp[1]", True, 0.02)]
+        probes = [ProbeSample("http[0]", base == "running", 0.01), ProbeSample("tcp[1]", True, 0.02)]
         machine, limits = KINDS[service.kind].machine, thresholds_of({})
         return service_samples(row, machine, counters, at, limits, probes, last_attempt=failed)
 

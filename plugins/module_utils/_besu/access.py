@@ -27,7 +27,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.runtime i
 _REFERENCE_AGE = 2.0
 
 
-def judge_options(params: t.Mapping[str, t.Any]) -> NodeOptions:
+def verdict_options(params: t.Mapping[str, t.Any]) -> NodeOptions:
     """The rules of judgement that options set."""
     extra = {
         name: params[name]
@@ -132,16 +132,16 @@ class OtherNodes:
         http = HttpClient()
         self.clients = [client(http, url, params, "reference_urls") for url in params["reference_urls"]]
         self._clock = clock
-        self._seen: tuple[float, list[NodeSample]] | None = None
+        self._sampled: tuple[float, list[NodeSample]] | None = None
 
     def samples(self, fresh: bool = False) -> list[NodeSample]:
         """One sample of each, in the order of the option."""
         now = self._clock.monotonic()
-        if not fresh and self._seen is not None and now - self._seen[0] < _REFERENCE_AGE:
-            return self._seen[1]
-        before: list[NodeSample | None] = [*self._seen[1]] if self._seen else [None] * len(self.clients)
-        self._seen = (now, look_at(self.clients, before, self._clock))
-        return self._seen[1]
+        if not fresh and self._sampled is not None and now - self._sampled[0] < _REFERENCE_AGE:
+            return self._sampled[1]
+        before: list[NodeSample | None] = [*self._sampled[1]] if self._sampled else [None] * len(self.clients)
+        self._sampled = (now, sample_all(self.clients, before, self._clock))
+        return self._sampled[1]
 
     def __call__(self) -> list[Reference]:
         samples = self.samples() if self.clients else []
@@ -151,21 +151,21 @@ class OtherNodes:
         return [*found, *[replace(reference("the validators", tip), tip=True) for tip in tips if tip is not None]]
 
 
-def look_at(clients: t.Sequence[RpcClient], before: t.Sequence[NodeSample | None], clock: Clock) -> list[NodeSample]:
+def sample_all(clients: t.Sequence[RpcClient], before: t.Sequence[NodeSample | None], clock: Clock) -> list[NodeSample]:
     """A sample of each, side by side."""
 
-    def look(pair: tuple[RpcClient, NodeSample | None]) -> NodeSample:
+    def sample_one(pair: tuple[RpcClient, NodeSample | None]) -> NodeSample:
         one, earlier = pair
         kept = earlier if earlier is not None and earlier.rpc == "ok" else None
         return read_sample(one, at=clock.monotonic(), wall=clock.wall(), before=kept)
 
     pairs = list(zip(clients, before))
     if len(pairs) < 2:
-        return [look(pair) for pair in pairs]
+        return [sample_one(pair) for pair in pairs]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=min(len(pairs), 32)) as pool:
-        return list(pool.map(look, pairs))
+        return list(pool.map(sample_one, pairs))
 
 
 def reference(name: str, sample: NodeSample) -> Reference:

@@ -42,41 +42,41 @@ def _at_start(case: FailureCase) -> Match | None:
 
 def _refused_an_option(case: FailureCase) -> Match | None:
     """It ended with its usage text and without the line of a start that failed: what it said before is of an option."""
-    ended, said = case.exit, [line.text for line in case.lines]
-    usage = next((index for index, text in enumerate(said) if "To display full help:" in text), 0)
+    ended, lines = case.exit, [line.text for line in case.lines]
+    usage = next((index for index, text in enumerate(lines) if "To display full help:" in text), 0)
     if ended is None or (ended.how, ended.status) != ("exited", 2) or not usage or _refuses(case) is not None:
         return None
     # The name of a bootnode may be one that cannot be looked up at this moment.
-    return None if "DNS" in said[usage - 1] else Match(said[usage - 1 : usage])
+    return None if "DNS" in lines[usage - 1] else Match(lines[usage - 1 : usage])
 
 
 def _refuses(case: FailureCase) -> Match | None:
     """Its own last word, without taking the line from the generic rules."""
-    said = [line.text for line in case.lines if "Failed to start Besu: " in line.text]
-    return Match(said[-1:]) if said else None
+    lines = [line.text for line in case.lines if "Failed to start Besu: " in line.text]
+    return Match(lines[-1:]) if lines else None
 
 
 START_RULES: tuple[Rule, ...] = (
     Rule(
         "node_allowlist", CONFIGURATION, HARD, "its bootnodes are not on its own node allowlist",
         "add the bootnodes to nodes-allowlist in the permissions file, or take them off the bootnodes",
-        said=r"not in nodes?-allowlist",
+        pattern=r"not in nodes?-allowlist",
     ),
     Rule(
         "genesis_mismatch", CONFIGURATION, HARD, "its database belongs to another genesis",
         "restore the genesis file of the network (compare checksums with another node); never delete the data first",
-        said=r"Supplied genesis block does not match",
+        pattern=r"Supplied genesis block does not match",
     ),
     Rule(
         "config_missing", CONFIGURATION, HARD, "a file of its configuration is not there",
         "restore the file that the evidence names, or correct its path",
-        said=r"Unable to read TOML configuration, file not found|Unable to load genesis file.{0,20}FileNotFound"
+        pattern=r"Unable to read TOML configuration, file not found|Unable to load genesis file.{0,20}FileNotFound"
         r"|(?:config|genesis|permissions?|credentials)\S{0,40} file .{0,80}(?:not found|does not exist)",
     ),
     Rule(
         "config_invalid", CONFIGURATION, HARD, "its configuration has an error",
         "correct the option or file that the evidence names; besu --config-file=FILE validate-config checks it",
-        said=r"^Unknown options?\b|Unknown options? in TOML|Invalid TOML configuration|Unable to load genesis file"
+        pattern=r"^Unknown options?\b|Unknown options? in TOML|Invalid TOML configuration|Unable to load genesis file"
         r"|Invalid value for option|Missing required (?:option|parameter)|Expected .{1,20} for option"
         r"|Unable to change the sync mode"
         r"|Unmatched argument|Possible solutions: |option requirements not met|Port number '.{1,9}' has been specified",
@@ -84,65 +84,65 @@ START_RULES: tuple[Rule, ...] = (
     Rule(
         "key_invalid", CONFIGURATION, HARD, "its node key is invalid, or cannot be read",
         "check owner and mode of the key file for the unit's user, then its content (64 hexadecimal digits)",
-        said=r"does not contain valid keyPair|in hex binary representation|[Ii]nvalid private key",
+        pattern=r"does not contain valid keyPair|in hex binary representation|[Ii]nvalid private key",
     ),
     Rule(
         "permission_denied", CONFIGURATION, HARD, "it may not write its data directory",
         "give the directory to the unit's user (chown -R), and check ReadWritePaths= and ProtectSystem=",
-        said=r"Data directory is not (?:writable|readable)",
+        pattern=r"Data directory is not (?:writable|readable)",
     ),
     Rule(
         "database_locked", RESOURCE, HARD, "another process has its database open",
         "find it (fuser or lsof on the LOCK file) and stop it; deleting LOCK does not help",
-        said=r"While lock file: |lock hold by current process|/LOCK\b.{0,20}No locks available",
+        pattern=r"While lock file: |lock hold by current process|/LOCK\b.{0,20}No locks available",
     ),
     Rule(
         "database_version", CONFIGURATION, HARD, "its database was written by a newer Besu",
         "install the newer version again; a downgrade needs the data of before the upgrade",
-        said=r"Unsupported RocksDB metadata|unsafe downgrade|is lower than version .{1,40} that last started"
+        pattern=r"Unsupported RocksDB metadata|unsafe downgrade|is lower than version .{1,40} that last started"
         r"|[Uu]nsupported database version|unsupported format_version|Unknown Footer version",
     ),
     Rule(
         "database_format", CONFIGURATION, HARD, "its database has another format than the configuration asks for",
         "set data-storage-format to the format of the database (see the evidence), or sync into a new data directory",
-        said=r"Database format mismatch",
+        pattern=r"Database format mismatch",
     ),
     Rule(
         "database_corrupt", RESOURCE, HARD, "its database is damaged",
         "check the disk; restore the data from a backup or sync anew, one validator at a time",
-        said=DATABASE_DAMAGE,
+        pattern=DATABASE_DAMAGE,
     ),
     Rule(
         "java_version", CONFIGURATION, HARD, "the Java that it finds is too old",
         "install the Java that this Besu needs (21, from 26.7.0 on 25), or set JAVA_HOME to it",
-        said=r"UnsupportedClassVersionError", rank=68,
+        pattern=r"UnsupportedClassVersionError", rank=68,
     ),
     Rule(
         "java_missing", CONFIGURATION, HARD, "it finds no Java",
         "install Java, or correct JAVA_HOME in the unit's environment",
-        said=r"java: (?:command )?not found|JAVA_HOME is (?:not set|set to an invalid)|no 'java' command"
+        pattern=r"java: (?:command )?not found|JAVA_HOME is (?:not set|set to an invalid)|no 'java' command"
         r"|/java: No such file",
     ),
     Rule(
         "java_options", CONFIGURATION, HARD, "the JVM refuses its options",
         "correct JAVA_OPTS or BESU_OPTS in the unit's environment; the heap has to fit into the host's memory",
-        said=r"Could not create the Java Virtual Machine|Error occurred during initialization of VM"
+        pattern=r"Could not create the Java Virtual Machine|Error occurred during initialization of VM"
         r"|Unrecognized VM option|Could not reserve enough space|(?:Invalid|Too small) (?:maximum|initial) heap",
     ),
     Rule(
         "out_of_memory", RESOURCE, HARD, "its heap is too small to start with",
         "raise -Xmx in JAVA_OPTS or BESU_OPTS (a private network needs 4 GB)",
-        said=r"OutOfMemoryError|GC overhead limit", facts=_at_start,
+        pattern=r"OutOfMemoryError|GC overhead limit", facts=_at_start,
     ),
     Rule(
         "out_of_memory", RESOURCE, SOFT, "its heap is used up",
         "a restart helps for a while; raise -Xmx in JAVA_OPTS or BESU_OPTS",
-        said=r"OutOfMemoryError|GC overhead limit", running=True,
+        pattern=r"OutOfMemoryError|GC overhead limit", running=True,
     ),
     Rule(
         "file_descriptors", RESOURCE, HARD, "it may not open enough files",
         "raise LimitNOFILE= in the unit file (a million is usual), then start it",
-        said=r"failed to create a child event loop|failed to open a new selector|too many open files",
+        pattern=r"failed to create a child event loop|failed to open a new selector|too many open files",
     ),
     Rule(
         "config_invalid", CONFIGURATION, HARD, "it refuses the value or the combination of its options",

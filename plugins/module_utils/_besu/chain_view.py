@@ -71,9 +71,9 @@ class ChainView:
         return self.head is not None and self.first_head is not None and self.head > self.first_head
 
 
-def chain_view(looks: t.Sequence[Pair]) -> ChainView:
+def chain_view(pairs: t.Sequence[Pair]) -> ChainView:
     """Put together what several nodes report; of each an earlier and a later sample."""
-    asked = [pair for pair in looks if _has_head(pair[1])]
+    asked = [pair for pair in pairs if _has_head(pair[1])]
     if not asked:
         return ChainView()
     lasts = _later(asked)
@@ -91,17 +91,17 @@ def chain_view(looks: t.Sequence[Pair]) -> ChainView:
         head_age=_age(_highest(ends)),
         last_proposed=proposed,
         proposed_to=max(last.proposed_to or 0 for last in ends),
-        followers=_followers(looks, best),
+        followers=_followers(pairs, best),
         links=_links(level),
         witnessed=_witnessed(level),
         hangers_on=_hangers_on(level),
         versions=_versions(lasts),
         proposers=_proposers(asked, proposed, first_head),
-        disagreement=_disagreement(_all_samples(looks), ends),
+        disagreement=_disagreement(_all_samples(pairs), ends),
         observers=len(asked),
-        doubtful=_doubtful(looks, best),
-        genesis=_first_told(last.genesis for last in lasts),
-        chain_id=_first_told(last.chain_id for last in lasts),
+        doubtful=_doubtful(pairs, best),
+        genesis=_first_known(last.genesis for last in lasts),
+        chain_id=_first_known(last.chain_id for last in lasts),
     )
 
 
@@ -138,11 +138,11 @@ def _hangers_on(level: t.Sequence[NodeSample]) -> frozenset[str]:
     return frozenset(one.address for one in level if one.address and one.connected == 1 and one.address not in named)
 
 
-def _doubtful(looks: t.Sequence[Pair], best: NodeSample) -> int:
-    return sum(1 for pair in looks if not _address(pair) and not _follows(pair[1], best))
+def _doubtful(pairs: t.Sequence[Pair], best: NodeSample) -> int:
+    return sum(1 for pair in pairs if not _address(pair) and not _follows(pair[1], best))
 
 
-def _first_told(values: t.Iterable[_T | None]) -> _T | None:
+def _first_known(values: t.Iterable[_T | None]) -> _T | None:
     return next((value for value in values if value is not None), None)
 
 
@@ -209,10 +209,10 @@ def _versions(samples: t.Sequence[NodeSample]) -> dict[str, str]:
     return {**found, **{sample.address: sample.version for sample in samples if sample.address and sample.version}}
 
 
-def _followers(looks: t.Sequence[Pair], best: NodeSample) -> dict[str, bool]:
+def _followers(pairs: t.Sequence[Pair], best: NodeSample) -> dict[str, bool]:
     """A node that was asked by two URLs follows if either answer shows it: one URL may be closed."""
     found: dict[str, bool] = {}
-    for pair in looks:
+    for pair in pairs:
         address = _address(pair)
         if address:
             found[address] = found.get(address, False) or _follows(pair[1], best)

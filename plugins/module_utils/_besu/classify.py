@@ -36,7 +36,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict i
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
 
-_DYING = 15.0
+_RPC_CLOSE_GRACE = 15.0
 # After so many seconds the log of a start is read: a shutdown under way looks the same from outside.
 _SILENT_START = 5.0
 _RPC_OFF = 15.0
@@ -55,8 +55,8 @@ def classify(
     """The state of a node whose unit is up. First rule that says something wins, in the order below."""
     ours = _of_its_chain(references, track.last.genesis)
     view = NodeView(unit, track, options or NodeOptions(), ours, log or BesuLog())
-    alive = (_crash_loop, _wedged, _closed, _unobservable, _not_ready)
-    rules = (*alive, _wrong_chain, _halted, _undriven, _behind, _isolated, _stale)
+    alive = (_crash_loop, _rpc_hangs, _closed, _unobservable, _not_ready)
+    rules = (*alive, _wrong_chain, _consensus_halted, _undriven, _behind, _isolated, _chain_stalled)
     found = next((verdict for rule in rules for verdict in (rule(view),) if verdict is not None), None)
     return with_details(view, found or _at_head(view))
 
@@ -72,31 +72,31 @@ def _of_its_chain(references: t.Sequence[Reference], genesis: str | None) -> tup
     return tuple(r for r in references if not r.genesis or r.genesis.lower() == genesis)
 
 
-def _say(state: str, *reasons: str, cause: str | None = None, **more: t.Any) -> BesuVerdict:
+def _verdict(state: str, *reasons: str, cause: str | None = None, **more: t.Any) -> BesuVerdict:
     return BesuVerdict(state, BESU.base(state), tuple(reason for reason in reasons if reason), cause, **more)
 
 
 def _crash_loop(v: NodeView) -> BesuVerdict | None:
     if v.unit.recent_restarts < 2 or v.track.answered_at is not None or not v.young:
         return None
-    said = f"systemd has restarted it {v.unit.recent_restarts} times recently, and it has not answered since"
-    return _say(m.RESTARTING, said, cause="crash_loop", wants_log=True)
+    message = f"systemd has restarted it {v.unit.recent_restarts} times recently, and it has not answered since"
+    return _verdict(m.RESTARTING, message, cause="crash_loop", wants_log=True)
 
 
-def _wedged(v: NodeView) -> BesuVerdict | None:
+def _rpc_hangs(v: NodeView) -> BesuVerdict | None:
     """The port accepts and nothing answers: a stopped process, no memory, a full thread pool."""
     if v.track.silent_since is None:
         return None
     lasted = v.now.at - v.track.silent_since
-    said = f"RPC accepts connections and does not answer, for {lasted:.0f} s now"
+    message = f"RPC accepts connections and does not answer, for {lasted:.0f} s now"
     if v.log.out_of_memory:
-        return _say(m.ERROR, said, v.log.out_of_memory, cause="out_of_memory", wants_log=True)
+        return _verdict(m.ERROR, message, v.log.out_of_memory, cause="out_of_memory", wants_log=True)
     if lasted >= v.options.hang_timeout:
-        return _say(m.ERROR, said, cause="unresponsive", wants_log=True)
+        return _verdict(m.ERROR, message, cause="unresponsive", wants_log=True)
     if v.track.answered_at is None and v.young:
-        return _say(m.STARTING, said)
+        return _verdict(m.STARTING, message)
     # Nobody may act on what was not watched for long enough, so that a look at such a node takes as long as that.
-    return _say(m.UNKNOWN, said, cause="unresponsive", wants_log=True, settled=False)
+    return _verdict(m.UNKNOWN, message, cause="unresponsive", wants_log=True, settled=False)
 
 
 def _closed(v: NodeView) -> BesuVerdict | None:
@@ -104,25 +104,31 @@ def _closed(v: NodeView) -> BesuVerdict | None:
         return None
     if v.log.shutting_down:
         full = "disk_full" if "Disk full" in v.log.shutting_down else None
-        return _say(m.STOPPING, "it is shutting down", v.log.shutting_down, cause=full)
+        return _verdict(m.STOPPING, "it is shutting down", v.log.shutting_down, cause=full)
     if _rpc_is_off(v):
         if v.now.metrics:
             return None  # judged by the metrics alone
         if v.now.rpc == "reset":
-            return _say(m.UNKNOWN, "RPC closes connections unanswered: it has too many, or speaks TLS", cause="reset")
-        return _say(m.UNKNOWN, "RPC is off: set --rpc-http-enabled, or --metrics-enabled, to let it be observed")
+            return _verdict(
+                m.UNKNOWN, "RPC closes connections unanswered: it has too many, or speaks TLS", cause="reset"
+            )
+        return _verdict(m.UNKNOWN, "RPC is off: set --rpc-http-enabled, or --metrics-enabled, to let it be observed")
     if v.track.answered_at is not None:
         gone = v.now.at - max((s.at for s in v.track.recent), default=v.track.answered_at)
-        said = f"RPC answered in this run and is closed now, for {gone:.0f} s"
-        return _say(
-            m.ERROR if gone >= _DYING else m.UNKNOWN, said, cause="rpc_down", wants_log=True, settled=gone >= _DYING
+        message = f"RPC answered in this run and is closed now, for {gone:.0f} s"
+        return _verdict(
+            m.ERROR if gone >= _RPC_CLOSE_GRACE else m.UNKNOWN,
+            message,
+            cause="rpc_down",
+            wants_log=True,
+            settled=gone >= _RPC_CLOSE_GRACE,
         )
     if v.age > v.options.start_timeout:
         if math.isinf(v.age):
-            return _say(m.UNKNOWN, "nothing listens on the RPC port", cause="refused")
-        said = f"RPC has not opened in {v.age:.0f} s, start_timeout={v.options.start_timeout:.0f} s"
-        return _say(m.ERROR, said, cause="start_timeout", wants_log=True)
-    return _say(m.STARTING, f"RPC is not open yet, {v.age:.0f} s after the start", wants_log=v.age > _SILENT_START)
+            return _verdict(m.UNKNOWN, "nothing listens on the RPC port", cause="refused")
+        message = f"RPC has not opened in {v.age:.0f} s, start_timeout={v.options.start_timeout:.0f} s"
+        return _verdict(m.ERROR, message, cause="start_timeout", wants_log=True)
+    return _verdict(m.STARTING, f"RPC is not open yet, {v.age:.0f} s after the start", wants_log=v.age > _SILENT_START)
 
 
 def _rpc_is_off(v: NodeView) -> bool:
@@ -139,16 +145,16 @@ def _unobservable(v: NodeView) -> BesuVerdict | None:
     if v.now.rpc not in CANNOT_OBSERVE or v.now.metrics:
         return None
     why = OUTCOMES.get(v.now.rpc, v.now.rpc)
-    return _say(m.UNKNOWN, f"RPC cannot be asked: {why}", v.now.rpc_message, cause=v.now.rpc)
+    return _verdict(m.UNKNOWN, f"RPC cannot be asked: {why}", v.now.rpc_message, cause=v.now.rpc)
 
 
 def _not_ready(v: NodeView) -> BesuVerdict | None:
     if v.now.p2p == "starting":
-        return _say(m.STARTING, "RPC is open, its network is not running yet")
+        return _verdict(m.STARTING, "RPC is open, its network is not running yet")
     if v.now.number is None:
         off = v.now.outcomes.get("head") in ("not_enabled", "unknown_method", "unauthorized")
-        said = "set --rpc-http-api=ETH,..." if off else "its answer has no head"
-        return _say(m.UNKNOWN, f"it does not report its head; {said}")
+        message = "set --rpc-http-api=ETH,..." if off else "its answer has no head"
+        return _verdict(m.UNKNOWN, f"it does not report its head; {message}")
     return None
 
 
@@ -158,11 +164,11 @@ def _wrong_chain(v: NodeView) -> BesuVerdict | None:
     expected += [(r.name, r.genesis, r.chain_id) for r in v.references]
     for name, genesis, chain_id in expected:
         if chain_id is not None and v.now.chain_id is not None and chain_id != v.now.chain_id:
-            said = f"chain id {v.now.chain_id}, while {name} has {chain_id}"
-            return _say(m.ERROR, said, cause="wrong_chain")
+            message = f"chain id {v.now.chain_id}, while {name} has {chain_id}"
+            return _verdict(m.ERROR, message, cause="wrong_chain")
         if genesis and v.now.genesis and genesis.lower() != v.now.genesis:
-            said = f"block 0 is {v.now.genesis[:12]}, while {name} has {genesis[:12]}"
-            return _say(m.ERROR, said, cause="wrong_chain")
+            message = f"block 0 is {v.now.genesis[:12]}, while {name} has {genesis[:12]}"
+            return _verdict(m.ERROR, message, cause="wrong_chain")
     return _fork(v)
 
 
@@ -170,15 +176,15 @@ def _fork(v: NodeView) -> BesuVerdict | None:
     head = v.now.head
     for other in v.references:
         if head and head.hash and other.hash and other.number == head.number and other.hash.lower() != head.hash:
-            said = f"block {head.number} is {head.hash[:12]}, while {other.name} has {other.hash[:12]}"
-            return _say(m.ERROR, said, cause="fork")
+            message = f"block {head.number} is {head.hash[:12]}, while {other.name} has {other.hash[:12]}"
+            return _verdict(m.ERROR, message, cause="fork")
     return None
 
 
-def _halted(v: NodeView) -> BesuVerdict | None:
+def _consensus_halted(v: NodeView) -> BesuVerdict | None:
     # A validator without consensus goes on importing what the others make.
     if v.log.halted and (not v.moves or not _takes_part(v)):
-        return _say(m.ERROR, v.log.halted, cause="consensus_halted")
+        return _verdict(m.ERROR, v.log.halted, cause="consensus_halted")
     return None
 
 
@@ -190,8 +196,8 @@ def _refused_block(v: NodeView) -> BesuVerdict | None:
     if v.log.invalid_block is not None and v.now.number is not None and v.log.invalid_block <= v.now.number:
         return None
     block = f"block {v.log.invalid_block}" if v.log.invalid_block is not None else "a block"
-    said = f"it holds {block} of its peers' chain invalid and stays at {v.now.number}, for {lasted:.0f} s now"
-    return _say(m.ERROR, said, *v.log.invalid_lines, cause="stuck_sync", wants_log=True)
+    message = f"it holds {block} of its peers' chain invalid and stays at {v.now.number}, for {lasted:.0f} s now"
+    return _verdict(m.ERROR, message, *v.log.invalid_lines, cause="stuck_sync", wants_log=True)
 
 
 def _undriven(v: NodeView) -> BesuVerdict | None:
@@ -201,11 +207,11 @@ def _undriven(v: NodeView) -> BesuVerdict | None:
     at = f"the head is {_head_text(v)}"
     needed = v.stall_watch
     if v.log.engine_silent or v.still_for >= needed:
-        said = "its consensus client sends no blocks: it is stopped, not connected (engine API, JWT), or not in sync"
-        return _say(m.ERROR, at, said, v.log.engine_silent, cause="consensus_client_unreachable", wants_log=True)
-    said = f"watched for {v.still_for:.0f} s: {needed:.0f} s tell a silent consensus client from a wrong clock"
+        message = "its consensus client sends no blocks: it is stopped, not connected (engine API, JWT), or not in sync"
+        return _verdict(m.ERROR, at, message, v.log.engine_silent, cause="consensus_client_unreachable", wants_log=True)
+    message = f"watched for {v.still_for:.0f} s: {needed:.0f} s tell a silent consensus client from a wrong clock"
     left = min(max((needed - v.still_for) / 4, 1.0), _RPC_OFF)
-    return _say(m.UNKNOWN, at, said, wants_log=True, settled=False, resample=left)
+    return _verdict(m.UNKNOWN, at, message, wants_log=True, settled=False, resample=left)
 
 
 def _behind(v: NodeView) -> BesuVerdict | None:
@@ -224,10 +230,10 @@ def _behind(v: NodeView) -> BesuVerdict | None:
     if v.has_no_peers and (stalled or v.without_peers_for >= v.options.peers_timeout or v.now.p2p == "disabled"):
         return _no_peers(v, at)
     if stalled:
-        said = f"no block imported in {v.still_for:.0f} s, stall_timeout={v.options.stall_timeout:.0f} s"
-        return _say(m.ERROR, said, at, cause="stuck_sync", wants_log=True)
+        message = f"no block imported in {v.still_for:.0f} s, stall_timeout={v.options.stall_timeout:.0f} s"
+        return _verdict(m.ERROR, message, at, cause="stuck_sync", wants_log=True)
     lie = "it says itself that it is in sync" if v.now.said_in_sync else ""
-    return _say(SYNCING, at, _pace(v, gap), lie, wants_log=wants)
+    return _verdict(SYNCING, at, _pace(v, gap), lie, wants_log=wants)
 
 
 def _no_progress(v: NodeView) -> bool:
@@ -280,8 +286,8 @@ def _isolated(v: NodeView) -> BesuVerdict | None:
 def _no_peers(v: NodeView, where: str) -> BesuVerdict:
     disabled = v.now.p2p == "disabled"
     why = ": p2p is switched off (p2p-enabled=false)" if disabled else ""
-    said = f"no peers for {v.without_peers_for:.0f} s{why}"
-    return _say(m.ERROR, said, where, cause="no_peers", wants_log=not disabled)
+    message = f"no peers for {v.without_peers_for:.0f} s{why}"
+    return _verdict(m.ERROR, message, where, cause="no_peers", wants_log=not disabled)
 
 
 def _span(seconds: float | None) -> str:
@@ -308,7 +314,7 @@ def _catching_up(v: NodeView) -> bool:
     return arrivals.catching_up(v.track, v.period, v.age_limit)
 
 
-def _stale(v: NodeView) -> BesuVerdict | None:
+def _chain_stalled(v: NodeView) -> BesuVerdict | None:
     """Level with everybody it knows, and the head is too old: a stall, or all are behind, or the clock is wrong."""
     if v.head_age is None or (v.now.non_bft is not None and v.now.non_bft.on_demand):
         return None
@@ -331,21 +337,23 @@ def _by_a_wrong_clock(v: NodeView, at: str, which: str) -> BesuVerdict:
     paced = grows and arrivals.keeps_pace(v.track, v.period) and not _catching_up(v)
     if v.now.state_available is not False and (v.is_level or paced):
         skewed = _level(v)
-        said = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is {which}"
-        return _say(skewed.state, said, *skewed.reasons, cause="clock_skew", settled=skewed.settled)
+        message = f"{at}, yet blocks arrive at the pace of the chain: this host's clock is {which}"
+        return _verdict(skewed.state, message, *skewed.reasons, cause="clock_skew", settled=skewed.settled)
     pace = _pace(v, 0)
-    said = f"it advances with its peers: they are behind as well, or this host's clock is {which}; watch it for longer"
-    return _say(SYNCING, at, said, pace)
+    message = (
+        f"it advances with its peers: they are behind as well, or this host's clock is {which}; watch it for longer"
+    )
+    return _verdict(SYNCING, at, message, pace)
 
 
 def _alone_and_silent(v: NodeView, at: str) -> BesuVerdict:
-    looks = v.log.looking_for_peers
-    if v.young and not (looks and v.age >= _REFUSED_BLOCK):  # the head is as old as the time for which it was down
-        said = "it is the only validator, and has made no block yet; the process is young"
-        return _say(SYNCING, at, said, wants_log=not _new(v))
-    why = ", as it looks for peers that do not exist" if looks else ""
-    said = f"it is the only validator and makes no blocks{why}"
-    return _say(m.ERROR, at, said, looks, cause="not_proposing", wants_log=True)
+    peerless = v.log.looking_for_peers
+    if v.young and not (peerless and v.age >= _REFUSED_BLOCK):  # the head is as old as the time for which it was down
+        message = "it is the only validator, and has made no block yet; the process is young"
+        return _verdict(SYNCING, at, message, wants_log=not _new(v))
+    why = ", as it looks for peers that do not exist" if peerless else ""
+    message = f"it is the only validator and makes no blocks{why}"
+    return _verdict(m.ERROR, at, message, peerless, cause="not_proposing", wants_log=True)
 
 
 def _stands(v: NodeView, at: str) -> BesuVerdict:
@@ -356,43 +364,43 @@ def _stands(v: NodeView, at: str) -> BesuVerdict:
     rounds = f"consensus is in round {proof}, which lasts {v.log.round_seconds:.0f} s" if proof is not None else ""
     if v.young:
         # A network that is started as a whole goes through rounds as well, until enough have come.
-        return _say(SYNCING, at, "no peer has a newer block; the process is young", rounds, wants_log=True)
+        return _verdict(SYNCING, at, "no peer has a newer block; the process is young", rounds, wants_log=True)
     level = "no node that it knows has a newer block" if v.lag is not None else ""
     needed = v.stall_watch
     watched = v.still_for >= needed
     if watched or proof is not None:
         settled = watched or v.lag is not None or v.still_for >= STALL_PERIODS * (v.period or STALL_PERIODS)
-        return _say(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=settled)
+        return _verdict(m.ERROR, at, level, rounds, cause="chain_stalled", wants_log=True, settled=settled)
     return _unwatched(v, needed, at, level)
 
 
 def _unwatched(v: NodeView, needed: float, *reasons: str) -> BesuVerdict:
-    said = f"watched for {v.still_for:.0f} s: a stalled chain can be told from a wrong clock after {needed:.0f} s"
+    message = f"watched for {v.still_for:.0f} s: a stalled chain can be told from a wrong clock after {needed:.0f} s"
     left = min(max((needed - v.still_for) / 4, 1.0), _RPC_OFF)
-    return _say(m.UNKNOWN, *reasons, said, wants_log=True, settled=False, resample=left)
+    return _verdict(m.UNKNOWN, *reasons, message, wants_log=True, settled=False, resample=left)
 
 
 def _incomparable(v: NodeView, at: str) -> BesuVerdict:
     """An old head, nobody's height and no rounds: a chain that is stalled looks like a node that is behind."""
-    said = "no peer has reported its height yet" if v.now.peers is not None else "nothing to compare it with"
+    message = "no peer has reported its height yet" if v.now.peers is not None else "nothing to compare it with"
     futile = (
         f"its head has not changed in {v.still_for:.0f} s, and there is nothing to compare it with: add ADMIN to "
         "--rpc-http-api or give reference_urls, and block_period if blocks are seldom"
     )
     over = _no_progress(v) and not v.young
-    return _say(SYNCING, at, said, wants_log=not _new(v), futile=futile if over else "")
+    return _verdict(SYNCING, at, message, wants_log=not _new(v), futile=futile if over else "")
 
 
 def _at_head(v: NodeView) -> BesuVerdict:
     """Level with the others and recent, in one sample or in two."""
     if v.now.state_available is False:
-        return _say(SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
+        return _verdict(SYNCING, f"at block {v.now.number}, but its state is not there yet (SNAP sync)", wants_log=True)
     if v.track.earlier is None and v.young and not _takes_part(v):
-        said = f"at block {v.now.number} in one sample: a node may report that too early after its start"
-        return _say(m.STARTING if v.track.answered_at in (None, v.now.at) else SYNCING, said, settled=False)
+        message = f"at block {v.now.number} in one sample: a node may report that too early after its start"
+        return _verdict(m.STARTING if v.track.answered_at in (None, v.now.at) else SYNCING, message, settled=False)
     if _catching_up(v) and not v.is_level:
-        said = "blocks arrive faster than the chain makes them: its peers are behind as well"
-        return _say(SYNCING, f"at {_head_text(v)}", said, _pace(v, 0))
+        message = "blocks arrive faster than the chain makes them: its peers are behind as well"
+        return _verdict(SYNCING, f"at {_head_text(v)}", message, _pace(v, 0))
     return _level(v)
 
 
@@ -402,8 +410,8 @@ def _level(v: NodeView) -> BesuVerdict:
     at = f"at block {v.now.number}, {_lag_text(v)}, {_span(v.head_age)} old" + ("" if confirmed else " (one look)")
     few = (v.now.connected or 0) < v.options.min_peers and not v.alone and v.now.connected is not None
     if few:
-        said = f"{v.now.connected} peers, min_peers={v.options.min_peers}"
-        return _say(SYNCED if confirmed else m.UNKNOWN, said, at, settled=confirmed)
+        message = f"{v.now.connected} peers, min_peers={v.options.min_peers}"
+        return _verdict(SYNCED if confirmed else m.UNKNOWN, message, at, settled=confirmed)
     return _role(v, at, confirmed)
 
 
@@ -416,21 +424,21 @@ def _lag_text(v: NodeView) -> str:
 def _role(v: NodeView, at: str, confirmed: bool) -> BesuVerdict:
     """Validator or not, and whether it takes part."""
     if v.members is None or v.own is None:
-        return _say(m.RUNNING, at, _cannot_know_role(v), settled=confirmed)
+        return _verdict(m.RUNNING, at, _cannot_know_role(v), settled=confirmed)
     if v.own not in v.members:
-        return _say(m.RUNNING, at, f"no validator (the set has {len(v.members)})", settled=confirmed)
+        return _verdict(m.RUNNING, at, f"no validator (the set has {len(v.members)})", settled=confirmed)
     last = last_proposed(v.now, v.own)
     number = v.now.number or 0
     rounds = 2 * len(v.members)
     if _takes_part(v):
-        return _say(CONSENSUS, f"validator, proposed block {last}", at, settled=confirmed)
-    seen = number - (v.track.first_number if v.track.first_number is not None else number)
-    silent = seen >= rounds or (last is not None and number - last >= rounds and not v.young)
-    said = f"validator of {len(v.members)}, " + (
+        return _verdict(CONSENSUS, f"validator, proposed block {last}", at, settled=confirmed)
+    blocks = number - (v.track.first_number if v.track.first_number is not None else number)
+    silent = blocks >= rounds or (last is not None and number - last >= rounds and not v.young)
+    message = f"validator of {len(v.members)}, " + (
         f"last proposed block {last}" if last is not None else "has proposed no block"
     )
     state = SYNCED if confirmed else m.UNKNOWN
-    return _say(state, said, at, cause="not_proposing" if silent else None, settled=confirmed, wants_log=silent)
+    return _verdict(state, message, at, cause="not_proposing" if silent else None, settled=confirmed, wants_log=silent)
 
 
 def _takes_part(v: NodeView) -> bool:

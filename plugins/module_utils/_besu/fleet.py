@@ -11,9 +11,9 @@ from __future__ import annotations
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import Details, FleetTraits
 
 
-def may_be_validator(told: bool | None, observed: bool | None = None) -> bool:
+def may_be_validator(reported: bool | None, observed: bool | None = None) -> bool:
     """Whether a node may be a validator: what was observed counts, else what its option says, else it may be one."""
-    known = told if observed is None else observed
+    known = reported if observed is None else observed
     return True if known is None else bool(known)
 
 
@@ -23,8 +23,8 @@ def _may_vote(details: Details, options: Details) -> bool:
 
 def _network_of(details: Details, options: Details) -> str | None:
     """The hash of block 0: what the node says goes before what it is described to have, which one that is down has."""
-    told = (details.get("genesis"), options.get("genesis_hash"))
-    return next((genesis.lower() for genesis in told if isinstance(genesis, str) and genesis), None)
+    reported = (details.get("genesis"), options.get("genesis_hash"))
+    return next((genesis.lower() for genesis in reported if isinstance(genesis, str) and genesis), None)
 
 
 TRAITS = FleetTraits(may_vote=_may_vote, network_of=_network_of, stall_cause="chain_stalled")

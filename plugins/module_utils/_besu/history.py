@@ -75,7 +75,7 @@ class SampleHistory:
         return (last - first) / (ended - began) if ended - began >= APART else None
 
 
-def fold(track: SampleHistory | None, sample: NodeSample, invocation: str) -> SampleHistory:
+def append_sample(track: SampleHistory | None, sample: NodeSample, invocation: str) -> SampleHistory:
     """The history with one more sample; a new process begins a new history."""
     if track is None or track.invocation != invocation:
         track = SampleHistory(invocation, sample, first_at=sample.at)
@@ -166,14 +166,14 @@ _CARRIED = (
 )
 
 
-def carried(track: SampleHistory) -> dict[str, t.Any]:
+def dump(track: SampleHistory) -> dict[str, t.Any]:
     """The history as plain JSON, for another run on the same host."""
     kept = {name: getattr(track, name) for name in _CARRIED}
-    seen = {"points": [list(point) for point in track.points], "arrivals": [list(one) for one in track.arrivals]}
-    return {**kept, **seen, "at": track.last.at}
+    series = {"points": [list(point) for point in track.points], "arrivals": [list(one) for one in track.arrivals]}
+    return {**kept, **series, "at": track.last.at}
 
 
-def resumed(kept: t.Mapping[str, t.Any], sample: NodeSample, invocation: str) -> SampleHistory | None:
+def restore(kept: t.Mapping[str, t.Any], sample: NodeSample, invocation: str) -> SampleHistory | None:
     """The history that an earlier run saved; None if the process is another one."""
     if not kept or kept["invocation"] != invocation:
         return None

@@ -33,7 +33,7 @@ def _make(environment: Environment, params: t.Mapping[str, t.Any]) -> Kind:
     check_options(params)
     clock = environment.clock
     reader, others = access.NodeReader(params, clock), access.OtherNodes(params, clock)
-    options = access.judge_options(params)
+    options = access.verdict_options(params)
 
     def guard() -> QuorumGuard:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum_guard import QuorumGuard

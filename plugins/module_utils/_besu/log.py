@@ -107,7 +107,7 @@ def read_log(lines: t.Iterable[LogLine]) -> BesuLog:
             evidence.clear()
         elif _INVALID_RULE.search(text) or _INVALID.search(text):
             _invalid(text, line.at, found)
-        elif not _told_in_a_word(text, found) and _PROGRESS.search(text) and not _COMPLAINT.search(text):
+        elif not _read_notice(text, found) and _PROGRESS.search(text) and not _COMPLAINT.search(text):
             _progress(line.at, "Import reached block" not in text, found)
     del found["before"]
     found["invalid_lines"] = tuple(sanitize(text.rpartition(" | ")[2], 200) for text in found["invalid_lines"])
@@ -126,7 +126,7 @@ _WORDS = (
 )
 
 
-def _told_in_a_word(text: str, found: dict[str, t.Any]) -> bool:
+def _read_notice(text: str, found: dict[str, t.Any]) -> bool:
     for name, pattern in _WORDS:
         if pattern.search(text):
             # Of a shutdown the first line is the reason.

@@ -23,7 +23,11 @@ from dataclasses import dataclass, replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import chain_view as cv
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import quorum as q
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import APART, SampleHistory, fold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import (
+    APART,
+    SampleHistory,
+    append_sample,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import (
     LIVE,
@@ -85,7 +89,7 @@ def survey(
 ) -> dict[str, t.Any]:
     """Sample all ``endpoints`` twice, ``interval`` seconds apart, and return the result. Fills them in."""
     with _threads(len(endpoints)) as pool:
-        _two_looks(pool, endpoints, clock, max(interval, APART))
+        _two_samples(pool, endpoints, clock, max(interval, APART))
         _watch_old_heads(pool, endpoints, options, clock)
     for one in endpoints:
         one.client.close()
@@ -98,23 +102,23 @@ def survey(
     }
 
 
-def _two_looks(pool: ThreadPoolExecutor, endpoints: t.Sequence[Endpoint], clock: Clock, interval: float) -> None:
-    looks = {pool.submit(_look, one, clock): one for one in endpoints}
+def _two_samples(pool: ThreadPoolExecutor, endpoints: t.Sequence[Endpoint], clock: Clock, interval: float) -> None:
+    first_samples = {pool.submit(_take_sample, one, clock): one for one in endpoints}
     began = clock.monotonic()
-    done, slow = wait(looks, timeout=interval)
+    done, slow = wait(first_samples, timeout=interval)
     clock.sleep(max(began + interval - clock.monotonic(), 0.0))
-    common = _common_heights(_answered(looks[future] for future in done))
+    common = _common_heights(_answered(first_samples[future] for future in done))
     # Nodes that answered are sampled again while the slow ones still have time.
     again = [
-        pool.submit(_look_again, one, common.get(one.key or ""), clock)
-        for one in _answered(looks[future] for future in done)
+        pool.submit(_sample_again, one, common.get(one.key or ""), clock)
+        for one in _answered(first_samples[future] for future in done)
     ]
     wait([*slow, *again])
-    late = _answered(looks[future] for future in slow)
+    late = _answered(first_samples[future] for future in slow)
     if late:
         clock.sleep(APART)
-        again += [pool.submit(_look_again, one, common.get(one.key or ""), clock) for one in late]
-    for future in (*looks, *again):
+        again += [pool.submit(_sample_again, one, common.get(one.key or ""), clock) for one in late]
+    for future in (*first_samples, *again):
         future.result()
 
 
@@ -137,7 +141,7 @@ def _watch_old_heads(
         if not old or left <= 0:
             return
         clock.sleep(min(left, max(needed / 4, APART)))
-        for future in [pool.submit(_look_again, one, None, clock) for one, _pace_ in old]:
+        for future in [pool.submit(_sample_again, one, None, clock) for one, _pace_ in old]:
             future.result()
 
 
@@ -170,12 +174,12 @@ def _answered(endpoints: t.Iterable[Endpoint]) -> list[Endpoint]:
     return [one for one in endpoints if one.first is not None and one.first.rpc == "ok"]
 
 
-def _look(one: Endpoint, clock: Clock) -> None:
+def _take_sample(one: Endpoint, clock: Clock) -> None:
     at, wall = clock.monotonic(), clock.wall()
     one.first = one.last = read_sample(one.client, at=at, wall=wall)
 
 
-def _look_again(one: Endpoint, height: int | None, clock: Clock) -> None:
+def _sample_again(one: Endpoint, height: int | None, clock: Clock) -> None:
     """Only what changes, the block at ``height``, and one to measure the block period from where it is not told."""
     first = one.first
     calls = {label: LIVE[label] for label in _LIGHT}
@@ -225,14 +229,14 @@ def _by_network(answered: t.Sequence[Endpoint]) -> dict[str, list[Endpoint]]:
 
 def _track(one: Endpoint) -> SampleHistory:
     first = one.first or NodeSample(0.0, 0.0)
-    track = fold(None, first, "")
-    return fold(track, one.last, "") if one.last is not None and one.last is not first else track
+    track = append_sample(None, first, "")
+    return append_sample(track, one.last, "") if one.last is not None and one.last is not first else track
 
 
 def _best(members: t.Sequence[Endpoint]) -> NodeSample | None:
     """The sample with the highest head."""
-    looks = [one.last for one in members if one.last is not None and one.last.number is not None]
-    return max(looks, key=lambda sample: sample.number or 0) if looks else None
+    first_samples = [one.last for one in members if one.last is not None and one.last.number is not None]
+    return max(first_samples, key=lambda sample: sample.number or 0) if first_samples else None
 
 
 def _judged(one: Endpoint, members: t.Sequence[Endpoint], options: NodeOptions) -> BesuVerdict:
@@ -323,15 +327,17 @@ def _pace(members: t.Sequence[Endpoint], options: NodeOptions) -> q.ChainTiming:
     best = _best(members)
     if best is None:
         return q.ChainTiming()
-    return timing(options, best, NodeView(UnitStatus(), fold(None, best, ""), options, (), BesuLog()).age_limit)
+    return timing(
+        options, best, NodeView(UnitStatus(), append_sample(None, best, ""), options, (), BesuLog()).age_limit
+    )
 
 
 def _forks(members: t.Sequence[Endpoint]) -> list[dict[str, t.Any]]:
     """Different blocks at one height: at the common one, and wherever heads are at the same height."""
     found: dict[int, dict[str, list[str]]] = {}
     for one in members:
-        seen = [one.common, one.last.head if one.last else None]
-        for header in {b.number: b for b in seen if b is not None and b.hash}.values():
+        blocks = [one.common, one.last.head if one.last else None]
+        for header in {b.number: b for b in blocks if b is not None and b.hash}.values():
             found.setdefault(header.number, {}).setdefault(header.hash, []).append(one.name)
     return [
         {"block": number, "hashes": [{"hash": h, "nodes": names} for h, names in sorted(hashes.items())]}

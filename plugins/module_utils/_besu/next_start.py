@@ -51,10 +51,10 @@ def refusal(properties: t.Mapping[str, str], runner: Runner) -> Refusal | None:
     program, path = configuration(settings)
     if not path:
         return None
-    said = _broken(path) or _unknown_options(program, path, settings, runner)
-    if not said:
+    message = _broken(path) or _unknown_options(program, path, settings, runner)
+    if not message:
         return None
-    return Refusal("next_start", said, "fix that first: the node runs now, and could not be started again")
+    return Refusal("next_start", message, "fix that first: the node runs now, and could not be started again")
 
 
 def configuration(settings: Settings) -> tuple[str, str]:

@@ -14,9 +14,9 @@ from dataclasses import replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify, eta_seconds
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import (
     SampleHistory,
-    carried,
-    fold,
-    resumed,
+    append_sample,
+    dump,
+    restore,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog, LogLine, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
@@ -109,9 +109,9 @@ class BesuKind(Kind):
         invocation = facts.invocation if facts else ""
         same = self._track is not None and self._track.invocation == invocation
         sample = self._own(self._read(self._track.last if same and self._track else None), observation)
-        earlier = self._track if same else resumed(self._carried, sample, invocation)
+        earlier = self._track if same else restore(self._carried, sample, invocation)
         self._carried = {}
-        self._track = track = fold(earlier, sample, invocation)
+        self._track = track = append_sample(earlier, sample, invocation)
         since = facts.moment("ActiveEnter") if facts else 0.0
         unit = UnitStatus(since=since or None, recent_restarts=self._recent_restarts(observation, sample))
         references = self._references() if self._references else ()
@@ -122,7 +122,7 @@ class BesuKind(Kind):
         # The last one of a chain has no peers left.
         if verdict.cause == "chain_stalled" or (verdict.cause == "no_peers" and verdict.details.get("validator")):
             self._verdict = verdict = self._with_stall(verdict, track, observation)
-        seen = replace(
+        observed = replace(
             observation,
             state=verdict.state,
             base_state=verdict.base_state,
@@ -131,7 +131,7 @@ class BesuKind(Kind):
             details=verdict.details,
             **self._since(observation, verdict),
         )
-        return self._failed(seen) if verdict.cause == CRASH_LOOP else seen
+        return self._failed(observed) if verdict.cause == CRASH_LOOP else observed
 
     def _own(self, sample: NodeSample, observation: Observation) -> NodeSample:
         """A sample without answers of another process: a node that finds its ports taken runs only for a moment.
@@ -242,7 +242,7 @@ class BesuKind(Kind):
         return view
 
     def save_state(self) -> t.Mapping[str, t.Any]:
-        return carried(self._track) if self._track is not None else self._carried
+        return dump(self._track) if self._track is not None else self._carried
 
     def restore_state(self, remembered: t.Mapping[str, t.Any]) -> None:
         self._carried = remembered
@@ -280,8 +280,8 @@ class BesuKind(Kind):
         if given and sample is not None and sample.address not in (None, given.lower()):
             from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.refusal import Refusal
 
-            said = f"address: {given} is not that of the node, which is {sample.address}"
-            return (Refusal("quorum", said, "correct the option, or leave it out"),)
+            reason = f"address: {given} is not that of the node, which is {sample.address}"
+            return (Refusal("quorum", reason, "correct the option, or leave it out"),)
         if sample is not None and sample.has_no_quorum:
             return ()  # no quorum is lost by it
         if sample is not None and self._verdict is not None and self._verdict.details.get("validator") is False:

@@ -134,8 +134,8 @@ class NodeSample:
     def period(self) -> float | None:
         """The block period as the node tells it, or else as its blocks show it."""
         config = self.bft or self.non_bft
-        told = (config.block_period if config else None) or self.measured_period
-        return told or (_SLOT if self.is_execution_client else None)
+        reported = (config.block_period if config else None) or self.measured_period
+        return reported or (_SLOT if self.is_execution_client else None)
 
     @property
     def is_execution_client(self) -> bool:
@@ -321,9 +321,9 @@ def _believable(made: dict[str, int] | None, head: Block | None) -> dict[str, in
 
 def _genesis(node_info: t.Any, genesis: Block | None, head: Block | None) -> str | None:
     """The hash of block 0."""
-    told = hash_of(get(get(get(node_info, "protocols"), "eth"), "genesis"))
+    reported = hash_of(get(get(get(node_info, "protocols"), "eth"), "genesis"))
     zero = genesis or _when_zero(head)
-    return told or (zero.hash if zero else None)
+    return reported or (zero.hash if zero else None)
 
 
 def _whole_outcome(answers: t.Mapping[str, RpcAnswer]) -> tuple[str, str]:

@@ -112,10 +112,10 @@ def is_cut_off(view: ChainView, node: str | None) -> bool:
 
 def _are_linked(view: ChainView, one: str, other: str) -> bool:
     """Whether two validators are each other's peers, by their own word or, for those that do not tell, by a witness."""
-    said = [peer in view.links[node] for node, peer in ((one, other), (other, one)) if node in view.links]
-    if said:
-        return all(said)
-    if any({one, other} <= seen for seen in view.witnessed):
+    answers = [peer in view.links[node] for node, peer in ((one, other), (other, one)) if node in view.links]
+    if answers:
+        return all(answers)
+    if any({one, other} <= group for group in view.witnessed):
         return True
     # Two that answer, have peers and do not name them, of whom nobody else tells anything either.
     return all(view.followers.get(node) and node not in view.linked for node in (one, other))
@@ -123,12 +123,12 @@ def _are_linked(view: ChainView, one: str, other: str) -> bool:
 
 def tip_of(samples: t.Iterable[NodeSample]) -> NodeSample | None:
     """The head of the chain, where a quorum of its validators was asked: no block that matters is above theirs."""
-    told = [sample for sample in samples if sample.rpc == "ok" and sample.number is not None]
-    if not told:
+    reported = [sample for sample in samples if sample.rpc == "ok" and sample.number is not None]
+    if not reported:
         return None
-    best = max(told, key=_height)
+    best = max(reported, key=_height)
     members = best.next_validators or best.validators or ()
-    ours = [sample for sample in told if sample.address in members and sample.genesis == best.genesis]
+    ours = [sample for sample in reported if sample.address in members and sample.genesis == best.genesis]
     enough = members and len({sample.address for sample in ours}) >= quorum(len(members))
     return max(ours, key=_height) if enough else None
 

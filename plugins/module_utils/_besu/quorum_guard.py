@@ -14,7 +14,7 @@ or the chain can do without the node for a while:
 
 3. The options ``address`` and ``genesis_hash`` are the node's own: ``BesuKind.guards``, ``QuorumGuard.check``.
 4. All samples count for the chain that the node is on, by its block 0: ``judge``, ``of_chain``.
-5. The chain advances, and its set of validators is known and stable: ``QuorumGuard._look``, ``quorum.may_stop``.
+5. The chain advances, and its set of validators is known and stable: ``QuorumGuard._samples``, ``quorum.may_stop``.
 6. The validators that are shown to take part without it are the quorum: ``quorum.may_stop``, ``active_validators``.
 7. If a reservation is named, it is in force on this host: ``reservation.usable``.
 
@@ -50,7 +50,7 @@ _MAX_WAIT = 60.0
 _MAX_PROOF = 120.0
 # A node that answers, or hangs, does so by any URL: none of those that tell an address is the node itself.
 _ONE_PROCESS = ("ok", "hang")
-_LOOK_AGAIN = "observe the network with besu_network_info, fix what is missing, then run again"
+_OBSERVE_FIRST = "observe the network with besu_network_info, fix what is missing, then run again"
 
 Others = t.Callable[[], t.Sequence[NodeSample]]
 
@@ -79,8 +79,8 @@ def judge(pairs: t.Sequence[cv.Pair], address: str | None, pace: q.ChainTiming) 
 
 def of_chain(pairs: t.Sequence[cv.Pair], genesis: str | None) -> list[cv.Pair]:
     """Those that are not known to be on another chain than one with this block 0."""
-    told = [(pair, pair[1].genesis or pair[0].genesis) for pair in pairs]
-    return [pair for pair, mine in told if genesis is None or mine is None or mine == genesis]
+    reported = [(pair, pair[1].genesis or pair[0].genesis) for pair in pairs]
+    return [pair for pair, mine in reported if genesis is None or mine is None or mine == genesis]
 
 
 class QuorumGuard:
@@ -117,23 +117,23 @@ class QuorumGuard:
     ) -> tuple[Refusal | None, t.Any]:
         """What forbids taking the node offline, and what was observed. ``own``: its newest sample, if there is one."""
         if self._genesis and own is not None and own.genesis and own.genesis != self._genesis:
-            said = f"genesis_hash: {self._genesis} is not the node's block 0, which is {own.genesis}"
-            return Refusal("quorum", said, "correct the option, or the node's genesis file and data"), None
+            message = f"genesis_hash: {self._genesis} is not the node's block 0, which is {own.genesis}"
+            return Refusal("quorum", message, "correct the option, or the node's genesis file and data"), None
         address = self._address or (own.address if own else None) or log().node_address
-        pairs = self._look(pace, address, own)
+        pairs = self._samples(pace, address, own)
         view, address, verdict = judge(pairs, address, pace)
         if verdict.safe:
             return self._reserved(verdict, address, view.genesis), verdict
         stalled = stall.stall_report(view, log(), pace, wall=self._clock.wall())
         if stalled.proved:
             return self._stalled(view, stalled, address), stalled
-        said = f"{verdict.reason}; {verdict.arithmetic}"
-        return Refusal("quorum", said, self._hint(verdict)), verdict
+        message = f"{verdict.reason}; {verdict.arithmetic}"
+        return Refusal("quorum", message, self._hint(verdict)), verdict
 
-    def _look(self, pace: q.ChainTiming, address: str | None, seen: NodeSample | None) -> list[cv.Pair]:
+    def _samples(self, pace: q.ChainTiming, address: str | None, observed: NodeSample | None) -> list[cv.Pair]:
         """Two samples each, the later ones after the head moved, or as late as a living chain would have moved it."""
-        genesis = self._genesis or (seen.genesis if seen else None)
-        chain_id = self._chain_id if self._chain_id is not None or seen is None else seen.chain_id
+        genesis = self._genesis or (observed.genesis if observed else None)
+        chain_id = self._chain_id if self._chain_id is not None or observed is None else observed.chain_id
 
         def own() -> NodeSample:
             sample = self._read()
@@ -166,7 +166,9 @@ class QuorumGuard:
         if self._reservation is None or address is None or address not in verdict.taking_part:
             return None
         if network is None:
-            return Refusal("quorum", "the hash of block 0 is not known, so no reservation can be checked", _LOOK_AGAIN)
+            return Refusal(
+                "quorum", "the hash of block 0 is not known, so no reservation can be checked", _OBSERVE_FIRST
+            )
         why = r.usable(self._store(network).held(), self._reservation, address, r.clock())
         return (
             Refusal("reservation", why, "reserve with besu_reservation on more than half of the hosts") if why else None
@@ -185,6 +187,6 @@ class QuorumGuard:
     @staticmethod
     def _hint(verdict: q.QuorumVerdict) -> str:
         if not verdict.missing:
-            return _LOOK_AGAIN
+            return _OBSERVE_FIRST
         named = "; ".join(f"{address} {why}" for address, why in sorted(verdict.missing.items())[:4])
         return f"start the missing validators first: {named}"

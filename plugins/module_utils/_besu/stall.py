@@ -58,23 +58,23 @@ def stall_report(view: ChainView, log: BesuLog, pace: ChainTiming, *, wall: floa
         return Stall(False, "the head advances, or its age is within what is normal", members)
     heard = {r.address: r.number for r in log.rounds if r.address in members}
     # One that was asked and does not answer may still be listed as a peer.
-    seen = tuple(m for m in members if m in heard or view.followers.get(m, m in view.linked))
-    missing = tuple(member for member in members if member not in seen)
+    reachable = tuple(m for m in members if m in heard or view.followers.get(m, m in view.linked))
+    missing = tuple(member for member in members if member not in reachable)
     needed = quorum(len(members))
     head_time = wall - view.head_age
     number = log.round_since(head_time)
     number = max(heard.values(), default=None) if number is None else number
     natural = later = None
     if number is not None:
-        clocks = _clocks(seen, log, pace.request_timeout, wall, head_time)
-        newcomers = [Place(0, pace.request_timeout)] * max(needed - len(seen), 0)
+        clocks = _clocks(reachable, log, pace.request_timeout, wall, head_time)
+        newcomers = [Place(0, pace.request_timeout)] * max(needed - len(reachable), 0)
         natural = rounds_converge_in(pace.request_timeout, needed, clocks)
         later = rounds_converge_in(pace.request_timeout, needed, [*clocks, *newcomers])
     restart = RESTART_SECONDS + pace.request_timeout + pace.period
     head = f"block {view.head} is {view.head_age:.0f} s old" if view.head else "the chain has not begun: block 0"
-    said = f"{head}; {len(seen)} of {len(members)} seen, quorum {needed}"
+    message = f"{head}; {len(reachable)} of {len(members)} seen, quorum {needed}"
     advice = _advice(view, members, missing, natural, later, restart)
-    return Stall(True, said, members, heard, missing, number, natural, restart, advice)
+    return Stall(True, message, members, heard, missing, number, natural, restart, advice)
 
 
 def _span(seconds: float) -> str:
@@ -88,12 +88,12 @@ class Place(t.NamedTuple):
     left: float
 
 
-def _clocks(seen: t.Sequence[str], log: BesuLog, timeout: float, wall: float, head_time: float) -> list[Place]:
+def _clocks(reachable: t.Sequence[str], log: BesuLog, timeout: float, wall: float, head_time: float) -> list[Place]:
     """Where each validator is now. One of which no round was heard has just come back, and is in round 0."""
     heard = {one.address: one for one in log.rounds}
     own = log.round_since(head_time)
     places: list[Place] = []
-    for member in seen:
+    for member in reachable:
         one = heard.get(member)
         if one is None:
             places.append(Place(0, timeout))

@@ -32,11 +32,11 @@ def run_info(module: AnsibleModule) -> None:
         if not module.params["interval"] >= 0:
             raise LifecycleError(f"interval: {module.params['interval']} is negative; give seconds, such as 2")
         allow_files(len(endpoints))
-        options = access.judge_options(module.params)
-        seen = network.survey(endpoints, options, SystemClock(), module.params["interval"])
+        options = access.verdict_options(module.params)
+        observed = network.survey(endpoints, options, SystemClock(), module.params["interval"])
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)
-    module.exit_json(changed=False, **seen)
+    module.exit_json(changed=False, **observed)
 
 
 def describe(params: t.Mapping[str, t.Any]) -> list[network.Endpoint]:

@@ -50,8 +50,8 @@ KINDS: t.Mapping[str, str] = {
 class ApiError(LifecycleError):
     """A call without a usable answer. ``kind``: one of KINDS; ``retry_after``: seconds, where the API said so."""
 
-    def __init__(self, kind: str, what: str, said: str, retry_after: float | None = None, **details: t.Any) -> None:
-        super().__init__(f"{what}: {said}; {KINDS[kind]}", kind=kind, retry_after=retry_after, **details)
+    def __init__(self, kind: str, what: str, message: str, retry_after: float | None = None, **details: t.Any) -> None:
+        super().__init__(f"{what}: {message}; {KINDS[kind]}", kind=kind, retry_after=retry_after, **details)
         self.kind = kind
         self.retry_after = retry_after
 
@@ -218,8 +218,8 @@ class TunnelApi:
                 return _envelope(answer, what)
             wait = _retry_after(answer)
             if wait is None or wait >= self._end - self._clock.monotonic():
-                said = "it gives no retry-after" if wait is None else f"it asks to wait {wait:.0f} s"
-                raise ApiError("rate_limited", what, f"the API limits the rate (429), and {said}", wait)
+                message = "it gives no retry-after" if wait is None else f"it asks to wait {wait:.0f} s"
+                raise ApiError("rate_limited", what, f"the API limits the rate (429), and {message}", wait)
             self._clock.sleep(max(wait, _LEAST_WAIT))
 
 
@@ -237,16 +237,16 @@ def _envelope(answer: Response, what: str) -> dict[str, t.Any]:
     status = answer.status
     if isinstance(data, dict) and 200 <= status < 300 and data.get("success") is True:
         return data
-    said = f"status {status}"
+    message = f"status {status}"
     if isinstance(data, dict):
-        said += "".join(f", {word}" for word in _errors(data))
+        message += "".join(f", {word}" for word in _errors(data))
     elif 200 <= status < 300:
         raise ApiError("unreadable", what, f"status {status}, and no JSON object")
     kinds = {401: "auth", 403: "auth", 404: "not_found"}
     kind = kinds.get(status) or (
         "unavailable" if status >= 500 else "refused" if isinstance(data, dict) else "unreadable"
     )
-    raise ApiError(kind, what, said)
+    raise ApiError(kind, what, message)
 
 
 def _errors(data: t.Mapping[str, t.Any]) -> list[str]:

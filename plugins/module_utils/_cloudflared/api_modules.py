@@ -55,7 +55,7 @@ def client(params: t.Mapping[str, t.Any]) -> a.TunnelApi:
 
 
 # Tunnels by their id, each with its connectors.
-Seen = dict[str, tuple[a.Tunnel, list[a.EdgeConnector]]]
+TunnelsById = dict[str, tuple[a.Tunnel, list[a.EdgeConnector]]]
 
 
 def run_info(module: AnsibleModule) -> None:
@@ -80,14 +80,14 @@ def tunnel_report(
     Raises LifecycleError where none of them was found: then it is the account that is wrong.
     """
     known = {host: str(identity).lower() for host, identity in hosts.items() if identity}
-    seen, missing = _asked_for(api, wanted) if wanted else (_all_of(api), {})
-    if missing and not seen:
+    found, missing = _asked_for(api, wanted) if wanted else (_all_of(api), {})
+    if missing and not found:
         raise next(iter(missing.values()))
-    every = [connector for row in seen.values() for connector in row[1]]
+    every = [connector for row in found.values() for connector in row[1]]
     of = host_tunnels or {}
     lost_hosts = [host for host in a.lost(every, known) if _lowered(of.get(host)) not in missing]
     return {
-        "tunnels": [_tunnel(tunnel, connectors, known) for tunnel, connectors in seen.values()],
+        "tunnels": [_tunnel(tunnel, connectors, known) for tunnel, connectors in found.values()],
         "not_found": list(missing),
         "lost": sorted({known[host] for host in lost_hosts}),
         "lost_hosts": lost_hosts,
@@ -95,23 +95,23 @@ def tunnel_report(
     }
 
 
-def _all_of(api: a.TunnelApi) -> Seen:
+def _all_of(api: a.TunnelApi) -> TunnelsById:
     return {tunnel.id: (tunnel, api.connectors(tunnel.id)) for tunnel in api.tunnels()}
 
 
-def _asked_for(api: a.TunnelApi, wanted: t.Sequence[str]) -> tuple[Seen, dict[str, LifecycleError]]:
+def _asked_for(api: a.TunnelApi, wanted: t.Sequence[str]) -> tuple[TunnelsById, dict[str, LifecycleError]]:
     """The tunnels of these ids and names, and those that the account does not have. Raises LifecycleError."""
-    seen: Seen = {}
+    found: TunnelsById = {}
     missing: dict[str, LifecycleError] = {}
     for name in dict.fromkeys(_lowered(text) for text in wanted):
         try:
             tunnel = _named(api, name)
-            seen.setdefault(tunnel.id, (tunnel, api.connectors(tunnel.id)))
+            found.setdefault(tunnel.id, (tunnel, api.connectors(tunnel.id)))
         except a.ApiError as exc:
             if exc.kind != "not_found":
                 raise
             missing[name] = exc
-    return seen, missing
+    return found, missing
 
 
 def _is_id(text: str) -> bool:

@@ -58,7 +58,7 @@ def _rule(cause: str, category: str, rank: int, summary: str, next_step: str, **
 
 
 def _spoken(cause: str, category: str, rank: int, summary: str, next_step: str, **more: t.Any) -> Rule:
-    return _rule(cause, category, rank, summary, next_step, said=PATTERNS[cause], **more)
+    return _rule(cause, category, rank, summary, next_step, pattern=PATTERNS[cause], **more)
 
 
 CLOCK_IS_BEHIND = _rule(
@@ -67,11 +67,11 @@ CLOCK_IS_BEHIND = _rule(
     68,
     "the certificate at the edge is not yet valid by the clock of this host",
     "check the clock of this host first (timedatectl); it comes back by itself when the clock is right",
-    said=rf"{EDGE_HANDSHAKE}.{{0,200}}not yet valid: current time \S{{10,40}} is before",
+    pattern=rf"{EDGE_HANDSHAKE}.{{0,200}}not yet valid: current time \S{{10,40}} is before",
 )
 # The one that says most first: a line belongs to the first rule that it fits.
 RULES: tuple[Rule, ...] = (
-    Rule("harmless", NETWORK, SOFT, "it may not ping", "nothing: no tunnel needs it", said=HARMLESS, harmless=True),
+    Rule("harmless", NETWORK, SOFT, "it may not ping", "nothing: no tunnel needs it", pattern=HARMLESS, harmless=True),
     _spoken(
         "unauthorized", CONFIGURATION, 69, "the edge refuses its token",
         "compare the tunnel id with the dashboard, write the present token where the unit has it, then restart it",
@@ -184,12 +184,12 @@ BY_ID: t.Mapping[str, Rule] = {
 
 def observed_rule(cause: str, evidence: t.Sequence[str]) -> Rule | None:
     """A rule that holds for a connector that was seen to be in trouble, so that state and diagnosis agree."""
-    said = [rule for rule in RULES if rule.cause == cause and rule.said]
-    fitting = (rule for rule in said if any(re.search(rule.said, line) for line in evidence))
+    matching = [rule for rule in RULES if rule.cause == cause and rule.pattern]
+    fitting = (rule for rule in matching if any(re.search(rule.pattern, line) for line in evidence))
     rule = next(fitting, BY_ID.get(cause))
     if rule is None:
         return None
-    return replace(rule, said="", detail=None, facts=lambda _case: Match(tuple(evidence)), rank=85, running=True)
+    return replace(rule, pattern="", detail=None, facts=lambda _case: Match(tuple(evidence)), rank=85, running=True)
 
 
 def unhealthy_rule(reasons: t.Sequence[str]) -> Rule:

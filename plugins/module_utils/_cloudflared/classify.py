@@ -57,7 +57,7 @@ class Ready:
     connections: int | None = None
     connector_id: str = ""
     problem: str = ""
-    said: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,10 @@ def judge(unit: ConnectorUnit, sample: Sample, rules: Rules) -> Verdict:
     if not series or verdict.hard or verdict.state not in (CONNECTED, RECONNECTING, m.RUNNING):
         return verdict
     spent, ago = series[-1] - series[0], max(unit.wall - series[-1], 0.0)
-    said = f"all connections were lost {len(series)} times within {spent:.0f} s, the last time {ago:.0f} s ago"
-    return Verdict(RECONNECTING, (said, *verdict.reasons[:1]), FLAPPING, series[0], (said, *verdict.evidence[-3:]))
+    message = f"all connections were lost {len(series)} times within {spent:.0f} s, the last time {ago:.0f} s ago"
+    return Verdict(
+        RECONNECTING, (message, *verdict.reasons[:1]), FLAPPING, series[0], (message, *verdict.evidence[-3:])
+    )
 
 
 def _flapping(unit: ConnectorUnit, sample: Sample) -> tuple[float, ...]:
@@ -165,18 +167,18 @@ def _at_this_moment(unit: ConnectorUnit, sample: Sample, rules: Rules) -> Verdic
         return _unanswered(unit, sample)
     expected = expected_connections(sample, rules)
     if count >= 1 and sample.lost:
-        said = f"/ready says {count} connections, and yet: {sample.lost}"
-        return Verdict(m.ERROR, (said,), "half_open", evidence=(said,))
+        message = f"/ready says {count} connections, and yet: {sample.lost}"
+        return Verdict(m.ERROR, (message,), "half_open", evidence=(message,))
     if count < rules.minimum or count == 0:
         return _disconnected(unit, sample, rules, count)
-    said = f"{count} of {expected} connections are registered"
+    message = f"{count} of {expected} connections are registered"
     if count < expected:
-        return _partial(sample, said)
+        return _partial(sample, message)
     if rules.remote and sample.config_version == -1:
-        return Verdict(CONNECTED, (said, "no configuration has come from the edge yet (/config has version -1)"))
+        return Verdict(CONNECTED, (message, "no configuration has come from the edge yet (/config has version -1)"))
     # Each outage ends with one registration at least; a connector that lost few connections costs no look at its log.
     again = (sample.metrics.registered or 0) - rules.expected
-    return Verdict(m.RUNNING, (said,), wants_log=sample.log is None and again >= FLAPS)
+    return Verdict(m.RUNNING, (message,), wants_log=sample.log is None and again >= FLAPS)
 
 
 def expected_connections(sample: Sample, rules: Rules) -> int:
@@ -187,7 +189,7 @@ def expected_connections(sample: Sample, rules: Rules) -> int:
 
 def _unanswered(unit: ConnectorUnit, sample: Sample) -> Verdict:
     ready, endpoint = sample.ready, sample.endpoint
-    why = endpoint.problem or ready.said or ready.problem or "its metrics server was not asked"
+    why = endpoint.problem or ready.message or ready.problem or "its metrics server was not asked"
     early = unit.age < YOUNG and (endpoint.pending or ready.problem in _LATE)
     if unit.state == m.STARTING or early:
         found = _from_log(sample)
@@ -200,20 +202,20 @@ def _unanswered(unit: ConnectorUnit, sample: Sample) -> Verdict:
     return Verdict(m.UNKNOWN, (why,), "metrics_unreachable", evidence=(why,))
 
 
-def _partial(sample: Sample, said: str) -> Verdict:
+def _partial(sample: Sample, message: str) -> Verdict:
     if sample.log is None:
-        return Verdict(CONNECTED, (said,), wants_log=True)
+        return Verdict(CONNECTED, (message,), wants_log=True)
     found = _from_log(sample)
     if found is None:
-        return Verdict(CONNECTED, (said,), since=sample.log.lost_at)
-    return Verdict(CONNECTED, (said, found[1][-1]), found[0], sample.log.lost_at, found[1])
+        return Verdict(CONNECTED, (message,), since=sample.log.lost_at)
+    return Verdict(CONNECTED, (message, found[1][-1]), found[0], sample.log.lost_at, found[1])
 
 
 def _disconnected(unit: ConnectorUnit, sample: Sample, rules: Rules, count: int) -> Verdict:
     had = _had_connection(unit, sample)
     state = RECONNECTING if had else CONNECTING
-    said = "no connection is registered" if count == 0 else f"{count} of at least {rules.minimum} connections"
-    reason = f"{said} ({_registrations(sample)})"
+    message = "no connection is registered" if count == 0 else f"{count} of at least {rules.minimum} connections"
+    reason = f"{message} ({_registrations(sample)})"
     began = unit.wall - unit.age
     if sample.log is None:
         return Verdict(state, (reason,), since=None if had else began, wants_log=True)
@@ -222,7 +224,7 @@ def _disconnected(unit: ConnectorUnit, sample: Sample, rules: Rules, count: int)
     found = _from_log(sample)
     if found is None:
         mute = not had and unit.age > MUTE
-        return Verdict(state, (reason,), "edge_mute" if mute else None, since, (said,) if mute else ())
+        return Verdict(state, (reason,), "edge_mute" if mute else None, since, (message,) if mute else ())
     cause, evidence = _tried(*found, sample, rules)
     state = m.ERROR if cause in HARD and count == 0 else state
     return Verdict(state, (reason, *evidence[-2:]), cause, since, evidence)

@@ -71,8 +71,8 @@ class CloudflaredKind(Kind):
     def __init__(self, environment: Environment, params: t.Mapping[str, t.Any], eye: ConnectorMonitor) -> None:
         self._environment = environment
         self._params = params
-        self._eye = eye
-        self._watch: ConnectorSnapshot | None = None
+        self._monitor = eye
+        self._snapshot: ConnectorSnapshot | None = None
         self._verdict: c.Verdict | None = None
         self._log: tuple[float, str, ConnectorLog] | None = None
         self._failure: tuple[tuple[str, int, str], Cause | None] | None = None
@@ -80,7 +80,7 @@ class CloudflaredKind(Kind):
         self._ill: tuple[str, ...] = ()
 
     def classify(self, observation: Observation) -> Observation:
-        self._verdict = self._watch = None
+        self._verdict = self._snapshot = None
         self._ill = ()
         facts = observation.facts
         if facts is None:
@@ -99,30 +99,30 @@ class CloudflaredKind(Kind):
 
     def _living(self, observation: Observation, facts: UnitFacts) -> Observation:
         control_group = facts.text("ControlGroup")
-        watch = self._eye.watch(
+        snapshot = self._monitor.snapshot(
             facts.main_pid, facts.invocation, lambda: self._environment.systemd.processes(control_group)
         )
-        self._watch = watch
-        self._eye.look(watch)
-        verdict = self._judge(observation, facts, watch)
-        seen = replace(observation, details=self._details(watch, verdict))
+        self._snapshot = snapshot
+        self._monitor.poll(snapshot)
+        verdict = self._judge(observation, facts, snapshot)
+        observed = replace(observation, details=self._details(snapshot, verdict))
         if observation.state == m.ERROR and not verdict.hard and _stands(observation.cause, verdict.state):
             self._ill = observation.reasons if observation.cause == "unhealthy" else ()
-            return replace(seen, reasons=(*observation.reasons, *verdict.reasons))
+            return replace(observed, reasons=(*observation.reasons, *verdict.reasons))
         self._verdict = verdict
         # Where the journal does not tell since when, the time that it is given begins with the first look.
-        since = verdict.since if verdict.since is not None or verdict.state not in _WAITING else watch.lost_at
+        since = verdict.since if verdict.since is not None or verdict.state not in _WAITING else snapshot.lost_at
         if since is not None:
-            seen = replace(seen, since=since, age=max(self._environment.clock.wall() - since, 0.0))
+            observed = replace(observed, since=since, age=max(self._environment.clock.wall() - since, 0.0))
         return replace(
-            seen,
+            observed,
             state=verdict.state,
             base_state=verdict.base_state,
             cause=verdict.cause,
             reasons=(*verdict.reasons, *observation.reasons[:1]),
         )
 
-    def _judge(self, observation: Observation, facts: UnitFacts, watch: ConnectorSnapshot) -> c.Verdict:
+    def _judge(self, observation: Observation, facts: UnitFacts, snapshot: ConnectorSnapshot) -> c.Verdict:
         clock = self._environment.clock
         began = facts.moment("InactiveExit") or facts.moment("StateChange")
         active = facts.active == "active"
@@ -132,41 +132,46 @@ class CloudflaredKind(Kind):
             active and facts.text("Type") == "notify",
             clock.wall(),
         )
-        rules = self._eye.rules(watch)
+        rules = self._monitor.rules(snapshot)
         sample = c.Sample(
-            watch.endpoint, watch.ready, watch.metrics, watch.config_version, watch.had, lost=self._lost(watch)
+            snapshot.endpoint,
+            snapshot.ready,
+            snapshot.metrics,
+            snapshot.config_version,
+            snapshot.had,
+            lost=self._lost(snapshot),
         )
         verdict = c.judge(unit, sample, rules)
         if not verdict.wants_log:
             return verdict
-        sample = replace(sample, log=self._read_log(facts, watch))
+        sample = replace(sample, log=self._read_log(facts, snapshot))
         verdict = c.judge(unit, sample, rules)
         if sample.log is not None and verdict.state in _WAITING:
-            self._eye.try_edge(watch, sample.log.edge)
-            verdict = c.judge(unit, replace(sample, edge_open=watch.edge_open), rules)
+            self._monitor.try_edge(snapshot, sample.log.edge)
+            verdict = c.judge(unit, replace(sample, edge_open=snapshot.edge_open), rules)
         if verdict.cause == c.FLAPPING:
             # The log reaches back for some minutes only.
-            watch.flaps_since = min(watch.flaps_since or clock.wall(), verdict.since or clock.wall())
-            verdict = replace(verdict, since=watch.flaps_since)
+            snapshot.flaps_since = min(snapshot.flaps_since or clock.wall(), verdict.since or clock.wall())
+            verdict = replace(verdict, since=snapshot.flaps_since)
         else:
-            watch.flaps_since = None
+            snapshot.flaps_since = None
         if verdict.cause == "unauthorized":
-            verdict = _with_token(verdict, watch.identity, unit.wall - unit.age, facts.properties)
+            verdict = _with_token(verdict, snapshot.identity, unit.wall - unit.age, facts.properties)
         return verdict
 
-    def _lost(self, watch: ConnectorSnapshot) -> str:
+    def _lost(self, snapshot: ConnectorSnapshot) -> str:
         """Why a connector that says that it is connected is not."""
-        if not watch.ready.connections:
+        if not snapshot.ready.connections:
             return ""
-        lost = watch.ready.connector_id in [identity.lower() for identity in self._params["edge_lost"]]
-        if watch.ready.connector_id and lost:
-            watch.serves_nobody = True
-            return f"the edge no longer knows connector {watch.ready.connector_id}"
-        said = self._eye.try_url(watch)
-        watch.serves_nobody = bool(said) and watch.url_sure
-        return said
+        lost = snapshot.ready.connector_id in [identity.lower() for identity in self._params["edge_lost"]]
+        if snapshot.ready.connector_id and lost:
+            snapshot.serves_nobody = True
+            return f"the edge no longer knows connector {snapshot.ready.connector_id}"
+        failure = self._monitor.try_url(snapshot)
+        snapshot.serves_nobody = bool(failure) and snapshot.url_sure
+        return failure
 
-    def _read_log(self, facts: UnitFacts, watch: ConnectorSnapshot) -> ConnectorLog:
+    def _read_log(self, facts: UnitFacts, snapshot: ConnectorSnapshot) -> ConnectorLog:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import longest_silence
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.log import read_log
 
@@ -179,33 +184,33 @@ class CloudflaredKind(Kind):
             for entry in found.entries
             if entry.invocation_id in (facts.invocation, "") and not entry.from_manager
         ]
-        silence = longest_silence(watch.settings.retries)
-        view = read_log(own, watch.edge_port, self._environment.clock.wall(), silence)
+        silence = longest_silence(snapshot.settings.retries)
+        view = read_log(own, snapshot.edge_port, self._environment.clock.wall(), silence)
         self._log = (now, facts.invocation, view)
         return view
 
-    def _details(self, watch: ConnectorSnapshot, verdict: c.Verdict) -> dict[str, t.Any]:
-        ready, metrics, settings = watch.ready, watch.metrics, watch.settings
+    def _details(self, snapshot: ConnectorSnapshot, verdict: c.Verdict) -> dict[str, t.Any]:
+        ready, metrics, settings = snapshot.ready, snapshot.metrics, snapshot.settings
         return {
-            **_identity(watch.identity),
+            **_identity(snapshot.identity),
             "connector_id": ready.connector_id or ("unsupported" if ready.connections is not None else None),
             "connections": ready.connections,
-            "expected_connections": self._eye.rules(watch).expected,
+            "expected_connections": self._monitor.rules(snapshot).expected,
             "registrations": metrics.registered,
             "refused_registrations": metrics.refused,
             "protocol": settings.protocol,
             "version": metrics.version or None,
-            "config_version": watch.config_version,
-            "metrics_url": watch.endpoint.url or None,
-            "metrics_found": watch.endpoint.how or watch.endpoint.problem,
+            "config_version": snapshot.config_version,
+            "metrics_url": snapshot.endpoint.url or None,
+            "metrics_found": snapshot.endpoint.how or snapshot.endpoint.problem,
             "retries": settings.retries,
             "grace_period": settings.grace_period,
-            "reconnect_grace": self._eye.budget(watch, verdict.state),
-            "edge_reachable": watch.edge_open,
+            "reconnect_grace": self._monitor.budget(snapshot, verdict.state),
+            "edge_reachable": snapshot.edge_open,
             "changed_at": verdict.since,
-            "pid": watch.pid,
+            "pid": snapshot.pid,
             "quick_tunnel": settings.quick,
-            "other_connectors": list(watch.others),
+            "other_connectors": list(snapshot.others),
             "notes": list(settings.notes),
         }
 
@@ -213,12 +218,12 @@ class CloudflaredKind(Kind):
         """A stop within the grace period is not overdue: requests are being finished."""
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import stop_time
 
-        watch = self._eye.watch(facts.main_pid, facts.invocation, tuple)
-        limit = stop_time(watch.settings.grace_period)
+        snapshot = self._monitor.snapshot(facts.main_pid, facts.invocation, tuple)
+        limit = stop_time(snapshot.settings.grace_period)
         if (observation.age or 0.0) >= limit:
             return observation
-        said = f"it drains requests for up to {limit:.0f} s (grace-period)"
-        return replace(observation, cause=None, reasons=(said, *observation.reasons))
+        reason = f"it drains requests for up to {limit:.0f} s (grace-period)"
+        return replace(observation, cause=None, reasons=(reason, *observation.reasons))
 
     def _ended(self, observation: Observation, facts: UnitFacts) -> Observation:
         """A unit that does not run: its last words say more than systemd's result."""
@@ -267,12 +272,12 @@ class CloudflaredKind(Kind):
         ended_well = facts.number("ExecMainCode") == 1 and facts.number("ExecMainStatus") == 0
         if not (ended_well and 0 <= ran <= _AT_ONCE and facts.moment("InactiveExit") and facts.invocation):
             return self._ended(observation, facts) if observation.failed else replace(observation, details=details)
-        said = self._said_at_once(facts)
-        if said is None:
+        reason = self._exit_at_once(facts)
+        if reason is None:
             return self._ended(observation, facts) if observation.failed else replace(observation, details=details)
-        return replace(observation, cause="unknown_flag", reasons=(said, *observation.reasons), details=details)
+        return replace(observation, cause="unknown_flag", reasons=(reason, *observation.reasons), details=details)
 
-    def _said_at_once(self, facts: UnitFacts) -> str | None:
+    def _exit_at_once(self, facts: UnitFacts) -> str | None:
         """What shows that it ended with 0 because it could not use an option; None where it ran, or was told to end."""
         import re
 
@@ -282,8 +287,8 @@ class CloudflaredKind(Kind):
         entries = [entry for entry in records.entries if entry.invocation_id in (facts.invocation, "")]
         own = [entry for entry in entries if not entry.from_manager]
         usage = next((entry.shown for entry in own if re.search(PATTERNS["unknown_flag"], entry.message)), None)
-        told = any("topping" in entry.message for entry in entries if entry.from_manager)
-        if usage is None and (own or told or not entries):
+        stopping = any("topping" in entry.message for entry in entries if entry.from_manager)
+        if usage is None and (own or stopping or not entries):
             return None
         return f"it ended with 0 at once: {usage or 'it cannot use the value of a TUNNEL_ variable, and said nothing'}"
 
@@ -304,22 +309,22 @@ class CloudflaredKind(Kind):
         }
 
     def resample_after(self) -> float:
-        return 3.0 if self._eye.url_pending(self._watch) else 0.0
+        return 3.0 if self._monitor.url_pending(self._snapshot) else 0.0
 
     def guards(self, step: m.Step, observation: Observation) -> t.Sequence[Refusal]:
         if step.action == "start":
             return self._start_guards(observation)
-        watch = self._watch
-        if step.action not in m.TAKES_OFFLINE or watch is None:
+        snapshot = self._snapshot
+        if step.action not in m.TAKES_OFFLINE or snapshot is None:
             return ()
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
 
         broken = self._broken_start(step, observation)  # it may take long, so that the replicas are asked after it
-        dead = observation.cause == "half_open" and watch.serves_nobody
-        serving = 0 if dead else watch.ready.connections or 0
+        dead = observation.cause == "half_open" and snapshot.serves_nobody
+        serving = 0 if dead else snapshot.ready.connections or 0
         blocks = [
-            self._keeps_serving(serving, watch),
-            guarding.own_tunnel(self._eye.carries_own_connection(watch), watch.pid),
+            self._keeps_serving(serving, snapshot),
+            guarding.own_tunnel(self._monitor.carries_own_connection(snapshot), snapshot.pid),
             broken,
         ]
         return [block for block in blocks if block is not None]
@@ -336,14 +341,14 @@ class CloudflaredKind(Kind):
     def _of_user(self) -> bool:
         return self._params.get("scope") == "user"
 
-    def _keeps_serving(self, serving: int, watch: ConnectorSnapshot) -> Refusal | None:
+    def _keeps_serving(self, serving: int, snapshot: ConnectorSnapshot) -> Refusal | None:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
 
-        if watch.settings.quick:
+        if snapshot.settings.quick:
             return guarding.quick_tunnel(self._params["may_change_name"])
-        return self._replica_guard(serving, watch) if self._params["replica_guard"] == "enforce" else None
+        return self._replica_guard(serving, snapshot) if self._params["replica_guard"] == "enforce" else None
 
-    def _replica_guard(self, serving: int, watch: ConnectorSnapshot) -> Refusal | None:
+    def _replica_guard(self, serving: int, snapshot: ConnectorSnapshot) -> Refusal | None:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import guards as guarding
 
         owner, others = self._params["reservation"], self._params["healthy_replicas"]
@@ -354,7 +359,7 @@ class CloudflaredKind(Kind):
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import replicas
         from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.grants import clock
 
-        tunnel = watch.identity.tunnel_id
+        tunnel = snapshot.identity.tunnel_id
         held = replicas.store_of(tunnel, self._of_user()).held() if tunnel else None
         refused = replicas.not_reserved(held, owner, self._environment.name, tunnel, clock())
         # Who asked the hosts of all replicas knows why none of them granted a reservation.
@@ -384,14 +389,14 @@ class CloudflaredKind(Kind):
         return 1.0 if looping and facts is not None and facts.active in ("activating", "deactivating") else None
 
     def restart_is_due(self, observation: Observation, target: str) -> bool:
-        watch, verdict = self._watch, self._verdict
-        if target != "reconnected" or watch is None or verdict is None or observation.state not in _WAITING:
+        snapshot, verdict = self._snapshot, self._verdict
+        if target != "reconnected" or snapshot is None or verdict is None or observation.state not in _WAITING:
             return False
         # A quic connection that broke says nothing of TCP; where neither can be dialled, the network is out.
-        cut = watch.settings.protocol == "http2" or verdict.cause in ("edge_unreachable_tcp", "edge_unreachable_udp")
-        if verdict.hard or (cut and watch.edge_open is False):
+        cut = snapshot.settings.protocol == "http2" or verdict.cause in ("edge_unreachable_tcp", "edge_unreachable_udp")
+        if verdict.hard or (cut and snapshot.edge_open is False):
             return False  # a restart fixes neither
-        return (observation.age or 0.0) >= self._eye.budget(watch, observation.state)
+        return (observation.age or 0.0) >= self._monitor.budget(snapshot, observation.state)
 
     def lasting_cause(self, observation: Observation, target: str) -> Cause | None:
         verdict = self._verdict
@@ -420,24 +425,24 @@ class CloudflaredKind(Kind):
         return {"state": observation.state, "waited": waited, **{key: observation.details[key] for key in shown}}
 
     def ports(self) -> Ports | None:
-        watch = self._watch
-        if watch is None:
+        snapshot = self._snapshot
+        if snapshot is None:
             return None
         from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
 
-        return Ports(theirs=frozenset(watch.edge_ports), shared_with=watch.others)
+        return Ports(theirs=frozenset(snapshot.edge_ports), shared_with=snapshot.others)
 
     def log_states(self, observation: Observation) -> LogStates:
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import log_states as log
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.backoff import longest_silence
 
-        details, watch, known = observation.details, self._watch, log.Known()
+        details, snapshot, known = observation.details, self._snapshot, log.Known()
         count, expected = details.get("connections"), details.get("expected_connections") or 4
         # The edge may offer fewer addresses than it asks for.
         offered = count if observation.state == m.RUNNING and count else expected
-        if watch is not None and log.is_logged(self._properties, watch.settings.text("log_level")):
+        if snapshot is not None and log.is_logged(self._properties, snapshot.settings.text("log_level")):
             known = log.Known(count, bool(details.get("registrations") or count))
-        silence = longest_silence(watch.settings.retries if watch is not None else 5)
+        silence = longest_silence(snapshot.settings.retries if snapshot is not None else 5)
         return log.ConnectorLogStates(min(offered, expected), self._params["min_connections"], silence, known)
 
     def causes(self) -> t.Sequence[t.Any]:
@@ -450,8 +455,8 @@ class CloudflaredKind(Kind):
         if self._ill:
             return (unhealthy_rule(self._ill),)  # it is connected: nothing that it said of the edge counts now
         verdict = self._verdict
-        seen = observed_rule(verdict.cause, verdict.evidence) if verdict is not None and verdict.cause else None
-        return [self._with_place(rule) for rule in ((seen, *RULES) if seen is not None else RULES)]
+        observed = observed_rule(verdict.cause, verdict.evidence) if verdict is not None and verdict.cause else None
+        return [self._with_place(rule) for rule in ((observed, *RULES) if observed is not None else RULES)]
 
     def _with_place(self, rule: t.Any) -> t.Any:
         """The rule with the place where this unit has its token."""
@@ -460,8 +465,8 @@ class CloudflaredKind(Kind):
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import settings as s
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import tunnel_identity as ti
 
-        if self._watch is not None:
-            identity = self._watch.identity
+        if self._snapshot is not None:
+            identity = self._snapshot.identity
         else:
             settings = s.of_unit_files(self._properties, self._of_user())
             identity = ti.identify(settings, s.read_file, settings.home)
@@ -504,9 +509,9 @@ def _with_token(verdict: c.Verdict, identity: Identity, began: float, properties
     if not replaced:
         named = (f"the token is from {identity.source} {identity.path}".rstrip(),)
         return replace(verdict, evidence=(*verdict.evidence, *named))
-    said = f"{replaced} was replaced after it started, so a restart takes the new one"
-    evidence = (*verdict.evidence, said)
-    return replace(verdict, cause="token_replaced", reasons=(*verdict.reasons, said), evidence=evidence)
+    reason = f"{replaced} was replaced after it started, so a restart takes the new one"
+    evidence = (*verdict.evidence, reason)
+    return replace(verdict, cause="token_replaced", reasons=(*verdict.reasons, reason), evidence=evidence)
 
 
 def _written_at(path: str) -> float:

@@ -87,8 +87,8 @@ def schedule_restart(
     )
     if done.rc != 0:
         ledger.finish(unit, "failed")
-        said = "systemd-run was not found" if done.not_found else sanitize(" ".join(done.err.split()), 300)
-        raise LifecycleError(f"{unit}: its restart could not be handed over to the host: {said}")
+        message = "systemd-run was not found" if done.not_found else sanitize(" ".join(done.err.split()), 300)
+        raise LifecycleError(f"{unit}: its restart could not be handed over to the host: {message}")
     return Handover(now, before, "pending")
 
 

@@ -121,7 +121,7 @@ class Connector:
             answer = self._get("/ready", _READY_BYTES)
             return read_ready(answer)
         except HttpError as exc:
-            return Ready(problem=exc.kind, said=sanitize(exc.msg, 200))
+            return Ready(problem=exc.kind, message=sanitize(exc.msg, 200))
 
     def metrics(self) -> Metrics:
         """Ask ``/metrics``. Never raises."""
@@ -150,16 +150,18 @@ class Connector:
 def read_ready(answer: Response) -> Ready:
     """The meaning of an answer of ``/ready``. Raises HttpError: not_json."""
     if answer.status == 404:
-        return Ready(problem="unsupported", said="this cloudflared has no /ready")
+        return Ready(problem="unsupported", message="this cloudflared has no /ready")
     if answer.status not in (200, 503):
-        return Ready(problem="unexpected", said=f"/ready answered with status {answer.status}")
+        return Ready(problem="unexpected", message=f"/ready answered with status {answer.status}")
     data = answer.json()
     count = data.get("readyConnections") if isinstance(data, dict) else None
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 255:
-        return Ready(problem="unexpected", said="/ready has no readyConnections: it is not a cloudflared that answers")
+        return Ready(
+            problem="unexpected", message="/ready has no readyConnections: it is not a cloudflared that answers"
+        )
     if (count > 0) != (answer.status == 200):
         return Ready(
-            problem="unexpected", said=f"/ready contradicts itself: status {answer.status}, {count} connections"
+            problem="unexpected", message=f"/ready contradicts itself: status {answer.status}, {count} connections"
         )
     identity = data.get("connectorId")
     known = isinstance(identity, str) and _UUID.fullmatch(identity)

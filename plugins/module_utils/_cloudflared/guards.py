@@ -51,12 +51,12 @@ def own_tunnel(carries: bool | None, pid: int) -> Refusal | None:
     if carries is False:
         return None
     if carries is None:
-        said = f"it cannot be seen whether process {pid} carries the SSH connection of this run (become root)"
+        message = f"it cannot be seen whether process {pid} carries the SSH connection of this run (become root)"
     else:
-        said = f"process {pid} carries the SSH connection of this run"
+        message = f"process {pid} carries the SSH connection of this run"
     return Refusal(
         "own_tunnel",
-        said,
+        message,
         "let the host do it (state=reconnected or restarted with own_tunnel_action=hand_over), and run again after it; "
         "set own_tunnel=false if that is wrong",
     )

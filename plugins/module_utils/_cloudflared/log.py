@@ -99,7 +99,7 @@ class _Losses:
         self.first: float | None = None
         self.gone: float | None = None
         self.held: float | None = None
-        self.registrations_seen = False
+        self.registered = False
 
     def end(self) -> None:
         self.newest = self.first = self.gone = self.held = None
@@ -115,7 +115,7 @@ class _Losses:
             self.gone = line.at
 
     def expire(self, now: float) -> None:
-        if not self.registrations_seen and self.newest is not None and now - self.newest > self._silence:
+        if not self.registered and self.newest is not None and now - self.newest > self._silence:
             self.end()
 
 
@@ -152,7 +152,7 @@ def read_log(
     edge: dict[tuple[str, int], None] = {}
     for at, raw in records:
         line = read_line(at, raw)
-        losses.registrations_seen = losses.registrations_seen or line.level in ("INF", "DBG")
+        losses.registered = losses.registered or line.level in ("INF", "DBG")
         found = AT_MOST.search(line.text)
         if found:
             at_most = int(found[1])

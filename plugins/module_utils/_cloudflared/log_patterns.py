@@ -77,9 +77,9 @@ def _cause_in(text: str) -> str:
 def live_cause(texts: t.Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
     """The cause that the newest telling line of a live connector names, and the lines that say so, oldest first."""
     named = [(_cause_in(text), text) for text in texts]
-    told = [cause for cause, _text in named if cause]
-    if not told:
+    reported = [cause for cause, _text in named if cause]
+    if not reported:
         return None
     # Every loss is followed by a line that says only that; what says why counts.
-    last = ([cause for cause in told if cause not in _UNINFORMATIVE] or told)[-1]
+    last = ([cause for cause in reported if cause not in _UNINFORMATIVE] or reported)[-1]
     return last, tuple(sanitize(text, 300) for cause, text in named if cause == last)

@@ -119,115 +119,115 @@ class ConnectorMonitor:
         self._clock = clock
         self._http = http or HttpClient()
         self._proc = proc
-        self._watch: ConnectorSnapshot | None = None
+        self._snapshot: ConnectorSnapshot | None = None
 
-    def watch(self, pid: int, invocation: str, members: t.Callable[[], t.Sequence[int]]) -> ConnectorSnapshot:
+    def snapshot(self, pid: int, invocation: str, members: t.Callable[[], t.Sequence[int]]) -> ConnectorSnapshot:
         """The connector whose unit has the main process ``pid``. ``members``: all processes of the unit."""
-        if self._watch is None or self._watch.invocation != invocation or not self._alive(self._watch.pid):
+        if self._snapshot is None or self._snapshot.invocation != invocation or not self._alive(self._snapshot.pid):
             own = self._connector_pid(pid, members)
             process = Process(own, self._proc)
             settings = process.settings()
             others = tuple(other for other in sockets.named("cloudflared", self._proc) if other != own)
             identity = identify(settings, process.read, settings.home)
-            self._watch = ConnectorSnapshot(own, invocation, process, settings, identity, others)
-        return self._watch
+            self._snapshot = ConnectorSnapshot(own, invocation, process, settings, identity, others)
+        return self._snapshot
 
-    def look(self, watch: ConnectorSnapshot) -> None:
+    def poll(self, snapshot: ConnectorSnapshot) -> None:
         """Ask ``/ready``, and what else this moment needs."""
-        if watch.connector is None:
-            watch.endpoint = e.find(watch.settings, watch.pid, self._proc, self._params["metrics"] or "")
-            if not watch.endpoint.url:
-                watch.ready = Ready()
+        if snapshot.connector is None:
+            snapshot.endpoint = e.find(snapshot.settings, snapshot.pid, self._proc, self._params["metrics"] or "")
+            if not snapshot.endpoint.url:
+                snapshot.ready = Ready()
                 return
-            watch.connector = e.Connector(self._http, watch.endpoint.url, self._params["metrics_timeout"])
-        connector, rules, now = watch.connector, self.rules(watch), self._clock.monotonic()
-        watch.ready = ready = connector.ready()
+            snapshot.connector = e.Connector(self._http, snapshot.endpoint.url, self._params["metrics_timeout"])
+        connector, rules, now = snapshot.connector, self.rules(snapshot), self._clock.monotonic()
+        snapshot.ready = ready = connector.ready()
         count = ready.connections
         if ready.problem == "refused":
-            watch.connector = None  # its port may be another one next time
+            snapshot.connector = None  # its port may be another one next time
         if count is None:
             return
-        if not watch.metrics_at or (count < rules.expected and now - watch.metrics_at >= _METRICS_EVERY):
-            watch.metrics, watch.metrics_at = connector.metrics(), now
-        if count and watch.config_version in (None, -1) and rules.remote:
-            watch.config_version = connector.config_version()
-        watch.had = watch.had or count > 0
+        if not snapshot.metrics_at or (count < rules.expected and now - snapshot.metrics_at >= _METRICS_EVERY):
+            snapshot.metrics, snapshot.metrics_at = connector.metrics(), now
+        if count and snapshot.config_version in (None, -1) and rules.remote:
+            snapshot.config_version = connector.config_version()
+        snapshot.had = snapshot.had or count > 0
         if count >= rules.minimum:
-            watch.lost_at = None
-        elif watch.lost_at is None:
-            watch.lost_at = self._clock.wall()
+            snapshot.lost_at = None
+        elif snapshot.lost_at is None:
+            snapshot.lost_at = self._clock.wall()
 
-    def rules(self, watch: ConnectorSnapshot) -> Rules:
-        expected = self._params["expected_connections"] or watch.settings.expected
+    def rules(self, snapshot: ConnectorSnapshot) -> Rules:
+        expected = self._params["expected_connections"] or snapshot.settings.expected
         minimum = min(self._params["min_connections"], expected)
-        return Rules(expected, minimum, watch.settings.protocol, watch.settings.remote)
+        return Rules(expected, minimum, snapshot.settings.protocol, snapshot.settings.remote)
 
-    def budget(self, watch: ConnectorSnapshot, state: str) -> float:
+    def budget(self, snapshot: ConnectorSnapshot, state: str) -> float:
         """Seconds that the connector may take to reconnect by itself. ``state``: the one it is in."""
         given = self._params["reconnect_grace"]
-        registered = watch.had or bool(watch.metrics.registered) or state == RECONNECTING
-        return reconnect_grace(watch.settings.retries, registered) if given is None else float(given)
+        registered = snapshot.had or bool(snapshot.metrics.registered) or state == RECONNECTING
+        return reconnect_grace(snapshot.settings.retries, registered) if given is None else float(given)
 
-    def try_edge(self, watch: ConnectorSnapshot, addresses: t.Sequence[tuple[str, int]]) -> None:
+    def try_edge(self, snapshot: ConnectorSnapshot, addresses: t.Sequence[tuple[str, int]]) -> None:
         """Whether TCP to what the connector could not reach works now; at most every five seconds."""
         now = self._clock.monotonic()
-        if not addresses or (watch.edge_at and now - watch.edge_at < _EDGE_EVERY):
+        if not addresses or (snapshot.edge_at and now - snapshot.edge_at < _EDGE_EVERY):
             return
-        watch.edge_at, watch.edge_open = now, False
+        snapshot.edge_at, snapshot.edge_open = now, False
         for host, port in addresses[:2]:
             try:
                 self._http.connect(host, port, timeout=_EDGE_TRY)
             except HttpError:
                 continue
-            watch.edge_open = True
+            snapshot.edge_open = True
             break
 
-    def try_url(self, watch: ConnectorSnapshot) -> str:
+    def try_url(self, snapshot: ConnectorSnapshot) -> str:
         """Why a request through the tunnel shows that it is dead; empty where it does not, or is not asked for."""
         url = self._params["tunnel_url"]
         now = self._clock.monotonic()
         if not url:
             return ""
-        if not watch.url_at or now - watch.url_at >= _URL_EVERY:
-            watch.url_at = now
-            watch.url_said, watch.url_sure = self._ask_url(url, watch)
-            watch.url_failures = watch.url_failures + 1 if watch.url_said else 0
-        return watch.url_said if watch.url_failures >= _URL_FAILURES else ""
+        if not snapshot.url_at or now - snapshot.url_at >= _URL_EVERY:
+            snapshot.url_at = now
+            snapshot.url_said, snapshot.url_sure = self._ask_url(url, snapshot)
+            snapshot.url_failures = snapshot.url_failures + 1 if snapshot.url_said else 0
+        return snapshot.url_said if snapshot.url_failures >= _URL_FAILURES else ""
 
-    def url_pending(self, watch: ConnectorSnapshot | None) -> bool:
+    def url_pending(self, snapshot: ConnectorSnapshot | None) -> bool:
         """Whether one more request through the tunnel is needed before a verdict."""
-        return watch is not None and 0 < watch.url_failures < _URL_FAILURES
+        return snapshot is not None and 0 < snapshot.url_failures < _URL_FAILURES
 
-    def _ask_url(self, url: str, watch: ConnectorSnapshot) -> tuple[str, bool]:
+    def _ask_url(self, url: str, snapshot: ConnectorSnapshot) -> tuple[str, bool]:
         """What a request shows against the tunnel, empty where nothing does, and whether that is sure."""
-        before = self._requests(watch)
+        before = self._requests(snapshot)
         try:
             answer = self._http.request("GET", url, timeout=self._params["tunnel_url_timeout"])
         except HttpError as exc:
             # Any answer at all, an error of the origin too, came through the tunnel.
             if exc.kind not in ("timeout", "reset", "protocol"):
                 return "", False
-            said, sure = f"a request through the tunnel failed: {sanitize(exc.msg, 200)}", False
+            message, sure = f"a request through the tunnel failed: {sanitize(exc.msg, 200)}", False
         else:
             if answer.status != _NO_CONNECTOR:
                 return "", False
-            said, sure = f"a request through the tunnel got status {_NO_CONNECTOR}: no connector serves it", True
-        after = self._requests(watch)
+            message, sure = f"a request through the tunnel got status {_NO_CONNECTOR}: no connector serves it", True
+        after = self._requests(snapshot)
         counted = before is not None and after is not None
         if counted and after != before:
             return "", False  # it came through, and it is the origin that does not answer
         # What hangs in silence may be another replica, or the way to the edge.
-        return said, sure or (counted and self._params["healthy_replicas"] == 0)
+        return message, sure or (counted and self._params["healthy_replicas"] == 0)
 
-    def _requests(self, watch: ConnectorSnapshot) -> int | None:
-        return None if watch.connector is None else watch.connector.metrics().requests
+    def _requests(self, snapshot: ConnectorSnapshot) -> int | None:
+        return None if snapshot.connector is None else snapshot.connector.metrics().requests
 
-    def carries_own_connection(self, watch: ConnectorSnapshot) -> bool | None:
+    def carries_own_connection(self, snapshot: ConnectorSnapshot) -> bool | None:
         """Whether this connector carries the SSH connection of this run."""
         given = self._params["own_tunnel"]
         if given is not None:
             return bool(given)
-        return sockets.carries(watch.pid, sockets.ssh_connection(os.environ, self._proc), self._proc)
+        return sockets.carries(snapshot.pid, sockets.ssh_connection(os.environ, self._proc), self._proc)
 
     def _alive(self, pid: int) -> bool:
         return os.path.isdir(f"{self._proc}/{pid}")

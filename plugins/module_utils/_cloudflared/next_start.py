@@ -44,16 +44,18 @@ def refusal(properties: t.Mapping[str, str], user: bool, runner: Runner, validat
     argv, environ = unit_command(properties, user)
     if not argv or not os.path.basename(argv[0]).startswith("cloudflared"):
         return None  # a wrapper: what it reads is not known
-    said = _environment(properties, user)  # which systemd reads itself
+    message = _environment(properties, user)  # which systemd reads itself
     written = read_settings(properties, whole=True)
-    if not said and not any(written.get(key) for key in OTHER_FILES):
+    if not message and not any(written.get(key) for key in OTHER_FILES):
         settings = settings_of(argv, environ, read_file, home_of(properties, user))
-        said = _program(argv[0]) or _files(settings, credential_sources(properties, user), properties)
+        message = _program(argv[0]) or _files(settings, credential_sources(properties, user), properties)
         plain = credential_sources(properties, user, encrypted=False)
-        said = said or _identity(settings, plain) or (_configuration(argv[0], settings, runner) if validate else "")
-    if not said:
+        message = (
+            message or _identity(settings, plain) or (_configuration(argv[0], settings, runner) if validate else "")
+        )
+    if not message:
         return None
-    return Refusal("next_start", said, "fix that first: the connector runs now, and could not be started again")
+    return Refusal("next_start", message, "fix that first: the connector runs now, and could not be started again")
 
 
 def _program(path: str) -> str:

@@ -58,20 +58,20 @@ def store_of(tunnel: str, user: bool) -> GrantStore:
     return GrantStore(f"tunnel-{name}", folder, TTL)
 
 
-def doubt(seen: Observation, tunnel: str, worked_on: str) -> str:
+def doubt(observed: Observation, tunnel: str, worked_on: str) -> str:
     """Why a connector cannot be relied on to keep the tunnel up; empty where it can. Pure.
 
     ``worked_on``: who works on it, empty if nobody does.
     """
-    if seen.details.get("tunnel_id") != tunnel.lower():
-        return "it belongs to another tunnel" if seen.details.get("tunnel_id") else "its tunnel is not known"
-    if seen.state not in (CONNECTED, m.RUNNING):
-        return f"it is {seen.state}: {'; '.join(seen.reasons[:1])}"
-    if seen.cause in HARD:
-        return f"it does not regain the connections that it loses: {seen.cause}"
+    if observed.details.get("tunnel_id") != tunnel.lower():
+        return "it belongs to another tunnel" if observed.details.get("tunnel_id") else "its tunnel is not known"
+    if observed.state not in (CONNECTED, m.RUNNING):
+        return f"it is {observed.state}: {'; '.join(observed.reasons[:1])}"
+    if observed.cause in HARD:
+        return f"it does not regain the connections that it loses: {observed.cause}"
     if worked_on:
         return f"{worked_on} works on it"
-    if seen.facts is not None and seen.facts.job:
+    if observed.facts is not None and observed.facts.job:
         return "systemd has a job for it"
     return ""
 

@@ -449,8 +449,8 @@ class Process:
         """A file as the process sees it: from its own root and working directory."""
         if not path.startswith("/"):
             return read_file(path, f"{self._base}/cwd/")
-        seen = read_file(path, f"{self._base}/root")
-        return read_file(path) if seen is None else seen
+        text = read_file(path, f"{self._base}/root")
+        return read_file(path) if text is None else text
 
     def settings(self) -> Settings:
         environ = self.environ()

@@ -117,7 +117,7 @@ class FailureCase:
         up = self.text("ActiveState") in ("active", "reloading", "refreshing") and self.text("SubState") != "exited"
         return up and self.text("Result") in ("success", "")
 
-    def manager_said(self, pattern: str) -> list[str]:
+    def manager_messages(self, pattern: str) -> list[str]:
         return [entry.message for entry in self.manager if re.search(pattern, entry.message[:MAX_LINE])]
 
     def record(self, message_id: str) -> Entry | None:
@@ -143,15 +143,15 @@ class FailureCase:
     def port_holders(self, evidence: t.Sequence[str]) -> str:
         """Who holds each port that was in use; if the port is free now, when it was in use."""
         known = self.host.listeners
-        seen = [line.timestamp for line in self.lines if line.text in evidence]
-        at = f" at {time.strftime('%H:%M:%S', time.localtime(seen[-1]))}" if seen else ""
+        moments = [line.timestamp for line in self.lines if line.text in evidence]
+        at = f" at {time.strftime('%H:%M:%S', time.localtime(moments[-1]))}" if moments else ""
         ports = ports_in(evidence) or self.host.ports
-        told = [
+        states = [
             f"port {port} is held by {known[port]}" if port in known else f"port {port} was in use{at}; free now"
             for port in ports
             if port in known or port in self.host.ports
         ]
-        return ", ".join(told)
+        return ", ".join(states)
 
 
 def _status(text: str) -> int | None:
@@ -180,10 +180,10 @@ class Match(t.NamedTuple):
 class Rule:
     """One cause and what proves it.
 
-    ``said`` is a regular expression over a line of the service's own,
+    ``pattern`` is a regular expression over a line of the service's own,
     ``manager`` over one of the service manager's, ``facts`` a function of the
     whole case; every one that is given must hold. ``rank``: a higher one is
-    closer to the root; a rule of ``said`` keeps to 60..69. ``running``: it
+    closer to the root; a rule with a pattern keeps to 60..69. ``running``: it
     holds for a service too that runs and is not called failing. ``ended``: it
     holds only for a process that has ended: one that runs says the same of its clients.
     ``harmless``: its lines prove nothing, for no rule.
@@ -195,7 +195,7 @@ class Rule:
     severity: str
     summary: str
     next_step: str
-    said: str = ""
+    pattern: str = ""
     manager: str = ""
     facts: t.Callable[[FailureCase], Match | None] | None = None
     rank: int = 60

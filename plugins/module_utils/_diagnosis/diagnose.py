@@ -42,7 +42,7 @@ _UNREADABLE_LEVELS = ("0", "1", "2", "3", "4", "5")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The causes, the one closest to the root first; what the service said last; the facts; what is not known.
+    """The causes, the one closest to the root first; what the service logged last; the facts; what is not known.
 
     ``ports``: those that an address in use is about. ``failed_at``: when the run of a crash loop failed that this is
     about, in seconds since the epoch.
@@ -112,8 +112,10 @@ def build_case(
 
 
 def _without_harmless(case: FailureCase, rules: t.Sequence[Rule]) -> FailureCase:
-    patterns = [rule.said for rule in rules if rule.harmless]
-    kept = tuple(line for line in case.lines if not any(re.search(said, line.text, re.IGNORECASE) for said in patterns))
+    patterns = [rule.pattern for rule in rules if rule.harmless]
+    kept = tuple(
+        line for line in case.lines if not any(re.search(pattern, line.text, re.IGNORECASE) for pattern in patterns)
+    )
     return replace(case, lines=kept) if len(kept) < len(case.lines) else case
 
 
@@ -180,7 +182,7 @@ def _proved(case: FailureCase, rules: t.Sequence[Rule]) -> list[tuple[float, Rul
     proved: list[tuple[float, Rule, list[str], str]] = []
     known: set[str] = set()
     for rule in rules:
-        if not (case.failing or rule.running or not rule.said) or rule.cause in known or (rule.ended and case.live):
+        if not (case.failing or rule.running or not rule.pattern) or rule.cause in known or (rule.ended and case.live):
             continue
         found = None if rule.harmless else _apply(case, rule, taken)
         if found is not None:
@@ -201,16 +203,16 @@ def _apply(case: FailureCase, rule: Rule, taken: set[int]) -> tuple[float, list[
         evidence += found.evidence
         detail = found.detail
     if rule.manager:
-        said = case.manager_said(rule.manager)
-        if not said:
+        messages = case.manager_messages(rule.manager)
+        if not messages:
             return None
-        evidence += said
-    if rule.said:
+        evidence += messages
+    if rule.pattern:
         may_prove = _may_prove(case, rule)
         indexes = [
             index
             for index, line in enumerate(case.lines)
-            if index not in taken and may_prove(line) and re.search(rule.said, line.text, re.IGNORECASE)
+            if index not in taken and may_prove(line) and re.search(rule.pattern, line.text, re.IGNORECASE)
         ]
         if not indexes:
             return None
@@ -249,23 +251,23 @@ def _cause(case: FailureCase, rule: Rule, evidence: t.Sequence[str], detail: str
 def _unknown(case: FailureCase, own: t.Sequence[Line]) -> Cause:
     """No rule knows why: the service's own last words say more than any sentence of ours."""
     ended = [str(case.exit)] if case.exit else []
-    words = _last_said(case, own)
+    words = _last_lines(case, own)
     result = case.text("Result")
     how = f"it failed ({result})" if result not in ("success", "") else f"it is {case.text('ActiveState')}"
     if result in ("success", "") and case.text("ActiveState") == "inactive" and case.exit:
         how = f"it ended by itself ({case.exit})"
-    said = f"{how}; it said last: {words[-1]}" if words else f"{how} and logged no reason"
+    summary = f"{how}; it said last: {words[-1]}" if words else f"{how} and logged no reason"
     return Cause(
         "unknown",
         "unknown",
         "soft",
-        sanitize(said),
+        sanitize(summary),
         tuple(sanitize(line, _LINE) for line in (*ended, *words)),
         "read the lines and facts of this diagnosis; if they do not help, run the service's command as its user",
     )
 
 
-def _last_said(case: FailureCase, own: t.Sequence[Line]) -> list[str]:
+def _last_lines(case: FailureCase, own: t.Sequence[Line]) -> list[str]:
     """Its last error, where it called anything one, else the last lines that it wrote, whatever their level."""
     errors = [line.text for line in case.lines if line.level == ERROR]
     lines = [line.text for line in case.lines] or [line.text for line in own]

@@ -33,7 +33,7 @@ STEPS = {
 _START_TIMED_OUT = re.compile(r"start(?:-pre|-post)? operation timed out", re.IGNORECASE)
 
 
-def never_seen(case: FailureCase) -> Match | None:
+def unit_unknown(case: FailureCase) -> Match | None:
     """A unit that systemd does not know, and of which no run is known either."""
     return None if case.text("InvocationID") else load("not-found")(case)
 
@@ -45,26 +45,26 @@ def forgotten(case: FailureCase) -> Match | None:
         return None
     result = case.text("Result")
     ended = "ended by itself" if result in ("success", "") else f"ended as it failed ({result})"
-    said = [line.text for line in case.lines if line.text.strip()][-1:]
-    words = f", and said last: {said[0]}" if said else ""
-    return Match([*known.evidence, *said], f"its last run {ended}{words}")
+    last = [line.text for line in case.lines if line.text.strip()][-1:]
+    words = f", and said last: {last[0]}" if last else ""
+    return Match([*known.evidence, *last], f"its last run {ended}{words}")
 
 
 def load(*states: str) -> t.Callable[[FailureCase], Match | None]:
     def facts(case: FailureCase) -> Match | None:
         if case.text("LoadState") not in states or case.text("ActiveState") not in ("inactive", "failed"):
             return None
-        said = [entry.message for entry in case.manager if "CONFIG_FILE" in entry.fields]
+        messages = [entry.message for entry in case.manager if "CONFIG_FILE" in entry.fields]
         error = case.text("LoadError")
-        return Match([f"LoadState={case.text('LoadState')}", *([error] if error else []), *said[-3:]])
+        return Match([f"LoadState={case.text('LoadState')}", *([error] if error else []), *messages[-3:]])
 
     return facts
 
 
-def _said_of_step(case: FailureCase) -> list[str]:
+def _messages_of_step(case: FailureCase) -> list[str]:
     """It is the manager's child that says why, before it becomes the service."""
-    said = [entry.message for entry in case.manager if not entry.from_manager]
-    return said or case.manager_said(r"Failed at step|Failed to (?:locate|execute)|Unable to locate executable")
+    messages = [entry.message for entry in case.manager if not entry.from_manager]
+    return messages or case.manager_messages(r"Failed at step|Failed to (?:locate|execute)|Unable to locate executable")
 
 
 def _fits(words: str, without: str, only: str) -> bool:
@@ -82,17 +82,17 @@ def step(
         ended = case.exit
         if ended is None or ended.how != "exited" or ended.status not in statuses:
             return None
-        said = _said_of_step(case)
-        if not said and case.lines:
+        messages = _messages_of_step(case)
+        if not messages and case.lines:
             return None  # the program ran and chose this number itself
-        words = " ".join(said)
+        words = " ".join(messages)
         if not _fits(words, without, only):
             return None
         name = STEPS.get(ended.status, "")
         named = f"Supplementary{setting}s" if setting == "Group" and "supplementary" in words else setting
         set_to = [f"{named}={case.text(named)}"] if named and case.text(named) else []
         detail = set_to[0] if set_to else f"step {name}" if name else ""
-        return Match([*said[-2:], *set_to, str(ended)], detail)
+        return Match([*messages[-2:], *set_to, str(ended)], detail)
 
     return facts
 
@@ -159,8 +159,8 @@ def check(result: str, stamp: str) -> t.Callable[[FailureCase], Match | None]:
     def facts(case: FailureCase) -> Match | None:
         if case.text("ActiveState") not in ("inactive", "failed") or case.text(result) != "no":
             return None
-        said = case.manager_said(r"[Cc]ondition (?:check|failed)|[Aa]ssertion failed|unmet condition")
-        return Match([f"{result}=no", *said]) if case.number(stamp) else None
+        messages = case.manager_messages(r"[Cc]ondition (?:check|failed)|[Aa]ssertion failed|unmet condition")
+        return Match([f"{result}=no", *messages]) if case.number(stamp) else None
 
     return facts
 
@@ -169,19 +169,19 @@ def timeout(phase: str) -> t.Callable[[FailureCase], Match | None]:
     def facts(case: FailureCase) -> Match | None:
         if not case.failing:
             return None
-        said = case.manager_said(r"timed out|time limit")
+        messages = case.manager_messages(r"timed out|time limit")
         between = case.text("SubState").startswith("auto-restart") or case.text("Result") not in ("success", "")
         slow = case.text("ActiveState") == "activating" and not between
         if slow and phase == "start":
-            return Match([f"still in {case.text('SubState')}", *said])
+            return Match([f"still in {case.text('SubState')}", *messages])
         if case.text("Result") != "timeout":
             return None
-        limit = any("time limit" in line for line in said)
+        limit = any("time limit" in line for line in messages)
         was_active = case.number("ActiveEnterTimestampMonotonic") >= case.number("InactiveExitTimestampMonotonic") > 0
         # With RestartMode=direct the moments are those of an earlier run: the manager's word goes first.
-        starting = any(_START_TIMED_OUT.search(line) for line in said)
+        starting = any(_START_TIMED_OUT.search(line) for line in messages)
         actual = "runtime" if limit else "stop" if was_active and not starting else "start"
-        return Match(["Result=timeout", *said]) if actual == phase else None
+        return Match(["Result=timeout", *messages]) if actual == phase else None
 
     return facts
 
@@ -203,16 +203,16 @@ def step_before(command: str) -> t.Callable[[FailureCase], Match | None]:
 def start_limit(case: FailureCase) -> Match | None:
     if case.text("ActiveState") != "failed":
         return None
-    said = case.manager_said(r"Start request repeated too quickly")
+    messages = case.manager_messages(r"Start request repeated too quickly")
     burst, restarts = case.number("StartLimitBurst"), case.number("NRestarts")
     # Before systemd 260 the result of the last run hides the limit; the record may be gone.
     counted = case.text("Restart") not in ("no", "") and burst > 0 and restarts >= burst
-    if case.text("Result") != "start-limit-hit" and not said and not counted:
+    if case.text("Result") != "start-limit-hit" and not messages and not counted:
         return None
     limit = f"{burst} starts in {case.text('StartLimitIntervalUSec') or 'its interval'}"
-    return Match([*said, f"NRestarts={restarts}", *([str(case.exit)] if case.exit else [])], limit)
+    return Match([*messages, f"NRestarts={restarts}", *([str(case.exit)] if case.exit else [])], limit)
 
 
-def disk_seen_full(case: FailureCase) -> Match | None:
+def disk_was_full(case: FailureCase) -> Match | None:
     full = case.host.full_disks
     return Match(full, full[0]) if full and case.failing else None

@@ -230,9 +230,9 @@ def _setup(signs: Signs) -> str | None:
 
 def _accounts(signs: Signs) -> str | None:
     words = "\n".join(line for line in signs.cause.evidence if "nam(" in line or "unknown" in line.lower())
-    said = [name for pair in _NAMED_USER.findall(words) for name in pair if name]
-    if said:
-        return f"{said[0]} exists now" if all(_known_user(name) or _known_group(name) for name in said) else None
+    names = [name for pair in _NAMED_USER.findall(words) for name in pair if name]
+    if names:
+        return f"{names[0]} exists now" if all(_known_user(name) or _known_group(name) for name in names) else None
     return _own_accounts(signs)
 
 

@@ -39,7 +39,7 @@ _UNIT: tuple[Rule, ...] = (
     Rule(
         "unit_not_found", CONFIGURATION, HARD, "systemd knows no such unit",
         "check the name; install or deploy the service; then systemctl daemon-reload",
-        facts=p.never_seen, rank=100,
+        facts=p.unit_unknown, rank=100,
     ),
     # Behind what ended the run, such as a disk that is full.
     Rule(
@@ -219,7 +219,7 @@ _LAST: tuple[Rule, ...] = (
     ),
     Rule(
         "disk_full", RESOURCE, HARD, "a file system that it uses is full",
-        "free space or enlarge the file system (df -h, df -i)", facts=p.disk_seen_full, rank=30,
+        "free space or enlarge the file system (df -h, df -i)", facts=p.disk_was_full, rank=30,
     ),
 )  # fmt: skip
 

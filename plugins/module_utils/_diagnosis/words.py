@@ -55,34 +55,34 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "watches_exhausted", RESOURCE, SOFT, "this host's limit of file watches (inotify) is used up",
         "raise fs.inotify.max_user_watches or fs.inotify.max_user_instances (sysctl), then start it; no disk is full",
-        said=rf"{_WATCHED}|{_FULL_OF_WATCHES}",
+        pattern=rf"{_WATCHED}|{_FULL_OF_WATCHES}",
     ),
     Rule(
         "ports_exhausted", RESOURCE, SOFT, "this host has no local port left for another connection to a peer",
         "see ss -s for connections in TIME-WAIT; let it reuse connections, or widen net.ipv4.ip_local_port_range",
-        said=rf"\bconnect\w{{0,3}}\W{{1,4}}(?:error: )?(?:{_UNAVAILABLE})|connect\(\).{{0,80}} failed \(99: ",
+        pattern=rf"\bconnect\w{{0,3}}\W{{1,4}}(?:error: )?(?:{_UNAVAILABLE})|connect\(\).{{0,80}} failed \(99: ",
     ),
     Rule(
         "address_not_available", CONFIGURATION, HARD, "this host does not have the address that it wants to listen on",
         "compare the address with ip address; bring the interface or virtual address up, or correct the address",
-        said=_UNAVAILABLE,
+        pattern=_UNAVAILABLE,
     ),
     Rule(
         "port_not_permitted", CONFIGURATION, HARD, "it may not listen on its port",
         "a port below 1024 needs AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit file, or another port",
-        said=rf"{_NO_UNIX}.*(?:\b(?:bind|listen)\w{{0,6}}\b.{{0,120}}(?:permission denied|\bEACCES\b)"
+        pattern=rf"{_NO_UNIX}.*(?:\b(?:bind|listen)\w{{0,6}}\b.{{0,120}}(?:permission denied|\bEACCES\b)"
         r"|BindException: Permission denied|permission denied.{0,60}\b(?:bind|listen)"
         r"|SocketException: Permission denied)",
     ),
     Rule(
         "address_in_use", RESOURCE, HARD, "an address that it wants to listen on is in use",
         "stop what holds the port (ss -ltnp), or give one of the two another port",
-        said=ADDRESS_IN_USE, detail=FailureCase.port_holders,
+        pattern=ADDRESS_IN_USE, detail=FailureCase.port_holders,
     ),
     Rule(
         "processes_exhausted", RESOURCE, SOFT, "it could not create another process or thread",
         "raise TasksMax= (or LimitNPROC=), and look for what holds so many (systemctl status)",
-        said=r"fork\w{0,8}\W.{0,80}resource temporarily unavailable"
+        pattern=r"fork\w{0,8}\W.{0,80}resource temporarily unavailable"
         r"|can(?:'t|not) (?:start|create) (?:a )?new (?:native )?thread"
         r"|unable to create (?:a )?(?:new )?native thread|cannot fork|fork failed|failed to start thread"
         r"|pthread_create failed|BlockingIOError: \[Errno 11\] Resource temporarily unavailable$"
@@ -91,19 +91,19 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "socket_missing", DEPENDENCY, SOFT, "the socket of a service on this host that it needs is not there",
         "start the service that makes the socket that the evidence names, or correct the path",
-        said=rf"(?:dial unix|connect\w{{0,3}}(?:\(\))? to .{{0,40}}(?:\bunix:|socket)).{{0,200}}(?:{_NO_FILE})"
+        pattern=rf"(?:dial unix|connect\w{{0,3}}(?:\(\))? to .{{0,40}}(?:\bunix:|socket)).{{0,200}}(?:{_NO_FILE})"
         r"|connect ENOENT|cannot connect to the docker daemon|can't connect to local .{1,20} through socket",
     ),
     Rule(
         "database_locked", RESOURCE, HARD, "another process has its database open",
         "find it (fuser or lsof on the lock file) and stop it; deleting the lock file does not help",
-        said=r"While lock file: |lock hold by current process|LockObtainFailedException|obtain node locks?"
+        pattern=r"While lock file: |lock hold by current process|LockObtainFailedException|obtain node locks?"
         r"|lock DB directory|Unable to lock \S{1,80} error: 11|may be already in use: .{0,10}Locked",
     ),
     Rule(
         "lock_held", RESOURCE, HARD, "another process holds a lock or PID file that it needs",
         "see whether another instance runs (fuser or lsof on the file) and stop it, or remove a stale PID file",
-        said=r"\b(?:held|locked|used|in use|open(?:ed)?) by (?:another|some)|someone else has the lock"
+        pattern=r"\b(?:held|locked|used|in use|open(?:ed)?) by (?:another|some)|someone else has the lock"
         r"|another (?:instance|process|program|copy|postmaster|server)\b.{0,80}\b(?:running|using|has|holds?|locked)"
         rf"|{_CANNOT} (?:acquire|obtain|get|take) .{{0,40}}\block\b|lock\b.{{0,120}}could not be acquired"
         r"|(?:lock|pid) ?file .{1,120}already exists|(?:instance|server|daemon) (?:is )?already running"
@@ -112,44 +112,44 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "lock_held", RESOURCE, SOFT, "another process is using a resource that it needs",
         "find it (fuser or lsof on what the evidence names); a new start is worth an attempt",
-        said=r"database (?:file |table )?is locked|device or resource busy|\bEBUSY\b|text file busy",
+        pattern=r"database (?:file |table )?is locked|device or resource busy|\bEBUSY\b|text file busy",
     ),
     Rule(
         "locks_unavailable", RESOURCE, SOFT, "the file system gives it no lock",
         "on NFS start the lock service (rpc.statd, lockd) or mount with nolock; else check cat /proc/locks",
-        said=r"no locks available|\bENOLCK\b",
+        pattern=r"no locks available|\bENOLCK\b",
     ),
     Rule(
         "disk_full", RESOURCE, HARD, "there is no space left to write",
         "free space or enlarge the file system (df -h, df -i); a restart before that may harm its data",
-        said=r"no space left on device|\bENOSPC\b|disk quota exceeded|\bEDQUOT\b|disk full|\bStorageFull\b",
+        pattern=r"no space left on device|\bENOSPC\b|disk quota exceeded|\bEDQUOT\b|disk full|\bStorageFull\b",
         detail=_full_disks,
     ),
     Rule(
         "read_only_filesystem", RESOURCE, HARD, "the file system that it writes to is read-only",
         "dmesg says whether the disk had errors; else check the mount, ProtectSystem= and ReadWritePaths=",
-        said=r"read-only file ?system|\bEROFS\b",
+        pattern=r"read-only file ?system|\bEROFS\b",
     ),
     Rule(
         "storage_error", RESOURCE, HARD, "its storage reports an error",
         "see dmesg for the disk; unmount and mount a network file system; a restart before that may harm its data",
-        said=r"^(?!.*/dev/(?:std|tty|pts|fd)).*(?:input/output error|\bEIO\b|stale (?:nfs )?file handle|\bESTALE\b)",
+        pattern=r"^(?!.*/dev/(?:std|tty|pts|fd)).*(?:input/output error|\bEIO\b|stale (?:nfs )?file handle|\bESTALE\b)",
     ),
     Rule(
         "descriptors_exhausted", RESOURCE, SOFT, "it has used up its file descriptors",
         "raise LimitNOFILE= in the unit file; a restart helps until they are used up again",
-        said=r"too many open files|\bEMFILE\b|\bENFILE\b",
+        pattern=r"too many open files|\bEMFILE\b|\bENFILE\b",
     ),
     Rule(
         "memory_exhausted", RESOURCE, SOFT, "it ran out of memory",
         "give it more memory (Java: -Xmx, and the unit's MemoryMax=), or reduce its use",
-        said=r"OutOfMemoryError|cannot allocate memory|\bENOMEM\b|\bMemoryError\b|std::bad_alloc|\bout of memory"
+        pattern=r"OutOfMemoryError|cannot allocate memory|\bENOMEM\b|\bMemoryError\b|std::bad_alloc|\bout of memory"
         r"|insufficient memory for the Java|commit_memory\(.{0,80} failed; error=|x(?:re|m)alloc: cannot allocate",
     ),
     Rule(
         "library_missing", CONFIGURATION, HARD, "a part of the program is missing or of the wrong version",
         "install the package or version that the evidence names",
-        said=r"error while loading shared libraries|cannot open shared object file|symbol lookup error"
+        pattern=r"error while loading shared libraries|cannot open shared object file|symbol lookup error"
         r"|\bModuleNotFoundError\b|\bImportError\b|ClassNotFoundException|NoClassDefFoundError"
         r"|UnsupportedClassVersionError|UnsatisfiedLinkError|NoSuch(?:Method|Field)Error|version [`']GLIBC"
         r"|could not find or load main class|cannot find (?:module|package)\b|NODE_MODULE_VERSION"
@@ -158,12 +158,13 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "command_missing", CONFIGURATION, HARD, "a program that it calls is not there",
         "install it, or correct the path",
-        said=r"command not found|: not found$|executable file not found|fork/exec \S{1,200}: no such file",
+        pattern=r"command not found|: not found$|executable file not found|fork/exec \S{1,200}: no such file",
     ),
     Rule(
         "data_mismatch", CONFIGURATION, HARD, "its data belong to another version or configuration",
         "give it the data or the version that fit together (see the evidence); keep a copy before changing any",
-        said=r"incompatible (?:genesis|with server)|data directory was initialized by|not compatible with this version"
+        pattern=r"incompatible (?:genesis|with server)|data directory was initialized by"
+        r"|not compatible with this version"
         r"|already been bootstrapped|cluster ?id .{0,40}(?:mismatch|doesn't match|does not match)|cluster id mismatch"
         r"|cannot (?:up|down)grade .{0,80}version|genesis.{0,60}(?:mismatch|does not match)"
         r"|unsupported (?:database|db|storage|schema) version",
@@ -171,7 +172,7 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "database_corrupt", RESOURCE, HARD, "its database is damaged",
         "check the disk (dmesg); keep a copy of the data, then repair it or restore a backup",
-        said=r"\bcorruption: |corrupt(?:ed)? (?:index|database|db|block|wal|segment|page|file|data)\b"
+        pattern=r"\bcorruption: |corrupt(?:ed)? (?:index|database|db|block|wal|segment|page|file|data)\b"
         r"|(?:database|index|wal|meta|disk image|block|page|freelist|file)\b.{0,100}\b(?:corrupt(?:ed)?|malformed)\b"
         r"|freepages: |valid checkpoint record|invalid (?:primary )?checkpoint record|invalid page in block"
         r"|not a valid data directory|bad file format reading|page corruption|bad table magic"
@@ -180,7 +181,7 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "host_not_resolved", DEPENDENCY, SOFT, "a host name cannot be resolved",
         "check the name, /etc/resolv.conf and the name server (getent hosts NAME)",
-        said=r"name or service not known|temporary failure in name resolution|no address associated with hostname"
+        pattern=r"name or service not known|temporary failure in name resolution|no address associated with hostname"
         r"|could not resolve host|UnknownHostException|UnresolvedAddressException|no such host\b|\bEAI_AGAIN\b"
         r"|\bENOTFOUND\b|\bNXDOMAIN\b|nodename nor servname|unable to resolve host|host not found in\b"
         r"|could not translate host name|failed to lookup address"
@@ -189,13 +190,13 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "tls_failed", NETWORK, HARD, "a certificate is not yet valid by the clock of this host",
         "check the clock of this host first (timedatectl), then the certificate's dates",
-        said=r"(?<!has expired or is )not yet valid|not yet valid: current time \S{10,40} is before"
+        pattern=r"(?<!has expired or is )not yet valid|not yet valid: current time \S{10,40} is before"
         r"|CertificateNotYetValid|\bNotBefore: |invalid peer certificate: NotValidYet",
     ),
     Rule(
         "tls_failed", NETWORK, HARD, "a TLS connection could not be trusted or agreed on",
         "check the certificate's dates and names, the CA that is trusted here, and this host's clock",
-        said=r"certificate.{0,20} verif\w{1,10} failed|unable to verify the first certificate"
+        pattern=r"certificate.{0,20} verif\w{1,10} failed|unable to verify the first certificate"
         r"|certificate (?:has expired|signed by unknown|problem|unknown)|CertificateExpired|invalid peer certificate"
         r"|x509|SSLHandshakeException|PKIX path|self[- ]signed certificate|unable to get local issuer"
         r"|tls: (?:failed|bad|first record|handshake|protocol|unknown|private key)|remote error: tls"
@@ -205,7 +206,7 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "credentials_refused", CONFIGURATION, HARD, "a peer refuses its user, password or key",
         "compare the credentials that it is given with those that the peer knows",
-        said=r"password authentication failed|access denied for user|ER_ACCESS_DENIED|\bWRONGPASS\b|\bNOAUTH\b"
+        pattern=r"password authentication failed|access denied for user|ER_ACCESS_DENIED|\bWRONGPASS\b|\bNOAUTH\b"
         r"|permission denied \((?:[\w-]{1,40},){0,5}(?:publickey|password|keyboard-interactive|gssapi|hostbased)"
         r"|(?:Error|Exception): Authentication failed\b|unable to authenticate, attempted|invalid credentials",
         ended=True,
@@ -213,23 +214,23 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "peer_not_ready", DEPENDENCY, SOFT, "a peer is there and cannot serve yet",
         "wait until the peer that the evidence names is up, or give it more connections",
-        said=r"database system is (?:starting up|shutting down|in recovery)|too many (?:clients|connections)\b"
+        pattern=r"database system is (?:starting up|shutting down|in recovery)|too many (?:clients|connections)\b"
         r"|remaining connection slots|LOADING Redis",
     ),
     Rule(
         "peer_refused", DEPENDENCY, SOFT, "a peer refuses the connection: nothing listens there",
         "start the service at the address that the evidence names, or correct the address",
-        said=r"connection (?:was )?refused|\bECONNREFUSED\b|connection to \S{1,100} refused",
+        pattern=r"connection (?:was )?refused|\bECONNREFUSED\b|connection to \S{1,100} refused",
     ),
     Rule(
         "no_route", NETWORK, SOFT, "there is no route to a peer",
         "check the interfaces, routes (ip route get ADDRESS) and the firewall of this host",
-        said=r"no route to host|(?:network|host) is (?:unreachable|down)|\bEHOSTUNREACH\b|\bENETUNREACH\b",
+        pattern=r"no route to host|(?:network|host) is (?:unreachable|down)|\bEHOSTUNREACH\b|\bENETUNREACH\b",
     ),
     Rule(
         "network_timeout", NETWORK, SOFT, "a peer does not answer in time",
         "check that the peer runs and that no firewall drops the packets on the way",
-        said=r"(?:connect\w{0,5}|read|operation|request|handshake|dial\b.{0,60}) ?timed[ -]?out"
+        pattern=r"(?:connect\w{0,5}|read|operation|request|handshake|dial\b.{0,60}) ?timed[ -]?out"
         r"|i/o timeout|\bETIMEDOUT\b|timeout was reached|socket\.timeout: |TLS handshake timeout"
         r"|SocketTimeoutException|ConnectTimeoutException|TimeoutError\b.{0,20}timed out|context deadline exceeded"
         r"|Client\.Timeout exceeded|connect timed? ?out"
@@ -238,12 +239,12 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "peer_unreachable", DEPENDENCY, SOFT, "a peer could not be reached",
         "check that the service at the address that the evidence names runs and that this host has a way to it",
-        said=r"could(?:n't| not) connect to server",
+        pattern=r"could(?:n't| not) connect to server",
     ),
     Rule(
         "setting_missing", CONFIGURATION, HARD, "a setting that it needs is not given",
         "give it the setting that the evidence names (Environment=, EnvironmentFile= or its command line)",
-        said=r"environment variable\b.{0,60}(?:not set|not found|missing|required|undefined|must be set)"
+        pattern=r"environment variable\b.{0,60}(?:not set|not found|missing|required|undefined|must be set)"
         r"|(?:missing|required) (?:required )?environment variable|set the \w{2,60} environment variable"
         r"|required (?:key|flag\(s\)|option|parameter|setting) .{0,80}(?:missing|not set|not provided)"
         r"|required arguments? (?:were|was) not provided|arguments are required: |JAVA_HOME is not"
@@ -253,7 +254,7 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "bad_option", CONFIGURATION, HARD, "it does not know an option that it is given",
         "compare the option with the manual of the version that is installed",
-        said=r"(?:unrecogni[sz]ed|unknown|unexpected) "
+        pattern=r"(?:unrecogni[sz]ed|unknown|unexpected) "
         r"(?:command[- ]line |long |shorthand |short |VM |configuration )?"
         r"(?:options?|arguments?|flag|parameter|directive|key|(?:sub)?command)\b"
         r"|(?:invalid|illegal|no such|bad configuration|bad) option|flag provided but not defined"
@@ -264,24 +265,24 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "user_missing", CONFIGURATION, HARD, "a user or group that its configuration names does not exist",
         "create the user or group, or correct the name in its configuration",
-        said=r"get(?:pw|gr)nam\(.{1,60}\) failed|(?:unknown|can't find) (?:user|group) ['\"]?\w",
+        pattern=r"get(?:pw|gr)nam\(.{1,60}\) failed|(?:unknown|can't find) (?:user|group) ['\"]?\w",
     ),
     Rule(
         "file_missing", CONFIGURATION, HARD, "a file that it needs is not there",
         "create or restore the file that the evidence names (is a mount missing?), or correct its path",
-        said=rf"{_NO_FILE}|unable to access jarfile|cannot be opened because it does not exist"
+        pattern=rf"{_NO_FILE}|unable to access jarfile|cannot be opened because it does not exist"
         r"|(?:file|directory|keystore|path)\b.{0,120} does not exist|kind: NotFound",
     ),
     Rule(
         "permission_denied", CONFIGURATION, HARD, "it lacks a permission",
         "correct owner and mode of what the evidence names, and the User= of the unit",
-        said=rf"{_DENIED}|\bkind: PermissionDenied|access denied \(|a password is required"
+        pattern=rf"{_DENIED}|\bkind: PermissionDenied|access denied \(|a password is required"
         r"|has (?:invalid permissions|wrong ownership|group or world access)",
     ),
     Rule(
         "config_parse_error", CONFIGURATION, HARD, "a file of its configuration cannot be read",
         "correct the file at the place that the evidence names, or restore the last good copy",
-        said=r"(?:syntax|pars(?:e|er|ing)|scanner|decod(?:e|er|ing)) ?error|JSONDecodeError|JsonParseException"
+        pattern=r"(?:syntax|pars(?:e|er|ing)|scanner|decod(?:e|er|ing)) ?error|JSONDecodeError|JsonParseException"
         r"|(?:cannot|can't|could not|failed to|unable to|error) (?:pars|decod|unmarshal|deserializ)\w{0,6}"
         r"|invalid (?:configuration|config|yaml|json|toml|xml)\b|yaml: (?:line|unmarshal)|TomlParseError"
         r"|mapping values are not allowed|expecting (?:property name|value|'[,:]')|unexpected end of (?:file|json)"
@@ -296,7 +297,7 @@ WORDS: tuple[Rule, ...] = (
     Rule(
         "panic", CRASH, SOFT, "it hit an internal error and ended",
         "a restart helps once; keep the lines for its developers and check its version",
-        said=r"^panic: |^fatal error: |thread '.{1,80}' panicked|A fatal error has been detected by the Java Runtime"
+        pattern=r"^panic: |^fatal error: |thread '.{1,80}' panicked|A fatal error has been detected by the Java Runtime"
         r"|^Exception in thread |^(?:Uncaught )?(?:[\w.]{1,80}\.)?"
         r"(?:Attribute|Type|Reference|Range|Value|Name|Index|Key|Assertion|ZeroDivision|Runtime)Error\b",
         rank=58,

@@ -37,7 +37,7 @@ def reserve_replica(module: AnsibleModule) -> None:
         if params["state"] == "absent":
             result = release(store, params["owner"], module.check_mode)
         else:
-            result = request(store, params, look, module.check_mode, host_id())
+            result = request(store, params, find_doubts, module.check_mode, host_id())
     except LifecycleError as exc:
         module.fail_json(msg=exc.msg, **exc.details)
     module.exit_json(**result)
@@ -104,8 +104,8 @@ def _request(
     if not healthy and not params["own"]:
         if not is_alias:  # what was granted to the host by its own name stays
             _give_back(store, owner, check_mode)
-        seen = "; ".join(f"{name}: {why}" for name, why in doubts.items()) or "no connector is described"
-        return _result(False, Answer(None, ""), [], f"no connector here keeps the tunnel up: {seen}")
+        reasons = "; ".join(f"{name}: {why}" for name, why in doubts.items()) or "no connector is described"
+        return _result(False, Answer(None, ""), [], f"no connector here keeps the tunnel up: {reasons}")
     return {**_result(answer.grant != before, answer, healthy, ""), "repeated": repeated}
 
 
@@ -127,7 +127,7 @@ def _result(changed: bool, answer: Answer, healthy: list[str], refused: str) -> 
     return result
 
 
-def look(params: t.Mapping[str, t.Any]) -> Doubts:
+def find_doubts(params: t.Mapping[str, t.Any]) -> Doubts:
     """Why each connector of this host cannot be relied on to keep the tunnel up. Raises LifecycleError."""
     given = [{**entry, "kind": KIND.name, "scope": params["scope"]} for entry in params["services"]]
     described = describe(given, {KIND.name: KIND})
@@ -136,10 +136,10 @@ def look(params: t.Mapping[str, t.Any]) -> Doubts:
         host.watched({**one, "edge_lost": params["edge_lost"]}, KIND.make, f"services[{index}].")
         for index, one in enumerate(described)
     ]
-    seen = host.observer.observe_settled(watched)
+    observed = host.observer.observe_settled(watched)
     return {
-        one.name: replicas.doubt(observed, params["tunnel"], _worked_on(host, one.unit, params["owner"]))
-        for one, observed in zip(watched, seen)
+        one.name: replicas.doubt(observation, params["tunnel"], _worked_on(host, one.unit, params["owner"]))
+        for one, observation in zip(watched, observed)
     }
 
 

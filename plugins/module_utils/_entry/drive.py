@@ -113,7 +113,9 @@ class ServiceRun:
 
     def _engine(self) -> Outcome:
         host, watched = self.host, self.watched
-        return Engine(watched, self.request, host.observer, self.tools, lambda seen: explain(host, watched, seen)).run()
+        return Engine(
+            watched, self.request, host.observer, self.tools, lambda observed: explain(host, watched, observed)
+        ).run()
 
     def _switch(self, wanted: bool) -> Enablement:
         host = self.host
@@ -122,8 +124,8 @@ class ServiceRun:
 
     def _as_it_is(self) -> Outcome:
         """The outcome of a run that does nothing to the service itself."""
-        (seen,) = self.host.observer.observe_settled([self.watched])
-        return Outcome(before=seen, after=seen)
+        (observed,) = self.host.observer.observe_settled([self.watched])
+        return Outcome(before=observed, after=observed)
 
     def _unexpected(self, outcome: Outcome) -> Refusal | None:
         """Where the engine has had nothing to do, it has not asked whether all is as the caller expects."""

@@ -75,6 +75,6 @@ def name_loop(host: HostContext, watched: MonitoredService, observation: Observa
         return replace(observation, reasons=(*observation.reasons, exc.msg))
     if cause is None or cause.id in _SAYS_NO_MORE:
         return observation
-    said = f"{cause.summary}: {cause.evidence[0]}" if cause.evidence else cause.summary
-    reasons = (said, *(reason for reason in observation.reasons if reason != said))
+    message = f"{cause.summary}: {cause.evidence[0]}" if cause.evidence else cause.summary
+    reasons = (message, *(reason for reason in observation.reasons if reason != message))
     return replace(observation, cause=cause.id, reasons=reasons, flags=(*observation.flags, CRASH_LOOP))

@@ -41,7 +41,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.cou
     Thrashing,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import MetricSample, render
-from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSeen, service_samples
+from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.samples import ProbeSample, service_samples
 
 # One journalctl returns this many records, and one run asks that often: a flood is caught up with by the next runs.
 _BATCH, _BATCHES = 1000, 8
@@ -173,12 +173,12 @@ class Exporter:
             store.cursor = newest.cursor if newest is not None else ""
         watched = self._watched()
         observed_from = clock.monotonic()
-        seen = self._host.observer.observe_settled([one.service for one in watched])
+        observed = self._host.observer.observe_settled([one.service for one in watched])
         records, complete = self._new_records([one.service.unit for one in watched])
         # As the journal has the id of this boot: in a container the kernel may show that of another system.
         now = Moment(clock.wall(), clock.monotonic(), newest.boot_id if newest is not None else this_boot())
         samples: list[MetricSample] = []
-        for one, observation in zip(watched, seen):
+        for one, observation in zip(watched, observed):
             batch = Batch(records.get(one.service.unit, ()), complete, observed_from)
             samples += self._count(one, observation, batch, now)
         described = {params["name"] for params in self._config["services"]}
@@ -208,7 +208,9 @@ class Exporter:
         service, facts = one.service, observation.facts
         counters = self._restored(service.name, one.kept, facts is None or facts.restarts_by_itself)
         attempts = self._attempts(service.unit)
-        counters.advance(batch, seen_of(observation), now, self._boots(batch, now), attempts, thrashing_of(one.params))
+        counters.advance(
+            batch, observed_state(observation), now, self._boots(batch, now), attempts, thrashing_of(one.params)
+        )
         observed_at = now.wall if observation.state != m.UNKNOWN else float(one.kept.get("observed_at", 0.0))
         self._store.services[service.name] = {
             "counters": counters.dump(),
@@ -291,7 +293,7 @@ def thrashing_of(params: t.Mapping[str, t.Any]) -> Thrashing:
     return Thrashing(params["thrash_restarts"], params["thrash_window"])
 
 
-def seen_of(observation: Observation) -> ObservedState:
+def observed_state(observation: Observation) -> ObservedState:
     """The part of an observation that the counters use."""
     details = observation.details if observation.kind == "cloudflared" else {}
     return ObservedState(
@@ -312,10 +314,10 @@ def unit_state(facts: UnitFacts | None) -> str:
     return m.RESTARTING if facts.sub in AUTO_RESTART else _UNIT_STATES.get(facts.active, m.UNKNOWN)
 
 
-def probes_of(watched: MonitoredService) -> list[ProbeSeen]:
+def probes_of(watched: MonitoredService) -> list[ProbeSample]:
     """The last results of the probes of a service."""
     trackers = getattr(watched.health, "trackers", ())
-    return [ProbeSeen(r.name, r.ok, r.elapsed) for r in (tracker.last for tracker in trackers) if r is not None]
+    return [ProbeSample(r.name, r.ok, r.elapsed) for r in (tracker.last for tracker in trackers) if r is not None]
 
 
 def this_boot() -> str:

@@ -126,8 +126,8 @@ class FaultRun:
         )
         blocks = [*own, *blocks]
         if outcome.also_stops:
-            said = f"systemd would stop {', '.join(outcome.also_stops)} with it, and nothing would start them again"
-            blocks.append(Refusal("dependants", said, "choose a service whose stop takes no other unit along"))
+            message = f"systemd would stop {', '.join(outcome.also_stops)} with it, and nothing would start them again"
+            blocks.append(Refusal("dependants", message, "choose a service whose stop takes no other unit along"))
         if not blocks:
             blocks = self._obstacles(fault)
         if blocks:
@@ -137,8 +137,8 @@ class FaultRun:
     def _obstacles(self, fault: d.Fault) -> list[Refusal]:
         """What on this host forbids this fault."""
         if self._faults.is_armed():
-            said = "another drill on this host has not ended"
-            return [Refusal("drill", said, f"wait for its undo: systemctl list-timers {UNDO}.timer")]
+            message = "another drill on this host has not ended"
+            return [Refusal("drill", message, f"wait for its undo: systemctl list-timers {UNDO}.timer")]
         why, hint = "", "choose another fault"
         if fault.kind == d.DISK_FULL:
             why = self._faults.why_not_fill(fault.path, d.LEFT_FREE, fault.max_bytes)
@@ -237,31 +237,31 @@ class FaultRun:
         """Wait until the service shows the fault, for at most ``wait_timeout``."""
         ends = self._clock.monotonic() + self._wait
         while True:
-            seen = self._look()
-            if d.is_noticed(drill, seen, self._goal):
-                noticed = d.noticed(drill, seen, self._clock.wall())
+            observed = self._observe()
+            if d.is_noticed(drill, observed, self._goal):
+                noticed = d.noticed(drill, observed, self._clock.wall())
                 if noticed != drill:
                     drill = noticed
                     self._ledger.change_drill(self._unit, drill)
-                if d.is_final(drill, seen):
-                    return self._result(before, seen, drill)
+                if d.is_final(drill, observed):
+                    return self._result(before, observed, drill)
             if self._clock.monotonic() >= ends:
-                return self._result(before, seen, drill)
+                return self._result(before, observed, drill)
             self._clock.sleep(_INTERVAL)
 
-    def _look(self) -> Observation:
-        return self._host.observer.look([self._run.watched])[0]
+    def _observe(self) -> Observation:
+        return self._host.observer.observe([self._run.watched])[0]
 
     # -- ending it -----------------------------------------------------------------------------
 
     def lift(self, check_mode: bool) -> dict[str, t.Any]:
         """Remove the fault and start nothing. The undo of the host stays armed. Raises LifecycleError."""
-        drill, seen = self._open(), self._look()
+        drill, observed = self._open(), self._observe()
         if drill is not None and not check_mode:
             self._faults.undo(self._unit, starts=False)
             drill = d.lifted(drill, self._clock.wall())
             self._ledger.change_drill(self._unit, drill)
-        return self._result(seen, seen, drill, changed=drill is not None)
+        return self._result(observed, observed, drill, changed=drill is not None)
 
     def end(self, check_mode: bool) -> tuple[dict[str, t.Any], bool]:
         """Remove the fault and wait until the service is in its desired state. Raises LifecycleError."""
@@ -274,20 +274,20 @@ class FaultRun:
             wall = self._clock.wall()
             drill = d.lifted(drill, wall if is_armed else min(wall, drill.undo_at))
         ends = self._clock.monotonic() + self._wait
-        seen = self._settled()
-        while seen.state not in self._goal and self._clock.monotonic() < ends:
+        observed = self._settled()
+        while observed.state not in self._goal and self._clock.monotonic() < ends:
             self._clock.sleep(_INTERVAL)
-            seen = self._settled()
-        well = seen.state in self._goal
+            observed = self._settled()
+        well = observed.state in self._goal
         if well:
             self._faults.disarm()
         else:
             self._faults.undo(self._unit, starts=True)
         by_start = self._entry["kind"] == "generic" and not self._entry["probes"]
         by = d.ended_by(drill, self._options["acted"])
-        drill = d.ended(drill, seen, self._clock.wall(), well, by_start=by_start, by=by)
+        drill = d.ended(drill, observed, self._clock.wall(), well, by_start=by_start, by=by)
         self._ledger.change_drill(self._unit, drill)
-        return self._result(before, seen, drill, changed=True), well
+        return self._result(before, observed, drill, changed=True), well
 
     def _settled(self) -> Observation:
         return self._host.observer.observe_settled([self._run.watched])[0]
@@ -329,5 +329,5 @@ def run_fault(module: AnsibleModule, kinds: t.Mapping[str, ServiceKind]) -> None
         module.fail_json(msg=exc.msg, reached=False, blocked_by=[], **exc.details)
     if well:
         module.exit_json(**result)
-    said = f"it is {result['state']}; the host has removed the fault and requested a start"
-    module.fail_json(msg=said, **{**result, "reached": False})
+    message = f"it is {result['state']}; the host has removed the fault and requested a start"
+    module.fail_json(msg=message, **{**result, "reached": False})

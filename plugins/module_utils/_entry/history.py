@@ -61,7 +61,7 @@ def parse_window(text: str) -> float:
 
 def read_history(
     journal: Journal,
-    seen: Observation,
+    observed: Observation,
     boots: t.Sequence[Boot],
     window: float,
     attempts: t.Sequence[Attempt],
@@ -70,43 +70,43 @@ def read_history(
 ) -> History:
     """The history of the observed service over the last ``window`` seconds before ``now`` (seconds since the epoch)."""
     begin = now - window
-    states = kind.log_states(seen) if kind is not None else None
-    recent = journal.history_records(seen.unit, since=begin)
-    earlier = journal.history_records(seen.unit, until=begin, limit=_EARLIER)
-    facts = seen.facts
+    states = kind.log_states(observed) if kind is not None else None
+    recent = journal.history_records(observed.unit, since=begin)
+    earlier = journal.history_records(observed.unit, until=begin, limit=_EARLIER)
+    facts = observed.facts
     level = facts.text("LogLevelMax") if facts else ""
     history = build_history(
         recent.entries,
         earlier.entries,
         begin=begin,
-        present=Present(seen.base_state, seen.since, now) if states is None else _process(seen, now),
+        present=Present(observed.base_state, observed.since, now) if states is None else _process(observed, now),
         boots=boots,
         restarts=facts is None or facts.restarts_by_itself,
         silent=level.isdigit() and int(level) < _INFO,
         notes=recent.notes,
         attempts=attempts,
     )
-    return history if states is None or kind is None else _with_log(history, states, journal, seen, recent, kind)
+    return history if states is None or kind is None else _with_log(history, states, journal, observed, recent, kind)
 
 
-def _process(seen: Observation, now: float) -> Present:
+def _process(observed: Observation, now: float) -> Present:
     """What systemd alone knows of a service at present: what its kind knows comes from its log."""
-    facts = seen.facts
+    facts = observed.facts
     if facts is None or not facts.main_pid or facts.active not in _UP:
-        return Present(seen.base_state, seen.since, now)
+        return Present(observed.base_state, observed.since, now)
     state, moment = _UP[facts.active]
     since = facts.moment(moment)
-    return Present(state, now - max(seen.observed_at - since, 0.0) if since else None, now)
+    return Present(state, now - max(observed.observed_at - since, 0.0) if since else None, now)
 
 
 def _with_log(
-    history: History, states: LogStates, journal: Journal, seen: Observation, recent: JournalRecords, kind: Kind
+    history: History, states: LogStates, journal: Journal, observed: Observation, recent: JournalRecords, kind: Kind
 ) -> History:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import log_states as log
 
     if not log.has_lived(history):
         return history
-    found = journal.own_lines(seen.unit, states.pattern, since=history.begin - states.lead)
+    found = journal.own_lines(observed.unit, states.pattern, since=history.begin - states.lead)
     # journald names the service whose messages it drops; what was lost in a damaged journal may be anybody's.
     drops = tuple(
         entry.timestamp
@@ -114,8 +114,8 @@ def _with_log(
         if entry.fields.get("_TRANSPORT") == "driver"
         and (
             entry.message_id == JOURNAL_MISSED
-            or (entry.message_id == JOURNAL_DROPPED and entry.message.split()[-1:] == [seen.unit])
+            or (entry.message_id == JOURNAL_DROPPED and entry.message.split()[-1:] == [observed.unit])
         )
     )
     reading = log.Reading(found.lines, found.since, found.notes, drops)
-    return log.tell(history, states, reading, log.Seen(seen.state, seen.since), kind.machine)
+    return log.with_log_states(history, states, reading, log.LastObserved(observed.state, observed.since), kind.machine)

@@ -65,7 +65,7 @@ def apply(
         if before is not None and not check_mode:
             ledger.clear_hold(scope)
         return _result(before, None, before is not None)
-    wanted = _wanted(scope, params, wall)
+    wanted = _new_hold(scope, params, wall)
     if before is not None and before.active(wall) and before.owner != wanted.owner:
         raise LifecycleError(
             f"{before.owner} holds this already: {before.reason}; ask {before.owner}, or end that hold first",
@@ -78,7 +78,7 @@ def apply(
     return _result(before, wanted, True)
 
 
-def _wanted(scope: str, params: t.Mapping[str, t.Any], wall: float) -> Hold:
+def _new_hold(scope: str, params: t.Mapping[str, t.Any], wall: float) -> Hold:
     if not (params["reason"] or "").strip():
         raise LifecycleError("reason: it must not be empty: it is shown to whoever is refused")
     seconds = params["expires_in"]

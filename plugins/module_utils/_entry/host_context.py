@@ -122,9 +122,9 @@ class HostContext:
     def why_skipped(self, unit: str, since: float) -> str:
         """Why systemd skipped a start of the unit since ``since`` (seconds since the epoch); empty where it did not."""
         for entry in reversed(self.journal.manager_records([unit], since=since).entries):
-            said = SKIPPED.search(entry.message)
-            if said:
-                return said[1] or said[2] or said[0]
+            skipped = SKIPPED.search(entry.message)
+            if skipped:
+                return skipped[1] or skipped[2] or skipped[0]
         return ""
 
     def _count_restarts(self, unit: str, window: float) -> int | None:

@@ -28,7 +28,7 @@ RowDetails = t.Callable[[HostContext, MonitoredService, Observation], t.Mapping[
 
 def no_details(_options: t.Mapping[str, t.Any]) -> RowDetails:
     """Nothing beyond the observation and the records."""
-    return lambda _host, _watched, _seen: {}
+    return lambda _host, _watched, _observed: {}
 
 
 def run_info(
@@ -62,37 +62,37 @@ def _observe(
         host = open_host(scope)
         indexes = [i for i, service in enumerate(described) if service["scope"] == scope]
         watched = [host.watched(described[i], kinds[described[i]["kind"]].make, f"services[{i}].") for i in indexes]
-        for i, one, seen in zip(indexes, watched, host.observer.observe_settled(watched)):
-            row = {**service_row(host, one, seen, described[i]), **details(host, one, seen)}
+        for i, one, observed in zip(indexes, watched, host.observer.observe_settled(watched)):
+            row = {**service_row(host, one, observed, described[i]), **details(host, one, observed)}
             rows[i] = {**row, "alerts": firing(row, described[i], host.clock.wall())}
     return [rows[i] for i in sorted(rows)]
 
 
 def service_row(
-    host: HostContext, watched: MonitoredService, seen: Observation, params: t.Mapping[str, t.Any]
+    host: HostContext, watched: MonitoredService, observed: Observation, params: t.Mapping[str, t.Any]
 ) -> dict[str, t.Any]:
     """The observation as a result has it, with what is kept on the host about the service."""
-    row = {**seen.as_dict(), "hold": None}
+    row = {**observed.as_dict(), "hold": None}
     allowed, window = params["max_attempts"], params["attempt_window"]
     row["attempts"] = {"used": 0, "allowed": allowed, "window": window, "next_in": 0.0}
     try:
         if host.has_records():
-            row.update(_records(host, watched, seen, params))
+            row.update(_records(host, watched, observed, params))
     except LifecycleError as exc:  # the other services are seen all the same; to act on this one is refused
         row.update(attempts={}, reasons=[*row["reasons"], f"its records: {exc.msg}"])
     return row
 
 
 def _records(
-    host: HostContext, watched: MonitoredService, seen: Observation, params: t.Mapping[str, t.Any]
+    host: HostContext, watched: MonitoredService, observed: Observation, params: t.Mapping[str, t.Any]
 ) -> dict[str, t.Any]:
     """What is kept on the host about the service."""
-    hold, facts = host.ledger.hold(watched.unit), seen.facts
+    hold, facts = host.ledger.hold(watched.unit), observed.facts
     spent = host.ledger.budget(
         watched.unit,
         facts.moment("ActiveEnter") if facts else 0.0,
         facts.moment("ActiveExit") if facts else 0.0,
-        seen.base_state == m.RUNNING,
+        observed.base_state == m.RUNNING,
         allowed=params["max_attempts"],
         window=params["attempt_window"],
         backoff=params["attempt_backoff"],

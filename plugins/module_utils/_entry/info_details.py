@@ -33,91 +33,95 @@ def requested_details(options: t.Mapping[str, t.Any]) -> RowDetails:
     """The details that the options request. Raises LifecycleError for a window that is no duration."""
     window, diagnose = _window(options["history"]), options["diagnose"]
 
-    def details(host: HostContext, watched: MonitoredService, seen: Observation) -> dict[str, t.Any]:
+    def details(host: HostContext, watched: MonitoredService, observed: Observation) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {}
         if window:
-            found["history"] = _history(host, watched, seen, window).as_dict()
-            found["drills"] = _drills(host, seen, window)
-        retries = seen.state != m.ERROR and in_own_try(seen, unproved_time(seen))
-        if diagnose == "always" or (diagnose == "errors" and (seen.failed or seen.state in m.TROUBLED or retries)):
-            found.update(_why(host, watched, seen, retries))
+            found["history"] = _history(host, watched, observed, window).as_dict()
+            found["drills"] = _drills(host, observed, window)
+        retries = observed.state != m.ERROR and in_own_try(observed, unproved_time(observed))
+        if diagnose == "always" or (
+            diagnose == "errors" and (observed.failed or observed.state in m.TROUBLED or retries)
+        ):
+            found.update(_why(host, watched, observed, retries))
         if options.get("staleness"):
-            found["stale"] = _stale(host, watched, seen)
+            found["stale"] = _stale(host, watched, observed)
         # By it a later run tells a start that it goes on with from one that is none of its business.
-        if options.get("staleness") or seen.state == m.STARTING:
-            found["last_start"] = _last_start(host, seen)
+        if options.get("staleness") or observed.state == m.STARTING:
+            found["last_start"] = _last_start(host, observed)
         return found
 
     return details
 
 
-def _window(told: str) -> float:
-    if told == "never":
+def _window(duration: str) -> float:
+    if duration == "never":
         return 0.0
     from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import parse_window
 
-    return parse_window(told)
+    return parse_window(duration)
 
 
-def _history(host: HostContext, watched: MonitoredService, seen: Observation, window: float) -> History:
+def _history(host: HostContext, watched: MonitoredService, observed: Observation, window: float) -> History:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._entry.history import read_history
     from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.history import unreadable_history
 
     now = host.clock.wall()
     try:
-        attempts = host.ledger.attempts(seen.unit) if host.has_records() else ()
-        return read_history(host.journal, seen, host.boots, window, attempts, now, watched.kind)
+        attempts = host.ledger.attempts(observed.unit) if host.has_records() else ()
+        return read_history(host.journal, observed, host.boots, window, attempts, now, watched.kind)
     except LifecycleError as exc:
         return unreadable_history(now - window, now, exc.msg)
 
 
-def _drills(host: HostContext, seen: Observation, window: float) -> list[dict[str, t.Any]] | None:
+def _drills(host: HostContext, observed: Observation, window: float) -> list[dict[str, t.Any]] | None:
     """The faults that were made on purpose within the window; None where their records cannot be read."""
     begin = host.clock.wall() - window
     try:
-        made = host.ledger.drills(seen.unit) if host.has_records() else ()
+        made = host.ledger.drills(observed.unit) if host.has_records() else ()
     except LifecycleError:
         return None
     return [one.as_dict() for one in made if one.at >= begin]
 
 
-def _diagnosis(host: HostContext, watched: MonitoredService, seen: Observation) -> Diagnosis:
+def _diagnosis(host: HostContext, watched: MonitoredService, observed: Observation) -> Diagnosis:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
 
     try:
-        return explain(host, watched, seen)
+        return explain(host, watched, observed)
     except LifecycleError as exc:  # what is known of it and of the others is worth more than nothing
         return Diagnosis(notes=(exc.msg,))
 
 
-def _why(host: HostContext, watched: MonitoredService, seen: Observation, retries: bool) -> dict[str, t.Any]:
+def _why(host: HostContext, watched: MonitoredService, observed: Observation, retries: bool) -> dict[str, t.Any]:
     """The diagnosis; of a try of systemd's own also that it must fail, where that is so.
 
     ``retries``: whether systemd tries again by itself. The cause is then that of the run before, in each phase.
     """
     if not retries:
-        return {"diagnosis": _diagnosis(host, watched, seen).as_dict()}
-    found = _diagnosis(host, watched, of_last_run(seen))
-    if found.failed_at is None and seen.state not in m.TROUBLED:
+        return {"diagnosis": _diagnosis(host, watched, observed).as_dict()}
+    found = _diagnosis(host, watched, of_last_run(observed))
+    if found.failed_at is None and observed.state not in m.TROUBLED:
         return {}  # the run that failed is older than what the journal was asked for
     why: dict[str, t.Any] = {"diagnosis": found.as_dict()}
     if found.primary is not None and found.primary.severity != "soft":
-        why.update(cause=found.primary.id, flags=[*seen.flags, RETRYING])
+        why.update(cause=found.primary.id, flags=[*observed.flags, RETRYING])
     return why
 
 
-def _stale(host: HostContext, watched: MonitoredService, seen: Observation) -> dict[str, t.Any]:
+def _stale(host: HostContext, watched: MonitoredService, observed: Observation) -> dict[str, t.Any]:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.staleness import staleness
 
-    version = seen.details.get("version")
+    version = observed.details.get("version")
     known = version if isinstance(version, str) else ""
-    return staleness(seen.facts, host.clock.wall(), config=watched.config, version=known).as_dict()
+    return staleness(observed.facts, host.clock.wall(), config=watched.config, version=known).as_dict()
 
 
-def _last_start(host: HostContext, seen: Observation) -> dict[str, t.Any] | None:
+def _last_start(host: HostContext, observed: Observation) -> dict[str, t.Any] | None:
     """The last start that was made through this collection."""
     try:
-        made = [one for one in host.ledger.attempts(seen.unit) if one.action != "reset"] if host.has_records() else []
+        made = (
+            [one for one in host.ledger.attempts(observed.unit) if one.action != "reset"] if host.has_records() else []
+        )
     except LifecycleError:
         return None  # the row has the reason already
     if not made:

@@ -36,8 +36,8 @@ class Neighbours:
             try:
                 return self._ask(entry)
             except LifecycleError as exc:
-                said = f"its own guards could not be asked: {exc.msg.replace('services[0]', f'neighbours[{index}]')}"
-                return (Refusal("neighbours", said, "correct its description, then run again"),)
+                message = f"its own guards could not be asked: {exc.msg.replace('services[0]', f'neighbours[{index}]')}"
+                return (Refusal("neighbours", message, "correct its description, then run again"),)
         return ()
 
     def _is(self, name: str, unit: str) -> bool:
@@ -56,5 +56,5 @@ class Neighbours:
         if params["scope"] != self._scope:
             return ()
         watched = self._host.watched({**params, "probes": []}, KINDS[params["kind"]].make)
-        (seen,) = self._host.observer.observe_settled([watched])
-        return tuple(watched.kind.guards(m.Step(seen.state, "stop", m.STOPPING), seen))
+        (observed,) = self._host.observer.observe_settled([watched])
+        return tuple(watched.kind.guards(m.Step(observed.state, "stop", m.STOPPING), observed))

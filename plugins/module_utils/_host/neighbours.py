@@ -103,8 +103,8 @@ def _reached(
                 for name in listed(properties.get(relation, "")):
                     if name != unit and name not in found:
                         following.setdefault(name, (relation, of))
-        looked = show(list(following)) if following else {}
-        fresh = [Neighbour(name, *following[name], properties=properties) for name, properties in looked.items()]
+        shown = show(list(following)) if following else {}
+        fresh = [Neighbour(name, *following[name], properties=properties) for name, properties in shown.items()]
         found.update({n.unit: n for n in fresh})
         shown = {n.unit: n.properties for n in fresh if through(n)}
     return tuple(found.values())

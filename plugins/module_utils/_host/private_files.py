@@ -28,18 +28,18 @@ _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 _SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOCK_PAUSE = 0.05
-_LOOK = "find out who put it there, and move it away"
+_FIND_OUT = "find out who put it there, and move it away"
 _ADVICE = {
     errno.EACCES: "run the task with become: true",
     errno.EPERM: "run the task with become: true",
     errno.ENOSPC: "free some space there: nothing was done without a record",
     errno.EDQUOT: "the quota is used up, free some space there: nothing was done without a record",
     errno.EROFS: "the file system is read-only, see dmesg: nothing was done without a record",
-    errno.ELOOP: f"it is a symbolic link: {_LOOK}",
-    errno.ENXIO: f"it is no regular file: {_LOOK}",
-    errno.EISDIR: f"it is a directory: {_LOOK}",
-    errno.EEXIST: f"something else has its name: {_LOOK}",
-    errno.ENOTDIR: f"a part of its path is no directory: {_LOOK}",
+    errno.ELOOP: f"it is a symbolic link: {_FIND_OUT}",
+    errno.ENXIO: f"it is no regular file: {_FIND_OUT}",
+    errno.EISDIR: f"it is a directory: {_FIND_OUT}",
+    errno.EEXIST: f"something else has its name: {_FIND_OUT}",
+    errno.ENOTDIR: f"a part of its path is no directory: {_FIND_OUT}",
 }
 
 
@@ -84,7 +84,7 @@ def _refuse_foreign(path: str, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
         raise LifecycleError(
             f"{path} belongs to uid {found.st_uid} and not to uid {os.geteuid()}, so that another user could change "
-            f"what is kept there; {_LOOK}"
+            f"what is kept there; {_FIND_OUT}"
         )
 
 
@@ -99,9 +99,11 @@ def read_text(path: str) -> str | None:
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise LifecycleError(f"cannot read {path}: it is no regular file; {_LOOK}")
+            raise LifecycleError(f"cannot read {path}: it is no regular file; {_FIND_OUT}")
         if found.st_size > MAX_BYTES:
-            raise LifecycleError(f"cannot read {path}: it has {found.st_size} bytes, more than {MAX_BYTES}; {_LOOK}")
+            raise LifecycleError(
+                f"cannot read {path}: it has {found.st_size} bytes, more than {MAX_BYTES}; {_FIND_OUT}"
+            )
         with os.fdopen(os.dup(handle), encoding="utf-8") as stream:
             return stream.read(MAX_BYTES + 1)
     except UnicodeDecodeError as exc:
@@ -176,7 +178,7 @@ def open_lock(path: str) -> int:
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise LifecycleError(f"cannot open the lock {path}: it is no regular file; {_LOOK}")
+            raise LifecycleError(f"cannot open the lock {path}: it is no regular file; {_FIND_OUT}")
         _refuse_foreign(path, found)
         os.fchmod(handle, _FILE_MODE)
     except BaseException:

@@ -63,7 +63,7 @@ def unready(properties: t.Mapping[str, str]) -> list[str]:
     except KeyError as exc:
         found.append(str(exc.args[0]))
     if not properties.get("RootDirectory") and not properties.get("RootImage"):
-        found += [said for path in _commands(properties) for said in _command_missing(path, account)]
+        found += [message for path in _commands(properties) for message in _command_missing(path, account)]
         found += _directory_missing(properties.get("WorkingDirectory", ""), account)
     found += [f"the environment file {path} is not there" for path in _environment(properties) if _gone(path)]
     found += [f"the credential file {path} is not there" for path in _credentials(properties) if _gone(path)]

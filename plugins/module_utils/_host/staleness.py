@@ -117,18 +117,18 @@ def staleness(
     if born is None:
         return Staleness(unknown=(f"its main process {pid} is gone",))
     age = max(now - born, 0.0)
-    look = _Look(pid, wall - age, wall, proc)
-    look.at_unit(facts)
-    if look.has_own_root():
-        look.unknown.append("it runs in a root directory of its own (RootDirectory, RootImage)")
+    comparison = _FileComparison(pid, wall - age, wall, proc)
+    comparison.at_unit(facts)
+    if comparison.has_own_root():
+        comparison.unknown.append("it runs in a root directory of its own (RootDirectory, RootImage)")
     else:
         settings = read_settings(facts.properties)
         programs = [line[0] for line in command_lines(settings) if line[0].startswith("/")]
-        look.at_environment(facts)
-        look.at_program(programs)
-        look.at_config(facts, [path for path in argument_paths(settings) if path not in programs], config)
-        look.at_version(version, programs)
-    return Staleness(wall - age, age, tuple(look.found.values()), tuple(dict.fromkeys(look.unknown)))
+        comparison.at_environment(facts)
+        comparison.at_program(programs)
+        comparison.at_config(facts, [path for path in argument_paths(settings) if path not in programs], config)
+        comparison.at_version(version, programs)
+    return Staleness(wall - age, age, tuple(comparison.found.values()), tuple(dict.fromkeys(comparison.unknown)))
 
 
 def _born(pid: int, proc: str) -> float | None:
@@ -141,7 +141,7 @@ def _born(pid: int, proc: str) -> float | None:
         return None
 
 
-class _Look:
+class _FileComparison:
     """Compares the files of a process that began at ``started``."""
 
     def __init__(self, pid: int, started: float, wall: float, proc: str) -> None:
@@ -173,8 +173,8 @@ class _Look:
         runs: os.stat_result | None = None
         name, replaced = "", False
         try:
-            runs, said = os.stat(f"{self._mine}/exe"), os.readlink(f"{self._mine}/exe")
-            path = said[: -len(_DELETED)] if said.endswith(_DELETED) else said
+            runs, message = os.stat(f"{self._mine}/exe"), os.readlink(f"{self._mine}/exe")
+            path = message[: -len(_DELETED)] if message.endswith(_DELETED) else message
             name = os.path.basename(path)
             replaced = not _is_same(runs, path)
             if replaced:
@@ -211,11 +211,11 @@ class _Look:
         """Java keeps its archives open."""
         for name in os.listdir(f"{self._mine}/fd"):
             try:
-                said = os.readlink(f"{self._mine}/fd/{name}")
+                message = os.readlink(f"{self._mine}/fd/{name}")
             except OSError:
                 continue  # closed meanwhile
-            if said.endswith(f".jar{_DELETED}"):
-                path = said[: -len(_DELETED)]
+            if message.endswith(f".jar{_DELETED}"):
+                path = message[: -len(_DELETED)]
                 self._add(Newer("library", path, "the archive that it runs with was replaced or removed"))
 
     def at_config(self, facts: UnitFacts, arguments: t.Sequence[str], more: t.Sequence[str]) -> None:
@@ -255,13 +255,13 @@ class _Look:
     def _by_time(self, kind: str, path: str) -> None:
         self._links(path)
         try:
-            seen = os.stat(path)
+            status = os.stat(path)
         except OSError as exc:
             if exc.errno not in (errno.ENOENT, errno.ENOTDIR):
                 self._cannot(path, exc)
             return  # what is not there was not there for a start either, or the start to come says so
-        if stat.S_ISREG(seen.st_mode):
-            self._compare(kind, path, seen, "it was changed")
+        if stat.S_ISREG(status.st_mode):
+            self._compare(kind, path, status, "it was changed")
 
     def _links(self, path: str) -> None:
         """The links on the way to a file: a release is often switched by one."""
@@ -270,25 +270,25 @@ class _Look:
         while rest and followed < _MAX_LINKS:
             here = f"{here}/{rest.pop(0)}"
             try:
-                seen = os.lstat(here)
-                if not stat.S_ISLNK(seen.st_mode):
+                status = os.lstat(here)
+                if not stat.S_ISLNK(status.st_mode):
                     continue
                 target = os.readlink(here)
             except OSError:
                 return  # the look at the file itself says so
-            self._compare("link", here, seen, f"it leads to {target} now")
+            self._compare("link", here, status, f"it leads to {target} now")
             followed += 1
             parent = here.rpartition("/")[0]
             whole = os.path.normpath(target if target.startswith("/") else f"{parent}/{target}")
             here, rest = "", [part for part in whole.split("/") if part] + rest
 
-    def _compare(self, kind: str, path: str, seen: os.stat_result, said: str) -> None:
-        changed = seen.st_ctime
+    def _compare(self, kind: str, path: str, status: os.stat_result, message: str) -> None:
+        changed = status.st_ctime
         if changed > self._wall + SLACK:
             self.unknown.append(f"{path} has a time in the future: the clock was set back")
         elif changed > self._started + SLACK:
             after = f"{changed - self._started:.0f} s after the process was started"
-            self._add(Newer(kind, path, f"{said}, {after}", changed))
+            self._add(Newer(kind, path, f"{message}, {after}", changed))
 
     def _cannot(self, what: str, exc: OSError) -> None:
         self.unknown.append(f"{what}: {os.strerror(exc.errno or 0)}")

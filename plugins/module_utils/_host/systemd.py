@@ -200,7 +200,7 @@ class Systemd:
             raise LifecycleError(self._why_not(done))
         blocks = [block for block in done.out.split("\n\n") if block.strip()]
         if len(blocks) != len(units):
-            raise LifecycleError(f"systemctl show answered for {len(blocks)} of {len(units)} units: {_said(done)}")
+            raise LifecycleError(f"systemctl show answered for {len(blocks)} of {len(units)} units: {_message(done)}")
         found = [_parse(block) for block in blocks]
         return [UnitFacts(shown.get("Id") or unit, shown) for unit, shown in zip(units, found)]
 
@@ -220,7 +220,7 @@ class Systemd:
             return "systemctl was not found: this host does not run systemd, or PATH lacks it"
         if done.timed_out:
             return f"systemctl did not answer within {SHOW_TIMEOUT:.0f} s"
-        why = _said(done)
+        why = _message(done)
         if self.user:
             why += "; scope=user needs a running user manager (loginctl enable-linger, or a session)"
         return f"systemctl failed: {why}"
@@ -330,7 +330,7 @@ def _parse(block: str) -> dict[str, str]:
     return {key: " ".join(values) for key, values in properties.items()}
 
 
-def _said(done: Completed) -> str:
+def _message(done: Completed) -> str:
     return sanitize(" ".join(done.err.split()), 300)
 
 

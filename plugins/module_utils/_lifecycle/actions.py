@@ -216,7 +216,7 @@ class Actions:
         if not ends_process(step, facts):
             return ()
         missing = unready(self._tools.systemd.needs(self._unit))
-        return tuple(g.not_ready(said) for said in missing)
+        return tuple(g.not_ready(message) for message in missing)
 
     def _recent_starts(self, own: t.Mapping[str, str]) -> int:
         """At least how many starts count against systemd's limit; counted only if the limit acts on the host."""
@@ -238,13 +238,13 @@ class Actions:
         if done.rc == 0:
             return None
         if done.not_found:
-            said = f"{argv[0]} was not found"
+            message = f"{argv[0]} was not found"
         elif done.timed_out:
-            said = f"{argv[0]} did not end within {_CONFIG_CHECK_TIMEOUT:.0f} s"
+            message = f"{argv[0]} did not end within {_CONFIG_CHECK_TIMEOUT:.0f} s"
         else:
             how = "could not be started" if done.rc is None else f"ended with {done.rc}"
-            said = f"{argv[0]} {how}: {sanitize((done.err or done.out).strip(), 500)}"
-        return Refusal("config_check", said, "correct the configuration: the service has been left as it is")
+            message = f"{argv[0]} {how}: {sanitize((done.err or done.out).strip(), 500)}"
+        return Refusal("config_check", message, "correct the configuration: the service has been left as it is")
 
     def act(
         self, step: m.Step, observation: Observation, cause: str | None, surroundings: Surroundings, asked_at: float
@@ -304,8 +304,8 @@ class Actions:
         """Start a unit that a step has stopped as well."""
         held = self._tools.ledger.hold(unit)
         if held is not None:
-            said = f"{unit} was stopped with {self._unit} and is held by {held.owner}: {held.reason}"
-            raise Refused(Refusal("dependants", said, f"ask {held.owner}, then start {unit}"))
+            message = f"{unit} was stopped with {self._unit} and is held by {held.owner}: {held.reason}"
+            raise Refused(Refusal("dependants", message, f"ask {held.owner}, then start {unit}"))
         # A target is brought back without all that it wants: somebody may have stopped some of that on purpose.
         self._ask("start", "ignore-dependencies" if unit.endswith(".target") else "fail", unit)
         return f"start of {unit}"
@@ -393,10 +393,10 @@ class Actions:
         if done.rc == 0 or done.timed_out:
             return verb  # after a time-out the next look tells whether the job was taken
         if done.rc == _RC_REFUSED:
-            said = said_at_end(done)
-            busy = "destructive" in said  # another controller's job is in the way
+            message = said_at_end(done)
+            busy = "destructive" in message  # another controller's job is in the way
             hint = "see systemctl list-jobs" if busy else f"run with become: true, or see systemctl cat {unit}"
-            raise Refused(Refusal("busy" if busy else "unit", f"systemd refused to {verb} {unit}: {said}", hint))
+            raise Refused(Refusal("busy" if busy else "unit", f"systemd refused to {verb} {unit}: {message}", hint))
         raise LifecycleError(f"systemctl {verb} {unit} ended with {done.rc}: {said_at_end(done)}")
 
     def _unfinished_recovery(self) -> bool:

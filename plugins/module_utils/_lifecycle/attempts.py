@@ -22,32 +22,32 @@ class AttemptRecorder:
         self._ledger = ledger
         self._reset_after = reset_attempts_after
 
-    def earlier(self, lock: Lock, seen: Observation) -> None:
+    def earlier(self, lock: Lock, observed: Observation) -> None:
         """Record the outcome of an earlier run's attempt, as far as it can be observed."""
-        if not self._settles(seen):
+        if not self._settles(observed):
             return
         try:
             if lock.acquire() is None:
-                self.settle("verified", seen, renewed=False)
+                self.settle("verified", observed, renewed=False)
         except LifecycleError:
             pass  # this user may not write, or nobody may: a run that has something to do says so
         finally:
             lock.release()
 
-    def settle(self, outcome: str, seen: Observation, renewed: bool) -> None:
+    def settle(self, outcome: str, observed: Observation, renewed: bool) -> None:
         """Record how the last attempt ended. To be called with the lock held: the last one is this run's only then."""
-        if renewed or self._settles(seen):
+        if renewed or self._settles(observed):
             self._ledger.finish(self._unit, outcome)
-        if not renewed and self._ran_well(seen):
+        if not renewed and self._ran_well(observed):
             self._ledger.clear_attempts(self._unit)
 
-    def _settles(self, seen: Observation) -> bool:
+    def _settles(self, observed: Observation) -> bool:
         """Whether what is seen proves an attempt of an earlier run that was killed, or clears them all."""
         rows = self._ledger.attempts(self._unit)
-        if not rows or seen.base_state != m.RUNNING or seen.facts is None:
+        if not rows or observed.base_state != m.RUNNING or observed.facts is None:
             return False
-        proved = rows[-1].outcome == "open" and rows[-1].before != seen.facts.invocation
-        return proved or self._ran_well(seen)
+        proved = rows[-1].outcome == "open" and rows[-1].before != observed.facts.invocation
+        return proved or self._ran_well(observed)
 
-    def _ran_well(self, seen: Observation) -> bool:
-        return seen.state == m.RUNNING and (seen.age or 0.0) >= self._reset_after
+    def _ran_well(self, observed: Observation) -> bool:
+        return observed.state == m.RUNNING and (observed.age or 0.0) >= self._reset_after

@@ -83,7 +83,7 @@ class Fault:
 
 
 def objections(
-    seen: Observation,
+    observed: Observation,
     *,
     marked: bool,
     scope: str,
@@ -101,14 +101,14 @@ def objections(
         found.append(Refusal("drill", "the service is not marked for drills", hint))
     if scope != "system":
         found.append(Refusal("drill", "it is a service of a user", "drills are for services of the system"))
-    if seen.state not in goal or seen.facts is None or not seen.facts.main_pid:
-        said = f"it is {seen.state}" + "".join(f": {reason}" for reason in seen.reasons[:1])
+    if observed.state not in goal or observed.facts is None or not observed.facts.main_pid:
+        message = f"it is {observed.state}" + "".join(f": {reason}" for reason in observed.reasons[:1])
         hint = "a drill begins with a healthy service that has a process: recover it first"
-        found.append(Refusal("drill", said, hint))
+        found.append(Refusal("drill", message, hint))
     for name in _HOST_ACTIONS:
         if on_host.get(name, "none") not in ("none", ""):
-            said = f"{name}={on_host[name]}: the fault might make systemd do that to the host"
-            found.append(Refusal("host_action", said, "choose a service whose failure does not act on its host"))
+            message = f"{name}={on_host[name]}: the fault might make systemd do that to the host"
+            found.append(Refusal("host_action", message, "choose a service whose failure does not act on its host"))
     return tuple(found)
 
 
@@ -117,29 +117,32 @@ def goal_of(machine: m.Machine, desired: str) -> t.Collection[str]:
     return machine.targets.get(desired, machine.targets[m.RUNNING])
 
 
-def is_noticed(drill: Drill, seen: Observation, goal: t.Collection[str]) -> bool:
+def is_noticed(drill: Drill, observed: Observation, goal: t.Collection[str]) -> bool:
     """Whether an observation shows the fault: the service has left its desired state, or was started again since."""
-    if seen.state == m.UNKNOWN:
+    if observed.state == m.UNKNOWN:
         return False
     # With a port that is taken the fault itself has started the service anew.
-    told = seen.facts.invocation if seen.facts is not None and drill.fault != PORT_TAKEN else ""
-    anew = told not in ("", drill.invocation)
-    return anew or seen.state not in goal
+    invocation = observed.facts.invocation if observed.facts is not None and drill.fault != PORT_TAKEN else ""
+    anew = invocation not in ("", drill.invocation)
+    return anew or observed.state not in goal
 
 
-def noticed(drill: Drill, seen: Observation, wall: float) -> Drill:
+def noticed(drill: Drill, observed: Observation, wall: float) -> Drill:
     """The drill whose fault shows at ``wall`` (seconds since the epoch), as an error where it becomes one."""
-    after, shown = round(max(wall - drill.at, 0.0), 1), f"{seen.state} ({seen.cause})" if seen.cause else seen.state
+    after, shown = (
+        round(max(wall - drill.at, 0.0), 1),
+        f"{observed.state} ({observed.cause})" if observed.cause else observed.state,
+    )
     if drill.detected_after is None:
         return replace(drill, detected_after=after, detected_as=shown)
-    if seen.base_state != m.ERROR or m.ERROR in drill.detected_as:
+    if observed.base_state != m.ERROR or m.ERROR in drill.detected_as:
         return drill
     return replace(drill, detected_as=f"{drill.detected_as}, then {shown}")
 
 
-def is_final(drill: Drill, seen: Observation) -> bool:
+def is_final(drill: Drill, observed: Observation) -> bool:
     """Whether recovery may begin: a service that is cut off is first given time to reconnect by itself."""
-    return drill.fault not in CUTS or seen.base_state == m.ERROR
+    return drill.fault not in CUTS or observed.base_state == m.ERROR
 
 
 def is_taken_away(drill: Drill, *, well_before: bool, is_armed: bool) -> bool:
@@ -164,18 +167,18 @@ def lifted(drill: Drill, wall: float) -> Drill:
 
 
 def ended(
-    drill: Drill, seen: Observation, wall: float, recovered: bool, *, by_start: bool = True, by: str = ""
+    drill: Drill, observed: Observation, wall: float, recovered: bool, *, by_start: bool = True, by: str = ""
 ) -> Drill:
-    """The drill with its outcome. ``seen``: the service as it is now, at ``wall`` (seconds since the epoch).
+    """The drill with its outcome. ``observed``: the service as it is now, at ``wall`` (seconds since the epoch).
 
     ``by_start``: whether its start is all that it takes to be well. One that has probes, or that has to find others,
     came to that later, which systemd does not tell: it counts from when it was seen so. ``by``: what has ended it.
     """
-    head = seen.details.get("head")
+    head = observed.details.get("head")
     blocks = max(head - drill.head, 0) if isinstance(head, int) and drill.head is not None else None
     if not recovered:
         return replace(drill, outcome=FAILED, blocks=blocks)
-    since = seen.since if by_start and seen.since is not None and seen.since > drill.at else wall
+    since = observed.since if by_start and observed.since is not None and observed.since > drill.at else wall
     after = max(since - drill.at, 0.0)
     # With a full disk a service may go on for a while; every other fault ends at once what it serves.
     served = drill.detected_after if drill.fault == DISK_FULL else 0.0

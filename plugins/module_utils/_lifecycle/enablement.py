@@ -48,9 +48,11 @@ def refusal(unit: str, found: str, wanted: bool) -> Refusal | None:
     """Why the unit can be neither enabled nor disabled; None if it can, or if no change is needed."""
     if found in _CHANGEABLE or not differs(found, wanted):
         return None
-    said, hint = _WHY_NOT.get(found, (f"systemctl is-enabled says {found or 'nothing'}", "see systemctl status {unit}"))
+    message, hint = _WHY_NOT.get(
+        found, (f"systemctl is-enabled says {found or 'nothing'}", "see systemctl status {unit}")
+    )
     verb = "enabled" if wanted else "disabled"
-    return Refusal(GUARD, f"{unit} cannot be {verb}: {said}", hint.format(unit=unit))
+    return Refusal(GUARD, f"{unit} cannot be {verb}: {message}", hint.format(unit=unit))
 
 
 class Enablement:
@@ -97,8 +99,8 @@ class Enablement:
         finally:
             lock.release()
         if self.is_due:
-            said = sanitize(" ".join(done.err.split()), 300) or f"it ended with {done.rc}"
-            raise LifecycleError(f"systemctl {verb} {self._unit} failed, it is {self.now}: {said}")
+            message = sanitize(" ".join(done.err.split()), 300) or f"it ended with {done.rc}"
+            raise LifecycleError(f"systemctl {verb} {self._unit} failed, it is {self.now}: {message}")
         return None
 
     def as_dict(self) -> dict[str, t.Any]:

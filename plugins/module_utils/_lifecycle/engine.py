@@ -140,9 +140,9 @@ class Engine:
             self._plan_only(self._before)
             return
         lock = self._tools.ledger.lock(self._watched.unit, self._request.owner)
-        seen = self._before
-        if self._is_reached(seen) and self._is_stable(seen) and not self._is_incomplete(seen):
-            self._settling.earlier(lock, seen)
+        before = self._before
+        if self._is_reached(before) and self._is_stable(before) and not self._is_incomplete(before):
+            self._settling.earlier(lock, before)
             return
         holder = lock.acquire()
         if holder is not None:
@@ -219,8 +219,8 @@ class Engine:
             if facts.job or facts.active == "activating":
                 continue
             if unit in self._brought_back:
-                said = f"{unit} was stopped with it and is {facts.active}, {facts.result}"
-                raise TargetNotReached(f"{self._watched.unit} is {observation.state}, but {said}")
+                message = f"{unit} was stopped with it and is {facts.active}, {facts.result}"
+                raise TargetNotReached(f"{self._watched.unit} is {observation.state}, but {message}")
             began = self._clock.monotonic()
             self._brought_back.add(unit)
             try:
@@ -258,9 +258,9 @@ class Engine:
         cause = self._known_to_kind(observation)
         if cause is None:
             self._end_if_lasting(observation)
-        said = cause.reason if cause else self._kind.unreachable_reason(observation, target)
-        if said:
-            raise self._futile(observation, said, cause)
+        message = cause.reason if cause else self._kind.unreachable_reason(observation, target)
+        if message:
+            raise self._futile(observation, message, cause)
 
     def _end_if_lasting(self, observation: Observation) -> None:
         """End at once in a loop whose cause no start corrects, between two tries of systemd's and within one."""
@@ -268,9 +268,9 @@ class Engine:
         if cause is not None:
             raise self._futile(observation, cause.reason, cause)
 
-    def _futile(self, observation: Observation, said: str, cause: Refusal | None) -> TargetNotReached:
+    def _futile(self, observation: Observation, message: str, cause: Refusal | None) -> TargetNotReached:
         blocks = [cause] if cause and not self._acts else []
-        return TargetNotReached(f"{self._watched.unit} is {observation.state}: {said}", blocks)
+        return TargetNotReached(f"{self._watched.unit} is {observation.state}: {message}", blocks)
 
     def _known_to_kind(self, observation: Observation) -> Refusal | None:
         """The cause that the kind itself knows, unless it was dealt with."""
@@ -308,11 +308,11 @@ class Engine:
         return g.lasting(cause.id, cause.severity, cause.summary, cause.next_step)
 
     def _no_way(self, plan: m.Plan, observation: Observation) -> TargetNotReached:
-        said = plan.refusal or ""
+        message = plan.refusal or ""
         if observation.state == m.UNKNOWN:
-            said += "".join(f": {reason}" for reason in observation.reasons[:1])
+            message += "".join(f": {reason}" for reason in observation.reasons[:1])
         return TargetNotReached(
-            f"{self._watched.unit} is {observation.state}: {said}", [Refusal("edge", said, plan.hint or "")]
+            f"{self._watched.unit} is {observation.state}: {message}", [Refusal("edge", message, plan.hint or "")]
         )
 
     def _act(self, step: m.Step, observation: Observation) -> None:
@@ -423,9 +423,9 @@ class Engine:
             self._note("systemd reads the unit's changed files first (daemon_reload)")
         return tuple(blocks)
 
-    def _note(self, said: str) -> None:
-        if said not in self._notes:
-            self._notes.append(said)
+    def _note(self, message: str) -> None:
+        if message not in self._notes:
+            self._notes.append(message)
 
     def _force_stop(self, observation: Observation) -> None:
         step = force_stop_step(observation)
@@ -499,29 +499,29 @@ class Engine:
 
     def _end_if_out_of_reach(self, observation: Observation) -> None:
         """End at once on a state from which the target cannot come any more."""
-        unit, seen = self._watched.unit, f"{observation.state}: {'; '.join(observation.reasons)}"
+        unit, found = self._watched.unit, f"{observation.state}: {'; '.join(observation.reasons)}"
         fell = observation.state in (m.ERROR, m.STOPPED) and not _job(observation)
         skipped = self._actor.skipped(observation, self._wait.since) if self._renewed and fell else None
         if skipped is not None:
             self._acts, self._renewed = self._acts - 1, False
             raise TargetNotReached(f"{unit} was not started: {skipped.reason}", [skipped])
         if self._renewed and fell and self._request.target != m.STOPPED:
-            raise TargetNotReached(f"{unit} was started, and is {seen}")
+            raise TargetNotReached(f"{unit} was started, and is {found}")
         facts = observation.facts
         revived = facts and facts.active in ("active", "activating") and facts.invocation != self._ended
         if self._ended and revived and not _job(observation):
-            raise TargetNotReached(f"{unit} was stopped, but something else has started it again; it is {seen}")
+            raise TargetNotReached(f"{unit} was stopped, but something else has started it again; it is {found}")
         if self._acts >= _ACTION_LIMIT:
-            raise TargetNotReached(f"{unit} did not stabilize after {self._acts} actions; last state {seen}")
+            raise TargetNotReached(f"{unit} did not stabilize after {self._acts} actions; last state {found}")
         self._check_deadline(observation)
 
     def _check_deadline(self, observation: Observation) -> None:
         if self._left() <= 0:
             waited = self._clock.monotonic() - self._wait.began
             in_the_way = [block.reason for block in self._in_the_way]
-            seen = "; ".join([f"{observation.state}: {'; '.join(observation.reasons)}", *in_the_way])
+            found = "; ".join([f"{observation.state}: {'; '.join(observation.reasons)}", *in_the_way])
             wanted = f"{self._watched.unit} to be {self._request.target}"
-            raise TargetNotReached(f"waited {waited:.1f} s for {wanted}; last seen {seen}", self._in_the_way)
+            raise TargetNotReached(f"waited {waited:.1f} s for {wanted}; last seen {found}", self._in_the_way)
         if self._clock.monotonic() >= self._wait.ends:
             raise SliceExpired
 
@@ -533,7 +533,7 @@ class Engine:
         self._clock.sleep(poll_delay(self._request, self._kind, observation, waited, towards_soak))
 
     def _observe(self) -> Observation:
-        observation = self._observer.look([self._watched])[0]
+        observation = self._observer.observe([self._watched])[0]
         self._trace.observed(self._last.state, observation.state)
         self._last = observation
         self._sight.saw(observation)

@@ -134,11 +134,13 @@ def unit(s: GuardContext) -> Refusal | None:
 def _start_of(s: GuardContext, facts: UnitFacts) -> Refusal | None:
     """What of the unit forbids its start."""
     if not s.surroundings.needed:
-        said = "the unit has StopWhenUnneeded=yes, and nothing that needs it is running: systemd would stop it at once"
-        return Refusal("unit", said, "start what needs it")
+        message = (
+            "the unit has StopWhenUnneeded=yes, and nothing that needs it is running: systemd would stop it at once"
+        )
+        return Refusal("unit", message, "start what needs it")
     if facts.flag("NeedDaemonReload") and ends_process(s.step, facts):
-        said = "its files were changed since systemd read them: a restart would run what nobody has tested"
-        return Refusal("unit", said, "set daemon_reload=true, or systemctl daemon-reload")
+        message = "its files were changed since systemd read them: a restart would run what nobody has tested"
+        return Refusal("unit", message, "set daemon_reload=true, or systemctl daemon-reload")
     if facts.flag("RefuseManualStart"):
         return Refusal("unit", "the unit has RefuseManualStart=yes", "start what pulls it in")
     return None
@@ -150,8 +152,8 @@ def oneshot(s: GuardContext) -> Refusal | None:
     if facts is None or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit"):
         return None
     if s.step.action == "reset" and s.target == m.STOPPED:
-        said = "its last run failed, and clearing that would make it look as if it had not"
-        return Refusal("oneshot", said, "use state=succeeded to run it again, or state=reset to clear the failure")
+        message = "its last run failed, and clearing that would make it look as if it had not"
+        return Refusal("oneshot", message, "use state=succeeded to run it again, or state=reset to clear the failure")
     if not s.leads_to_start:
         return None
     if s.target in ("restarted", m.SUCCEEDED):
@@ -175,15 +177,15 @@ def precondition(s: GuardContext) -> Refusal | None:
     return None if s.acted else unexpected(s.observation, s.expected_state, s.expected_invocation)
 
 
-def unexpected(seen: Observation, states: t.Collection[str], expected: str | None) -> Refusal | None:
+def unexpected(observed: Observation, states: t.Collection[str], expected: str | None) -> Refusal | None:
     """Refuse if the state or the invocation is not what the caller expects; either may be left out."""
-    if states and seen.state not in states:
-        said = f"expected_state is {' or '.join(states)}, the service is {seen.state}"
-        return Refusal("precondition", said, "its state has changed: observe it again, then decide")
-    invocation = seen.facts.invocation if seen.facts else ""
+    if states and observed.state not in states:
+        message = f"expected_state is {' or '.join(states)}, the service is {observed.state}"
+        return Refusal("precondition", message, "its state has changed: observe it again, then decide")
+    invocation = observed.facts.invocation if observed.facts else ""
     if expected is not None and expected != invocation:
-        said = f"expected_invocation is {expected}, the service has {invocation or 'none'}"
-        return Refusal("precondition", said, "it has been started since: observe it again, then decide")
+        message = f"expected_invocation is {expected}, the service has {invocation or 'none'}"
+        return Refusal("precondition", message, "it has been started since: observe it again, then decide")
     return None
 
 
@@ -215,9 +217,9 @@ def leftovers(s: GuardContext) -> Refusal | None:
 
 def left_over(pids: t.Sequence[int], killed: bool = False) -> Refusal:
     """The refusal for leftover processes of a unit."""
-    said = f"leftover processes of the previous run: {', '.join(str(pid) for pid in pids[:10])}"
+    message = f"leftover processes of the previous run: {', '.join(str(pid) for pid in pids[:10])}"
     hint = "SIGKILL does not end them: see their STAT in ps" if killed else "set force_stop=true, or end them by hand"
-    return Refusal("leftovers", said, hint)
+    return Refusal("leftovers", message, hint)
 
 
 def stuck_stop(s: GuardContext) -> Refusal | None:
@@ -239,8 +241,8 @@ def dependency(s: GuardContext) -> Refusal | None:
     for name in s.surroundings.starts:
         held = s.surroundings.holds.get(name)
         if held is not None:
-            said = f"systemd would start {name} with it, which {held.owner} holds: {held.reason}"
-            return Refusal("dependency", said, f"ask {held.owner}, or end the hold with service_hold state=absent")
+            message = f"systemd would start {name} with it, which {held.owner} holds: {held.reason}"
+            return Refusal("dependency", message, f"ask {held.owner}, or end the hold with service_hold state=absent")
     return None
 
 
@@ -249,8 +251,8 @@ def dependants(s: GuardContext) -> Refusal | None:
     for name in s.surroundings.stops:
         held = s.surroundings.holds.get(name)
         if held is not None:
-            said = f"it would also stop {name}, which {held.owner} holds: {held.reason}"
-            return Refusal("dependants", said, f"ask {held.owner}, or end the hold with service_hold state=absent")
+            message = f"it would also stop {name}, which {held.owner} holds: {held.reason}"
+            return Refusal("dependants", message, f"ask {held.owner}, or end the hold with service_hold state=absent")
         for own in s.surroundings.refusals.get(name, ()):
             return Refusal("dependants", f"it would also stop {name}: {own.guard}: {own.reason}", own.hint)
     return None
@@ -260,9 +262,9 @@ def conflicts(s: GuardContext) -> Refusal | None:
     """No unit is running that conflicts with this one, or ``stop_conflicting`` allows to stop it."""
     if not s.leads_to_start or s.may_stop_conflicting or not s.surroundings.conflicting:
         return None
-    said = ", ".join(f"{one.unit} ({one.relation} of {one.of})" for one in s.surroundings.conflicting)
+    message = ", ".join(f"{one.unit} ({one.relation} of {one.of})" for one in s.surroundings.conflicting)
     hint = "stop it first, or set stop_conflicting=true to stop it with the start"
-    return Refusal("conflicts", f"it conflicts with running units: {said}", hint)
+    return Refusal("conflicts", f"it conflicts with running units: {message}", hint)
 
 
 def host_action(s: GuardContext) -> Refusal | None:
@@ -324,8 +326,8 @@ def condition(s: GuardContext) -> Refusal | None:
 
 def skipped(unmet: t.Sequence[str]) -> Refusal:
     """The refusal for a start that systemd would skip."""
-    said = f"systemd would skip the start: {', '.join(unmet)}"
-    return Refusal("condition", said, "meet these conditions, or change them in the unit file")
+    message = f"systemd would skip the start: {', '.join(unmet)}"
+    return Refusal("condition", message, "meet these conditions, or change them in the unit file")
 
 
 def not_ready(missing: str) -> Refusal:
@@ -343,8 +345,8 @@ def disk(s: GuardContext) -> Refusal | None:
     full = [d for d in s.disks if d.free < s.min_free or d.inodes == 0]
     if not full or not s.leads_to_start:
         return None
-    said = ", ".join(f"{d.path} has {d.free // 1048576} MiB and {d.inodes} inodes free" for d in full)
-    return Refusal("disk_full", said, "free some space first: it would fail again, and may harm its data")
+    message = ", ".join(f"{d.path} has {d.free // 1048576} MiB and {d.inodes} inodes free" for d in full)
+    return Refusal("disk_full", message, "free some space first: it would fail again, and may harm its data")
 
 
 def cause(s: GuardContext) -> Refusal | None:
@@ -359,10 +361,10 @@ def lasting(cause: str, severity: str, summary: str, next_step: str) -> Refusal:
     return _of_cause(f"{cause}, which no restart corrects: {summary}", cause, severity, next_step)
 
 
-def _of_cause(said: str, cause: str, severity: str | None, next_step: str) -> Refusal:
+def _of_cause(message: str, cause: str, severity: str | None, next_step: str) -> Refusal:
     if severity == "fatal":
-        return Refusal("cause", said, next_step or "a start would not help, or would do harm")
-    return Refusal("cause", said, accept_once(next_step, cause))
+        return Refusal("cause", message, next_step or "a start would not help, or would do harm")
+    return Refusal("cause", message, accept_once(next_step, cause))
 
 
 def attempts(s: GuardContext) -> Refusal | None:
@@ -371,11 +373,11 @@ def attempts(s: GuardContext) -> Refusal | None:
         return None
     if s.budget.left <= 0:
         when = "" if s.budget.wait is None else f"; the next one is possible in {s.budget.wait:.0f} s"
-        said = f"{s.budget.used} of {s.budget.allowed} attempts within {s.budget.window:.0f} s are used{when}"
-        return Refusal("attempts", said, "find the cause: see diagnosis; then raise max_attempts for one run")
+        message = f"{s.budget.used} of {s.budget.allowed} attempts within {s.budget.window:.0f} s are used{when}"
+        return Refusal("attempts", message, "find the cause: see diagnosis; then raise max_attempts for one run")
     if s.budget.wait is not None and s.budget.wait > s.budget_wait:
-        said = f"attempt {s.budget.used + 1} may be made in {s.budget.wait:.0f} s (exponential back-off)"
-        return Refusal("attempts", said, "run again then, or raise wait_timeout")
+        message = f"attempt {s.budget.used + 1} may be made in {s.budget.wait:.0f} s (exponential back-off)"
+        return Refusal("attempts", message, "run again then, or raise wait_timeout")
     return None
 
 

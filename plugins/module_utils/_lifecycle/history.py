@@ -204,8 +204,10 @@ def build_history(
     ``LogLevel=`` keeps these records out of the journal.
     """
     if silent:
-        said = "systemd logs no transitions of this unit (LogLevelMax= or LogLevel=)"
-        return unreadable_history(begin, present.at, said)._replace(notes=(*notes, said), attempts=tuple(attempts))
+        message = "systemd logs no transitions of this unit (LogLevelMax= or LogLevel=)"
+        return unreadable_history(begin, present.at, message)._replace(
+            notes=(*notes, message), attempts=tuple(attempts)
+        )
     steps = [entry for entry in entries if entry.message_id == j.TIME_CHANGE and entry.from_manager]
     decoder = Decoder(restarts, boots)
     _decode_before(decoder, earlier, begin, boots)

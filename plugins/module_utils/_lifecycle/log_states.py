@@ -71,7 +71,7 @@ class LogStates(t.Protocol):
         """
 
 
-class Seen(t.NamedTuple):
+class LastObserved(t.NamedTuple):
     """The state that the observation at the end of the window showed, and since when (seconds since the epoch)."""
 
     state: str
@@ -121,10 +121,12 @@ def has_lived(history: History) -> bool:
     return any(state in _LIVE for _begin, _end, state in history.spans())
 
 
-def tell(history: History, states: LogStates, log: Reading, seen: Seen, machine: m.Machine) -> History:
+def with_log_states(
+    history: History, states: LogStates, log: Reading, observed: LastObserved, machine: m.Machine
+) -> History:
     """The history with the states that the log of the service proves.
 
-    ``history``: as systemd alone tells it; ``seen``: the observation at its end.
+    ``history``: as systemd alone tells it; ``observed``: the observation at its end.
     """
     since = max(log.since, history.stepped_at or log.since)
     reading = log._replace(since=since, lines=[line for line in log.lines if line[0] >= since])
@@ -132,21 +134,21 @@ def tell(history: History, states: LogStates, log: Reading, seen: Seen, machine:
     limited = _limit(proved)
     shown, grounded = _merge(history, limited)
     last = shown[-1].after if shown else limited.get(0, [(0.0, history.first)])[0][1]
-    if seen.state not in (last, m.UNKNOWN):
-        ended = _observed(shown, last or m.UNKNOWN, seen, history.end)
+    if observed.state not in (last, m.UNKNOWN):
+        ended = _observed(shown, last or m.UNKNOWN, observed, history.end)
         shown, grounded = [*shown, ended], [*grounded, ended._replace(before=grounded[-1].after if grounded else "")]
     notes = [*history.notes, *log.notes]
     notes += [CLOCK_SET] if since > log.since else []
     notes += [TOO_MANY] if limited is not proved else []
-    told = history._replace(
+    reported = history._replace(
         first=limited[0][0][1] if 0 in limited else history.first,
         transitions=tuple(shown),
         grounded=tuple(grounded),
         bases={state: machine.base(state) for state in machine.states},
     )
-    if any(state == m.UNKNOWN for _begin, _end, state in told.spans()):
+    if any(state == m.UNKNOWN for _begin, _end, state in reported.spans()):
         notes.append(NOT_TOLD)
-    return told._replace(notes=tuple(dict.fromkeys(notes)))
+    return reported._replace(notes=tuple(dict.fromkeys(notes)))
 
 
 def _moments(history: History) -> list[tuple[float, str | None]]:
@@ -258,26 +260,26 @@ def _merge(history: History, proved: t.Mapping[int, list[Moment]]) -> tuple[list
     events += [(at, -1, state) for found in proved.values() for at, state in found[1:]]
     shown, grounded = _Track(), _Track()
     base: str | None = None
-    told: str | None = None
+    reported: str | None = None
     for at, number, state in sorted(events, key=lambda event: event[0]):
         if number < 0:
-            told = state
+            reported = state
         else:
             base = state
-            told = _told(proved, number, told) if base in _LIVE else None
+            reported = _reported(proved, number, reported) if base in _LIVE else None
         cause = history.transitions[number - 1] if number > 0 else None
-        shown.go(at, told or base, cause, number == 0)
-        grounded.go(at, base if told in (None, m.UNKNOWN) else told, cause, number == 0)
+        shown.go(at, reported or base, cause, number == 0)
+        grounded.go(at, base if reported in (None, m.UNKNOWN) else reported, cause, number == 0)
     return shown.changes, grounded.changes
 
 
-def _told(proved: t.Mapping[int, list[Moment]], number: int, before: str | None) -> str | None:
+def _reported(proved: t.Mapping[int, list[Moment]], number: int, before: str | None) -> str | None:
     """What the log says about a process that begins, or continues, at this transition of systemd."""
     return proved[number][0][1] if number in proved else before
 
 
-def _observed(shown: t.Sequence[Transition], last: str, seen: Seen, end: float) -> Transition:
+def _observed(shown: t.Sequence[Transition], last: str, observed: LastObserved, end: float) -> Transition:
     """The change to the observed state, of which neither systemd nor the log tells."""
-    since = seen.since
+    since = observed.since
     known = since is not None and shown and shown[-1].at <= since <= end
-    return Transition(since if known and since is not None else end, last, seen.state, UNRECORDED)
+    return Transition(since if known and since is not None else end, last, observed.state, UNRECORDED)

@@ -244,12 +244,12 @@ def _crash_loop(facts: UnitFacts, context: Context) -> _Verdict | None:
     count = facts.restarts if context.recent_restarts is None else context.recent_restarts
     if count < limits.thrash_restarts:
         return None
-    said = f"{count} automatic restarts within {limits.thrash_window:.0f} s, budget {limits.thrash_restarts}"
+    message = f"{count} automatic restarts within {limits.thrash_window:.0f} s, budget {limits.thrash_restarts}"
     if context.recent_restarts is None:
-        said = (
+        message = (
             f"{count} automatic restarts (NRestarts; the journal could not tell when), budget {limits.thrash_restarts}"
         )
-    return _Verdict(m.ERROR, (said, _exit(facts)), CRASH_LOOP)
+    return _Verdict(m.ERROR, (message, _exit(facts)), CRASH_LOOP)
 
 
 def _loop_goes_on(facts: UnitFacts, context: Context) -> _Verdict | None:
@@ -312,8 +312,8 @@ def _activating(facts: UnitFacts, context: Context) -> _Verdict | None:
     if context.job_type == "restart":
         return _Verdict(m.RESTARTING, (f"a restart job is running, SubState={facts.sub}",))
     if began and context.now - began > context.limits.start:
-        said = f"starting for {context.now - began:.0f} s, more than start_timeout={context.limits.start:.0f} s"
-        return _Verdict(m.ERROR, (said,), "start_timeout", began)
+        message = f"starting for {context.now - began:.0f} s, more than start_timeout={context.limits.start:.0f} s"
+        return _Verdict(m.ERROR, (message,), "start_timeout", began)
     return _Verdict(m.STARTING, (f"ActiveState={facts.active} SubState={facts.sub}",), None, began)
 
 
@@ -328,8 +328,8 @@ def _deactivating(facts: UnitFacts, context: Context) -> _Verdict | None:
     began = (left if of_this_run else 0.0) or facts.moment("StateChange")
     reasons = (f"ActiveState=deactivating SubState={facts.sub}",)
     if began and context.now - began > context.limits.stop:
-        said = f"stopping for {context.now - began:.0f} s, more than stop_timeout={context.limits.stop:.0f} s"
-        return _Verdict(m.STOPPING, (said, *reasons), "stop_overdue", began)
+        message = f"stopping for {context.now - began:.0f} s, more than stop_timeout={context.limits.stop:.0f} s"
+        return _Verdict(m.STOPPING, (message, *reasons), "stop_overdue", began)
     if context.job_type in ("restart", "try-restart"):
         return _Verdict(m.RESTARTING, ("a restart job is running, the stop is not over",), None, began)
     loop = _loop_goes_on(facts, context)
@@ -349,8 +349,10 @@ def _running(facts: UnitFacts, context: Context) -> _Verdict | None:
             return _Verdict(m.RUNNING, (f"done, and kept active; LoadState={facts.load}",), None, since)
         if not context.has_process or context.health.verdict != "none":
             return _by_health(facts, context, since, "its process has ended, and RemainAfterExit keeps it active")
-        said = "its process has ended, only RemainAfterExit keeps it active; a probe or has_process=false may tell more"
-        return _Verdict(m.ERROR, (said,), "exited", since)
+        message = (
+            "its process has ended, only RemainAfterExit keeps it active; a probe or has_process=false may tell more"
+        )
+        return _Verdict(m.ERROR, (message,), "exited", since)
     if facts.text("FreezerState") in ("frozen", "freezing"):
         return _Verdict(m.ERROR, ("the unit is frozen (systemctl freeze)",), "frozen", since)
     if context.process_state == "T":
@@ -360,17 +362,17 @@ def _running(facts: UnitFacts, context: Context) -> _Verdict | None:
     return loop or _by_health(facts, context, since)
 
 
-def _by_health(facts: UnitFacts, context: Context, since: float, said: str = "") -> _Verdict:
+def _by_health(facts: UnitFacts, context: Context, since: float, message: str = "") -> _Verdict:
     health = context.health
-    said = said or f"ActiveState={facts.active} SubState={facts.sub}"
+    message = message or f"ActiveState={facts.active} SubState={facts.sub}"
     if health.verdict == "unhealthy":
-        return _Verdict(m.ERROR, (*health.reasons, said), "unhealthy", since)
+        return _Verdict(m.ERROR, (*health.reasons, message), "unhealthy", since)
     if health.verdict == "pending":
-        return _Verdict(m.STARTING, (*health.reasons, said), None, since)
+        return _Verdict(m.STARTING, (*health.reasons, message), None, since)
     if health.verdict == "unobservable":
-        return _Verdict(m.UNKNOWN, (*health.reasons, said), "probe_broken", since)
+        return _Verdict(m.UNKNOWN, (*health.reasons, message), "probe_broken", since)
     proof = health.reasons if health.verdict == "healthy" else ("no probes: judged by systemd alone",)
-    return _Verdict(m.RUNNING, (said, *proof), None, since)
+    return _Verdict(m.RUNNING, (message, *proof), None, since)
 
 
 def _inactive(facts: UnitFacts, context: Context) -> _Verdict | None:
@@ -387,8 +389,8 @@ def _inactive(facts: UnitFacts, context: Context) -> _Verdict | None:
         return _Verdict(m.STOPPED, ("its ExecCondition was not met: it was not started",), "condition_failed")
     reasons = [f"ActiveState=inactive SubState={facts.sub}"]
     if _ended_by_itself(facts):
-        said = f"{_exit(facts)}; nobody had asked systemd to stop it"
-        return _Verdict(m.STOPPED, (said, *reasons), ENDED_BY_ITSELF)
+        message = f"{_exit(facts)}; nobody had asked systemd to stop it"
+        return _Verdict(m.STOPPED, (message, *reasons), ENDED_BY_ITSELF)
     if facts.result not in ("success", ""):
         reasons.append(f"the last run ended with Result={facts.result}")
     if not facts.moment("InactiveEnter"):

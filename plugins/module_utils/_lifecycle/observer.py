@@ -90,7 +90,7 @@ class Observer:
         self._count_restarts = count_restarts
         self._name_loop = name_loop
 
-    def look(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
+    def observe(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
         """One observation of each, in order. What cannot be observed is ``unknown`` with the reason, never a guess."""
         try:
             shown = self._systemd.show([w.unit for w in watched])
@@ -116,19 +116,19 @@ class Observer:
         return {name: found for name, found in asked.items() if found.get("LoadState") != "not-found"}
 
     def observe_settled(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
-        """Like ``look``, with further observations of services whose kind or probes need more than one sample."""
-        seen = self.look(watched)
+        """Like ``observe``, with further observations of services whose kind or probes need more than one sample."""
+        observed = self.observe(watched)
         rounds = 0
         while rounds < 10:
-            waits = [_more(w, o) for w, o in zip(watched, seen)]
+            waits = [_more(w, o) for w, o in zip(watched, observed)]
             if not any(waits):
                 break
             self._clock.sleep(max(waits))
             again = [w for w, wait in zip(watched, waits) if wait]
-            renewed = dict(zip((w.name for w in again), self.look(again)))
-            seen = [renewed.get(w.name, old) for w, old in zip(watched, seen)]
+            renewed = dict(zip((w.name for w in again), self.observe(again)))
+            observed = [renewed.get(w.name, old) for w, old in zip(watched, observed)]
             rounds += 1
-        return seen
+        return observed
 
     def _one(
         self,

@@ -94,14 +94,14 @@ class Machine(t.NamedTuple):
 
     def comes_by_itself(self, state: str, goal: t.Collection[str]) -> bool:
         """Whether the service can get from ``state`` into ``goal`` with nobody acting."""
-        seen, queue = {state}, deque([state])
+        visited, queue = {state}, deque([state])
         while queue:
             here = queue.popleft()
             if here in goal:
                 return True
             for edge in self.edges:
-                if edge.source == here and edge.progress and edge.target not in seen:
-                    seen.add(edge.target)
+                if edge.source == here and edge.progress and edge.target not in visited:
+                    visited.add(edge.target)
                     queue.append(edge.target)
         return False
 

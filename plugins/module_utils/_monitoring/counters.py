@@ -136,7 +136,7 @@ class ServiceCounters:
     def advance(
         self,
         batch: Batch,
-        seen: ObservedState,
+        observed: ObservedState,
         now: Moment,
         boots: t.Sequence[Boot] = (),
         attempts: t.Sequence[Attempt] = (),
@@ -148,13 +148,13 @@ class ServiceCounters:
         """
         fresh = self._unread(batch.records, now)
         if self._until is None:
-            self._begin(fresh, batch.observed_from, seen, now)
+            self._begin(fresh, batch.observed_from, observed, now)
             return
         newest = max((record.monotonic for record in fresh if record.boot_id == now.boot_id), default=-math.inf)
         changes = self._decoded(fresh, now, boots)
-        of_one_moment = batch.complete and newest < batch.observed_from and self._is_recorded(seen, now)
-        if of_one_moment and seen.unit_state != m.UNKNOWN:  # it shows whether systemd restarts what ended last
-            changes += self._decoder.flush(restarting=seen.unit_state == m.RESTARTING)
+        of_one_moment = batch.complete and newest < batch.observed_from and self._is_recorded(observed, now)
+        if of_one_moment and observed.unit_state != m.UNKNOWN:  # it shows whether systemd restarts what ended last
+            changes += self._decoder.flush(restarting=observed.unit_state == m.RESTARTING)
         self.automatic_restarts += sum(
             1 for change in changes if change.after == m.RESTARTING and change.trigger == SERVICE
         )
@@ -163,13 +163,13 @@ class ServiceCounters:
         for change in credit(changes, attempts):
             position = self._pass(position, change, now)
         if of_one_moment:
-            position = self._observe(position, seen, now)
+            position = self._observe(position, observed, now)
         self._spend(position, now.wall)
         self._until = now
         if self._lasts() and now.wall - self.since >= WELL:
             self.trouble_since = 0.0
         self._watch_thrashing(now.wall, thrashing)
-        self._count_connections(seen, now)
+        self._count_connections(observed, now)
 
     def _lasts(self) -> bool:
         """Whether the state ends a crash loop when it lasts: a node that syncs for hours is in no loop."""
@@ -188,33 +188,33 @@ class ServiceCounters:
         # Nothing that ran before a reboot does now, also where no record of the new boot tells of the service.
         return [*changes, *self._decoder.enter_boot(now.boot_id, now.wall - now.monotonic)]
 
-    def _is_recorded(self, seen: ObservedState, now: Moment) -> bool:
+    def _is_recorded(self, observed: ObservedState, now: Moment) -> bool:
         """Whether a record of what was seen would be here already, if there is any."""
         undecided = self._decoder.is_undecided
-        agrees = seen.unit_state in (_ENDED if undecided else (self._decoder.state, m.UNKNOWN))
-        return agrees or seen.since is None or now.wall - seen.since > _JOURNAL_LAG
+        agrees = observed.unit_state in (_ENDED if undecided else (self._decoder.state, m.UNKNOWN))
+        return agrees or observed.since is None or now.wall - observed.since > _JOURNAL_LAG
 
-    def _count_connections(self, seen: ObservedState, now: Moment) -> None:
-        if seen.unit_state in _ENDED:
+    def _count_connections(self, observed: ObservedState, now: Moment) -> None:
+        if observed.unit_state in _ENDED:
             self.disconnected_since = 0.0  # it does not run, so that it has nothing to connect
-        elif seen.connections is not None:
-            first = self.disconnected_since or min(seen.since or now.wall, now.wall)
-            self.disconnected_since = 0.0 if seen.connections else first
+        elif observed.connections is not None:
+            first = self.disconnected_since or min(observed.since or now.wall, now.wall)
+            self.disconnected_since = 0.0 if observed.connections else first
 
-    def _begin(self, fresh: t.Sequence[Record], observed_from: float, seen: ObservedState, now: Moment) -> None:
+    def _begin(self, fresh: t.Sequence[Record], observed_from: float, observed: ObservedState, now: Moment) -> None:
         """The first observation: what was before it is not counted."""
-        if m.UNKNOWN in (seen.state, seen.unit_state):
+        if m.UNKNOWN in (observed.state, observed.unit_state):
             return
         self._decoder.enter_boot(now.boot_id, now.wall - now.monotonic)
-        self._decoder.settle(seen.unit_state)
-        self.state, self.base_state = seen.counted, seen.base_state
-        self.since, self._until = min(seen.since or now.wall, now.wall), now
-        self.trouble_since = self.since if seen.state in _BAD else 0.0
+        self._decoder.settle(observed.unit_state)
+        self.state, self.base_state = observed.counted, observed.base_state
+        self.since, self._until = min(observed.since or now.wall, now.wall), now
+        self.trouble_since = self.since if observed.state in _BAD else 0.0
         self._last.setdefault(now.boot_id, min(observed_from, now.monotonic))
         later = [record for record in fresh if record.boot_id == now.boot_id and record.monotonic > observed_from]
         for change in self._decoded(later, now, ()):
             self._pass(now.wall, change, now)
-        self._count_connections(seen, now)
+        self._count_connections(observed, now)
 
     def _position(self, now: Moment) -> float:
         """The instant up to which time has been spent, on the present clock."""
@@ -259,16 +259,16 @@ class ServiceCounters:
         self._enter(change.after, change.after, at, change.trigger, change.cause)
         return at
 
-    def _observe(self, position: float, seen: ObservedState, now: Moment) -> float:
+    def _observe(self, position: float, observed: ObservedState, now: Moment) -> float:
         """Bring the state to what was observed, where no record told of it."""
-        recorded = seen.unit_state in (self._decoder.state, m.UNKNOWN)
+        recorded = observed.unit_state in (self._decoder.state, m.UNKNOWN)
         if not recorded:
-            self._decoder.settle(seen.unit_state)  # reset-failed, or a unit whose transitions are not logged
-        if m.UNKNOWN in (seen.counted, seen.state) or seen.counted == self.state:
+            self._decoder.settle(observed.unit_state)  # reset-failed, or a unit whose transitions are not logged
+        if m.UNKNOWN in (observed.counted, observed.state) or observed.counted == self.state:
             return position
-        at = min(max(seen.since or now.wall, position), now.wall)
+        at = min(max(observed.since or now.wall, position), now.wall)
         self._spend(position, at)
-        self._enter(seen.counted, seen.base_state, at, SERVICE if recorded else UNRECORDED, seen.cause)
+        self._enter(observed.counted, observed.base_state, at, SERVICE if recorded else UNRECORDED, observed.cause)
         return at
 
     def _spend(self, begin: float, end: float) -> None:

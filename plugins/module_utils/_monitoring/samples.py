@@ -25,7 +25,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.cou
 from ansible_collections.chainops.lifecycle.plugins.module_utils._monitoring.families import MetricSample
 
 
-class ProbeSeen(t.NamedTuple):
+class ProbeSample(t.NamedTuple):
     """The last result of one probe. ``seconds``: how long it took."""
 
     name: str
@@ -39,7 +39,7 @@ def service_samples(
     counters: ServiceCounters,
     observed_at: float,
     thresholds: t.Mapping[str, float],
-    probes: t.Sequence[ProbeSeen] = (),
+    probes: t.Sequence[ProbeSample] = (),
     last_attempt: float | None = None,
 ) -> list[MetricSample]:
     """The samples of one service.

@@ -230,11 +230,11 @@ def _judge_command(check: CommandCheck, done: Completed, timeout: float) -> _Jud
     if done.rc is None:
         return UNOBSERVABLE, f"{program} could not be started" + _excerpt(done.err)
     if done.rc not in check.rc:
-        said = _excerpt(done.err.strip() or done.out)
+        message = _excerpt(done.err.strip() or done.out)
         if done.rc < 0:
-            return UNOBSERVABLE, f"{program} was ended by signal {-done.rc}{said}"
+            return UNOBSERVABLE, f"{program} was ended by signal {-done.rc}{message}"
         verdict = UNOBSERVABLE if done.rc in _NOT_RUN else UNHEALTHY
-        return verdict, f"{program} ended with {done.rc}, not {' or '.join(map(str, check.rc))}{said}"
+        return verdict, f"{program} ended with {done.rc}, not {' or '.join(map(str, check.rc))}{message}"
     if check.output_regex is not None and not check.output_regex.search(done.out):
         return UNHEALTHY, f"the output of {program} does not match output_regex" + _excerpt(done.out)
     return HEALTHY, f"{program} ended with {done.rc}"

@@ -169,7 +169,7 @@ def _service(one: Data, most: int, window: Data) -> dict[str, t.Any]:
         },
         "search": " ".join(filter(None, (one["host"], label, one["kind"], one["state"], one["cause"]))).lower(),
         "verdict_text": SHOWN[one["verdict"]],
-        "summary": _said(one, errors),
+        "summary": _message(one, errors),
         **(_past(one, history, most) if history else _without_past(one)),
         "hold_text": _hold(one["hold"]) if one["hold"] else "",
         "detail_text": ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in one["details"].items()),
@@ -204,7 +204,7 @@ def _plain(value: t.Any) -> str:
     return f"{value:,.0f}" if isinstance(value, float) else str(value)
 
 
-def _said(one: Data, errors: int) -> str:
+def _message(one: Data, errors: int) -> str:
     """The timeline in a sentence, for those who do not see it."""
     history = one["history"]
     if not history:

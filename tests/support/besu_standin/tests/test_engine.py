@@ -44,7 +44,7 @@ def looked_at(nodes: dict[str, Node]) -> dict[str, Any]:
     known = {**options.ACCESS_OPTIONS, **options.NODE_OPTIONS}
     params = {name: spec.get("default") for name, spec in known.items()}
     params["endpoints"] = [{"name": name, "url": f"http://{node.host}:8545"} for name, node in nodes.items()]
-    return network_info.survey(survey.describe(params), access.judge_options(params), SystemClock(), 1.5)
+    return network_info.survey(survey.describe(params), access.verdict_options(params), SystemClock(), 1.5)
 
 
 def test_what_is_told_of_execution_clients(make_network: MakeNetwork) -> None:

@@ -194,12 +194,12 @@ def test_of_a_host_what_is_new_is_left_and_does_not_count_as_recovered():
 def test_what_is_well_or_not_described_any_more_is_named():
     plan = read(document({"h1": [service(), service("db")], "h2": [service()]}))
     made = make({"h1": [service(state="running", cause="")]}, plan)
-    assert [(one["host"], one["service"], one["outcome"]) for one in made["gone"]] == [
+    assert [(one["host"], one["service"], one["outcome"]) for one in made["obsolete"]] == [
         ("h1", "api", "self_recovered"),
         ("h1", "db", "refused"),
     ]
     assert made["lines"][0].endswith("3 acts, 1 of them for hosts outside of this run")
-    assert make({"h1": []}, plan)["gone"][0]["outcome"] == "refused"
+    assert make({"h1": []}, plan)["obsolete"][0]["outcome"] == "refused"
 
 
 def test_what_must_not_be_offline_together_is_asked_again():
@@ -262,7 +262,7 @@ def test_a_start_that_a_canceled_run_has_begun_is_waited_for_where_an_act_was_ap
     """The job that was canceled is launched again, or a plan was made meanwhile."""
     plan = read(document({**FLEET, "h1": planned}))
     made = make({**FLEET, "h1": [starting()]}, plan)
-    assert sorted(made["hosts"]) == ["h1", "h2", "h3"] and made["gone"] == []
+    assert sorted(made["hosts"]) == ["h1", "h2", "h3"] and made["obsolete"] == []
     (bound,) = a.approved_services(["api"], made["acts"]["h1"])
     assert (bound["expected_state"], bound["expected_invocation"]) == (["starting"], "2" * 32)
 

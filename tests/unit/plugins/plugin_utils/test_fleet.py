@@ -114,7 +114,7 @@ def test_an_answer_that_is_none_costs_its_host_and_not_the_fleet(services):
     [(3, 10, 3), ("0", 10, 0), ("50%", 3, 2), ("1%", 10, 1), ("0%", 10, 1), ("100%", 7, 7), (" 2 ", 4, 2)],
 )
 def test_how_many_may_be_in_need(limit, hosts, allowed):
-    assert _waves.allowed_in_need(limit, hosts) == allowed
+    assert _waves.allowed_unhealthy(limit, hosts) == allowed
 
 
 @pytest.mark.parametrize("limit", ["many", "-1", "101%", "1.5", "", None, "50 %"])
@@ -130,7 +130,7 @@ def test_who_is_down_already_comes_first_and_who_cannot_be_seen_is_left_alone():
 
 def test_hosts_that_cannot_be_seen_count_as_unhealthy():
     plan = _recovery_plan.recovery_plan({**fleet(a="error", b="running"), "c": LOST}, {}, 1)
-    assert (plan["hosts"], plan["in_need"]) == ([], ["a"])
+    assert (plan["hosts"], plan["due"]) == ([], ["a"])
     assert "2 of 3 hosts" in plan["refusal"] and any("REFUSED" in line for line in plan["lines"])
 
 
@@ -163,7 +163,10 @@ def test_services_in_need_keep_their_description_and_their_causes():
 
 def test_a_name_in_both_scopes_is_two_services():
     found = services_to_recover([seen("error"), seen("stopped")], ["api", {"name": "api", "scope": "user"}])
-    assert [(e["label"], e["seen"]["state"]) for e in found] == [("api", "error"), ("api of the user", "stopped")]
+    assert [(e["label"], e["observation"]["state"]) for e in found] == [
+        ("api", "error"),
+        ("api of the user", "stopped"),
+    ]
 
 
 def test_a_name_in_both_scopes_has_a_verdict_in_each():
@@ -249,8 +252,10 @@ def test_what_was_found_in_need_later_is_counted_too():
 
 
 def test_the_summary_says_what_the_role_saw_before_it_fixed_anything():
-    given = result(seen=seen("error", causes=("start_limit",)), before=seen("stopped"), fixes=["start limit cleared"])
-    lines = _reports.summary_lines({"a": [given]}, {"in_need": ["a"], "rows": []})
+    given = result(
+        observation=seen("error", causes=("start_limit",)), before=seen("stopped"), fixes=["start limit cleared"]
+    )
+    lines = _reports.summary_lines({"a": [given]}, {"due": ["a"], "rows": []})
     assert lines[1:4] == [
         "  saw    error, start_limit: sum start_limit",
         "         line start_limit",
@@ -259,8 +264,8 @@ def test_the_summary_says_what_the_role_saw_before_it_fixed_anything():
 
 
 def test_a_stop_by_force_is_not_shown_as_the_cause_of_the_stop():
-    given = result(seen=seen("running"), diagnosis=seen("error", causes=("killed",))["diagnosis"])
-    summary = _reports.summary_lines({"a": [given]}, {"in_need": ["a"], "rows": []})
+    given = result(observation=seen("running"), diagnosis=seen("error", causes=("killed",))["diagnosis"])
+    summary = _reports.summary_lines({"a": [given]}, {"due": ["a"], "rows": []})
     assert summary[0].startswith("a api: RECOVERED from running") and "killed" not in summary[0]
 
 
@@ -280,8 +285,8 @@ def test_a_stop_by_force_is_not_shown_as_the_cause_of_the_stop():
 )
 def test_what_ended_well_is_a_sentence_within_the_width(given, said):
     after = {**seen("running"), "unit_facts": {"active_state": "active", "invocation_id": "76e7bc52" * 4}}
-    known = {"seen": seen("error", causes=("killed",)), "after": after, "resolved": "the port is free now"}
-    done, plan = {"a": [result(**{**known, **given})]}, {"in_need": ["a"], "rows": []}
+    known = {"observation": seen("error", causes=("killed",)), "after": after, "resolved": "the port is free now"}
+    done, plan = {"a": [result(**{**known, **given})]}, {"due": ["a"], "rows": []}
     assert _reports.summary_lines(done, plan, 200)[:2] == [said, ""]
     for width in (80, 100):
         lines = _reports.summary_lines(done, plan, width)[:-2]
@@ -293,10 +298,10 @@ def test_many_that_were_recovered_have_one_line(width):
     """Each had a line of its own as it ended; what did not end well keeps its block."""
     names = [f"app{number}" for number in range(12)]
     done = [result(name=name) for name in names]
-    lines = _reports.summary_lines({"a": done[:3]}, {"in_need": ["a"], "rows": []}, width)
+    lines = _reports.summary_lines({"a": done[:3]}, {"due": ["a"], "rows": []}, width)
     assert [line.partition(":")[0] for line in lines[:3]] == ["a app0", "a app1", "a app2"]
     told = [*done, result(name="fixed", resolved="it is there now"), result(name="bad", reached=False, msg="is down")]
-    lines = _reports.summary_lines({"a": told}, {"in_need": ["a"], "rows": []}, width)
+    lines = _reports.summary_lines({"a": told}, {"due": ["a"], "rows": []}, width)
     said = " ".join(line.strip() for line in lines)
     assert f"a: 12 RECOVERED: {', '.join(names)}" in said and "a bad: FAILED" in said and "a fixed: RECOVERED" in said
     assert lines[-1].startswith("Summary: 13 recovered") and max(map(len, lines)) <= width
@@ -305,19 +310,19 @@ def test_many_that_were_recovered_have_one_line(width):
 def test_one_line_that_counts_them_all_is_not_counted_again():
     names = [f"app{number}" for number in range(8)]
     done = [result(name=name) for name in names]
-    plan = {"in_need": ["a"], "rows": []}
+    plan = {"due": ["a"], "rows": []}
     assert _reports.summary_lines({"a": done}, plan, 200) == [f"a: 8 RECOVERED: {', '.join(names)}"]
-    two = _reports.summary_lines({"a": done, "b": done}, {**plan, "in_need": ["a", "b"]}, 200)
+    two = _reports.summary_lines({"a": done, "b": done}, {**plan, "due": ["a", "b"]}, 200)
     assert two[2:] == ["", "Summary: 16 recovered"]
     for other in (result(name="bad", reached=False, msg="is down"), result(name="fixed", resolved="it is there now")):
         assert _reports.summary_lines({"a": [*done, other]}, plan, 200)[-1].startswith("Summary: ")
-    rest = {**plan, "in_need": ["a", "c"]}
+    rest = {**plan, "due": ["a", "c"]}
     assert _reports.summary_lines({"a": done}, rest, 200)[-1].startswith("Summary: ")
 
 
 def test_a_host_that_was_lost_has_a_summary():
     lost = {"name": "-", "observed": False, "reached": False, "changed": False, "msg": "a cannot be reached: no route"}
-    lines = _reports.summary_lines({"a": [lost]}, {"in_need": ["a"], "rows": []})
+    lines = _reports.summary_lines({"a": [lost]}, {"due": ["a"], "rows": []})
     assert lines[:2] == ["a -: UNKNOWN", "  saw    unknown"] and any("cannot be reached" in line for line in lines)
 
 

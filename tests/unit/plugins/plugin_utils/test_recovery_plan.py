@@ -110,11 +110,11 @@ def test_by_default_one_goes_first_and_the_rest_in_growing_waves():
     assert "After each wave but the last: 5 s, then the fleet is observed again" in made["lines"]
     assert [(turn["title"][:30], turn["tasks"], turn["wave"]) for turn in made["turns"]][:3] == [
         ("Wave 1 of 4: h00", "recover_last", 1),
-        ("Observe the fleet after wave 1", "look_again", 1),
+        ("Observe the fleet after wave 1", "observe_again", 1),
         ("Wave 2 of 4: h01, h02", "recover_last", 2),
     ]
     assert made["turn_hosts"][:2] == [["h00"], sorted(made["hosts"])]
-    assert [turn["tasks"] for turn in made["turns"]][-2:] == ["look_again", "recover_last"]
+    assert [turn["tasks"] for turn in made["turns"]][-2:] == ["observe_again", "recover_last"]
 
 
 def test_the_titles_of_turns_do_not_grow_with_the_fleet():
@@ -136,7 +136,7 @@ def test_a_turn_goes_by_the_look_right_before_it_where_one_task_drives_all_of_it
     assert turns(generic()) == [("recover_at_once", "recover_at_once")]
     assert turns(generic("running", UP), generic()) == [("recover_last", "recover_at_once")]
     first, look, last = turns(generic(), generic())
-    assert (first, look[0]) == (("recover_last", "recover_at_once"), "look_again")
+    assert (first, look[0]) == (("recover_last", "recover_at_once"), "observe_again")
     assert last == ("recover_last", "recover_at_once")
     in_series = plan({name: generic() for name in "abc"}, has_fixes=False, waves=[2], soak=5, serial=1)["turns"]
     assert [turn["on_host"] for turn in in_series] == ["recover_at_once", "recover_host", "recover_host"]

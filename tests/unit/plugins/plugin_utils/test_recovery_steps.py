@@ -16,7 +16,15 @@ SETTINGS = {"depth": "reset_start", "accept_causes": ["a"], "owner": "ann", "own
 def service(entry=None, causes=(), state="error", allowed=(), hooks=(), **more):
     entry = {"name": "api", **(entry or {})}
     seen = {"name": "api", "kind": entry.get("kind", "generic"), "state": state}
-    need = {"kind": "generic", **entry, "entry": entry, "seen": seen, "causes": list(causes), "label": "api", **more}
+    need = {
+        "kind": "generic",
+        **entry,
+        "entry": entry,
+        "observation": seen,
+        "causes": list(causes),
+        "label": "api",
+        **more,
+    }
     return {**need, "fixes": steps.fixes(need, allowed, hooks)}
 
 
@@ -130,7 +138,7 @@ def test_a_step_goes_before_all_others():
 @pytest.mark.parametrize(("active", "state"), [("failed", "running"), ("active", "restarted")])
 def test_a_node_of_a_stalled_chain_is_started_as_a_service_of_no_kind(active, state):
     need = service({"kind": "besu", "besu": {"rpc_url": "http://10.0.0.1:9545"}, "state": "synced", "wait_timeout": 5})
-    need["seen"]["unit_facts"] = {"active_state": active, "sub_state": "x"}
+    need["observation"]["unit_facts"] = {"active_state": active, "sub_state": "x"}
     found = steps.drive_options(need, SETTINGS, step={"plain": True})
     assert found["service"] == {"name": "api", "wait_timeout": 5}
     assert found["override"]["state"] == state
@@ -172,7 +180,7 @@ def test_a_node_that_was_started_in_vain_says_so_too():
 )
 def test_what_may_take_a_validator_offline(kind, own, told, active, offline):
     seen = {"kind": kind, "state": "error", "unit_facts": {"active_state": active}, "besu": {"validator": told}}
-    assert steps.takes_offline({"kind": kind, "entry": {kind: own}, "seen": seen}) is offline
+    assert steps.takes_offline({"kind": kind, "entry": {kind: own}, "observation": seen}) is offline
 
 
 @pytest.mark.parametrize(
@@ -190,7 +198,7 @@ def test_what_may_take_a_validator_offline(kind, own, told, active, offline):
 )
 def test_what_serves_a_tunnel_and_needs_a_reservation(kind, own, told, serving):
     seen = {"kind": kind, "state": "connected", kind: told}
-    assert steps.serves({"kind": kind, "entry": {kind: own}, "seen": seen}) is serving
+    assert steps.serves({"kind": kind, "entry": {kind: own}, "observation": seen}) is serving
 
 
 DONE = {"reached": True, "changed": True, "state": "running", "transitions": [{"action": "start"}]}
@@ -262,7 +270,7 @@ def test_the_result_that_is_kept(result, done, network, check, expected):
     found = steps.recovery_result(service(), result, done, network, check)
     assert {key: found[key] for key in expected} == expected
     assert (found["name"], found["label"], found["kind"]) == ("api", "api", "generic")
-    assert found["seen"] == service()["seen"]
+    assert found["observation"] == service()["observation"]
 
 
 def test_all_dependencies_that_did_not_start_are_named():

@@ -59,7 +59,7 @@ def looked(*tunnels, connections=4):
 )
 def test_who_serves_other_tunnels_is_not_asked(seen, hosts):
     described = {"a": [entry()], "b": [entry()], "c": [entry(), entry("second")], "d": [entry()]}
-    asks = replica_asks([TURN], described, seen=seen)
+    asks = replica_asks([TURN], described, observed=seen)
     assert "".join(one["host"] for one in asks) == f"a{hosts}"
 
 

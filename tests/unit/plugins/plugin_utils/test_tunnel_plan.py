@@ -72,7 +72,7 @@ def test_each_tunnel_has_a_turn_of_its_own_and_two_on_one_host_are_told_apart():
     ]
     again = tunnel_plan(seen, done=["a/cloudflared", "a/cloudflared-api"])
     assert [(turn["host"], turn["service"]) for turn in again["next"]] == [("b", "cloudflared")]
-    assert tunnel_plan(seen, done=plan["in_need"])["next"] == []
+    assert tunnel_plan(seen, done=plan["due"])["next"] == []
     assert plan["ids"] == [WEB, API]
 
 
@@ -116,7 +116,7 @@ def test_what_is_held_or_stopped_on_purpose_is_left_alone():
     seen = fleet(a="stopped", b="error")
     seen["b"]["services"][0]["hold"] = {"owner": "ann", "reason": "moving house"}
     plan = tunnel_plan(seen, {"a": [{"name": "cloudflared", "kind": "cloudflared", "state": "stopped"}]})
-    assert plan["next"] == [] and plan["in_need"] == []
+    assert plan["next"] == [] and plan["due"] == []
     assert "held by ann" in "\n".join(plan["lines"])
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics as m
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import fold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import append_sample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import LogLine, read_log
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import (
@@ -57,7 +57,7 @@ def look(at=1000.0, number=500, age=1.0, peers=(499, 499, 499), **more):
 def tell(*looks, unit=OLD, options=None, references=(), log=None):
     track = None
     for one in looks:
-        track = fold(track, one, "i")
+        track = append_sample(track, one, "i")
     return classify(unit, track, options or NodeOptions(), references, log)
 
 
@@ -534,16 +534,16 @@ def test_a_crash_loop_in_the_making():
 
 
 def test_a_new_process_begins_a_new_track():
-    track = fold(fold(None, look(), "a"), look(at=1002.0, number=501), "a")
+    track = append_sample(append_sample(None, look(), "a"), look(at=1002.0, number=501), "a")
     assert track.earlier is not None and track.first_number == 500
-    again = fold(track, look(at=1004.0, number=501), "b")
+    again = append_sample(track, look(at=1004.0, number=501), "b")
     assert again.earlier is None and again.first_number == 501
 
 
 def test_a_track_stays_small_however_long_it_lasts():
     track = None
     for i in range(5000):
-        track = fold(track, look(at=1000.0 + i * 0.3, number=500 + i // 10), "i")
+        track = append_sample(track, look(at=1000.0 + i * 0.3, number=500 + i // 10), "i")
     assert len(track.recent) <= 24 and len(track.points) <= 30
     assert track.rate == pytest.approx(1 / 3, rel=0.1)
 

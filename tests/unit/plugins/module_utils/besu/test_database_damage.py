@@ -69,7 +69,7 @@ NOT_DAMAGED = {
 
 def cause_of(line: str) -> tuple[str, str]:
     rules = (*START_RULES, *GENERIC_RULES)
-    found = next((r for r in rules if r.said and not r.facts and re.search(r.said, line, re.IGNORECASE)), None)
+    found = next((r for r in rules if r.pattern and not r.facts and re.search(r.pattern, line, re.IGNORECASE)), None)
     return (found.cause, found.severity) if found else ("none", "")
 
 

@@ -10,9 +10,9 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import (
     SampleHistory,
-    carried,
-    fold,
-    resumed,
+    append_sample,
+    dump,
+    restore,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.responses import Block
@@ -25,14 +25,14 @@ def look(at: float, number: int, **more: t.Any) -> NodeSample:
 def watched(*points: tuple[float, int], **more: t.Any) -> SampleHistory:
     track = None
     for at, number in points:
-        track = fold(track, look(at, number, **more), "run")
+        track = append_sample(track, look(at, number, **more), "run")
     assert track is not None
     return track
 
 
 def carry(track: SampleHistory, sample: NodeSample, invocation: str = "run") -> SampleHistory:
-    kept = json.loads(json.dumps(carried(track)))
-    return fold(resumed(kept, sample, invocation), sample, invocation)
+    kept = json.loads(json.dumps(dump(track)))
+    return append_sample(restore(kept, sample, invocation), sample, invocation)
 
 
 def test_the_rate_goes_on() -> None:
@@ -45,7 +45,7 @@ def test_standing_still_adds_up_and_time_unwatched_does_not_count() -> None:
     track = carry(watched((100.0, 5), (140.0, 5), peer_count=0), look(900.0, 5, peer_count=0))
     assert track.head_since == track.alone_since == 860.0
     track = carry(track, look(930.0, 5, peer_count=0))
-    track = fold(track, look(950.0, 5, peer_count=0), "run")
+    track = append_sample(track, look(950.0, 5, peer_count=0), "run")
     assert track.last.at - (track.head_since or 0) == 60.0
 
 
@@ -64,4 +64,4 @@ def test_one_look_is_still_one_look() -> None:
 
 
 def test_nothing_carried() -> None:
-    assert resumed({}, look(1.0, 1), "run") is None
+    assert restore({}, look(1.0, 1), "run") is None

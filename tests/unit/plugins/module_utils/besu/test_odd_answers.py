@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import metrics, quorum_guard
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.classify import classify
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import fold
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import append_sample
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.keccak import address_from_public_key
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import (
     LIVE,
@@ -81,7 +81,7 @@ def looks(own, changes=None, metrics_text=None):
 
 
 def tell(first, last):
-    verdict = classify(UnitStatus(since=0.0), fold(fold(None, first, "i"), last, "i"), NodeOptions())
+    verdict = classify(UnitStatus(since=0.0), append_sample(append_sample(None, first, "i"), last, "i"), NodeOptions())
     json.dumps(dict(verdict.details), allow_nan=False)
     return verdict
 

@@ -618,7 +618,7 @@ def test_each_chain_that_is_asked_has_a_tip_of_its_own(monkeypatch):
     theirs = [replace(node(i, height=9000), genesis="0x" + "b" * 64) for i in range(3)]
     params = {name: option.get("default") for name, option in ACCESS_OPTIONS.items()}
     params["reference_urls"] = [f"http://10.0.0.{i}:8545" for i in range(6)]
-    monkeypatch.setattr(access, "look_at", lambda *_args: [*theirs, *ours])
+    monkeypatch.setattr(access, "sample_all", lambda *_args: [*theirs, *ours])
     tips = [one for one in access.OtherNodes(params, VirtualClock(0.0, 0.0))() if one.tip]
     assert {(one.genesis, one.number) for one in tips} == {(ours[0].genesis, 102), (theirs[0].genesis, 9000)}
 

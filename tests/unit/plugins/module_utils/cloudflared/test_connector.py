@@ -416,7 +416,7 @@ def test_a_quick_tunnel_keeps_its_name_unless_the_operator_says_otherwise(make, 
     world = make(may_change_name=allowed, own_tunnel=False)
     world.see()
     settings = Settings({"origin": "http://localhost:8080"}, {"origin": "argument"})
-    world.kind._watch.settings = settings
+    world.kind._snapshot.settings = settings
     assert [block.guard for block in world.kind.guards(RESTART, world.see())] == guards
     assert settings.quick
 
@@ -447,8 +447,8 @@ def test_progress(make):
 def test_the_replicas_are_asked_after_the_check_of_the_next_start_which_may_take_long():
     order = []
     kind = CloudflaredKind.__new__(CloudflaredKind)
-    kind._watch = SimpleNamespace(serves_nobody=False, ready=SimpleNamespace(connections=4), pid=1)
-    kind._eye = SimpleNamespace(carries_own_connection=lambda _watch: False)
+    kind._snapshot = SimpleNamespace(serves_nobody=False, ready=SimpleNamespace(connections=4), pid=1)
+    kind._monitor = SimpleNamespace(carries_own_connection=lambda _snapshot: False)
     kind._broken_start = lambda *_given: order.append("next start")
     kind._keeps_serving = lambda *_given: order.append("replicas")
     seen = SimpleNamespace(cause=None, facts=None)

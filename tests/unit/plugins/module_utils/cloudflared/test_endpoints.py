@@ -66,7 +66,7 @@ def test_ready(body, status, connections, identity, problem):
     with servers() as start:
         ready = connector(start(reply(body, status))).ready()
     assert (ready.connections, ready.connector_id, ready.problem) == (connections, identity, problem)
-    assert "{{" not in ready.said
+    assert "{{" not in ready.message
 
 
 @pytest.mark.parametrize(

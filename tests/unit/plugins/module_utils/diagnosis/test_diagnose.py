@@ -347,7 +347,13 @@ def test_everything_that_leaves_is_redacted_neutral_and_bounded() -> None:
 
 def test_rules_of_a_kind_come_first_and_may_hold_while_it_runs() -> None:
     rule = Rule(
-        "unauthorized", "configuration", "fatal", "the token is not valid", "get one", said="Unauthorized", running=True
+        "unauthorized",
+        "configuration",
+        "fatal",
+        "the token is not valid",
+        "get one",
+        pattern="Unauthorized",
+        running=True,
     )
     running = {**FAILED, "ActiveState": "active", "Result": "success"}
     lines = [entry('ERR Register tunnel error error="Unauthorized: connection refused"')]
@@ -366,11 +372,11 @@ def test_coverage_is_stated() -> None:
 
 def test_every_rule_is_complete() -> None:
     for rule in GENERIC_RULES:
-        assert rule.said or rule.manager or rule.facts, rule.cause
+        assert rule.pattern or rule.manager or rule.facts, rule.cause
         assert rule.severity in ("soft", "hard", "fatal")
         assert rule.category in ("configuration", "dependency", "resource", "network", "crash", "start_limit")
         assert rule.summary and rule.next_step
-        assert not rule.said or 55 <= rule.rank <= 60, rule.cause
+        assert not rule.pattern or 55 <= rule.rank <= 60, rule.cause
 
 
 @pytest.mark.parametrize(

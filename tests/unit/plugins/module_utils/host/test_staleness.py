@@ -125,7 +125,7 @@ def test_a_version_that_is_the_same_or_cannot_be_compared_is_no_evidence(service
 )
 def test_what_systemd_writes_itself_is_no_change(service, monkeypatch, path):
     compared = []
-    monkeypatch.setattr(s._Look, "_by_time", lambda _look, _kind, path: compared.append(path))
+    monkeypatch.setattr(s._FileComparison, "_by_time", lambda _look, _kind, path: compared.append(path))
     service.look(properties={"FragmentPath": path, "DropInPaths": path, "EnvironmentFiles": ""})
     assert path not in compared
 

@@ -100,7 +100,7 @@ def test_left_overs_are_looked_for_in_the_slice_of_the_unit(bench, tmp_path, nam
     (tmp_path / "cgroup" / group).mkdir(parents=True)
     (tmp_path / "cgroup" / group / "cgroup.procs").write_text(f"{os.getpid()}\n")
     systemd = Systemd(bench.world, cgroup_root=str(tmp_path / "cgroup"))
-    observation = Observer(systemd, bench.clock, lambda unit, window: None).look(
+    observation = Observer(systemd, bench.clock, lambda unit, window: None).observe(
         [MonitoredService("api", UNIT, Kind())]
     )[0]
     actor = Actions(UNIT, Request("running"), HostServices(systemd, bench.ledger, bench.clock, bench.world))
@@ -114,7 +114,7 @@ def test_what_was_started_in_between_is_no_left_over(bench, tmp_path, down):
     (group / "cgroup.procs").write_text(f"{os.getpid()}\n")
     systemd = Systemd(bench.world, cgroup_root=str(tmp_path / "cgroup"))
     actor = Actions(UNIT, Request("running"), HostServices(systemd, bench.ledger, bench.clock, bench.world))
-    observation = Observer(systemd, bench.clock, lambda unit, window: None).look(
+    observation = Observer(systemd, bench.clock, lambda unit, window: None).observe(
         [MonitoredService("api", UNIT, Kind())]
     )[0]
     if not down:

@@ -50,7 +50,7 @@ def told(
     stepped_at: float | None = None,
 ) -> History:
     history = History(0.0, 100.0, first, base, stepped_at=stepped_at)
-    return ls.tell(history, Words(), ls.Reading(lines, since, drops=drops), ls.Seen(*seen), MACHINE)
+    return ls.with_log_states(history, Words(), ls.Reading(lines, since, drops=drops), ls.LastObserved(*seen), MACHINE)
 
 
 def rows(history: History) -> list[tuple[float, str, str]]:

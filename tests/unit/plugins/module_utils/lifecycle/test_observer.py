@@ -85,7 +85,7 @@ def test_an_alias_is_looked_up_by_the_name_that_systemd_has_for_it():
 
     watched, counted = MonitoredService("alias", "alias.service", Kind()), []
     observer = Observer(Systemd(runner), VirtualClock(NOW), lambda unit, window: counted.append(unit))
-    (seen,) = observer.look([watched])
+    (seen,) = observer.observe([watched])
     assert (seen.name, seen.unit, watched.unit, counted) == ("alias", "x.service", "x.service", ["x.service"])
     assert asked == ["show", "list-jobs"], "it takes no look of its own"
 
@@ -96,7 +96,7 @@ def test_what_is_kept_active_is_probed(kind):
     kept = {"ActiveState": "active", "SubState": "exited", "Type": kind, "RemainAfterExit": "yes"}
     health = Unhealthy()
     watched = [MonitoredService("x", "x.service", Kind(), health=health)]
-    (seen,) = Observer(Shown(kept), VirtualClock(NOW), lambda unit, window: None).look(watched)
+    (seen,) = Observer(Shown(kept), VirtualClock(NOW), lambda unit, window: None).observe(watched)
     assert (seen.cause, health.asked) == ("unhealthy", 1)
 
 

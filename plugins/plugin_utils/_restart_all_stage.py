@@ -122,8 +122,8 @@ class _Here:
     ) -> None:
         self._look, self._so_far, self._check = network_info, so_far, check
         self._service = service
-        self._seen = ObservationView.from_dict(service.get("seen"))
-        self._network = find_network(network_info, as_text(self._seen.details.get("genesis")) or None) or {}
+        self._observed = ObservationView.from_dict(service.get("observation"))
+        self._network = find_network(network_info, as_text(self._observed.details.get("genesis")) or None) or {}
         self._start = as_mapping(so_far.get("start"))
         self._obstacle = bool(as_text(so_far.get("obstacle")))
 
@@ -138,8 +138,8 @@ class _Here:
 
     @property
     def is_to_be_started(self) -> bool:
-        down = self._is_stalled or self._seen.process_is_down
-        return not self._obstacle and self._seen.cause not in _OF_THE_CHAIN and down
+        down = self._is_stalled or self._observed.process_is_down
+        return not self._obstacle and self._observed.cause not in _OF_THE_CHAIN and down
 
     @property
     def _was_started(self) -> bool:
@@ -177,7 +177,7 @@ class _Here:
 
     @property
     def _address(self) -> str:
-        return as_text(self._own_node.get("address")) or as_text(self._seen.details.get("address"))
+        return as_text(self._own_node.get("address")) or as_text(self._observed.details.get("address"))
 
     @property
     def _is_validator(self) -> bool:
@@ -361,11 +361,11 @@ class _StalledChain:
         if self._advances:
             return ""
         total = max((as_number(one.get("members")) or 0 for one in self.votes), default=0)
-        said = f"{len(self._voting)} of {total:.0f} validators are shown to vote, quorum {self._quorum:.0f}"
+        message = f"{len(self._voting)} of {total:.0f} validators are shown to vote, quorum {self._quorum:.0f}"
         against = [f"{one.get('host')}: {one.get('msg')}" for one in self._against]
         why = [(one, self._why_not(one)) for one in self._all]
-        missing = [f"{one.get('host')}: {said}" for one, said in why if said and said != "no validator"]
-        return "; ".join([f"not restarted at the same time: {said}", *against, *missing])
+        missing = [f"{one.get('host')}: {message}" for one, message in why if message and message != "no validator"]
+        return "; ".join([f"not restarted at the same time: {message}", *against, *missing])
 
     @property
     def hint(self) -> str:

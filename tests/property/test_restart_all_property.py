@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import quorum
-from ansible_collections.chainops.lifecycle.tests.property.restart_together_model import (
+from ansible_collections.chainops.lifecycle.tests.property.restart_all_model import (
     LIMIT,
     NEVER,
     ROUND,

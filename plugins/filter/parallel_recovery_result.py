@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: recovered_together
+name: parallel_recovery_result
 short_description: Collect the results of services of a host that were recovered in one task
 version_added: 1.0.0
 author:
@@ -38,7 +38,7 @@ options:
 EXAMPLES = r"""
 - name: Name the services that are left
   ansible.builtin.debug:
-    msg: "{{ ([need] | chainops.lifecycle.recovered_together({'skipped': true})).left }}"
+    msg: "{{ ([need] | chainops.lifecycle.parallel_recovery_result({'skipped': true})).left }}"
   vars:
     need: {name: api, label: api, kind: generic, entry: {name: api}}
 """
@@ -52,9 +52,9 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_together import recovered_together
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._parallel_recovery import parallel_recovery_result
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovered_together": from_hosts(recovered_together, "run", "done")}
+        return {"parallel_recovery_result": from_hosts(parallel_recovery_result, "run", "done")}

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: fallen_services
+name: regressed_services
 short_description: Find services that are worse after a wave of a recovery than before
 version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Compares what M(chainops.lifecycle.service_info) observed after a wave with what was known before. A service has
-    fallen if it was recovered and has left its desired state since, or if it was healthy when the plan was made and
+    regressed if it was recovered and has left its desired state since, or if it was healthy when the plan was made and
     now needs recovery or cannot be observed.
 options:
   _input:
@@ -38,9 +38,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Name the fallen services
+- name: Name the services that have regressed
   ansible.builtin.debug:
-    msg: "{{ seen_by_host | chainops.lifecycle.fallen_services(services_by_host, plan, results_by_host, 1) }}"
+    msg: "{{ seen_by_host | chainops.lifecycle.regressed_services(services_by_host, plan, results_by_host, 1) }}"
 """
 
 RETURN = r"""
@@ -53,9 +53,9 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._look_again import fallen_services
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._regressions import regressed_services
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"fallen_services": from_hosts(fallen_services, "seen", "plan", "results")}
+        return {"regressed_services": from_hosts(regressed_services, "observed", "plan", "results")}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import stall
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.quorum import quorum
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import stage
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_all_stage import stage
 
 GENESIS = "0x" + "a" * 64
 HEAD, LIMIT, NEVER = 7, 60.0, 1e9
@@ -85,7 +85,7 @@ class Run:
     def stage_of(self, node: Node, facts: dict[str, t.Any]) -> dict[str, t.Any]:
         start = {"reached": node.comes_up, "msg": "exit 1", "transitions": []} if node.down else {}
         seen = {"kind": "besu", "state": "error", "cause": "exit_code" if node.down else "chain_stalled"}
-        service = {"name": "besu", "seen": {**seen, "besu": {"genesis": GENESIS, "address": node.address}}}
+        service = {"name": "besu", "observation": {**seen, "besu": {"genesis": GENESIS, "address": node.address}}}
         so_far = {
             "start": start, "turn": "besu", "round": self.round, "host": node.name, "obstacle": "", "limit": LIMIT,
             "elapsed": self.now, "vote": self.votes.get(node.name, {}),

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _reports
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._look_again import fallen_services
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_plan import recovery_plan
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._regressions import regressed_services
 
 
 def seen(state, **more):
@@ -45,21 +45,21 @@ UP, DOWN = seen("running"), seen("error")
 )
 def test_what_counts_as_fallen(before, done, after, why):
     plan = recovery_plan({"h": before}, {}, "100%")
-    found = fallen_services({"h": after}, {}, plan, {"h": done} if done else {}, 2)
+    found = regressed_services({"h": after}, {}, plan, {"h": done} if done else {}, 2)
     assert [one["reason"] for one in found] == ([why] if why else [])
 
 
 def test_what_has_fallen_is_harm_and_the_end_of_the_service():
     plan = recovery_plan({"h": UP, "done": DOWN, "next": DOWN}, {}, "100%")
     results = {"done": DONE}
-    fallen = fallen_services({"h": DOWN, "done": DOWN, "next": DOWN}, {}, plan, results, 1)
-    harm = _reports.harm(results, plan, 0, fallen)
+    regressions = regressed_services({"h": DOWN, "done": DOWN, "next": DOWN}, {}, plan, results, 1)
+    harm = _reports.harm(results, plan, 0, regressions)
     assert harm["stops"] and harm["hosts"] == ["done", "h"] and "done/api, h/api" in harm["reason"]
-    assert not _reports.harm(results, plan, 2, fallen)["stops"]
-    entries = {entry.host: entry.outcome for entry in _reports.recovery_entries(results, plan, fallen)}
+    assert not _reports.harm(results, plan, 2, regressions)["stops"]
+    entries = {entry.host: entry.outcome for entry in _reports.recovery_entries(results, plan, regressions)}
     assert entries == {"h": "failed", "done": "failed", "next": "not_attempted"}
     assert "h api: FAILED, it was healthy before wave 1, and after it is error: x" in _reports.summary_lines(
-        results, plan, 100, fallen
+        results, plan, 100, regressions
     )
 
 
@@ -93,6 +93,6 @@ def test_a_host_that_is_lost_is_blamed_as_unreachable(done, unreachable):
 def test_what_the_role_left_alone_at_its_turn_has_not_recovered_by_itself(now, outcome):
     plan = recovery_plan({"h": DOWN}, {}, "100%")
     at_its_turn = {"h": {"services": [{**DOWN["services"][0], **now}]}}
-    assert [one.outcome for one in _reports.recovery_entries({"h": []}, plan, seen=at_its_turn)] == [outcome]
-    said = _reports.summary_lines({"h": []}, plan, seen=at_its_turn)
+    assert [one.outcome for one in _reports.recovery_entries({"h": []}, plan, observed=at_its_turn)] == [outcome]
+    said = _reports.summary_lines({"h": []}, plan, observed=at_its_turn)
     assert said[-1] == f"Summary: 1 {outcome.replace('_', ' ')}"

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import fixes
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_together import (
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._parallel_recovery import (
     drive_calls,
-    recovered_together,
-    together,
+    parallel_needs,
+    parallel_recovery_result,
 )
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import fixes
 
 SETTINGS = {"depth": "reset_start", "accept_causes": [], "owner": "ann"}
 
 
 def need(name, kind="generic", causes=(), allowed=(), hooks=(), **entry):
-    given = {"kind": kind, **entry, "name": name, "causes": list(causes), "seen": {"state": "stopped"}}
+    given = {"kind": kind, **entry, "name": name, "causes": list(causes), "observation": {"state": "stopped"}}
     whole = {**given, "label": name, "entry": {"name": name, **({"kind": kind} if kind != "generic" else {}), **entry}}
     return {**whole, "fixes": fixes(whole, allowed, hooks)}
 
@@ -38,7 +38,7 @@ def need(name, kind="generic", causes=(), allowed=(), hooks=(), **entry):
     ],
 )
 def test_who_goes_together(needs, expected):
-    assert "".join(one["name"] for one in together(needs)) == expected
+    assert "".join(one["name"] for one in parallel_needs(needs)) == expected
 
 
 def test_what_is_asked_for_each():
@@ -58,21 +58,21 @@ def wants_another(name):
 
 
 def test_each_result_belongs_to_its_service():
-    found = recovered_together([need("a"), need("v", "besu"), need("b")], {"results": [well("a"), well("b")]})
+    found = parallel_recovery_result([need("a"), need("v", "besu"), need("b")], {"results": [well("a"), well("b")]})
     assert [(one["name"], one["reached"]) for one in found["results"]] == [("a", True), ("b", True)]
     assert found["left"] == ["v"]
 
 
 def test_who_waits_for_one_that_is_still_to_come_is_tried_again_after_it():
     needs = [need("a"), need("v", "besu")]
-    assert recovered_together(needs, {"results": [wants_another("a")]})["left"] == ["v", "a"]
-    alone = recovered_together([need("a")], {"results": [wants_another("a")]})
+    assert parallel_recovery_result(needs, {"results": [wants_another("a")]})["left"] == ["v", "a"]
+    alone = parallel_recovery_result([need("a")], {"results": [wants_another("a")]})
     assert alone["left"] == [] and alone["results"][0]["failed"]
 
 
 def test_a_host_that_was_lost_has_a_result_for_each():
     run = {"unreachable": True, "msg": "no route to host"}
-    results = recovered_together([need("a"), need("b")], run)["results"]
+    results = parallel_recovery_result([need("a"), need("b")], run)["results"]
     assert [(one["name"], one["unreachable"], one["failed"]) for one in results] == [
         ("a", True, True),
         ("b", True, True),
@@ -81,5 +81,5 @@ def test_a_host_that_was_lost_has_a_result_for_each():
 
 def test_results_from_before_are_kept():
     before = [{"label": "b", "name": "b", "reached": True}]
-    found = recovered_together([need("a"), need("b")], {"skipped": True}, done=before)
+    found = parallel_recovery_result([need("a"), need("b")], {"skipped": True}, done=before)
     assert found == {"results": before, "left": ["a"]}

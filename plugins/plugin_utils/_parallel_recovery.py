@@ -27,7 +27,7 @@ def goes_alone(need: Need) -> bool:
     return has_tasks or kind is None or kind.module not in _WITHOUT_MODULE
 
 
-def together(needs: t.Sequence[Need]) -> list[Need]:
+def parallel_needs(needs: t.Sequence[Need]) -> list[Need]:
     """The services that one task drives: those without steps of their own that depend on none with such steps."""
     alone = {str(need["name"]) for need in needs if goes_alone(need)}
     while True:
@@ -45,29 +45,29 @@ def drive_calls(
     everyone: bool = False,
     host: str = "",
     described: t.Mapping[str, t.Any] | None = None,
-    seen: t.Mapping[str, t.Any] | None = None,
+    observed: t.Mapping[str, t.Any] | None = None,
     network_info: t.Mapping[str, t.Any] | None = None,
 ) -> list[dict[str, t.Any]]:
     """The ``services`` of service_drive_all for those of ``needs`` that go together, or for all of them.
 
     ``done``: the labels of those that are recovered already. ``described``,
-    ``seen`` and ``network_info`` as in ``endpoints``, for what a Besu node compares
+    ``observed`` and ``network_info`` as in ``endpoints``, for what a Besu node compares
     itself with.
     """
-    chosen = needs if everyone else together(needs)
+    chosen = needs if everyone else parallel_needs(needs)
     calls = []
     for need in chosen:
         if need["label"] in done:
             continue
         own = dict(settings)
         if need.get("kind") == "besu":
-            others = endpoints(described or {}, seen, host, str(need["name"]), network_info, certain=True)[1:]
+            others = endpoints(described or {}, observed, host, str(need["name"]), network_info, certain=True)[1:]
             own["reference_urls"] = [other["url"] for other in others]
         calls.append(drive_options(need, own, foresee=foresee))
     return calls
 
 
-def recovered_together(
+def parallel_recovery_result(
     needs: t.Sequence[Need], run: t.Any, done: t.Sequence[t.Mapping[str, t.Any]] = (), check_mode: bool = False
 ) -> dict[str, t.Any]:
     """The entries of service_recovery_result after the task, in ``results``, and the labels of who is ``left``.
@@ -76,7 +76,7 @@ def recovered_together(
     that was refused for want of another, which is still to come, comes again after that.
     """
     before = {result.get("label") for result in done}
-    paired = _paired([need for need in together(needs) if need["label"] not in before], as_mapping(run))
+    paired = _paired([need for need in parallel_needs(needs) if need["label"] not in before], as_mapping(run))
     chosen_labels = {need["label"] for need, _result in paired}
     alone = [need for need in needs if need["label"] not in {*before, *chosen_labels}]
     again = [need for need, result in paired if alone and _waits_for_another(result)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_together import stage
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._restart_all_stage import stage
 
 GENESIS = "0x" + "a" * 64
 ADDRESSES = ["0x1", "0x2", "0x3", "0x4"]
@@ -25,7 +25,7 @@ def look(*heads, stalled=True, advances=False, forks=()):
 
 def service(cause="chain_stalled", active="active", **besu):
     facts = {"active_state": active, "sub_state": "running"}
-    return {"name": "besu", "seen": {"name": "besu", "kind": "besu", "state": "error", "cause": cause,
+    return {"name": "besu", "observation": {"name": "besu", "kind": "besu", "state": "error", "cause": cause,
                                      "unit_facts": facts, "besu": {"genesis": GENESIS, **besu}}}  # fmt: skip
 
 

@@ -24,8 +24,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
 _WORSE = (NEEDS_RECOVERY, CHAIN_STALLED, UNKNOWN)
 
 
-def fallen_services(
-    seen: t.Mapping[str, t.Any],
+def regressed_services(
+    observed: t.Mapping[str, t.Any],
     described: t.Mapping[str, t.Any],
     plan: t.Mapping[str, t.Any],
     results: t.Mapping[str, t.Any],
@@ -33,7 +33,7 @@ def fallen_services(
 ) -> list[dict[str, str]]:
     """The services that were recovered and did not last, and those that were healthy and are not any more.
 
-    ``seen``: host -> what service_info returned after the wave, for hosts that
+    ``observed``: host -> what service_info returned after the wave, for hosts that
     were observed when the plan was made. ``results``: host -> what
     service_recovery left there. One that somebody holds meanwhile is that
     person's affair. One that was healthy may be on its way by itself; one that
@@ -43,14 +43,14 @@ def fallen_services(
     recovered = _recovered(results)
     hosts_before = {host for host, _service, _scope in healthy} | {host for host, _service in recovered}
     found: list[dict[str, str]] = []
-    for row in read_fleet(seen, described):
+    for row in read_fleet(observed, described):
         was_recovered = (row.host, row.service) in recovered
         if row.is_host and row.host in hosts_before:
-            found.append(_fallen(row, f"it can no longer be observed after wave {wave}: {row.why}"))
+            found.append(_regression(row, f"it can no longer be observed after wave {wave}: {row.why}"))
         elif was_recovered and row.verdict in (*_WORSE, TRANSITIONING):
-            found.append(_fallen(row, f"it was recovered, and after wave {wave} it is {_how(row)}"))
+            found.append(_regression(row, f"it was recovered, and after wave {wave} it is {_how(row)}"))
         elif (row.host, row.service, row.scope) in healthy and row.verdict in _WORSE:
-            found.append(_fallen(row, f"it was healthy before wave {wave}, and after it is {_how(row)}"))
+            found.append(_regression(row, f"it was healthy before wave {wave}, and after it is {_how(row)}"))
     return found
 
 
@@ -68,5 +68,5 @@ def _how(row: Row) -> str:
     return f"{row.state}: {row.explanation}" if row.explanation else row.state
 
 
-def _fallen(row: Row, reason: str) -> dict[str, str]:
+def _regression(row: Row, reason: str) -> dict[str, str]:
     return {"host": row.host, "service": "" if row.is_host else row.service, "kind": row.kind, "reason": reason}

@@ -10,7 +10,7 @@ from __future__ import annotations
 class ModuleDocFragment:
     """The options that all modules which drive a service share."""
 
-    # How a service is found and looked at.
+    # How a service is found and observed.
     DOCUMENTATION = r"""
 options:
   name:

@@ -55,7 +55,7 @@ def drill_plan(
 ) -> dict[str, t.Any]:
     """The drill that the variables ask for, or why there is none.
 
-    ``missing``: hosts with services that the run does not look at. Raises FleetError where no such service is
+    ``missing``: hosts with services that the run does not observe. Raises FleetError where no such service is
     described.
     """
     host, _slash, name = settings["lifecycle_drill_service"].partition("/")

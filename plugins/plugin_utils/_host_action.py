@@ -26,7 +26,7 @@ from ansible.utils.display import Display
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import neutralise
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._sliced_wait import seconds
 
-# What a module may take beyond its own wait: to be sent, to look at the service and its journal, to check a file.
+# What a module may take beyond its own wait: to be sent, to observe the service and its journal, to check a file.
 GRACE = 120.0
 # Before a host is asked again that was lost, or that another run works on.
 PAUSE = 3.0

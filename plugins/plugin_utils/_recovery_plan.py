@@ -57,7 +57,7 @@ class Pacing:
     """How fast a fleet is recovered.
 
     ``serial`` goes before ``waves`` where it is given. ``domains``: host of the inventory -> variable -> its values.
-    ``soak``: seconds after a wave before the fleet is looked at again; 0 to go on at once and without observing it.
+    ``soak``: seconds after a wave before the fleet is observed again; 0 to go on at once and without observing it.
     """
 
     serial: t.Any = None
@@ -216,9 +216,9 @@ class Turn(t.NamedTuple):
 def _turns(work: _Work, soak: float) -> list[Turn]:
     """What is done one after the other.
 
-    What a turn has harmed is found before the next, and where the fleet is looked at in between, by that. After
+    What a turn has harmed is found before the next, and where the fleet is observed in between, by that. After
     the last one nothing is left to stop. Where it is the turn of all hosts nobody has to be passed over. The turn right
-    after such an observation, be it that of the plan, goes by it, so that its hosts are not looked at again.
+    after such an observation, be it that of the plan, goes by it, so that its hosts are not observed again.
     """
     waves, together, everyone, alone = work
     turns = [_turn("recover_some", "Together: ", together, 0)] if together else []

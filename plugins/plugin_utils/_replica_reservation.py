@@ -21,7 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
 )
 
 _HEALTHY = "healthy"
-# Options of a connector that say how it is looked at, and hold no secret.
+# Options of a connector that say how it is observed, and hold no secret.
 _SEEN_BY = ("metrics", "metrics_timeout", "expected_connections", "min_connections")
 
 # What a grant is given back by.
@@ -144,7 +144,7 @@ def replica_grants(
     ``held``: key -> owner of what may be done; ``refused``: key -> why not; ``granted``: what has to be given back;
     ``again``: the keys to which another run has the right, as long as fewer than ``tries`` attempts in a row were
     made; ``attempt``: which of them this was; ``busy``: the same keys, after the last attempt as well; ``last``: the
-    keys for which every host has looked, and none has a replica that stays. ``before``: what the attempt before came
+    keys for which every host has observed, and none has a replica that stays. ``before``: what the attempt before came
     to.
     """
     asked = _Asked([(result[item], result) for result in results if not result.get("skipped")])

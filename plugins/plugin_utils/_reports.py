@@ -90,7 +90,7 @@ def recovery_entries(
 ) -> list[o.OutcomeEntry]:
     """How each service of the plan ended. ``results``: host -> the results of service_recovery there.
 
-    ``regressions``: those that were worse when the fleet was looked at again after a wave; that is their end.
+    ``regressions``: those that were worse when the fleet was observed again after a wave; that is their end.
     """
     ended = {(one["host"], one["service"]): one for one in regressions}
     entries = [entry for entry in _entries(results, plan, observed or {}) if (entry.host, entry.service) not in ended]
@@ -224,7 +224,7 @@ def result_lines(host: str, result: ServiceResult, width: int = WIDTH) -> list[s
     outcome = o.outcome_of(result)
     if outcome not in o.BAD and result.kind in _SIDE_BY_SIDE and not result.fixes:
         return _in_short(host, outcome, result, width)
-    # The role has looked before it fixed anything: that is what was seen, and not what the last step began with.
+    # The role has observed before it fixed anything: that counts, not what the last step began with.
     before, cause = _seen_before(result)
     lines = [f"{host} {result.name}: {o.shown(outcome).upper()}", f"  saw    {_saw(before, cause)}"]
     lines += [f"         {line}" for line in (cause.evidence[:1] if cause else ())]

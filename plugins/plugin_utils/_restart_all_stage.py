@@ -5,10 +5,10 @@
 
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-Start the missing nodes. Then, in rounds that all hosts make together: look at
-the node and at the chain, and tell the other hosts what was seen (the vote).
-Once enough are seen to take part, ask each validator what forbids its restart,
-look once more, and restart those that agreed. Invariant: the validators are
+Start the missing nodes. Then, in rounds that all hosts make together: observe
+the node and the chain, and report that to the other hosts (the vote). Once
+enough are observed to take part, ask each validator what forbids its restart,
+observe once more, and restart those that agreed. Invariant: the validators are
 restarted only if as many as the quorum agree and are shown to vote, the chain
 is still stalled after they agreed, and nobody is against it.
 """
@@ -243,7 +243,7 @@ class Poll(t.NamedTuple):
 def _poll(own: Vote, votes: t.Sequence[Vote]) -> Poll:
     """What the round of this host's vote decides. Votes of earlier rounds, other turns and other chains do not count.
 
-    Hosts go on in step, also where another chain of the same turn is the one that waits: each round looks again.
+    Hosts go on in step, also where another chain of the same turn is the one that waits: each round observes again.
     """
     if not own:
         return Poll()

@@ -263,7 +263,7 @@ def rolling_plan(
 ) -> dict[str, t.Any]:
     """Which services to restart, in which order and how many hosts at a time, or why none.
 
-    ``settings``: the variables of the playbook; ``now``: before the fleet was looked at, in seconds since the epoch;
+    ``settings``: the variables of the playbook; ``now``: before the fleet was observed, in seconds since the epoch;
     ``foreseen``: host -> the results of dry runs there. ``domains``: host -> its failure domains.
     ``approved``: what may be restarted, and nothing else.
     """

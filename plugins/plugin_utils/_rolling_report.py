@@ -61,8 +61,8 @@ def rolling_result(
     """The entry of ``rolling_restart_result`` for one service.
 
     ``done``: what the dry run before (``asked``), the restart (``run``, an entry of the role service_recovery), the
-    look at a validator (``part``) and the look at the end (``after``) returned; the ``hooks`` that were called, and
-    the ``failure`` of one of them, with the ``when`` it was called.
+    observation of a validator (``part``) and that at the end (``after``) returned; the ``hooks`` that were called,
+    and the ``failure`` of one of them, with the ``when`` it was called.
     """
     asked, run, part = (as_mapping(done.get(key)) for key in ("asked", "run", "part"))
     before = as_mapping(service.get("observation"))

@@ -9,7 +9,7 @@ What is not believed, because recordings show it lie: eth_syncing false,
 /readiness and in_sync for the first seconds after RPC opens, during a whole
 SNAP sync, when isolated and when the chain is stalled. What counts: the
 height against the heights of others, the age of the head's own timestamp
-against the pace of the chain, and whether both hold in two looks.
+against the pace of the chain, and whether both hold in two samples.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _rpc_hangs(v: NodeView) -> BesuVerdict | None:
         return _verdict(m.ERROR, message, cause="unresponsive", wants_log=True)
     if v.track.answered_at is None and v.young:
         return _verdict(m.STARTING, message)
-    # Nobody may act on what was not watched for long enough, so that a look at such a node takes as long as that.
+    # Nobody may act on what was not watched for long enough, so that observing such a node takes as long as that.
     return _verdict(m.UNKNOWN, message, cause="unresponsive", wants_log=True, settled=False)
 
 
@@ -407,7 +407,7 @@ def _at_head(v: NodeView) -> BesuVerdict:
 def _level(v: NodeView) -> BesuVerdict:
     """At the head of the chain: whether it serves, and takes part."""
     confirmed = v.track.earlier is not None
-    at = f"at block {v.now.number}, {_lag_text(v)}, {_span(v.head_age)} old" + ("" if confirmed else " (one look)")
+    at = f"at block {v.now.number}, {_lag_text(v)}, {_span(v.head_age)} old" + ("" if confirmed else " (one sample)")
     few = (v.now.connected or 0) < v.options.min_peers and not v.alone and v.now.connected is not None
     if few:
         message = f"{v.now.connected} peers, min_peers={v.options.min_peers}"

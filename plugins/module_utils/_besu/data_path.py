@@ -32,6 +32,6 @@ def data_paths(properties: t.Mapping[str, str]) -> tuple[str, ...]:
         with open(path, encoding="utf-8", errors="replace") as stream:
             found = _DATA_PATH.search(stream.read(_MAX_FILE))
     except OSError:
-        return ()  # not there, or not for this user: that is told where the next start is looked at
+        return ()  # not there, or not for this user: the check of the next start says so
     named = (found[1] or found[2]) if found else ""
     return (named,) if named.startswith("/") else ()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 if t.TYPE_CHECKING:
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import NodeSample
 
-# Two looks closer than this are one, in seconds.
+# Two samples closer than this are one, in seconds.
 APART = 0.8
 _KEPT = 24
 _RATE_SPAN = 120.0
@@ -37,7 +37,7 @@ class SampleHistory:
 
     ``others_advanced``: how often the highest block that peers told was a higher one than before.
     ``arrivals``: how old each new head was when it arrived: constant on a living chain, less and less in a sync.
-    ``earlier``: the newest look with a head that is at least APART older than ``last``.
+    ``earlier``: the newest sample with a head that is at least APART older than ``last``.
     """
 
     invocation: str

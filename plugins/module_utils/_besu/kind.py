@@ -26,7 +26,7 @@ if t.TYPE_CHECKING:
 
 def _make(environment: Environment, params: t.Mapping[str, t.Any]) -> Kind:
     """The kind that options describe. Raises LifecycleError naming the option that is wrong."""
-    # Python compiles a module's code on each run: a run without a node does not load what looks at one.
+    # Python compiles a module's code on each run: a run without a node does not load the code for one.
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import access
     from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node import BesuKind
 

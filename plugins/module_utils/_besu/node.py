@@ -54,7 +54,7 @@ _OWN_CAUSES = ("suspended", "frozen", "unit_not_found", "unit_broken", "unhealth
 
 Reader = t.Callable[[t.Optional[NodeSample]], NodeSample]
 References = t.Callable[[], t.Sequence[Reference]]
-# What of a look is the node's own, and not that of another unit's process on its ports.
+# What of a sample is the node's own, and not that of another unit's process on its ports.
 OwnPart = t.Callable[[NodeSample, str], NodeSample]
 
 

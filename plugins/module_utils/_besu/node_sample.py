@@ -87,7 +87,7 @@ class NodeSample:
     """One sample. ``rpc``: the outcome of the request as a whole; ``outcomes``: of the calls that were not ok.
 
     ``proposed_to``: up to which block ``last_proposed`` and the head's miner know.
-    ``made``: the block that it had proposed last at an earlier look.
+    ``made``: the block that it had proposed last at an earlier sample.
     ``measured_period``: seconds between blocks by their timestamps, where the node does not tell the block period.
     """
 

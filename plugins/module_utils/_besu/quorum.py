@@ -35,7 +35,7 @@ if t.TYPE_CHECKING:
 
 # Besu 26.1.0 changed what validators send to each other (CHANGELOG): below and above do not understand each other.
 _NEW_ENCODING = (26, 1)
-# With a longer block period two looks are not told to see a new block.
+# With a longer block period two samples need not see a new block.
 _PATIENT_PERIOD = 20.0
 # Networks so small have no quorum without every single validator.
 _ALL_NEEDED = 2

@@ -86,7 +86,7 @@ def of_chain(pairs: t.Sequence[cv.Pair], genesis: str | None) -> list[cv.Pair]:
 class QuorumGuard:
     """Whether this host's validator may be taken offline now.
 
-    ``read`` looks at the node itself, ``others`` at all nodes of reference_urls.
+    ``read`` samples the node itself, ``others`` all nodes of reference_urls.
     """
 
     def __init__(

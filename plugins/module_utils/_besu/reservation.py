@@ -5,7 +5,7 @@
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-Two controllers that look at the same time both see enough validators and stop
+Two controllers that observe at the same time both see enough validators and stop
 one each. A lock on one host cannot forbid that, the validators are on
 different hosts. So a controller that wants to take one offline asks the hosts of MORE THAN
 HALF of the on-chain set for a grant, the target's own host first. A host

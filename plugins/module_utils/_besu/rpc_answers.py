@@ -31,7 +31,7 @@ OUTCOMES: dict[str, str] = {
 # The port answered, but not about the node.
 CANNOT_OBSERVE = frozenset(("unauthorized", "host_not_allowed", "timeout_504", "unreachable", "tls", "protocol"))
 OF_STATUS = {401: "unauthorized", 403: "host_not_allowed", 504: "timeout_504"}
-# JSON-RPC 2.0 and Besu's limits: what was asked was not looked at.
+# JSON-RPC 2.0 and Besu's limits: the request was not executed.
 NOT_EXECUTED = frozenset((-32700, -32600, -32602, -32005))
 _OF_CODE = {-32604: "not_enabled", -32601: "unknown_method", -40100: "unauthorized"}
 

@@ -78,7 +78,7 @@ class Reference:
 class BesuVerdict:
     """The state, the reasons (the most telling first), the cause where something is wrong, what was measured.
 
-    ``wants_log``: the log could tell more. ``settled`` False: another look is wanted before this is told.
+    ``wants_log``: the log could tell more. ``settled`` False: another sample is wanted before this is told.
     ``futile``: why no wait changes it. ``resample``: after how many seconds, where not settled.
     ``lasted``: for how many seconds it has been so at most, by what was seen of the node itself.
     """

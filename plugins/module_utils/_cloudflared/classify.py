@@ -90,7 +90,7 @@ class ConnectorUnit:
 class Sample:
     """One sample of the connector.
 
-    ``had``: an earlier look at the same process saw connections;
+    ``had``: an earlier sample of the same process saw connections;
     ``edge_open``: whether TCP to the edge addresses that failed last works now (None: not tried);
     ``lost``: why it counts as half open although it says that it is connected.
     """
@@ -176,7 +176,7 @@ def _at_this_moment(unit: ConnectorUnit, sample: Sample, rules: Rules) -> Verdic
         return _partial(sample, message)
     if rules.remote and sample.config_version == -1:
         return Verdict(CONNECTED, (message, "no configuration has come from the edge yet (/config has version -1)"))
-    # Each outage ends with one registration at least; a connector that lost few connections costs no look at its log.
+    # Each outage ends with one registration at least; a connector that lost few connections needs no log.
     again = (sample.metrics.registered or 0) - rules.expected
     return Verdict(m.RUNNING, (message,), wants_log=sample.log is None and again >= FLAPS)
 

@@ -110,7 +110,7 @@ class CloudflaredKind(Kind):
             self._ill = observation.reasons if observation.cause == "unhealthy" else ()
             return replace(observed, reasons=(*observation.reasons, *verdict.reasons))
         self._verdict = verdict
-        # Where the journal does not tell since when, the time that it is given begins with the first look.
+        # Where the journal does not tell since when, the time that it is given begins with the first observation.
         since = verdict.since if verdict.since is not None or verdict.state not in _WAITING else snapshot.lost_at
         if since is not None:
             observed = replace(observed, since=since, age=max(self._environment.clock.wall() - since, 0.0))

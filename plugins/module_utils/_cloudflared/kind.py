@@ -24,7 +24,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 
 def _make(environment: Environment, params: t.Mapping[str, t.Any]) -> Kind:
     """The kind that options describe. Raises LifecycleError naming the option that is wrong."""
-    # Python compiles a module's code on each run: a run without a connector does not load what looks at one.
+    # Python compiles a module's code on each run: a run without a connector does not load the code for one.
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared import monitor
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.connector import CloudflaredKind
 

@@ -69,7 +69,7 @@ def check_options(params: t.Mapping[str, t.Any]) -> None:
 class ConnectorSnapshot:
     """What is known about one process of the connector, kept between samples.
 
-    ``lost_at``: when a look first found it without connections (seconds since the epoch);
+    ``lost_at``: when an observation first found it without connections (seconds since the epoch);
     ``flaps_since``: since when it is known to lose all its connections again and again (seconds since the epoch);
     ``serves_nobody``: whether it is sure of its half-open connections that no request comes through them.
     """

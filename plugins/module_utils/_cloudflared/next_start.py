@@ -7,7 +7,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 A connector that lives and is not well is worth more than one that cannot
 start. Only what is proved to be missing or broken counts: what this user may
-not look at is no reason to refuse.
+not read is no reason to refuse.
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-Two controllers that look at the same time both see another healthy replica,
+Two controllers that observe at the same time both see another healthy replica,
 and take one each. So who wants to take a connector offline needs
 
 1. the grant of its own host, and
 2. the grant of a host on which another connector of the tunnel is healthy,
-   which that host itself looks at while it grants.
+   which that host itself observes while it grants.
 
 A host grants one owner at a time for a tunnel, and a connector is taken
 offline only on the grant of its own host. So while it is down, the replica

@@ -78,7 +78,7 @@ Read = t.Callable[[str], t.Optional[str]]
 class Settings:
     """The options in force, as text, and where each comes from (``argument``, ``environment``, ``file``).
 
-    ``token`` and ``credentials`` in ``values`` are secrets: only ``identity`` may look at them.
+    ``token`` and ``credentials`` in ``values`` are secrets: only ``identity`` may read them.
     """
 
     values: t.Mapping[str, str] = field(default_factory=dict, repr=False)

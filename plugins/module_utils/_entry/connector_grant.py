@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The grant of a host for a tunnel: given while a look at its connectors shows that one of them keeps the tunnel up.
+"""The grant of a host for a tunnel: given while one of its connectors is observed to keep the tunnel up.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -70,7 +70,7 @@ def request(
 ) -> dict[str, t.Any]:
     """Request the grant; returns the module's result.
 
-    The look comes after the grant, so that nobody else can be granted this host between the two.
+    The observation comes after the grant, so that nobody else can be granted this host between the two.
     ``doubts_of``: what speaks against each connector here that might stay; ``this_host``: see host_id. Raises
     LifecycleError.
     """

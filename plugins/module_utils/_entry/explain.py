@@ -34,7 +34,7 @@ _SAYS_NO_MORE = ("unknown", "crash_loop", "start_limit")
 
 def explain(host: HostContext, watched: MonitoredService, observation: Observation) -> Diagnosis:
     """The diagnosis of the observed service."""
-    # What diagnoses is a fifth of the code of a look, and Python compiles it on each run: for trouble alone.
+    # What diagnoses is a fifth of the code of an observation, and Python compiles it on each run: for trouble alone.
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.diagnose import Diagnosis
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.failed_run import (
         FailedRun,

@@ -34,7 +34,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.serv
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-# How often the service is looked at, in seconds.
+# How often the service is observed, in seconds.
 _INTERVAL = 0.5
 # What the guards have said counts for so long, in seconds, as for every other act.
 _GUARDS_HOLD_FOR = 2.0

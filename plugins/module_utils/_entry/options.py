@@ -16,7 +16,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._probes.options
 
 Spec = dict[str, dict[str, t.Any]]
 
-# How a service is found and looked at.
+# How a service is found and observed.
 WATCH_OPTIONS: Spec = {
     "name": {"type": "str", "required": True},
     "scope": {"type": "str", "choices": ["system", "user"], "default": "system"},
@@ -26,7 +26,7 @@ WATCH_OPTIONS: Spec = {
     "stop_timeout": {"type": "float", "default": 120.0},
     "thrash_restarts": {"type": "int", "default": 5},
     "thrash_window": {"type": "float", "default": 600.0},
-    # Those of the table in _monitoring/alerts.py, which only what looks needs on a host.
+    # Those of the table in _monitoring/alerts.py, which only a module that observes needs on a host.
     "alert_after": {
         "type": "dict",
         "default": {},

@@ -36,7 +36,7 @@ def disk_usage(paths: t.Sequence[str]) -> tuple[Disk, ...]:
             device = os.stat(there).st_dev
             usage = os.statvfs(there)
         except OSError:
-            continue  # it went away, or this user may not look: nothing is known of it
+            continue  # it went away, or this user may not read it: nothing is known of it
         if usage.f_blocks and not usage.f_flag & os.ST_RDONLY:
             # A file system without an inode table (btrfs) counts none and never lacks one.
             inodes = usage.f_favail if usage.f_files else 1

@@ -79,7 +79,7 @@ class Entry:
     """One record. ``timestamp``: seconds since the epoch; ``monotonic``: CLOCK_MONOTONIC of its boot, in seconds.
 
     ``message`` is as it was written, hostile; ``shown`` is what may leave the host.
-    ``by_user_manager``: the service manager of the user wrote it whose services are looked at.
+    ``by_user_manager``: the service manager of the user wrote it whose services are observed.
     """
 
     timestamp: float

@@ -70,7 +70,7 @@ class Newer:
 class Staleness:
     """What a process was started from and is newer on disk. ``started``: seconds since the epoch; ``age``: seconds.
 
-    ``unknown``: what could not be looked at.
+    ``unknown``: what could not be checked.
     """
 
     started: float | None = None
@@ -155,7 +155,7 @@ class _FileComparison:
         try:
             return os.readlink(f"{self._mine}/root") != "/"
         except OSError:
-            return False  # its other files tell whether this user may look
+            return False  # its other files tell whether this user may read them
 
     def at_unit(self, facts: UnitFacts) -> None:
         if facts.flag("NeedDaemonReload"):
@@ -275,7 +275,7 @@ class _FileComparison:
                     continue
                 target = os.readlink(here)
             except OSError:
-                return  # the look at the file itself says so
+                return  # the check of the file itself says so
             self._compare("link", here, status, f"it leads to {target} now")
             followed += 1
             parent = here.rpartition("/")[0]

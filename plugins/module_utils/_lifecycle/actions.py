@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does one step on the host: gathers what the guards look at, then asks systemd.
+"""Does one step on the host: gathers what the guards check, then asks systemd.
 
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """
@@ -391,7 +391,7 @@ class Actions:
         unit = unit or self._unit
         done = self._tools.systemd.enqueue(verb, unit, mode)
         if done.rc == 0 or done.timed_out:
-            return verb  # after a time-out the next look tells whether the job was taken
+            return verb  # after a time-out the next observation tells whether the job was taken
         if done.rc == _RC_REFUSED:
             message = said_at_end(done)
             busy = "destructive" in message  # another controller's job is in the way

@@ -48,7 +48,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.timi
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.transitions import TransitionLog
 
 _ACTION_LIMIT = 8
-# Guards that look at what the unit's files say.
+# Guards that check what the unit's files say.
 _OF_UNIT_FILES = ("unit", "cause", "condition", "ready", "dependency")
 
 
@@ -237,7 +237,7 @@ class Engine:
         self._in_the_way = ()
         plan = self._planning.plan(observation, self._renewed)
         if observation.state == m.UNKNOWN and self._sight.may_clear_up():
-            self._pause(observation)  # one look that failed must not end a wait of hours
+            self._pause(observation)  # one observation that failed must not end a wait of hours
             return
         if plan.refusal:
             raise self._no_way(plan, observation)
@@ -318,7 +318,7 @@ class Engine:
     def _act(self, step: m.Step, observation: Observation) -> None:
         left = self._planning.ends_leftovers(step, observation)
         if left and force_stop_step(observation).source in self._forced:
-            self._end_leftovers(observation)  # what the step needs was looked at before the first of them was killed
+            self._end_leftovers(observation)  # what the step needs was observed before the first of them was killed
             return
         if not self._is_allowed(step, observation):
             return
@@ -329,7 +329,7 @@ class Engine:
         wait = self._actor.budget(observation).wait or 0.0
         if wait > 0 and step.action != "stop" and self._request.target not in (m.STOPPED, "reset"):
             self._clock.sleep(min(wait, max(self._wait.ends - self._clock.monotonic(), 0.0)))
-            return  # a look at what has become of it, and the guards again
+            return  # an observation of what has become of it, and the guards again
         if left:
             self._end_leftovers(observation)
             return
@@ -340,7 +340,7 @@ class Engine:
         try:
             asked = self._actor.act(step, observation, observation.cause, self._around, asked_at)
         except Outdated:
-            return  # a look at what has become of it, and the guards again
+            return  # an observation of what has become of it, and the guards again
         except Refused as refused:
             raise TargetNotReached(f"{self._watched.unit}: {refused.block.reason}", [refused.block]) from refused
         self._note_act(step, observation, asked, began)
@@ -398,7 +398,7 @@ class Engine:
         if blocks or not self._request.config_check or not g.leads_to_start(step, self._request.target):
             return blocks
         refused = self._actor.config_check()
-        # It may have taken long: what must be true at the moment of the step is looked at once more.
+        # It may have taken long: what must be true at the moment of the step is checked once more.
         return (refused,) if refused else self._ask_guards(step, observation, cleared)
 
     def _ask_guards(self, step: m.Step, observation: Observation, cleared: bool) -> tuple[Refusal, ...]:

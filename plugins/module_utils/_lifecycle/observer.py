@@ -49,7 +49,7 @@ class MonitoredService:
     """A service to observe: its unit, its kind (which may remember samples), its probes.
 
     ``config``: files of its configuration that are known apart from those of its command line.
-    From the first look on, ``unit`` is the unit's own name, also where an alias was asked for.
+    From the first observation on, ``unit`` is the unit's own name, also where an alias was asked for.
     """
 
     name: str

@@ -69,7 +69,7 @@ def waits_for(members: t.Sequence[Member], show: ShowUnits, guarded: t.Collectio
 
     What a service requires, or is ordered after, goes first. Those that are
     not independent for another reason go in their order. ``guarded``: units
-    whose stop has guards of its own, which look at what else is up: no two
+    whose stop has guards of its own, which check what else is up: no two
     acts take such along at the same time. Raises LifecycleError.
     """
     related = _Related(show)

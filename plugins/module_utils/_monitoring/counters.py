@@ -8,7 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 Between two observations the journal tells what happened; the observation adds
 what systemd does not log (``reset-failed``, the health of probes, the states
 of a kind). It is compared with the records only where both tell of one moment:
-a record that came while the services were looked at may be newer than what was
+a record that came while the services were observed may be newer than what was
 seen, and one that tells of a change just seen may still be on its way. Then
 the next run compares. All of it is plain JSON, saved together with the
 journal's cursor: what was counted and up to where are never apart.
@@ -90,7 +90,7 @@ class Batch(t.NamedTuple):
     """The manager's records since the last run, oldest first.
 
     ``complete``: there were no more of them. ``observed_from``: the service
-    was looked at from then on (CLOCK_MONOTONIC).
+    was observed from then on (CLOCK_MONOTONIC).
     """
 
     records: t.Sequence[Record]

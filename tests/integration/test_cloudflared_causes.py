@@ -202,6 +202,8 @@ def test_a_connector_that_is_suspended(world: Connectors) -> None:
     world.fleet.each(lambda host: host.run("systemctl", "kill", "--signal=STOP", "cloudflared"))
     for name, seen in world.looks().items():
         assert (seen["state"], seen["cause"]) == ("error", "suspended"), (name, seen["reasons"])
+        assert seen["cloudflared"]["tunnel_id"] == world.tunnels[name].id and seen["cloudflared"]["connections"] == 0
+        assert primary(seen) == ("suspended", "soft")
         assert list(world.at_edge(world.fleet[name])) == [before[name]]
     done = world.fleet.each(lambda host: world.run(host, state="reconnected", wait_timeout=60))
     for name, one in done.items():

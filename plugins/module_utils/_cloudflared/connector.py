@@ -42,6 +42,8 @@ if t.TYPE_CHECKING:
 
 _SERVING = (CONNECTED, m.RUNNING)
 _WAITING = (CONNECTING, RECONNECTING)
+# Causes of a process that is there and does not run.
+_PAUSED = ("frozen", "suspended")
 # Causes of systemd's own that a connector which answers may refute.
 _REFUTABLE = ("crash_loop", "unhealthy")
 _LOG_EVERY = 2.0
@@ -95,6 +97,8 @@ class CloudflaredKind(Kind):
             return self._ended(observation, facts)
         if observation.state == m.STOPPED and facts.load == "loaded":
             return self._stopped(observation, facts)
+        if observation.cause in _PAUSED and facts.main_pid:
+            return self._paused(observation, facts)
         return observation
 
     def _living(self, observation: Observation, facts: UnitFacts) -> Observation:
@@ -213,6 +217,14 @@ class CloudflaredKind(Kind):
             "other_connectors": list(snapshot.others),
             "notes": list(settings.notes),
         }
+
+    def _paused(self, observation: Observation, facts: UnitFacts) -> Observation:
+        """A process that does not run serves nobody, and is still the connector of its tunnel."""
+        control_group = facts.text("ControlGroup")
+        snapshot = self._monitor.snapshot(
+            facts.main_pid, facts.invocation, lambda: self._environment.systemd.processes(control_group)
+        )
+        return replace(observation, details={**self._details_at_rest(facts), **_identity(snapshot.identity)})
 
     def _draining(self, observation: Observation, facts: UnitFacts) -> Observation:
         """A stop within the grace period is not overdue: requests are being finished."""

@@ -33,6 +33,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal i
     Journal,
     JournalRecords,
 )
+from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import process_state
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import read_settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.written_paths import written_paths
 
@@ -74,6 +75,7 @@ def examine(
         ports=ports,
         listeners=procfs.port_holders(ports, os.path.join(root, "proc")) if ports else {},
         kernel=kernel,
+        process_state=process_state(case.number("MainPID")) if case.live else "",
     )
     return diagnose(
         properties, records.entries, rules=(*rules, *GENERIC_RULES), host=host, failing=failing, notes=notes

@@ -50,6 +50,18 @@ def forgotten(case: FailureCase) -> Match | None:
     return Match([*known.evidence, *last], f"its last run {ended}{words}")
 
 
+def paused(state: str) -> t.Callable[[FailureCase], Match | None]:
+    """The process is there and does not run, for this reason."""
+
+    def facts(case: FailureCase) -> Match | None:
+        if case.paused != state:
+            return None
+        shown = f"FreezerState={case.text('FreezerState')}" if state == "frozen" else "the main process is in state T"
+        return Match([f"{shown}, ActiveState={case.text('ActiveState')}"])
+
+    return facts
+
+
 def load(*states: str) -> t.Callable[[FailureCase], Match | None]:
     def facts(case: FailureCase) -> Match | None:
         if case.text("LoadState") not in states or case.text("ActiveState") not in ("inactive", "failed"):

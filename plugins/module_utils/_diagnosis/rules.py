@@ -53,6 +53,16 @@ _UNIT: tuple[Rule, ...] = (
         facts=p.load("bad-setting", "error"), rank=100,
     ),
     Rule(
+        "frozen", CRASH, SOFT, "the unit is frozen, so that none of its processes runs",
+        "find out who froze it and why; systemctl thaw lets it go on",
+        facts=p.paused("frozen"), rank=100,
+    ),
+    Rule(
+        "suspended", CRASH, SOFT, "its main process is stopped by a signal (SIGSTOP)",
+        "find out who stopped it and why; kill -CONT with its process id lets it go on, and a restart replaces it",
+        facts=p.paused("suspended"), rank=100,
+    ),
+    Rule(
         "dependency_failed", DEPENDENCY, SOFT, "a unit that it requires did not start",
         "diagnose and start the required unit first (systemctl list-dependencies shows it), then this one",
         facts=p.job("dependency"), rank=95,

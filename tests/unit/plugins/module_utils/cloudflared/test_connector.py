@@ -374,6 +374,18 @@ def test_a_long_run_that_ended_with_0_is_a_stop(make):
     assert world.see({**STOPPED, "InactiveEnterTimestampMonotonic": "990000000"}).cause is None
 
 
+@pytest.mark.parametrize(
+    ("properties", "state", "cause"), [({}, "T", "suspended"), ({"FreezerState": "frozen"}, "S", "frozen")]
+)
+def test_one_that_is_there_and_does_not_run_is_still_the_connector_of_its_tunnel(make, properties, state, cause):
+    world = make()
+    seen = world.see({**UP, **properties}, process_state=state)
+    assert (seen.state, seen.cause) == ("error", cause) and not world.server.requests
+    about = seen.as_dict()["cloudflared"]
+    assert (about["tunnel_id"], about["connections"], about["connector_id"]) == (TUNNEL, 0, None)
+    assert TOKEN not in json.dumps(seen.as_dict()) and SECRET not in json.dumps(seen.as_dict())
+
+
 def test_draining_is_not_overdue(make):
     world = make()
     stopping = {

@@ -216,13 +216,13 @@ def _network(network: NetworkInfo, names: t.Mapping[str, str], unnamed: str) -> 
     age = f", {network['head_age']:.0f} s old" if network["head_age"] is not None else ""
     head = f"at block {network['head']}{age}"
     if network.get("has_quorum") is False:
-        how = "STALLED" if network["stalled"] else "advances" if network["advances"] else "was not seen to move"
+        how = "STALLED" if network["stalled"] else "advances" if network["advances"] else "was not observed to advance"
         return [f"Chain {network['chain_id']} {how} {head}", f"  {network['reason']}"]
     if network["stalled"]:
         # Who proposed before says nothing now: the nodes themselves tell who is missing.
         quorum, members_of = network["quorum"], len(network["validators"])
         return [f"Chain {network['chain_id']} STALLED {head}: quorum is {quorum} of {count(members_of, 'validator')}"]
-    moves = "advances" if network["advances"] else "was not seen to move"
+    moves = "advances" if network["advances"] else "was not observed to advance"
     lines = [f"Chain {network['chain_id']} {moves} {head}: {network['arithmetic']}"]
     more = network["may_stop"]
     which = f" (any of {', '.join(network['which'][:_SHOWN])})" if more else f" ({network['reason']})"

@@ -117,7 +117,7 @@ def test_filter(open_page: Open, small: str) -> None:
     page.get_by_label("Kind").select_option("cloudflared")
     assert services(page) == ["node2/tunnel"]
     find.fill("web")
-    expect(page.get_by_text("No service fits the filter.")).to_be_visible()
+    expect(page.get_by_text("No service matches the filter.")).to_be_visible()
     page.get_by_role("button", name="Show all").click()
     expect(status).to_have_text(f"{SMALL} of {SMALL} services")
     expect(find).to_be_focused()

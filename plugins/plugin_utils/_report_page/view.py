@@ -55,8 +55,8 @@ _BY = {"operator": "an operator", "service": "systemd", "collection": "this coll
 _ENDED = {
     "running": "recovered",
     "stopped": "ended as stopped",
-    "not_known": "its end is not known",
-    "open": "not over",
+    "not_known": "end unknown",
+    "open": "ongoing",
 }
 _ATTEMPTS = {"verified": "verified", "failed": "failed"}
 _STEPS = (60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
@@ -312,7 +312,7 @@ def _attempt(attempt: Data) -> dict[str, t.Any]:
     return {
         "at": clock(attempt["at"]),
         "outcome": _ATTEMPTS.get(attempt["outcome"] or "", "other"),
-        "text": f"{attempt['action'] or 'an attempt'}{owner}{cause}: {attempt['outcome'] or 'outcome not known'}",
+        "text": f"{attempt['action'] or 'an attempt'}{owner}{cause}: {attempt['outcome'] or 'outcome unknown'}",
     }
 
 
@@ -368,7 +368,7 @@ def _time_in(history: Data) -> list[tuple[str, str]]:
 
 def _hold(hold: Data) -> str:
     reason = f": {hold['reason']}" if hold["reason"] else ""
-    until = f", until {clock(hold['expires'])}" if hold["expires"] is not None else ", without an end"
+    until = f", until {clock(hold['expires'])}" if hold["expires"] is not None else ", with no end"
     return f"held by {hold['owner'] or 'somebody'}{reason}{until}"
 
 
@@ -387,19 +387,19 @@ def _tiles(summary: Data) -> list[dict[str, str]]:
     by = ", ".join(f"{number} by {_BY[who]}" for who, number in summary["recovered_by"].items())
     recover = summary["time_to_recover"]
     longest = f"median; longest {duration(recover['longest'])}" if recover["count"] else "no incident ended"
-    open_ones = f", {summary['open_incidents']} not over" if summary["open_incidents"] else ""
+    open_ones = f", {summary['open_incidents']} ongoing" if summary["open_incidents"] else ""
     known = summary["known"]
     return [
         {
-            "name": "Ok now",
+            "name": "OK now",
             "value": f"{verdicts['ok']:,} of {summary['services']:,}",
-            "note": rest or "every service is in the state that is wanted",
+            "note": rest or "every service is in its desired state",
             "mood": "good" if not rest else "bad",
         },
         {
             "name": "Availability",
             "value": percent(summary["availability"]),
-            "note": "running, as a share of the time that is known",
+            "note": "share of the known time spent running",
             "mood": "",
         },
         {
@@ -589,7 +589,7 @@ def _chain(chain: Data) -> dict[str, t.Any]:
     elif chain["advances"]:
         word, mood = "advances", "good"
     else:
-        word, mood = "was not seen to move", ""
+        word, mood = "not observed to advance", ""
     total, quorum, active = chain["validators"], chain["quorum"], chain["taking_part"]
     drawn = min(total, 60)
     return {

@@ -387,7 +387,7 @@ def test_two_validators_on_one_host_count_as_two():
     ]
 
 
-@pytest.mark.parametrize(("more", "how"), [({}, "advances"), ({"advances": False}, "was not seen to move"),
+@pytest.mark.parametrize(("more", "how"), [({}, "advances"), ({"advances": False}, "was not observed to advance"),
                                            ({"advances": False, "stalled": True}, "STALLED")])  # fmt: skip
 def test_the_lines_of_a_network_on_whose_blocks_no_quorum_decides(more, how):
     alone = network(has_quorum=False, quorum=0, validators=[], arithmetic="?", reason="no quorum guard applies", **more)

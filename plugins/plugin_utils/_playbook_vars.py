@@ -27,7 +27,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet_error im
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._waves import DEFAULT, MAX_SIZES
 
 # What the playbooks themselves keep under these names, or leave for the next node of a workflow.
-KEPT = frozenset(f"lifecycle_{one}" for one in ("networks", "outcome", "plan", "seen", "settings", "summary"))
+KEPT = frozenset(f"lifecycle_{one}" for one in ("networks", "observed", "outcome", "plan", "settings", "summary"))
 _PREFIXES = ("lifecycle_", "service_recovery_", "rolling_restart_", "service_drill_")
 # How alike a name has to be to count as a misspelling.
 _ALIKE = 0.8

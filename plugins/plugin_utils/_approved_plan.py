@@ -252,10 +252,10 @@ def _changed(one: PlannedRow, act: Act) -> str:
 
 
 def _differs(*then_and_now: tuple[str, str, str]) -> str:
-    message = [
+    changes = [
         f"its {what} was {then or 'none'} and is {now or 'none'}" for what, then, now in then_and_now if then != now
     ]
-    return f"since the plan was approved {', '.join(message)}" if message else ""
+    return f"since the plan was approved {', '.join(changes)}" if changes else ""
 
 
 def _left(one: PlannedRow, why: str) -> PlannedRow:
@@ -358,14 +358,14 @@ def _wrong(why: str) -> FleetError:
 
 
 def _check_digest(document: t.Mapping[str, t.Any], expected: str | None) -> None:
-    message = document.get("digest")
+    stated = document.get("digest")
     try:
         found = digest(document)
     except (TypeError, ValueError, RecursionError):
         raise _wrong(f"it is not a plan in JSON; {_ANEW}") from None
-    if message != found:
+    if stated != found:
         raise _wrong(
-            f"its digest says {message!r}, and its content has {found}: it was changed since it was made; {_ANEW}"
+            f"its digest says {stated!r}, and its content has {found}: it was changed since it was made; {_ANEW}"
         )
     if expected and expected.removeprefix("sha256:") != found.removeprefix("sha256:"):
         raise FleetError(

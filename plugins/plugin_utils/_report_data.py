@@ -59,13 +59,13 @@ def report_data(
     its lifecycle_services; ``network_info``: what besu_network_info returned;
     ``window``: seconds; ``now``: seconds since the epoch, by the clock of the controller.
     """
-    reported = _observations(observed)
+    by_host = _observations(observed)
     services: list[Data] = []
     for row in read_fleet(observed, described):
         if row.is_host:
             services += _unobserved(row, described.get(row.host))
         else:
-            services.append(_service(row, next(reported[row.host], {}), window, now))
+            services.append(_service(row, next(by_host[row.host], {}), window, now))
     hosts = _hosts(observed, services)
     return {
         "version": VERSION,
@@ -93,8 +93,8 @@ def _text(value: t.Any, limit: int = h.TEXT) -> str | None:
     return h.cut(as_text(value), limit) or None
 
 
-def _service(row: Row, reported: t.Any, window: float, now: float) -> Data:
-    given = as_mapping(reported)
+def _service(row: Row, observation: t.Any, window: float, now: float) -> Data:
+    given = as_mapping(observation)
     found = _bare(row.host, row.service, row.scope, row.kind, row.desired, row.why)
     history, reason = h.read_service_history(given.get("history"), row.kind, window)
     state = row.state if given else m.UNKNOWN

@@ -128,8 +128,8 @@ def assess(answers: t.Sequence[ReservationAnswer], own_host: str, last: bool = T
 
 def _silent(answers: t.Sequence[ReservationAnswer]) -> str:
     """Who did not grant, and why, as the end of a sentence."""
-    message = [f"{answer.host}: {answer.reason}" for answer in answers if not answer.granted]
-    return f" ({'; '.join(message)})" if message else ""
+    reasons = [f"{answer.host}: {answer.reason}" for answer in answers if not answer.granted]
+    return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 def _too_few(answers: t.Sequence[ReservationAnswer], needed: t.Any) -> str:

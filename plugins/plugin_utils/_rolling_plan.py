@@ -172,13 +172,13 @@ class Candidate:
 
 def _candidate(row: Row, given: t.Mapping[str, t.Any]) -> Candidate:
     stale, last = as_mapping(given.get("stale")), as_mapping(given.get("last_start"))
-    reported = stale.get("is_stale")
+    is_stale = stale.get("is_stale")
     made = _RUN.search(as_text(last.get("owner")))
     evidence = [f"{as_text(one.get('kind'))} {as_text(one.get('path'))}: {as_text(one.get('reason'))}"
                 for one in as_mappings(stale.get("evidence"))]  # fmt: skip
     return Candidate(
         row,
-        reported if isinstance(reported, bool) else None,
+        is_stale if isinstance(is_stale, bool) else None,
         tuple(evidence),
         as_texts(stale.get("unknown")),
         as_number(stale.get("age")),

@@ -44,8 +44,8 @@ class Ports(t.NamedTuple):
 
     def __str__(self) -> str:
         both = (("from", self.own), ("to", self.theirs))
-        message = [f"{word} port {', '.join(map(str, sorted(ports)))}" for word, ports in both if ports]
-        return f"TCP and UDP {' and '.join(message)}"
+        named = [f"{word} port {', '.join(map(str, sorted(ports)))}" for word, ports in both if ports]
+        return f"TCP and UDP {' and '.join(named)}"
 
 
 def rules(ports: Ports) -> list[tuple[str, ...]]:

@@ -173,8 +173,8 @@ class _FileComparison:
         runs: os.stat_result | None = None
         name, replaced = "", False
         try:
-            runs, message = os.stat(f"{self._mine}/exe"), os.readlink(f"{self._mine}/exe")
-            path = message[: -len(_DELETED)] if message.endswith(_DELETED) else message
+            runs, target = os.stat(f"{self._mine}/exe"), os.readlink(f"{self._mine}/exe")
+            path = target[: -len(_DELETED)] if target.endswith(_DELETED) else target
             name = os.path.basename(path)
             replaced = not _is_same(runs, path)
             if replaced:
@@ -211,11 +211,11 @@ class _FileComparison:
         """Java keeps its archives open."""
         for name in os.listdir(f"{self._mine}/fd"):
             try:
-                message = os.readlink(f"{self._mine}/fd/{name}")
+                target = os.readlink(f"{self._mine}/fd/{name}")
             except OSError:
                 continue  # closed meanwhile
-            if message.endswith(f".jar{_DELETED}"):
-                path = message[: -len(_DELETED)]
+            if target.endswith(f".jar{_DELETED}"):
+                path = target[: -len(_DELETED)]
                 self._add(Newer("library", path, "the archive that it runs with was replaced or removed"))
 
     def at_config(self, facts: UnitFacts, arguments: t.Sequence[str], more: t.Sequence[str]) -> None:

@@ -140,15 +140,15 @@ def with_log_states(
     notes = [*history.notes, *log.notes]
     notes += [CLOCK_SET] if since > log.since else []
     notes += [TOO_MANY] if limited is not proved else []
-    reported = history._replace(
+    completed = history._replace(
         first=limited[0][0][1] if 0 in limited else history.first,
         transitions=tuple(shown),
         grounded=tuple(grounded),
         bases={state: machine.base(state) for state in machine.states},
     )
-    if any(state == m.UNKNOWN for _begin, _end, state in reported.spans()):
+    if any(state == m.UNKNOWN for _begin, _end, state in completed.spans()):
         notes.append(NOT_TOLD)
-    return reported._replace(notes=tuple(dict.fromkeys(notes)))
+    return completed._replace(notes=tuple(dict.fromkeys(notes)))
 
 
 def _moments(history: History) -> list[tuple[float, str | None]]:
@@ -260,20 +260,20 @@ def _merge(history: History, proved: t.Mapping[int, list[Moment]]) -> tuple[list
     events += [(at, -1, state) for found in proved.values() for at, state in found[1:]]
     shown, grounded = _Track(), _Track()
     base: str | None = None
-    reported: str | None = None
+    proved_state: str | None = None
     for at, number, state in sorted(events, key=lambda event: event[0]):
         if number < 0:
-            reported = state
+            proved_state = state
         else:
             base = state
-            reported = _reported(proved, number, reported) if base in _LIVE else None
+            proved_state = _state_proved_at(proved, number, proved_state) if base in _LIVE else None
         cause = history.transitions[number - 1] if number > 0 else None
-        shown.go(at, reported or base, cause, number == 0)
-        grounded.go(at, base if reported in (None, m.UNKNOWN) else reported, cause, number == 0)
+        shown.go(at, proved_state or base, cause, number == 0)
+        grounded.go(at, base if proved_state in (None, m.UNKNOWN) else proved_state, cause, number == 0)
     return shown.changes, grounded.changes
 
 
-def _reported(proved: t.Mapping[int, list[Moment]], number: int, before: str | None) -> str | None:
+def _state_proved_at(proved: t.Mapping[int, list[Moment]], number: int, before: str | None) -> str | None:
     """What the log says about a process that begins, or continues, at this transition of systemd."""
     return proved[number][0][1] if number in proved else before
 

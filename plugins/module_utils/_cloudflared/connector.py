@@ -102,11 +102,7 @@ class CloudflaredKind(Kind):
         return observation
 
     def _living(self, observation: Observation, facts: UnitFacts) -> Observation:
-        control_group = facts.text("ControlGroup")
-        snapshot = self._monitor.snapshot(
-            facts.main_pid, facts.invocation, lambda: self._environment.systemd.processes(control_group)
-        )
-        self._snapshot = snapshot
+        snapshot = self._snapshot = self._take_snapshot(facts)
         self._monitor.poll(snapshot)
         verdict = self._judge(observation, facts, snapshot)
         observed = replace(observation, details=self._details(snapshot, verdict))
@@ -124,6 +120,12 @@ class CloudflaredKind(Kind):
             base_state=verdict.base_state,
             cause=verdict.cause,
             reasons=(*verdict.reasons, *observation.reasons[:1]),
+        )
+
+    def _take_snapshot(self, facts: UnitFacts) -> ConnectorSnapshot:
+        control_group = facts.text("ControlGroup")
+        return self._monitor.snapshot(
+            facts.main_pid, facts.invocation, lambda: self._environment.systemd.processes(control_group)
         )
 
     def _judge(self, observation: Observation, facts: UnitFacts, snapshot: ConnectorSnapshot) -> c.Verdict:
@@ -220,11 +222,8 @@ class CloudflaredKind(Kind):
 
     def _paused(self, observation: Observation, facts: UnitFacts) -> Observation:
         """A process that does not run serves nobody, and is still the connector of its tunnel."""
-        control_group = facts.text("ControlGroup")
-        snapshot = self._monitor.snapshot(
-            facts.main_pid, facts.invocation, lambda: self._environment.systemd.processes(control_group)
-        )
-        return replace(observation, details={**self._details_at_rest(facts), **_identity(snapshot.identity)})
+        identity = self._take_snapshot(facts).identity
+        return replace(observation, details={**self._details_at_rest(facts), **_identity(identity)})
 
     def _draining(self, observation: Observation, facts: UnitFacts) -> Observation:
         """A stop within the grace period is not overdue: requests are being finished."""

@@ -36,7 +36,7 @@ options:
 EXAMPLES = r"""
 - name: See whether the drill may begin
   ansible.builtin.set_fact:
-    plan: "{{ seen_by_host | chainops.lifecycle.drill_plan(services_by_host, settings) }}"
+    plan: "{{ observed_by_host | chainops.lifecycle.drill_plan(services_by_host, settings) }}"
   run_once: true
 """
 

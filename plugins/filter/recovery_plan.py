@@ -77,7 +77,7 @@ options:
 EXAMPLES = r"""
 - name: Plan
   ansible.builtin.set_fact:
-    plan: "{{ seen_by_host | chainops.lifecycle.recovery_plan(services_by_host, '30%') }}"
+    plan: "{{ observed_by_host | chainops.lifecycle.recovery_plan(services_by_host, '30%') }}"
   run_once: true
 """
 

@@ -40,7 +40,7 @@ options:
 EXAMPLES = r"""
 - name: Name the services that have regressed
   ansible.builtin.debug:
-    msg: "{{ seen_by_host | chainops.lifecycle.regressed_services(services_by_host, plan, results_by_host, 1) }}"
+    msg: "{{ observed_by_host | chainops.lifecycle.regressed_services(services_by_host, plan, results_by_host, 1) }}"
 """
 
 RETURN = r"""

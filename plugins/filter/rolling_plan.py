@@ -51,7 +51,7 @@ options:
 EXAMPLES = r"""
 - name: Plan
   ansible.builtin.set_fact:
-    plan: "{{ seen_by_host | chainops.lifecycle.rolling_plan(services_by_host, settings, 1795952400) }}"
+    plan: "{{ observed_by_host | chainops.lifecycle.rolling_plan(services_by_host, settings, 1795952400) }}"
   run_once: true
   vars:
     settings: {lifecycle_only_stale: true, lifecycle_serial: [1, 30%]}

@@ -26,7 +26,7 @@ EXAMPLES = r"""
 - name: Fail if no state is known
   ansible.builtin.fail:
     msg: no service could be observed
-  when: seen_by_host | chainops.lifecycle.services_observed == 0
+  when: observed_by_host | chainops.lifecycle.services_observed == 0
 """
 
 RETURN = r"""

@@ -43,7 +43,7 @@ seealso:
 EXAMPLES = r"""
 - name: Show which connectors need to be brought back
   chainops.lifecycle.show_report:
-    lines: "{{ (seen_by_host | chainops.lifecycle.tunnel_plan).lines }}"
+    lines: "{{ (observed_by_host | chainops.lifecycle.tunnel_plan).lines }}"
   run_once: true
 """
 

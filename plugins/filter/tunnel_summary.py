@@ -40,11 +40,11 @@ seealso:
 EXAMPLES = r"""
 - name: Show the summary
   chainops.lifecycle.show_report:
-    lines: "{{ (seen_by_host | chainops.lifecycle.tunnel_plan
-      | chainops.lifecycle.tunnel_summary(results_by_host, seen_at_the_end | chainops.lifecycle.tunnel_plan)).lines }}"
+    lines: "{{ (observed_by_host | chainops.lifecycle.tunnel_plan
+      | chainops.lifecycle.tunnel_summary(results_by_host, observed_at_the_end | chainops.lifecycle.tunnel_plan)).lines }}"
   run_once: true
   vars:
-    seen_at_the_end: "{{ seen_by_host }}"
+    observed_at_the_end: "{{ observed_by_host }}"
 """
 
 RETURN = r"""

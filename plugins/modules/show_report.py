@@ -46,7 +46,7 @@ EXAMPLES = r"""
 - name: Show the fleet
   chainops.lifecycle.show_report:
     title: FLEET
-    lines: "{{ seen_by_host | chainops.lifecycle.fleet_status }}"
+    lines: "{{ observed_by_host | chainops.lifecycle.fleet_status }}"
   run_once: true
 """
 

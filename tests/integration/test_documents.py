@@ -108,11 +108,13 @@ def examples(kind: str) -> dict[str, list[dict[str, t.Any]]]:
 
 
 # What the examples of filters are about.
-SEEN = {"services": [{"name": n, "kind": "generic", "state": "running", "reasons": ["x"]} for n in ("api", "worker")]}
+OBSERVED = {
+    "services": [{"name": n, "kind": "generic", "state": "running", "reasons": ["x"]} for n in ("api", "worker")]
+}
 VARIABLES: dict[str, t.Any] = {
     "lifecycle_services": ["api", "worker"],
-    "seen": SEEN,
-    "seen_by_host": {"host1": SEEN},
+    "observed": OBSERVED,
+    "observed_by_host": {"host1": OBSERVED},
     "services_by_host": {"host1": ["api"]},
     "stalled_by_host": {},
     "results_by_host": {},

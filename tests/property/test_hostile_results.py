@@ -20,7 +20,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._tunnel_report 
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs/schemas/lifecycle_outcome.json").read_text())
 RESULT_KEYS = (
-    "name", "kind", "state", "reached", "changed", "failed", "unreachable", "msg", "seen", "before", "after", "hold",
+    "name", "kind", "state", "reached", "changed", "failed", "unreachable", "msg", "observation", "before", "after", "hold",
     "transitions", "blocked_by", "diagnosis", "fixes", "duration", "chain", "progress", "handover", "cause", "reasons",
     "age", "unit_facts", "besu", "cloudflared", "action", "applied", "guard", "reason", "hint", "causes", "id", "stall",
     "evidence", "next_step", "outcome", "owner", "services", "genesis", "validator", "address", "rounds", "missing",

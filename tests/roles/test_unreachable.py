@@ -99,7 +99,7 @@ def test_a_grantor_that_cannot_be_reached_does_not_end_the_recovery(tmp_path: Pa
                     "kind": "besu",
                     "takes_offline": True,
                     "serves": False,
-                    "seen": {},
+                    "observation": {},
                 },
             },
             "tasks": [

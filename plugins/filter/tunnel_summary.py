@@ -41,7 +41,8 @@ EXAMPLES = r"""
 - name: Show the summary
   chainops.lifecycle.show_report:
     lines: "{{ (observed_by_host | chainops.lifecycle.tunnel_plan
-      | chainops.lifecycle.tunnel_summary(results_by_host, observed_at_the_end | chainops.lifecycle.tunnel_plan)).lines }}"
+      | chainops.lifecycle.tunnel_summary(results_by_host,
+      observed_at_the_end | chainops.lifecycle.tunnel_plan)).lines }}"
   run_once: true
   vars:
     observed_at_the_end: "{{ observed_by_host }}"

@@ -29,7 +29,7 @@ options:
     type: list
     elements: str
     default: []
-  foresee:
+  dry_run:
     description: Whether the fixes have not been applied yet.
     type: bool
     default: false

@@ -28,7 +28,7 @@ options:
   step:
     description: Options of the module that override all others.
     type: dict
-  foresee:
+  dry_run:
     description: Whether the fixes have not been applied yet.
     type: bool
   reservation:

@@ -58,7 +58,7 @@ options:
   approved:
     description: The plan that was approved, as M(chainops.lifecycle.check_variables) returns it.
     type: dict
-  foreseen:
+  dry_runs:
     description: A dictionary from host to the results of dry runs of M(chainops.lifecycle.service_drive) there.
     type: dict
   has_fixes:
@@ -164,7 +164,7 @@ def _make_plan(
     max_unhealthy: t.Any = "50%",
     network_info: t.Any = None,
     quorum_lost: str = "refuse",
-    foreseen: t.Any = None,
+    dry_runs: t.Any = None,
     width: int = WIDTH,
     approved: t.Any = None,
     has_fixes: bool = True,
@@ -178,7 +178,7 @@ def _make_plan(
             max_unhealthy,
             network_info,
             quorum_lost,
-            foreseen,
+            dry_runs,
             width,
             _recovery_plan.Pacing(**pacing),
             plan,
@@ -190,4 +190,4 @@ def _make_plan(
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_plan": from_hosts(_make_plan, "observed", "network_info", "foreseen")}
+        return {"recovery_plan": from_hosts(_make_plan, "observed", "network_info", "dry_runs")}

@@ -33,7 +33,7 @@ options:
     description: When the run began, in seconds since the epoch, before the fleet was observed.
     type: float
     required: true
-  foreseen:
+  dry_runs:
     description: A dictionary from host to the results of dry runs there.
     type: dict
   width:
@@ -112,18 +112,18 @@ def _plan(
     described: t.Any,
     settings: t.Any,
     now: float,
-    foreseen: t.Any = None,
+    dry_runs: t.Any = None,
     width: int = WIDTH,
     domains: t.Any = None,
     approved: t.Any = None,
 ) -> dict[str, t.Any]:
     try:
         plan = ApprovedPlan.from_dict(approved) if approved else None
-        return rolling_plan(observed, described, settings, float(now), foreseen, width, domains, plan)
+        return rolling_plan(observed, described, settings, float(now), dry_runs, width, domains, plan)
     except FleetError as exc:
         raise AnsibleFilterError(str(exc)) from None
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rolling_plan": from_hosts(_plan, "observed", "foreseen")}
+        return {"rolling_plan": from_hosts(_plan, "observed", "dry_runs")}

@@ -41,7 +41,7 @@ def drive_calls(
     needs: t.Sequence[Need],
     settings: t.Mapping[str, t.Any],
     done: t.Collection[str] = (),
-    foresee: bool = False,
+    dry_run: bool = False,
     everyone: bool = False,
     host: str = "",
     described: t.Mapping[str, t.Any] | None = None,
@@ -63,7 +63,7 @@ def drive_calls(
         if need.get("kind") == "besu":
             others = endpoints(described or {}, observed, host, str(need["name"]), network_info, certain=True)[1:]
             own["reference_urls"] = [other["url"] for other in others]
-        calls.append(drive_options(need, own, foresee=foresee))
+        calls.append(drive_options(need, own, dry_run=dry_run))
     return calls
 
 

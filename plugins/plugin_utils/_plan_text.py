@@ -38,26 +38,26 @@ _LEFT = {
 _PLAYBOOK = "ansible-playbook chainops.lifecycle.recover"
 
 
-def planned_row(row: Row, foreseen: ServiceResult | None, together: bool = False) -> PlannedRow:
-    """The plan for a service; ``foreseen``: the result of a dry run of its recovery."""
+def planned_row(row: Row, dry_run: ServiceResult | None, together: bool = False) -> PlannedRow:
+    """The plan for a service; ``dry_run``: the result of a dry run of its recovery."""
     if together and row.verdict in (NEEDS_RECOVERY, CHAIN_STALLED):
         return PlannedRow(row, RESTART_ALL, row.explanation)
     if row.verdict != NEEDS_RECOVERY:
         return PlannedRow(row, _LEFT.get(row.verdict, "-"), row.explanation)
-    if foreseen is None:
+    if dry_run is None:
         verb = "stop" if row.desired == m.STOPPED else _BY_STATE.get(row.state, "recover")
         return PlannedRow(row, verb, _evidence(row))
-    if not foreseen.reached:
-        return _refused_row(row, foreseen)
-    acts = list(dict.fromkeys(step.trigger or step.action for step in foreseen.steps if step.acts))
-    return PlannedRow(row, " and ".join(acts) or "wait", foreseen.resolved or _evidence(row))
+    if not dry_run.reached:
+        return _refused_row(row, dry_run)
+    acts = list(dict.fromkeys(step.trigger or step.action for step in dry_run.steps if step.acts))
+    return PlannedRow(row, " and ".join(acts) or "wait", dry_run.resolved or _evidence(row))
 
 
-def _refused_row(row: Row, foreseen: ServiceResult) -> PlannedRow:
-    refusal = next(iter(foreseen.refusals), None)
+def _refused_row(row: Row, dry_run: ServiceResult) -> PlannedRow:
+    refusal = next(iter(dry_run.refusals), None)
     guard = refusal.guard if refusal and refusal.guard else "error"
-    why = _evidence(row) if guard == "cause" else refusal.reason if refusal else foreseen.msg or "no reason given"
-    return PlannedRow(row, f"refuse ({guard})", why, guard, _next_step(row, foreseen, guard))
+    why = _evidence(row) if guard == "cause" else refusal.reason if refusal else dry_run.msg or "no reason given"
+    return PlannedRow(row, f"refuse ({guard})", why, guard, _next_step(row, dry_run, guard))
 
 
 def _evidence(row: Row) -> str:
@@ -68,14 +68,14 @@ def _evidence(row: Row) -> str:
     return row.explanation
 
 
-def _next_step(row: Row, foreseen: ServiceResult, guard: str) -> str:
+def _next_step(row: Row, dry_run: ServiceResult, guard: str) -> str:
     """What can be copied into a shell, for this run only, or else what the guard advises."""
-    cause = row.observation.diagnosis.first or foreseen.diagnosis.first
+    cause = row.observation.diagnosis.first or dry_run.diagnosis.first
     if guard == "cause" and cause and cause.severity != "fatal":
         accepted = json.dumps({"service_recovery_accept_causes": [cause.id]})
         fix = f"{cause.next_step}; then: " if cause.next_step else ""
         return f"{fix}{_PLAYBOOK} --limit {shlex.quote(row.host)} -e {shlex.quote(accepted)}"
-    return next(iter(foreseen.hints), "")
+    return next(iter(dry_run.hints), "")
 
 
 def plan_lines(

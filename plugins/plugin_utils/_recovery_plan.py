@@ -75,7 +75,7 @@ def recovery_plan(
     max_unhealthy: t.Any = "50%",
     network_info: t.Mapping[str, t.Any] | None = None,
     quorum_lost: str = "refuse",
-    foreseen: t.Mapping[str, t.Any] | None = None,
+    dry_runs: t.Mapping[str, t.Any] | None = None,
     width: int = WIDTH,
     pacing: Pacing = _AT_ONCE,
     approved: ApprovedPlan | None = None,
@@ -87,7 +87,7 @@ def recovery_plan(
     what cannot be seen cannot be recovered, and may be a sign of a larger fault.
     ``network_info``: what besu_network_info returned. ``quorum_lost``: restart_all where a person
     asked for that; the hosts of stalled chains are then in ``restart_all``.
-    ``foreseen``: host -> the results of dry runs there. ``approved``: what may be done, and nothing else.
+    ``dry_runs``: host -> the results of dry runs there. ``approved``: what may be done, and nothing else.
     ``has_fixes``: whether a service may have fixes that are tasks, such as hooks.
     """
     if quorum_lost not in ("refuse", "restart_all"):
@@ -96,7 +96,7 @@ def recovery_plan(
     rows = _rows(read_fleet(observed, described), network_info or {}, approved)
     together = _stalled_hosts(rows) if quorum_lost == "restart_all" else []
     unhealthy = {row.host for row in rows if row.verdict in (NEEDS_RECOVERY, UNKNOWN)} - set(together)
-    planned = _planned(rows, foreseen or {}, set(together))
+    planned = _planned(rows, dry_runs or {}, set(together))
     if approved is not None:
         planned, together = narrowed(planned, together, approved)
     waves = _waves_of(planned, hosts, set(together), pacing, approved)
@@ -312,8 +312,8 @@ def _domains_down(planned: t.Sequence[PlannedRow], domains: t.Mapping[str, t.Map
     return {key for key in found - lives if key.value is not None and key.sort not in unknown}
 
 
-def _planned(rows: t.Sequence[Row], foreseen: t.Mapping[str, t.Any], together: t.Container[str]) -> list[PlannedRow]:
-    left = {host: [ServiceResult.from_dict(one) for one in as_mappings(some)] for host, some in foreseen.items()}
+def _planned(rows: t.Sequence[Row], dry_runs: t.Mapping[str, t.Any], together: t.Container[str]) -> list[PlannedRow]:
+    left = {host: [ServiceResult.from_dict(one) for one in as_mappings(some)] for host, some in dry_runs.items()}
     found: list[PlannedRow] = []
     for row in rows:
         mine = left.get(row.host, [])

@@ -109,7 +109,7 @@ def drive_options(
     settings: t.Mapping[str, t.Any],
     done: t.Mapping[str, t.Any] | None = None,
     step: t.Mapping[str, t.Any] | None = None,
-    foresee: bool = False,
+    dry_run: bool = False,
     reservation: t.Mapping[str, t.Any] | None = None,
 ) -> dict[str, t.Any]:
     """``service``, ``override`` and ``defaults`` for service_drive.
@@ -119,13 +119,13 @@ def drive_options(
     ``options`` of reservation_state. ``done``: the results of fixes. ``step``: options of the module that go before all
     others; a step that is ``plain`` is one of a service of no kind, one that is
     ``together`` belongs to a restart of all, which is not held up by earlier attempts.
-    ``foresee``: the fixes are still to be made, and count as done.
+    ``dry_run``: the fixes are still to be made, and count as done.
     """
     if step and step.get("plain"):
         return _plain_start(service, settings)
     entry = service["entry"]
     planned = service.get("fixes")
-    causes = [*_dealt_with(planned, done or {}, foresee), *(entry.get("accept_causes") or ())]
+    causes = [*_dealt_with(planned, done or {}, dry_run), *(entry.get("accept_causes") or ())]
     override: dict[str, t.Any] = {
         "accept_causes": [*listed(settings["accept_causes"]), *causes],
         **({"recovery": "reset_start"} if planned and planned["clear_start_limit"] else {}),
@@ -140,11 +140,11 @@ def drive_options(
     return {"service": entry, "override": {**override, **(step or {})}, "defaults": defaults}
 
 
-def _dealt_with(planned: t.Any, done: t.Mapping[str, t.Any], foresee: bool) -> list[str]:
+def _dealt_with(planned: t.Any, done: t.Mapping[str, t.Any], dry_run: bool) -> list[str]:
     """The causes that fixes have dealt with, or will."""
     if not planned:
         return []
-    return _fixable(planned) if foresee else fixed(planned, done)["causes"]
+    return _fixable(planned) if dry_run else fixed(planned, done)["causes"]
 
 
 def _of_kind(

@@ -256,7 +256,7 @@ def rolling_plan(
     described: t.Mapping[str, t.Any],
     settings: t.Mapping[str, t.Any],
     now: float,
-    foreseen: t.Mapping[str, t.Any] | None = None,
+    dry_runs: t.Mapping[str, t.Any] | None = None,
     width: int = WIDTH,
     domains: t.Mapping[str, t.Any] | None = None,
     approved: ApprovedPlan | None = None,
@@ -264,7 +264,7 @@ def rolling_plan(
     """Which services to restart, in which order and how many hosts at a time, or why none.
 
     ``settings``: the variables of the playbook; ``now``: before the fleet was observed, in seconds since the epoch;
-    ``foreseen``: host -> the results of dry runs there. ``domains``: host -> its failure domains.
+    ``dry_runs``: host -> the results of dry runs there. ``domains``: host -> its failure domains.
     ``approved``: what may be restarted, and nothing else.
     """
     selection = Selection.from_dict(settings)
@@ -274,7 +274,7 @@ def rolling_plan(
     rows = [_shown(one, *verdict_of(one, began, now, selection.only_stale)) for one in found]
     if approved is not None:
         narrow_restarts(rows, approved, observed)
-    _foresee(rows, foreseen or {})
+    _add_dry_runs(rows, dry_runs or {})
     due = [row for row in rows if row["verdict"] == DUE]
     batches = _batches(due, settings.get("lifecycle_serial") or 1, domains or {}, approved)
     order = list(itertools.chain.from_iterable(batches))
@@ -357,9 +357,9 @@ def _shown(one: Candidate, verdict: str, why: str) -> dict[str, t.Any]:
     }
 
 
-def _foresee(rows: t.Sequence[dict[str, t.Any]], foreseen: t.Mapping[str, t.Any]) -> None:
+def _add_dry_runs(rows: t.Sequence[dict[str, t.Any]], dry_runs: t.Mapping[str, t.Any]) -> None:
     """Put what dry runs said into the rows that are due."""
-    left = {host: list(as_mappings(some)) for host, some in foreseen.items()}
+    left = {host: list(as_mappings(some)) for host, some in dry_runs.items()}
     for row in rows:
         mine = left.get(row["host"], [])
         given = next((one for one in mine if one.get(ASKED) == row["service"]), None)

@@ -136,7 +136,7 @@ class ServiceRun:
 
     def _change(self, switch: Enablement, outcome: Outcome) -> Refusal | None:
         if self.request.check_mode:
-            switch.foresee()
+            switch.assume()
             outcome.changed = True
             return None
         try:

@@ -79,7 +79,7 @@ class Enablement:
         held = self._ledger.hold(self._unit)
         return None if held is None else _held(held)
 
-    def foresee(self) -> None:
+    def assume(self) -> None:
         """Record the change as made, for a dry run."""
         self.now = ENABLED if self._wanted else DISABLED
 

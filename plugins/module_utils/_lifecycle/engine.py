@@ -168,7 +168,7 @@ class Engine:
         plan = self._planning.plan(observation, self._renewed)
         if plan.refusal:
             raise self._no_way(plan, observation)
-        steps = self._planning.foreseen(plan.steps, observation)
+        steps = self._planning.predicted(plan.steps, observation)
         self._trace.planned(steps)
         if steps and not steps[0].acts:
             self._end_if_futile(observation)

@@ -52,7 +52,7 @@ class Planning:
             return recovery
         return "restart" if facts.active not in DOWN or forgotten(facts) else recovery
 
-    def foreseen(self, steps: tuple[m.Step, ...], observation: Observation) -> tuple[m.Step, ...]:
+    def predicted(self, steps: tuple[m.Step, ...], observation: Observation) -> tuple[m.Step, ...]:
         """The steps of a plan with what a run would do besides: wait for longer, or kill."""
         if steps and observation.cause == "stop_overdue":
             return (force_stop_step(observation), *steps[1:])

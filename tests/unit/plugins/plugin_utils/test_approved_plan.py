@@ -65,7 +65,7 @@ def test_a_plan_has_each_act_with_what_it_rests_on_in_order():
 
 def test_what_a_guard_is_known_to_refuse_is_no_act():
     block = {"name": "api", "reached": False, "blocked_by": [{"guard": "hold", "reason": "held"}], "transitions": []}
-    assert document({"h1": [service()]}, foreseen={"h1": [block]})["acts"] == []
+    assert document({"h1": [service()]}, dry_runs={"h1": [block]})["acts"] == []
 
 
 def test_the_digest_is_that_of_the_content_in_any_order():
@@ -156,16 +156,16 @@ def test_another_act_is_a_change():
         steps = [{"trigger": trigger, "action": f"systemctl {trigger}", "applied": False}]
         return {"h1": [{"name": "api", "reached": True, "changed": True, "transitions": steps}]}
 
-    plan = read(document({"h1": [service()]}, foreseen=foreseen("start")))
-    assert make({"h1": [service()]}, plan, foreseen=foreseen("start"))["hosts"] == ["h1"]
-    made = make({"h1": [service()]}, plan, foreseen=foreseen("restart"))
+    plan = read(document({"h1": [service()]}, dry_runs=foreseen("start")))
+    assert make({"h1": [service()]}, plan, dry_runs=foreseen("start"))["hosts"] == ["h1"]
+    made = make({"h1": [service()]}, plan, dry_runs=foreseen("restart"))
     assert made["hosts"] == [] and "its plan was start and is restart" in row(made, "h1")["why"]
 
 
 def test_a_guard_that_refuses_now_has_its_word_at_the_turn_of_the_service():
     plan = read(document({"h1": [service()]}))
     block = {"name": "api", "reached": False, "blocked_by": [{"guard": "hold", "reason": "held"}], "transitions": []}
-    made = make({"h1": [service()]}, plan, foreseen={"h1": [block]})
+    made = make({"h1": [service()]}, plan, dry_runs={"h1": [block]})
     assert made["hosts"] == ["h1"] and row(made, "h1")["guard"] == "hold"
 
 
@@ -178,7 +178,7 @@ def test_a_guard_that_refuses_for_now_does_not_widen_what_was_approved():
         "blocked_by": [{"guard": "attempts", "reason": "wait"}],
         "transitions": [],
     }
-    made = make({"h1": [service(invocation="2" * 32)]}, plan, foreseen={"h1": [block]})
+    made = make({"h1": [service(invocation="2" * 32)]}, plan, dry_runs={"h1": [block]})
     assert made["hosts"] == [] and "its state was stopped and is error" in row(made, "h1")["why"]
 
 

@@ -34,7 +34,7 @@ def would(*triggers, name="api"):
 
 def plan(seen, foreseen=None, **options):
     fleet = {host: {"services": some} for host, some in seen.items()}
-    return recovery_plan(fleet, {}, "100%", foreseen=foreseen, **options)
+    return recovery_plan(fleet, {}, "100%", dry_runs=foreseen, **options)
 
 
 def row(made, host):

@@ -82,7 +82,7 @@ def begun(outcome):
 def test_a_start_that_a_run_began_and_saw_no_end_of_is_waited_for():
     seen = {"a": begun("open"), "b": begun("failed"), "c": generic("starting", ACTIVATING)}
     step = {"trigger": "initialized", "action": "wait"}
-    made = plan(seen, foreseen={"a": [{"name": "api", "reached": True, "changed": False, "transitions": [step]}]})
+    made = plan(seen, dry_runs={"a": [{"name": "api", "reached": True, "changed": False, "transitions": [step]}]})
     assert made["hosts"] == ["a"]
     assert [row["verdict"] for row in made["rows"]] == ["needs_recovery", "transitioning", "transitioning"]
     assert {row["plan"] for row in made["rows"]} == {"wait"}
@@ -148,7 +148,7 @@ def test_a_turn_goes_by_the_look_right_before_it_where_one_task_drives_all_of_it
 def test_one_that_is_known_to_be_refused_is_no_canary():
     block = {"reached": False, "blocked_by": [{"guard": "cause", "reason": "no"}], "transitions": []}
     foreseen = {"a": [{**block, "name": "api"}], "b": [{"name": "api", "reached": True, "transitions": []}]}
-    assert plan({"a": generic(), "b": generic()}, foreseen=foreseen)["hosts"] == ["b", "a"]
+    assert plan({"a": generic(), "b": generic()}, dry_runs=foreseen)["hosts"] == ["b", "a"]
 
 
 def test_nodes_of_two_chains_go_side_by_side_and_those_of_one_do_not():

@@ -65,7 +65,7 @@ _value:
     needed:
       description: The validators whose hosts have to grant, more than half of the set. 0 if nothing can be reserved.
       type: int
-    asks:
+    requests:
       description:
         - The hosts to ask in this attempt, each with the options of M(chainops.lifecycle.besu_reservation). The
           C(owner) is new in each attempt.
@@ -77,7 +77,7 @@ import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import reservation
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_round import asks
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_round import requests
 
 
 def _plan(
@@ -90,7 +90,7 @@ def _plan(
     tries: int = 0,
 ) -> dict[str, t.Any]:
     plan = reservation(network_info, host, genesis or None, address or None)
-    return {**plan, "asks": asks(plan, owner, host, number, tries)}
+    return {**plan, "requests": requests(plan, owner, host, number, tries)}
 
 
 class FilterModule:

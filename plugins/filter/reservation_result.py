@@ -37,7 +37,7 @@ options:
 seealso:
   - plugin: chainops.lifecycle.reservation_plan
     plugin_type: filter
-  - plugin: chainops.lifecycle.replica_asks
+  - plugin: chainops.lifecycle.replica_requests
     plugin_type: filter
   - plugin: chainops.lifecycle.reservation_state
     plugin_type: filter

@@ -35,7 +35,7 @@ _NO_OTHER = (
 )
 
 
-def replica_asks(
+def replica_requests(
     turns: t.Sequence[Rows],
     described: t.Mapping[str, Entries],
     plan: Rows | None = None,
@@ -119,7 +119,7 @@ def _services(described: t.Mapping[str, Entries], host: str, scope: str, turn: R
     ]
 
 
-def asks_next(previous: t.Any, ask: Rows) -> bool:
+def continues(previous: t.Any, ask: Rows) -> bool:
     """Whether ``ask`` is made after ``previous``, the result of the one before.
 
     The host of the connector always. The next one where that has granted and has no replica that stays itself, and

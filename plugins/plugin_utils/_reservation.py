@@ -30,13 +30,13 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import
 ASK = rounds.HOLDER
 
 
-def asks_next(previous: t.Any, ask: t.Mapping[str, t.Any], host: str) -> bool:
+def continues(previous: t.Any, ask: t.Mapping[str, t.Any], host: str) -> bool:
     """Whether the loop that requests grants for a service of ``host`` continues with ``ask``.
 
     ``previous``: the registered variable within the loop, which is the result of the item before, or what the task
     left before this loop.
     """
-    return replicas.asks_next(previous, ask) if "tunnel" in ask else rounds.asks_next(previous, host)
+    return replicas.continues(previous, ask) if "tunnel" in ask else rounds.continues(previous, host)
 
 
 def reservation_result(results: t.Any, keys: t.Sequence[str], before: t.Any = None, tries: int = 1) -> dict[str, t.Any]:

@@ -155,7 +155,7 @@ def reservation_round(results: t.Any, host: str) -> dict[str, t.Any]:
     return found.as_dict()
 
 
-def asks_next(previous: t.Any, host: str) -> bool:
+def continues(previous: t.Any, host: str) -> bool:
     """Whether the loop that asks continues after ``previous``, the registered variable within the loop.
 
     That is the result of the item before, or what the task left before this loop.
@@ -181,7 +181,7 @@ def releases(run: t.Any, state: str) -> bool:
     return untouched or (result.reached and state != "stopped")
 
 
-def asks(plan: t.Mapping[str, t.Any], owner: str, host: str, number: int, tries: int) -> list[dict[str, t.Any]]:
+def requests(plan: t.Mapping[str, t.Any], owner: str, host: str, number: int, tries: int) -> list[dict[str, t.Any]]:
     """Whom the round ``number`` of ``tries`` asks, with the options of besu_reservation; from 0.
 
     Nobody where nothing is to be reserved. ``plan``: see _besu_networks.reservation. ``owner`` is new in each round.

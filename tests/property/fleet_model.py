@@ -32,8 +32,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _recover
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._fleet import NEEDS_RECOVERY, make_row
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._recovery_steps import not_observed
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._replica_reservation import (
-    replica_asks,
     replica_grants,
+    replica_requests,
 )
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._results import ObservationView
 
@@ -263,7 +263,7 @@ def _ask_replicas(
     turn = {"key": key, "host": host.name, "service": service.name, "tunnel": service.of}
     results: list[dict[str, t.Any]] = []
     granted: list[tuple[Host, str]] = []
-    for ask in replica_asks([turn], described, {}, name):
+    for ask in replica_requests([turn], described, {}, name):
         at = world.hosts[ask["host"]]
         results.append({**_answer(world, at, ask), "ask": ask})
         if results[-1].get("granted"):

@@ -23,8 +23,8 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared im
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import grants as g
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import Observation
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._replica_reservation import (
-    replica_asks,
     replica_grants,
+    replica_requests,
 )
 
 CASES = int(os.environ.get("CHAINOPS_SIMULATED_TUNNELS", "400"))
@@ -138,7 +138,7 @@ def drive(world: World, name: str, host: Replica, everybody: dict[str, t.Any]) -
     turn = {"key": key, "host": host.name, "service": "connector", "tunnel": TUNNEL}
     found: dict[str, t.Any] = {}
     for attempt in itertools.count():
-        asks = replica_asks([turn], everybody, {}, f"{name} {attempt}")
+        asks = replica_requests([turn], everybody, {}, f"{name} {attempt}")
         others = asks[1:]
         world.random.shuffle(others)
         asks = [asks[0], *others]

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._replica_reservation import (
-    replica_asks,
     replica_grants,
     replica_reasons,
+    replica_requests,
 )
 
 TURN = {"key": "a/web", "host": "a", "service": "web", "tunnel": "t"}
@@ -31,7 +31,7 @@ def test_its_own_host_first_then_healthy_replicas_then_hosts_that_nobody_saw():
         for host, verdict in (("a", "needs_recovery"), ("b", "unknown"), ("c", "healthy"))
     ]
     plan = {"tunnels": [{"id": "t", "connectors": rows}]}
-    asks = replica_asks([TURN], described, plan, "ann 1")
+    asks = replica_requests([TURN], described, plan, "ann 1")
     assert [(one["host"], one["own"], one["scope"], one["second"]) for one in asks] == [
         ("a", True, "system", False),
         ("c", False, "user", True),
@@ -59,7 +59,7 @@ def looked(*tunnels, connections=4):
 )
 def test_who_serves_other_tunnels_is_not_asked(seen, hosts):
     described = {"a": [entry()], "b": [entry()], "c": [entry(), entry("second")], "d": [entry()]}
-    asks = replica_asks([TURN], described, observed=seen)
+    asks = replica_requests([TURN], described, observed=seen)
     assert "".join(one["host"] for one in asks) == f"a{hosts}"
 
 

@@ -120,11 +120,11 @@ def test_when_a_reservation_is_given_back(run, node_back, connector_back):
     ],
 )
 def test_other_hosts_are_asked_until_one_keeps_the_tunnel_up(previous, ask, goes_on):
-    assert r.asks_next(previous, {"tunnel": "t", **ask}, "a") is goes_on
+    assert r.continues(previous, {"tunnel": "t", **ask}, "a") is goes_on
 
 
 def test_a_round_of_a_validator_ends_with_the_first_host_that_decides_it():
     taken = node(granted=False, holder=OTHER)
     assert taken["busy"] == ["a/besu"]
-    assert r.asks_next({"results": []}, {"host": "a"}, "a")
-    assert not r.asks_next({r.ASK: {"host": "a"}, "granted": False}, {"host": "b"}, "a")
+    assert r.continues({"results": []}, {"host": "a"}, "a")
+    assert not r.continues({r.ASK: {"host": "a"}, "granted": False}, {"host": "b"}, "a")

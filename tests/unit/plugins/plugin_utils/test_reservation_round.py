@@ -13,9 +13,9 @@ import pytest
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._besu_networks import reservation
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation_round import (
     HOLDER,
-    asks,
-    asks_next,
+    continues,
     releases,
+    requests,
     reservation_round,
 )
 
@@ -103,7 +103,7 @@ def test_a_validator_that_is_not_back_keeps_its_grants(run, state, release):
     ],
 )
 def test_a_round_ends_with_the_first_host_that_decides_it(previous, goes_on):
-    assert asks_next(previous, "h1") is goes_on
+    assert continues(previous, "h1") is goes_on
 
 
 def plan(*validators, needed):
@@ -112,7 +112,7 @@ def plan(*validators, needed):
 
 
 def test_the_first_round_asks_no_more_than_are_needed_and_the_next_asks_all():
-    first, second = (asks(plan(1, 1, 1, 1, needed=3), "ann", "h1", number, 2) for number in range(2))
+    first, second = (requests(plan(1, 1, 1, 1, needed=3), "ann", "h1", number, 2) for number in range(2))
     assert [one["host"] for one in first] == ["h1", "h2", "h3"]
     assert [one["host"] for one in second] == ["h1", "h2", "h3", "h4"]
     owner = first[0]["owner"]
@@ -124,9 +124,9 @@ def test_the_first_round_asks_no_more_than_are_needed_and_the_next_asks_all():
 
 
 def test_what_cannot_be_reserved_is_not_asked_for():
-    assert asks(plan(needed=0), "", "h1", 0, 3) == []
-    assert asks(plan(1, needed=1), "", "h1", 0, 0) == [], "no round at all"
-    assert len(asks(plan(1, 1, needed=3), "", "h1", 0, 1)) == 2, "all that there are"
+    assert requests(plan(needed=0), "", "h1", 0, 3) == []
+    assert requests(plan(1, needed=1), "", "h1", 0, 0) == [], "no round at all"
+    assert len(requests(plan(1, 1, needed=3), "", "h1", 0, 1)) == 2, "all that there are"
 
 
 def test_a_round_that_holds_nothing_is_followed_by_another_while_there_are_tries_left():
@@ -134,10 +134,10 @@ def test_a_round_that_holds_nothing_is_followed_by_another_while_there_are_tries
     found = reservation_round([], "h1")
     while not numbers or found["again"]:
         numbers.append(found["next"])
-        (asked,) = asks(plan(1, needed=1), "ann", "h1", found["next"], 3)
+        (asked,) = requests(plan(1, needed=1), "ann", "h1", found["next"], 3)
         found = reservation_round([{**answers("-")[0], HOLDER: asked}], "h1")
     assert numbers == [0, 1, 2] and found["next"] == 0 and found["refusal"] == "h1: taken"
-    (asked,) = asks(plan(1, needed=1), "ann", "h1", 0, 3)
+    (asked,) = requests(plan(1, needed=1), "ann", "h1", 0, 3)
     assert not reservation_round([{**answers("+")[0], HOLDER: asked}], "h1")["again"], "it is held"
 
 
@@ -148,13 +148,13 @@ class Slice:
         self.host, self.part = f"h{target}", part
         nodes = [{"address": one, "name": f"h{one}/besu"} for one in part]
         look = {"networks": [{"genesis": "0xa", "validators": chain}], "nodes": nodes}
-        self.asks = asks(reservation(look, self.host, "0xa", target), "ann", self.host, 1, 2)
+        self.asks = requests(reservation(look, self.host, "0xa", target), "ann", self.host, 1, 2)
         self.said: list[dict] = []
         assert {one["host"] for one in self.asks} == {f"h{one}" for one in part}
 
     def ask_next(self, grants):
         """``grants``: host -> the slice that has its grant."""
-        if not asks_next(self.said[-1] if self.said else {}, self.host):
+        if not continues(self.said[-1] if self.said else {}, self.host):
             return
         holder = self.asks[len(self.said)]
         free = grants.setdefault(holder["host"], self.host) == self.host

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: reservation_asks_next
+name: reservation_continues
 short_description: Check whether another host is asked for a reservation
 version_added: 1.0.0
 author:
@@ -20,7 +20,8 @@ options:
     required: true
   ask:
     description:
-      - The item, as P(chainops.lifecycle.reservation_plan#filter) or P(chainops.lifecycle.replica_asks#filter) made it.
+      - The item, as P(chainops.lifecycle.reservation_plan#filter) or P(chainops.lifecycle.replica_requests#filter) made
+        it.
     type: dict
     required: true
   host:
@@ -35,7 +36,7 @@ seealso:
 EXAMPLES = r"""
 - name: Show whether the second host is asked
   ansible.builtin.debug:
-    msg: "{{ before | chainops.lifecycle.reservation_asks_next(ask, inventory_hostname) }}"
+    msg: "{{ before | chainops.lifecycle.reservation_continues(ask, inventory_hostname) }}"
   vars:
     ask: {tunnel: t, own: false, second: true}
     before: {granted: true, healthy: []}
@@ -50,9 +51,9 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation import asks_next
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._reservation import continues
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"reservation_asks_next": from_hosts(asks_next, "previous")}
+        return {"reservation_continues": from_hosts(continues, "previous")}

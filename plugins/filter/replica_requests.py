@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: replica_asks
+name: replica_requests
 short_description: List the hosts to ask for a reservation before a connector is taken offline
 version_added: 1.0.0
 author:
@@ -43,7 +43,7 @@ seealso:
 EXAMPLES = r"""
 - name: Name the hosts
   ansible.builtin.debug:
-    msg: "{{ turns | chainops.lifecycle.replica_asks(services_by_host) | map(attribute='host') }}"
+    msg: "{{ turns | chainops.lifecycle.replica_requests(services_by_host) | map(attribute='host') }}"
 """
 
 RETURN = r"""
@@ -58,9 +58,9 @@ _value:
 import typing as t
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text import from_hosts
-from ansible_collections.chainops.lifecycle.plugins.plugin_utils._replica_reservation import replica_asks
+from ansible_collections.chainops.lifecycle.plugins.plugin_utils._replica_reservation import replica_requests
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"replica_asks": from_hosts(replica_asks, "turns", "plan")}
+        return {"replica_requests": from_hosts(replica_requests, "turns", "plan")}

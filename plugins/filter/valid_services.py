@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: usable_services
+name: valid_services
 short_description: Select the valid entries of lifecycle_services
 version_added: 1.0.0
 author:
@@ -22,7 +22,7 @@ options:
 EXAMPLES = r"""
 - name: Observe the services with valid entries
   chainops.lifecycle.service_info:
-    services: "{{ lifecycle_services | chainops.lifecycle.usable_services }}"
+    services: "{{ lifecycle_services | chainops.lifecycle.valid_services }}"
 """
 
 RETURN = r"""
@@ -38,10 +38,10 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._host_text impo
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import split_entries
 
 
-def _usable(described: t.Any) -> list[t.Any]:
+def _valid(described: t.Any) -> list[t.Any]:
     return split_entries(described)[0]
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"usable_services": from_hosts(_usable)}
+        return {"valid_services": from_hosts(_valid)}

@@ -25,8 +25,8 @@ def look(*heads, stalled=True, advances=False, forks=()):
 
 def service(cause="chain_stalled", active="active", **besu):
     facts = {"active_state": active, "sub_state": "running"}
-    return {"name": "besu", "observation": {"name": "besu", "kind": "besu", "state": "error", "cause": cause,
-                                     "unit_facts": facts, "besu": {"genesis": GENESIS, **besu}}}  # fmt: skip
+    seen = {"name": "besu", "kind": "besu", "state": "error", "cause": cause, "unit_facts": facts}
+    return {"name": "besu", "observation": {**seen, "besu": {"genesis": GENESIS, **besu}}}
 
 
 def vote(number, **more):

@@ -77,6 +77,7 @@ def test_the_last_replica_is_not_cut_off(replicas: Tunnels) -> None:
     for host in others:
         host.run("systemctl", "stop", NAME)
     replicas.edge.wait_live(replicas.tunnels[NAME].id, 4, 30)
+    replicas.until_ready(first, NAME)
     for options in (("--check",), ()):
         played = drill(replicas, first, *options, target=first.name)
         said = told(played)

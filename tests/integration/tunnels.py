@@ -73,16 +73,27 @@ class Tunnels:
         return {identity for identity, about in known.items() if about["live"]}
 
     def connector(self, host: Host, name: str) -> str:
-        """The id that the connector of a host gives itself, asked by other means than the collection's."""
+        """The id that the connector of a host gives itself."""
+        return str(self.ready(host, name)["connectorId"])
+
+    def until_ready(self, host: Host, name: str, connections: int = 4) -> None:
+        """The edge may count connections that were cut for a while longer: what the connector knows is asked."""
+        until(
+            lambda: self.ready(host, name)["readyConnections"] == connections,
+            60,
+            f"{name} on {host.name} has {connections} connections",
+        )
+
+    def ready(self, host: Host, name: str) -> dict[str, t.Any]:
+        """What ``/ready`` of the connector answers, asked by other means than the collection's."""
         port = SERVICES[name].rpartition(":")[2]
         script = (
             "import sys,urllib.request as u,urllib.error as e\n"
             "try: print(u.urlopen(sys.argv[1],timeout=2).read().decode())\n"
             "except e.HTTPError as x: print(x.read().decode())"
         )
-        return str(
-            json.loads(host.run("python3", "-c", script, f"http://127.0.0.1:{port}/ready").stdout)["connectorId"]
-        )
+        text = host.run("python3", "-c", script, f"http://127.0.0.1:{port}/ready").stdout
+        return t.cast("dict[str, t.Any]", json.loads(text))
 
     def invocations(self) -> dict[str, str]:
         found = self.fleet.each(

@@ -364,7 +364,7 @@ class _StalledChain:
         message = f"{len(self._voting)} of {total:.0f} validators are shown to vote, quorum {self._quorum:.0f}"
         against = [f"{one.get('host')}: {one.get('msg')}" for one in self._against]
         why = [(one, self._why_not(one)) for one in self._all]
-        missing = [f"{one.get('host')}: {message}" for one, message in why if message and message != "no validator"]
+        missing = [f"{one.get('host')}: {reason}" for one, reason in why if reason and reason != "no validator"]
         return "; ".join([f"not restarted at the same time: {message}", *against, *missing])
 
     @property

@@ -21,6 +21,21 @@ DRIVER = "connector_driver.py"
 
 Result = dict[str, t.Any]
 
+_ASK_READY = """import sys, urllib.error, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1], timeout=2).read().decode())
+except urllib.error.HTTPError as exc:
+    print(exc.read().decode())
+except OSError:
+    print('{"readyConnections": -1}')
+"""
+
+
+def ask_ready(host: Host, port: int | str) -> Result:
+    """What ``/ready`` of a connector answers on its host, asked by other means than the collection's."""
+    text = host.run("python3", "-c", _ASK_READY, f"http://127.0.0.1:{port}/ready").stdout
+    return t.cast("Result", json.loads(text))
+
 
 class Connectors:
     """A fleet whose hosts each run one connector. ``tunnels``: host -> its tunnel."""
@@ -70,9 +85,8 @@ class Connectors:
 
     @staticmethod
     def ready(host: Host) -> int:
-        """What /ready says on the host, -1 where nothing answers: asked by other means than the collection's."""
-        script = "import urllib.request as u,urllib.error as e\ntry: print(u.urlopen('http://127.0.0.1:20241/ready',timeout=2).read().decode())\nexcept e.HTTPError as x: print(x.read().decode())\nexcept OSError: print('{\"readyConnections\":-1}')"
-        return int(json.loads(host.run("python3", "-c", script).stdout)["readyConnections"])
+        """How many connections /ready says the connector of the host has, -1 where nothing answers."""
+        return int(ask_ready(host, 20241)["readyConnections"])
 
     def run(self, host: Host, **options: t.Any) -> Result:
         """One run of the module."""

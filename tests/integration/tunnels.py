@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 import subprocess
@@ -21,6 +20,7 @@ from ..support.cloudflare_edge.client import EdgeProcess
 from ..support.cloudflare_edge.connector import ACCOUNT, TunnelIdentity, install_connector
 from .ansible_config import write_config
 from .canary import API_WRITE, SECRET, Canary
+from .connectors import ask_ready
 
 SERVICES = {"cloudflared": "127.0.0.1:20241", "cloudflared-api": "127.0.0.1:20242"}
 PLAYBOOK = "chainops.lifecycle.tunnel_reconnect"
@@ -85,15 +85,8 @@ class Tunnels:
         )
 
     def ready(self, host: Host, name: str) -> dict[str, t.Any]:
-        """What ``/ready`` of the connector answers, asked by other means than the collection's."""
-        port = SERVICES[name].rpartition(":")[2]
-        script = (
-            "import sys,urllib.request as u,urllib.error as e\n"
-            "try: print(u.urlopen(sys.argv[1],timeout=2).read().decode())\n"
-            "except e.HTTPError as x: print(x.read().decode())"
-        )
-        text = host.run("python3", "-c", script, f"http://127.0.0.1:{port}/ready").stdout
-        return t.cast("dict[str, t.Any]", json.loads(text))
+        """What ``/ready`` of the connector answers."""
+        return ask_ready(host, SERVICES[name].rpartition(":")[2])
 
     def invocations(self) -> dict[str, str]:
         found = self.fleet.each(

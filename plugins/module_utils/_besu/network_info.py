@@ -235,8 +235,8 @@ def _track(one: Endpoint) -> SampleHistory:
 
 def _best(members: t.Sequence[Endpoint]) -> NodeSample | None:
     """The sample with the highest head."""
-    first_samples = [one.last for one in members if one.last is not None and one.last.number is not None]
-    return max(first_samples, key=lambda sample: sample.number or 0) if first_samples else None
+    samples = [one.last for one in members if one.last is not None and one.last.number is not None]
+    return max(samples, key=lambda sample: sample.number or 0) if samples else None
 
 
 def _judged(one: Endpoint, members: t.Sequence[Endpoint], options: NodeOptions) -> BesuVerdict:

@@ -21,7 +21,11 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.st
     RECONNECTING,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
-from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import CRASH_LOOP, Observation
+from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
+    CRASH_LOOP,
+    PAUSED,
+    Observation,
+)
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.service_kind import (
     Environment,
     Kind,
@@ -33,6 +37,7 @@ if t.TYPE_CHECKING:
         ConnectorMonitor,
         ConnectorSnapshot,
     )
+    from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.settings import Settings
     from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import Identity
     from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.case import Cause
     from ansible_collections.chainops.lifecycle.plugins.module_utils._host.network_cut import Ports
@@ -42,8 +47,6 @@ if t.TYPE_CHECKING:
 
 _SERVING = (CONNECTED, m.RUNNING)
 _WAITING = (CONNECTING, RECONNECTING)
-# Causes of a process that is there and does not run.
-_PAUSED = ("frozen", "suspended")
 # Causes of systemd's own that a connector which answers may refute.
 _REFUTABLE = ("crash_loop", "unhealthy")
 _LOG_EVERY = 2.0
@@ -70,10 +73,10 @@ class CloudflaredKind(Kind):
     machine = CLOUDFLARED
     does_network_io = True
 
-    def __init__(self, environment: Environment, params: t.Mapping[str, t.Any], eye: ConnectorMonitor) -> None:
+    def __init__(self, environment: Environment, params: t.Mapping[str, t.Any], monitor: ConnectorMonitor) -> None:
         self._environment = environment
         self._params = params
-        self._monitor = eye
+        self._monitor = monitor
         self._snapshot: ConnectorSnapshot | None = None
         self._verdict: c.Verdict | None = None
         self._log: tuple[float, str, ConnectorLog] | None = None
@@ -97,7 +100,7 @@ class CloudflaredKind(Kind):
             return self._ended(observation, facts)
         if observation.state == m.STOPPED and facts.load == "loaded":
             return self._stopped(observation, facts)
-        if observation.cause in _PAUSED and facts.main_pid:
+        if observation.cause in PAUSED and facts.main_pid:
             return self._paused(observation, facts)
         return observation
 
@@ -222,8 +225,8 @@ class CloudflaredKind(Kind):
 
     def _paused(self, observation: Observation, facts: UnitFacts) -> Observation:
         """A process that does not run serves nobody, and is still the connector of its tunnel."""
-        identity = self._take_snapshot(facts).identity
-        return replace(observation, details={**self._details_at_rest(facts), **_identity(identity)})
+        snapshot = self._take_snapshot(facts)
+        return replace(observation, details=self._details_unconnected(snapshot.settings, snapshot.identity))
 
     def _draining(self, observation: Observation, facts: UnitFacts) -> Observation:
         """A stop within the grace period is not overdue: requests are being finished."""
@@ -311,8 +314,11 @@ class CloudflaredKind(Kind):
         from ansible_collections.chainops.lifecycle.plugins.module_utils._cloudflared.tunnel_identity import identify
 
         settings = of_unit_files(facts.properties, self._of_user())
+        return self._details_unconnected(settings, identify(settings, read_file, settings.home))
+
+    def _details_unconnected(self, settings: Settings, identity: Identity) -> dict[str, t.Any]:
         return {
-            **_identity(identify(settings, read_file, settings.home)),
+            **_identity(identity),
             "connector_id": None,
             "connections": 0,
             "expected_connections": self._params["expected_connections"] or settings.expected,

@@ -62,7 +62,8 @@ class Line(t.NamedTuple):
 @dataclass(frozen=True)
 class HostFacts:
     """What was observed on the host. ``ports``: those looked up; ``listeners``: of these, port -> who holds it;
-    ``dependencies``: unit -> state, if not up; ``process_state``: that of the main process, a letter of proc(5)."""
+    ``dependencies``: unit -> state, if not up; ``paused``: why the process is there and does not run (``frozen``,
+    ``suspended``), empty where it may run."""
 
     disks: tuple[Disk, ...] = ()
     dependencies: t.Mapping[str, str] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class HostFacts:
     ports: tuple[int, ...] = ()
     kernel: tuple[Entry, ...] = ()
     notes: tuple[str, ...] = ()
-    process_state: str = ""
+    paused: str = ""
 
     @property
     def full_disks(self) -> list[str]:
@@ -117,15 +118,6 @@ class FailureCase:
         """Whether the run still goes on, so that its last log lines need not be about a failure."""
         up = self.text("ActiveState") in ("active", "reloading", "refreshing") and self.text("SubState") != "exited"
         return up and self.text("Result") in ("success", "")
-
-    @property
-    def paused(self) -> str:
-        """Why the process is there and does not run: ``frozen`` or ``suspended``; empty where it may run."""
-        if not self.live:
-            return ""
-        if self.text("FreezerState") in ("frozen", "freezing"):
-            return "frozen"
-        return "suspended" if self.host.process_state == "T" else ""
 
     def manager_messages(self, pattern: str) -> list[str]:
         return [entry.message for entry in self.manager if re.search(pattern, entry.message[:MAX_LINE])]

@@ -109,7 +109,7 @@ def build_case(
         failing=_is_failing(properties) if failing is None else failing,
     )
     # What it said while it ran is not why it does not run now.
-    return (replace(case, lines=()) if case.paused else case), own
+    return (replace(case, lines=()) if host.paused else case), own
 
 
 def _without_harmless(case: FailureCase, rules: t.Sequence[Rule]) -> FailureCase:

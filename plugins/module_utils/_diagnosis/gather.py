@@ -33,7 +33,6 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._host.journal i
     Journal,
     JournalRecords,
 )
-from ansible_collections.chainops.lifecycle.plugins.module_utils._host.systemd import process_state
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.unit_files import read_settings
 from ansible_collections.chainops.lifecycle.plugins.module_utils._host.written_paths import written_paths
 
@@ -47,6 +46,7 @@ def examine(
     paths: t.Sequence[str] = (),
     failing: bool | None = None,
     probed: t.Sequence[int] = (),
+    paused: str = "",
     root: str = "/",
 ) -> Diagnosis:
     """Gather the evidence and diagnose. One call of journalctl, at most four, and at most one of ``show``.
@@ -54,7 +54,7 @@ def examine(
     ``properties``: those of ``systemctl show``; one that is not given is taken
     as not set. ``show`` gives the properties (at least ActiveState) of other units. ``rules`` are those of
     the kind. ``paths``: what else the service writes to. ``failing``: see ``diagnose``.
-    ``probed``: the ports of its probes.
+    ``probed``: the ports of its probes. ``paused``: see HostFacts.
     """
     records = _records_of(properties, journal)
     case, own = build_case(properties, records.entries, HostFacts(), failing)
@@ -75,7 +75,7 @@ def examine(
         ports=ports,
         listeners=procfs.port_holders(ports, os.path.join(root, "proc")) if ports else {},
         kernel=kernel,
-        process_state=process_state(case.number("MainPID")) if case.live else "",
+        paused=paused,
     )
     return diagnose(
         properties, records.entries, rules=(*rules, *GENERIC_RULES), host=host, failing=failing, notes=notes

@@ -50,13 +50,13 @@ def forgotten(case: FailureCase) -> Match | None:
     return Match([*known.evidence, *last], f"its last run {ended}{words}")
 
 
-def paused(state: str) -> t.Callable[[FailureCase], Match | None]:
+def paused(why: str) -> t.Callable[[FailureCase], Match | None]:
     """The process is there and does not run, for this reason."""
 
     def facts(case: FailureCase) -> Match | None:
-        if case.paused != state:
+        if case.host.paused != why:
             return None
-        shown = f"FreezerState={case.text('FreezerState')}" if state == "frozen" else "the main process is in state T"
+        shown = f"FreezerState={case.text('FreezerState')}" if why == "frozen" else "the main process is in state T"
         return Match([f"{shown}, ActiveState={case.text('ActiveState')}"])
 
     return facts

@@ -17,6 +17,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle impo
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observation import (
     AUTO_RESTART,
     CRASH_LOOP,
+    PAUSED,
     Observation,
 )
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle.observer import MonitoredService
@@ -63,6 +64,7 @@ def explain(host: HostContext, watched: MonitoredService, observation: Observati
         paths=watched.kind.written_paths(properties),
         failing=troubled or None,
         probed=watched.health.ports if watched.health is not None else (),
+        paused=observation.cause if observation.cause in PAUSED else "",
     )
     return replace(found, failed_at=failed.at)
 

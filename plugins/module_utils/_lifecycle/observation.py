@@ -32,6 +32,9 @@ ENDED_BY_ITSELF = "ended_by_itself"
 # How a service shows that it fails again and again. The cause of a loop is that of its last failed run, where it is
 # known: then this is a flag.
 CRASH_LOOP = "crash_loop"
+# Causes of a process that is there and does not run.
+FROZEN, SUSPENDED = "frozen", "suspended"
+PAUSED = (FROZEN, SUSPENDED)
 # That systemd tries by itself to start it again, and the cause of its last failed run is one that no start corrects.
 RETRYING = "retrying"
 _CLD = {1: "exited", 2: "killed", 3: "dumped core"}
@@ -354,9 +357,9 @@ def _running(facts: UnitFacts, context: Context) -> _Verdict | None:
         )
         return _Verdict(m.ERROR, (message,), "exited", since)
     if facts.text("FreezerState") in ("frozen", "freezing"):
-        return _Verdict(m.ERROR, ("the unit is frozen (systemctl freeze)",), "frozen", since)
+        return _Verdict(m.ERROR, ("the unit is frozen (systemctl freeze)",), FROZEN, since)
     if context.process_state == "T":
-        return _Verdict(m.ERROR, ("its main process is stopped by a signal (SIGSTOP)",), "suspended", since)
+        return _Verdict(m.ERROR, ("its main process is stopped by a signal (SIGSTOP)",), SUSPENDED, since)
     young = since and context.now - since < context.limits.thrash_window / max(context.limits.thrash_restarts, 1)
     loop = _crash_loop(facts, context) if young else None
     return loop or _by_health(facts, context, since)

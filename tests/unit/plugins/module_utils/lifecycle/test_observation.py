@@ -121,6 +121,7 @@ def test_the_table(properties, state, cause):
     "properties, context, state, cause",
     [
         (UP, ctx(process_state="T"), "error", "suspended"),
+        ({"FreezerState": "freezing", **UP}, ctx(process_state="T"), "error", "frozen"),
         (UP, ctx(process_state="D"), "running", None),
         (UP, ctx(health=Health("unhealthy", ("x",))), "error", "unhealthy"),
         (UP, ctx(health=Health("pending", ("x",))), "starting", None),

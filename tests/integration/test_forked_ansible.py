@@ -21,12 +21,29 @@ from ansible_collections.chainops.lifecycle.tests.support.caches import forked_a
 from ansible_collections.chainops.lifecycle.tests.support.lab import until
 
 CACHES = Path(kept_bytecode.__file__).parent
-SAYS = """
+SAYS = r"""
 - hosts: localhost
   gather_facts: false
   tasks:
     - ansible.builtin.debug:
         msg: "{{ lookup('env', 'SAID') }} {{ ansible_config_file }} {{ lookup('pipe', 'pwd; umask; cat') }} {{ given }} {{ of_all }}"
+    - ansible.builtin.debug:
+        msg: "#jinja2: variable_start_string:'[[', variable_end_string:']]'\n[[ given ]] {{ given }}"
+    - ansible.builtin.debug:
+        msg: "#jinja2: variable_start_string:'<<', variable_end_string:'>>'\n[[ given ]] << given >>"
+    - ansible.builtin.debug: {msg: "[[ given ]] {{ 'a\\nb' }} {% for one in range(given | int) %}{{ one }}{% endfor %}"}
+    - ansible.builtin.debug: {msg: "{{ given | missing_filter }}"}
+      ignore_errors: true
+    - ansible.builtin.debug: {msg: "{{ given"}
+      ignore_errors: true
+    - ansible.builtin.debug: {msg: "{{ 'given' }} given is odd"}
+      when: given | int is odd and 'a\\nb' != given
+    - ansible.builtin.debug:
+      when: given is missing_test
+      ignore_errors: true
+    - ansible.builtin.debug:
+      when: given and
+      ignore_errors: true
     - ansible.builtin.ping:
     - ansible.builtin.fail: {msg: "{{ ansible_run_tags }}"}
 """
@@ -108,6 +125,7 @@ def test_a_fork_says_what_a_run_says(warm: Runs) -> None:
         assert warm.used() > before
     assert f"said {number} {warm.folder}/ansible.cfg {warm.folder}" in alone[1], alone
     assert f"{number} from its group" in alone[1], alone
+    assert alone[1].count("...ignoring") == 4, alone
     assert alone[0] == 2
 
 

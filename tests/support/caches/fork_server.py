@@ -10,6 +10,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -23,6 +24,8 @@ import socket
 import sys
 import tempfile
 import time
+import types
+import typing as t
 
 from forked_ansible import SIZE, STREAMS  # type: ignore[import-not-found]  # in this folder, which is on the path
 
@@ -152,10 +155,33 @@ def _import_ansible() -> None:
     for kind in ("filter", "test"):
         for module in pkgutil.iter_modules(importlib.import_module(f"ansible.plugins.{kind}").__path__):
             importlib.import_module(f"ansible.plugins.{kind}.{module.name}")
+    _make_ready()
     # Each run has collections of its own.
     finder._AnsibleCollectionFinder._remove()
     for name in [name for name in sys.modules if name.partition(".")[0] == "ansible_collections"]:
         del sys.modules[name]
+
+
+def _make_ready() -> None:
+    """Make once what each worker would make for its task."""
+    import kept_templates  # type: ignore[import-not-found]  # which imports Ansible
+    from ansible._internal._task import UnifiedTaskResult
+    from ansible.module_utils._internal import _stack
+
+    stack: t.Any = _stack
+    kept_templates.install(os.environ["CHAINOPS_BYTECODE"])
+    for source_is_module in (False, True):
+        UnifiedTaskResult.get_result_key_to_resolved_field_mapping(source_is_module)
+    # Ansible looks for its caller in the stack for each task that it skips, and never at the lines of source in it.
+    stack._inspect = types.SimpleNamespace(stack=_stack_without_source, FrameInfo=inspect.FrameInfo)
+
+
+def _stack_without_source() -> t.Iterator[inspect.FrameInfo]:
+    """What inspect.stack returns, without what it reads from files and looks for in all modules."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame:
+        yield inspect.FrameInfo(frame, frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name, None, None)
+        frame = frame.f_back
 
 
 def _become(streams: list[int], argv: list[str], environment: dict[str, str], folder: str, umask: int) -> None:

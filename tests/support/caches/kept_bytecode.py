@@ -37,16 +37,21 @@ def keep(compile_source: t.Callable[..., types.CodeType], folder: str) -> t.Call
         name = os.path.basename(path).partition(".")[0]
         digest = _imp.source_hash(len(source), source).hex()
         kept = os.path.join(folder, f"{name}-{digest}-{len(source)}-{version}.pyc")
+        code: types.CodeType | None = None
+        is_missing = False
         try:
             with open(kept, "rb") as stream:
-                code: types.CodeType = marshal.loads(stream.read())
-        except FileNotFoundError:
-            code = compile_source(path, source, *rest)
-            _write(kept, code)
+                code = marshal.loads(stream.read())
+        except OSError as exc:  # else: a host whose files cannot be read now
+            is_missing = isinstance(exc, FileNotFoundError)
+        if code is not None:
+            _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]  # the archive has another name in each run
             return code
-        except OSError:  # a host whose files cannot be read now
-            return compile_source(path, source, *rest)
-        _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]  # the archive has another name in each run
+        code = compile_source(
+            path, source, *rest
+        )  # not in the handler, whose error would be shown as the cause of its own
+        if is_missing:
+            _write(kept, code)
         return code
 
     return compile_or_load

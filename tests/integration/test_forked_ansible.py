@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.tests.support.caches import forked_ansible, kept_bytecode
+from ansible_collections.chainops.lifecycle.tests.support.caches import fork_client, kept_bytecode
 from ansible_collections.chainops.lifecycle.tests.support.lab import until
 
 CACHES = Path(kept_bytecode.__file__).parent
@@ -94,7 +95,7 @@ class Runs:
 
     def servers(self) -> list[int]:
         """The process ids of the servers and of their forks."""
-        found = subprocess.run(["pgrep", "-f", f"fork_server.py .*{self.forks}"], capture_output=True, check=False)
+        found = subprocess.run(["pgrep", "-f", f"ansible_server.py .*{self.forks}"], capture_output=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
     def used(self) -> float:
@@ -166,7 +167,7 @@ def test_forks_end_with_the_socket_of_their_server(warm: Runs) -> None:
 def test_a_run_that_has_lost_its_server_is_not_made_again(warm: Runs) -> None:
     with _waiting(warm) as run:
         os.kill(min(warm.servers()), signal.SIGKILL)
-        assert run.wait(30) == forked_ansible.LOST
+        assert run.wait(30) == fork_client.LOST
         assert run.stderr is not None
         assert "has ended before the run" in run.stderr.read()
     until(lambda: not warm.servers(), 10, "the fork has ended")
@@ -186,6 +187,8 @@ def test_a_client_that_asks_for_nothing_does_no_harm(warm: Runs) -> None:
 def test_a_place_beside_the_configuration_takes_a_server_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
+    monkeypatch.syspath_prepend(str(CACHES))
+    forked_ansible = importlib.import_module("forked_ansible")
     digests = set()
     for name in ("a", "b"):
         folder = tmp_path / name

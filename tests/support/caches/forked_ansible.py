@@ -11,47 +11,32 @@ A run at a terminal gets no fork.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import signal
-import socket
 import sys
 
-TYPE_CHECKING = False  # each run of Ansible would pay for the module that has it
-if TYPE_CHECKING:
-    import typing as t
+import fork_client  # type: ignore[import-not-found]  # in this folder, which is on the path then
 
 VARIABLE = "CHAINOPS_FORKS"  # names the folder of the sockets
-LOST = 70  # the exit status of a run whose server has ended; EX_SOFTWARE of sysexits.h
 
-# What a fork reads anew; see fork_server.py.
+# What a fork reads anew; see ansible_server.py.
 _READ_ANEW = {"ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_CONFIG", "ANSIBLE_LOCAL_TEMP"}
 _SETTINGS = ("ANSIBLE_", "CHAINOPS_", "PYTHON", "LC_", "LANG", "HOME", "USER", "LOGNAME", "NO_COLOR", "TERM", "COLUMNS")
-STREAMS = (0, 1, 2)
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SIZE = 8  # of the length of a request, in bytes
 
 
 def run(folder: str) -> None:
     """Have the run of this process made by a fork, and end with it. Returns where there is no server for it."""
     program = sys.orig_argv[1]
-    if not os.path.isfile(program) or not os.path.isdir(folder) or any(map(os.isatty, STREAMS)):
+    if not os.path.isfile(program) or not os.path.isdir(folder) or any(map(os.isatty, fork_client.STREAMS)):
         return
     path = os.path.join(folder, _digest(program))
-    with socket.socket(socket.AF_UNIX) as server:
-        try:
-            server.connect(path)
-        except OSError:  # there is none, or none any more
-            _consider(path)
-            return
-        answers = _ask(server)
-        pid = answers.readline()
-        if not pid:  # it has ended before it took the run
-            return
-        _follow(int(pid), answers)
+    server = fork_client.connect(path)
+    if server is None:
+        _consider(path)
+    else:
+        fork_client.run(server, sys.orig_argv[1:])
 
 
 def _digest(program: str) -> str:
@@ -110,46 +95,10 @@ def _start(path: str) -> None:
 def _become_server(path: str) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     with open(f"{path}.log", "ab") as log:
-        for stream, to in zip(STREAMS, (nothing, log.fileno(), log.fileno()), strict=True):
+        for stream, to in zip(fork_client.STREAMS, (nothing, log.fileno(), log.fileno()), strict=True):
             os.dup2(to, stream)
     folder = os.path.dirname(path)
     own = {"ANSIBLE_CONFIG": _config(), "ANSIBLE_LOCAL_TEMP": folder}
     environment = {name: value for name, value in {**os.environ, **own}.items() if name != VARIABLE}
-    server = os.path.join(os.path.dirname(__file__), "fork_server.py")
+    server = os.path.join(os.path.dirname(__file__), "ansible_server.py")
     os.execve(sys.executable, [sys.executable, server, sys.orig_argv[1], path], environment)
-
-
-def _ask(server: socket.socket) -> t.TextIO:
-    """Ask the server for the run. Its answers: the process id, and at the end the exit status."""
-    umask = os.umask(0)
-    os.umask(umask)
-    request = json.dumps([sys.orig_argv[1:], dict(os.environ), os.getcwd(), umask]).encode()
-    with contextlib.suppress(BrokenPipeError):
-        socket.send_fds(server, [len(request).to_bytes(SIZE, "big")], STREAMS)
-        server.sendall(request)
-    return server.makefile()
-
-
-def _follow(run: int, answers: t.TextIO) -> None:
-    """End as the run does. Never returns, or this process would make it once more."""
-
-    def pass_on(number: int, _frame: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(run, number)
-
-    status = LOST
-    try:
-        for number in _PASSED_ON:
-            signal.signal(number, pass_on)
-        answer = answers.readline()
-        if answer:
-            status = int(answer)
-        else:
-            os.write(2, b"The server of forked_ansible.py has ended before the run.\n")
-            pass_on(signal.SIGKILL, None)
-        if status < 0:
-            for number in _PASSED_ON:
-                signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), -status)
-    finally:
-        os._exit(status)

@@ -11,6 +11,7 @@ clear it away. Hosts die with the daemon, mounts are seen by it alone.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import selectors
@@ -118,7 +119,7 @@ class FleetDaemon:
         public = self.lab.key.with_suffix(".pub").read_text(encoding="ascii")
         hostfiles.write_overlay(self.fleet, host, upper, public)
         if keeps_bytecode():
-            hostfiles.write_bytecode_hook(upper, _BYTECODE)
+            hostfiles.write_caches(upper, _BYTECODE)
         linux.mount_overlay(Path(host.base), upper, work, root)
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         notify.bind(str(self.fleet.run / f"notify-{host.name}"))
@@ -139,6 +140,9 @@ class FleetDaemon:
             self.lab.bytecode.mkdir(mode=0o1777, exist_ok=True)
             self.lab.bytecode.chmod(0o1777)  # tests run modules as other users too
             command += [f"--bind={self.lab.bytecode}:{_BYTECODE}"]
+            ansible = importlib.util.find_spec("ansible")
+            if ansible and ansible.origin:
+                command += [f"--bind-ro={Path(ansible.origin).parent}:{hostfiles.ANSIBLE}"]
         environment = {
             **os.environ,
             "NOTIFY_SOCKET": str(self.fleet.run / f"notify-{host.name}"),

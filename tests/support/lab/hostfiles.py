@@ -13,8 +13,20 @@ from pathlib import Path
 
 from .record import FleetRecord, HostRecord
 
-_HOOK = Path(__file__).parent.parent / "caches/kept_bytecode.py"
+_CACHES = Path(__file__).parent.parent / "caches"
 _PYTHON = "usr/lib/python3/dist-packages"
+_SOCKET = "/run/chainops-lab-python"
+ANSIBLE = "/usr/lib/chainops-lab/ansible"  # on a host, where the package of the controller is
+_SYSTEM = "etc/systemd/system"
+_SERVER_UNIT = f"""\
+[Unit]
+Description=Python that forks for modules
+DefaultDependencies=no
+
+[Service]
+Environment=LANG=C.UTF-8
+ExecStart=/usr/bin/python3 /{_PYTHON}/module_server.py {_SOCKET} {os.path.dirname(ANSIBLE)}
+"""
 
 
 def write_overlay(fleet: FleetRecord, host: HostRecord, upper: Path, public_key: str) -> None:
@@ -44,14 +56,20 @@ def write_overlay(fleet: FleetRecord, host: HostRecord, upper: Path, public_key:
     os.chown(upper / "home/lab/.ssh/authorized_keys", 1000, 1000)
 
 
-def write_bytecode_hook(upper: Path, folder: str) -> None:
-    """Have each Python on the host keep bytecode in ``folder`` from its start on."""
+def write_caches(upper: Path, folder: str) -> None:
+    """Have each Python on the host keep bytecode in ``folder`` from its start on, and modules run as forks."""
     packages = upper / _PYTHON
     packages.mkdir(parents=True)
-    (packages / _HOOK.name).write_bytes(_HOOK.read_bytes())
+    for name in ("kept_bytecode", "forked_modules", "fork_client", "fork_server", "module_server"):
+        (packages / f"{name}.py").write_bytes((_CACHES / f"{name}.py").read_bytes())
     (packages / "chainops-lab.pth").write_text(
-        f"import {_HOOK.stem}; {_HOOK.stem}.install({folder!r})\n", encoding="ascii"
+        f"import kept_bytecode; kept_bytecode.install({folder!r})\nimport forked_modules; forked_modules.run({_SOCKET!r})\n",
+        encoding="ascii",
     )
+    wants = upper / _SYSTEM / "sysinit.target.wants"
+    _folder(wants, None)
+    (upper / _SYSTEM / "chainops-lab-python.service").write_text(_SERVER_UNIT, encoding="ascii")
+    (wants / "chainops-lab-python.service").symlink_to("../chainops-lab-python.service")
 
 
 def _folder(path: Path, mode: int | None) -> None:

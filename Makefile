@@ -21,7 +21,8 @@ PARTS := sanity lint docs unit property controller importer laboratory molecule 
 test := laboratory molecule stand-ins
 test += $(filter-out $(test),$(foreach part,$(filter-out long bench mutation,$(PARTS)),$($(part))))
 test-quick := unit mypy ruff format imports yamllint reuse shellcheck extra-checks antsibull-nox-config
-JOBS := $(shell nproc)
+# One more than there are processors: sessions on hosts wait for most of their time.
+JOBS := $(shell expr $$(nproc) + 1)
 
 .PHONY: help demo test test-quick $(PARTS) venvs system system-demo build format guides changelog lock clean distclean
 

@@ -9,7 +9,6 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import importlib
-import pkgutil
 
 from ansible.plugins.loader import filter_loader, test_loader
 
@@ -26,5 +25,4 @@ def load_filters() -> None:
     # With one of its own, Ansible loads all of them.
     filter_loader.get("bool")
     test_loader.get("failed")
-    for found in pkgutil.iter_modules(ours.__path__):
-        importlib.import_module(f"{ours.__name__}.{found.name}")
+    importlib.import_module(f"{ours.__name__}.filters")

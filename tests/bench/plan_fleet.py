@@ -14,8 +14,7 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.chainops.lifecycle.plugins.filter.plan_document import FilterModule as Documents
-from ansible_collections.chainops.lifecycle.plugins.filter.recovery_plan import FilterModule as Plans
+from ansible_collections.chainops.lifecycle.plugins.filter.filters import FilterModule
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _playbook_vars
 
 CAUSE = {
@@ -77,7 +76,8 @@ def fleet(hosts: int) -> tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.A
 
 def main(hosts: int) -> dict[str, float]:
     seen, described, domains = fleet(hosts)
-    make, keep = Plans().filters()["recovery_plan"], Documents().filters()["plan_document"]
+    filters = FilterModule().filters()
+    make, keep = filters["recovery_plan"], filters["plan_document"]
     began = time.process_time()
     plan = make(seen, described, "100%", domains=domains, soak=10.0)
     keep(plan, _playbook_vars.read({}))

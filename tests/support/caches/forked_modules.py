@@ -4,7 +4,7 @@
 """Runs what Ansible sends to a host as a fork of a process that has imported what it needs of the standard library.
 
 That is half of the CPU time of a short module. Each Python on the host calls it as it starts; root's runs of a script
-alone, as Ansible's are, get a fork. On a Python before 3.10, which does not tell how it was started, none does.
+alone over SSH, as Ansible's are, get a fork. On a Python before 3.10, which does not tell how it was started, none does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _STREAMS = ("utf-8", "surrogateescape")
 
 def run(socket: str) -> None:
     """Have the run of this process made by a fork of the server at ``socket``, and end with it. Returns where there is none for it."""
-    if os.getuid() or not _is_script(getattr(sys, "orig_argv", [])) or os.environ.get("PYTHONPATH"):
+    if os.getuid() or "SSH_CONNECTION" not in os.environ or "PYTHONPATH" in os.environ:
+        return
+    if not _is_script(getattr(sys, "orig_argv", [])):
         return
     if any((stream is None or (stream.encoding, stream.errors) != _STREAMS) for stream in (sys.stdin, sys.stdout)):
         return

@@ -6,8 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.chainops.lifecycle.plugins.filter.recovery_plan import FilterModule as PlanFilter
-from ansible_collections.chainops.lifecycle.plugins.filter.services_to_recover import FilterModule as NeedFilter
+from ansible_collections.chainops.lifecycle.plugins.filter.filters import FilterModule
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import (
     _fleet,
     _outcomes,
@@ -17,8 +16,8 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils import (
     _waves,
 )
 
-services_to_recover = NeedFilter().filters()["services_to_recover"]
-plan_filter = PlanFilter().filters()["recovery_plan"]
+FILTERS = FilterModule().filters()
+services_to_recover, plan_filter = FILTERS["services_to_recover"], FILTERS["recovery_plan"]
 
 
 def seen(state, *, name="api", kind="generic", hold=None, causes=(), cause=None):

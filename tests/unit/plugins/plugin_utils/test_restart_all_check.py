@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.chainops.lifecycle.plugins.filter.restart_all_check import FilterModule
-from ansible_collections.chainops.lifecycle.plugins.filter.services_to_recover import FilterModule as NeedFilter
+from ansible_collections.chainops.lifecycle.plugins.filter.filters import FilterModule
 
-turns = FilterModule().filters()["restart_all_check"]
-services_to_recover = NeedFilter().filters()["services_to_recover"]
+FILTERS = FilterModule().filters()
+turns, services_to_recover = FILTERS["restart_all_check"], FILTERS["services_to_recover"]
 
 
 def stalled(name="besu", chain=1337, described=None, state="error", **told):

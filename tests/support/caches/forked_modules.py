@@ -19,7 +19,7 @@ _STREAMS = ("utf-8", "surrogateescape")
 
 
 def run(socket: str) -> None:
-    """Have the run of this process made by a fork of the server at ``socket``, and end with it. Returns where there is none for it."""
+    """Have this run made by a fork of the server at ``socket``, and end with it. Returns where there is none for it."""
     if os.getuid() or "SSH_CONNECTION" not in os.environ or "PYTHONPATH" in os.environ:
         return
     if not _is_script(getattr(sys, "orig_argv", [])):

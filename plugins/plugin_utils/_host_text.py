@@ -59,14 +59,13 @@ def _text(text: str) -> str:
 
 def from_hosts(function: t.Callable[..., t.Any], *names: str) -> t.Callable[..., t.Any]:
     """The filter ``function`` whose arguments ``names`` hold what hosts returned."""
+    signature = inspect.signature(function)
+    unknown = set(names) - set(signature.parameters)
+    if unknown:
+        raise TypeError(f"{function.__name__} has no argument {', '.join(sorted(unknown))}")
 
     @functools.wraps(function)
     def edge(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        # Each process that needs one filter of a collection makes all of them: what takes time is left to the call.
-        signature = inspect.signature(function)
-        unknown = set(names) - set(signature.parameters)
-        if unknown:
-            raise TypeError(f"{function.__name__} has no argument {', '.join(sorted(unknown))}")
         given = signature.bind(*args, **kwargs)
         for name in names:
             if name in given.arguments:

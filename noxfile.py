@@ -182,7 +182,7 @@ def keep_more(session: nox.Session) -> dict[str, str]:
     """The same on hosts, and the archives of modules. For tests whose modules are those of the tree."""
     payloads = tree.BUILD / "payloads" / session.name
     shutil.rmtree(payloads, ignore_errors=True)  # they are of the tree as it was
-    return {**fork_ansible(session), "CHAINOPS_LAB_BYTECODE": "1", "CHAINOPS_PAYLOADS": str(payloads)}
+    return {**fork_ansible(session), "CHAINOPS_LAB_CACHES": "1", "CHAINOPS_PAYLOADS": str(payloads)}
 
 
 def forks(session: nox.Session) -> Path:

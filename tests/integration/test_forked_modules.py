@@ -36,7 +36,7 @@ print(os.getppid(), file=sys.stderr)
 @pytest.fixture(scope="module", params=chosen_suites())
 def fleet(request: pytest.FixtureRequest, make_fleet: FleetMaker) -> Fleet:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHAINOPS_LAB_BYTECODE", "1")
+        patch.setenv("CHAINOPS_LAB_CACHES", "1")
         return make_fleet(Group("forking", 1, request.param))
 
 

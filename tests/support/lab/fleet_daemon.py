@@ -28,7 +28,7 @@ from pathlib import Path
 from . import cgroup, hostfiles, linux, network
 from .cleanup import clear_away
 from .record import FleetRecord, HostRecord
-from .settings import TESTS_DIR, Paths, boot_limit, keeps_bytecode
+from .settings import TESTS_DIR, Paths, boot_limit, has_caches
 
 _BYTECODE = "/var/cache/chainops-lab/bytecode"  # on a host, where it is kept
 _REBOOT = 133  # how systemd-nspawn says that its host wants to boot again
@@ -118,7 +118,7 @@ class FleetDaemon:
             path.mkdir(parents=True)
         public = self.lab.key.with_suffix(".pub").read_text(encoding="ascii")
         hostfiles.write_overlay(self.fleet, host, upper, public)
-        if keeps_bytecode():
+        if has_caches():
             hostfiles.write_caches(upper, _BYTECODE)
         linux.mount_overlay(Path(host.base), upper, work, root)
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -136,7 +136,7 @@ class FleetDaemon:
         command += [f"--machine={host.machine}", f"--hostname={host.name}", f"--network-bridge={self.fleet.bridge}"]
         command += ["--register=no", "--keep-unit", "--notify-ready=yes", "--resolv-conf=off", "--timezone=off"]
         command += ["--link-journal=no"]
-        if keeps_bytecode():
+        if has_caches():
             self.lab.bytecode.mkdir(mode=0o1777, exist_ok=True)
             self.lab.bytecode.chmod(0o1777)  # tests run modules as other users too
             command += [f"--bind={self.lab.bytecode}:{_BYTECODE}"]

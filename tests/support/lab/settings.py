@@ -66,9 +66,9 @@ def paths() -> Paths:
     return Paths(Path(os.environ.get("CHAINOPS_LAB_DIR") or "/var/tmp/chainops-lab").resolve())
 
 
-def keeps_bytecode() -> bool:
-    """Whether hosts keep the bytecode of modules, see caches/kept_bytecode.py; other hosts compile them in each run."""
-    return bool(os.environ.get("CHAINOPS_LAB_BYTECODE"))
+def has_caches() -> bool:
+    """Whether hosts have tests/support/caches; other hosts compile and import all of a module in each run."""
+    return bool(os.environ.get("CHAINOPS_LAB_CACHES"))
 
 
 def boot_limit(hosts: int) -> float:

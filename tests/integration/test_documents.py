@@ -104,6 +104,8 @@ def examples(kind: str) -> dict[str, list[dict[str, t.Any]]]:
         block = re.search(r'^EXAMPLES = r"""\n(.*?)"""', path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
         if block and path.stem not in ELSEWHERE:
             found[path.stem] = yaml.safe_load(block[1])
+    for path in sorted((ROOT / "plugins" / kind).glob("*.yml")):
+        found[path.stem] = yaml.safe_load(yaml.safe_load(path.read_text(encoding="utf-8"))["EXAMPLES"])
     return found
 
 

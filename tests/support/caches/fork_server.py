@@ -66,9 +66,11 @@ class _Run:
         """Send a signal to the run, if it has not ended yet."""
         signal.pidfd_send_signal(self.descriptor, number)
 
-    def end(self) -> None:
-        """Wait for the run and tell the client how it has ended."""
-        self._tell(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
+    def end(self, on_end: t.Callable[[], None]) -> None:
+        """Wait for the run, call ``on_end`` and tell the client how it has ended."""
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        on_end()
+        self._tell(status)
         self.close()
 
     def _tell(self, number: int) -> None:
@@ -83,7 +85,8 @@ class _Run:
 def serve(path: str, idle: float = float("inf"), on_end: t.Callable[[], None] = lambda: None) -> Request:
     """Fork for each run that is asked for, while the socket is there. Returns in the forks alone.
 
-    ``idle``: seconds without a run after which the server ends. ``on_end`` is called after each run.
+    ``idle``: seconds without a run after which the server ends. ``on_end`` is called after each run,
+    before its client knows.
     """
     listening = socket.socket(socket.AF_UNIX)
     umask = os.umask(0o077)
@@ -105,8 +108,7 @@ def serve(path: str, idle: float = float("inf"), on_end: t.Callable[[], None] = 
                     key.data.kill(signal.SIGKILL)
                 selector.unregister(key.data.descriptor)
                 selector.unregister(key.data.client)
-                key.data.end()
-                on_end()
+                key.data.end(on_end)
                 runs.remove(key.data)
             elif key.fileobj is listening:
                 client = listening.accept()[0]
@@ -134,8 +136,7 @@ def serve(path: str, idle: float = float("inf"), on_end: t.Callable[[], None] = 
     for run in runs:
         if not select.select([run.descriptor], [], [], GRACE)[0]:
             run.kill(signal.SIGKILL)
-        run.end()
-        on_end()
+        run.end(on_end)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     sys.exit()

@@ -18,7 +18,7 @@ mutation := mutation
 PARTS := sanity lint docs unit property controller importer laboratory molecule long bench mutation
 
 # The longest first, so that none is left alone at the end.
-test := laboratory molecule stand-ins
+test := laboratory molecule roles sanity controller stand-ins
 test += $(filter-out $(test),$(foreach part,$(filter-out long bench mutation,$(PARTS)),$($(part))))
 test-quick := unit mypy ruff format imports yamllint reuse shellcheck extra-checks antsibull-nox-config
 # One more than there are processors: sessions on hosts wait for most of their time.

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the chainops.lifecycle authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs what Ansible sends to a host as a fork of a process that has imported what it needs of the standard library.
+"""Runs what Ansible sends to a host as a fork of a process that has imported Ansible's part of a module.
 
-That is half of the CPU time of a short module. Each Python on the host calls it as it starts; root's runs of a script
+That is three quarters of the CPU time of a ping. Each Python on the host calls it as it starts; root's runs of a script
 alone over SSH, as Ansible's are, get a fork. On a Python before 3.10, which does not tell how it was started, none does.
 """
 

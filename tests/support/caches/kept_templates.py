@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keeps the bytecode of templates from one run of Ansible to the next.
 
-Ansible compiles a template in the worker that needs it, for each task and host anew, which is a third of the CPU time of
+Ansible compiles a template in the worker that needs it, for each task and host anew, which is a sixth of the CPU time of
 a play without hosts. The bytecode depends on the text, the delimiters and the versions alone: what filters do is found
 out as it runs.
 """

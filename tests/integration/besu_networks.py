@@ -155,6 +155,17 @@ class BesuNetwork:
         for name in names:
             self.hosts[name].sh("systemctl stop besu.service; systemctl reset-failed besu.service || true")
 
+    def observe(self, name: str, services: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+        """The first of these services on a host, as service_info observes it."""
+        given = self.folder / "observed.yml"
+        given.write_text(yaml.safe_dump({"described": services}))
+        argv = ["ansible", "-i", str(self.inventory), name, "--one-line", "-e", f"@{given}"]
+        argv += ["-m", "chainops.lifecycle.service_info", "-a", '{"services": "{{ described }}"}']
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run(argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=True)
+        found: dict[str, t.Any] = json.loads(done.stdout.partition("=>")[2])["services"][0]
+        return found
+
     def services(self, **besu: t.Any) -> list[dict[str, t.Any]]:
         return [{"name": "besu", "kind": "besu", **OPTIONS, "besu": {**BESU, **besu}}]
 

@@ -80,6 +80,14 @@ def test_two_of_four_are_down(hosts: Fleet, tmp_path: Path) -> None:
         chain.fault(name, silent_start=5)
     chain.stop(slow)
     until(lambda: chain.age(wiped) > 65, 90, "it is no longer young, and votes after a restart alone")
+    observed: list[dict[str, t.Any]] = []
+
+    def stalls() -> bool:
+        observed.append(chain.observe(wiped, single))
+        return bool(observed[-1]["cause"] == "chain_stalled")
+
+    until(stalls, 60, "it reports the stall as well")
+    print(*[(one["age"], one["state"], one["reasons"]) for one in observed], sep="\n")
     before, began = chain.invocations(), time.monotonic()
     mended = chain.play(RECOVER, lifecycle_services=single, **ASKED)
     print(f"a quorum lost for {mended.pause:.0f} s was back after {time.monotonic() - began:.0f} s")

@@ -15,7 +15,8 @@ import pytest
 from ansible_collections.chainops.lifecycle.tests.support.besu_standin import breaks, network
 from ansible_collections.chainops.lifecycle.tests.support.lab import Fleet, Group, until
 
-from .besu_networks import BesuNetwork
+from . import test_monitoring as monitoring
+from .besu_networks import BESU, PAUSE, BesuNetwork
 from .conftest import service_suite
 
 RECOVER = "chainops.lifecycle.recover"
@@ -51,6 +52,24 @@ def lose(chain: BesuNetwork, count: int, round_: int = 2) -> list[str]:
     until(lambda: moved in chain.hosts[first].sh("journalctl -u besu -n 200 -o cat").stdout, 60, moved)
     assert chain.head() <= head + 1
     return missing
+
+
+def test_the_metrics_report_the_stall(hosts: Fleet, tmp_path: Path) -> None:
+    """Each run of the program takes a sample or two. The first one after the stall finds a newer head than the one before."""
+    chain = chain_of(hosts, 4, tmp_path)
+    first, *_others = chain.hosts.values()
+    first.run("mkdir", "-p", monitoring.FOLDER)
+    node = {"name": "besu", "kind": "besu", "besu": {**BESU, "rpc_url": f"http://{first.address}:8545"}}
+    monitoring.play(hosts, tmp_path, "--limit", first.name, state_monitoring_services=[node])
+
+    def stalled() -> float:
+        first.sh(monitoring.RUN)
+        return monitoring.total(monitoring.samples(first), "besu_chain_stalled")
+
+    assert [stalled(), stalled()] == [0, 0]
+    chain.stop(*chain.validators[2:])
+    until(lambda: chain.pause(chain.head()) > PAUSE, 60, "no block comes")
+    assert [stalled(), stalled()] == [1, 1]
 
 
 def test_two_of_four_are_down(hosts: Fleet, tmp_path: Path) -> None:

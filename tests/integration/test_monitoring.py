@@ -92,13 +92,13 @@ class Story(t.NamedTuple):
     lives: dict[str, Life]
 
 
-def play(fleet: Fleet, folder: Path, **variables: t.Any) -> subprocess.CompletedProcess[str]:
+def play(fleet: Fleet, folder: Path, *arguments: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
     # The play is that of the guide.
     (book,) = yaml.safe_load(yaml_blocks(ROOT / "docs/docsite/rst/guide_monitoring.rst")[1])
     (folder / "book.yml").write_text(yaml.safe_dump([{**book, "vars": {**VARIABLES, **variables}}]))
     write_config(folder)
     environment = {**os.environ, "ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    argv = ["ansible-playbook", "-i", str(fleet.inventory), str(folder / "book.yml"), "--diff"]
+    argv = ["ansible-playbook", "-i", str(fleet.inventory), str(folder / "book.yml"), "--diff", *arguments]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done

@@ -20,6 +20,9 @@ _KEPT = 24
 _RATE_SPAN = 120.0
 # A node that has peers again for so long is not alone any more: one that turns each peer down has one for a moment.
 _COMPANY = 10.0
+# How many seconds between two runs count for a head that is the same after them. A process may have been frozen for all
+# of a longer time, and no such time alone shows that a node is stuck.
+_GAP = 120.0
 
 
 class Arrival(t.NamedTuple):
@@ -38,6 +41,8 @@ class SampleHistory:
     ``others_advanced``: how often the highest block that peers told was a higher one than before.
     ``arrivals``: how old each new head was when it arrived: constant on a living chain, less and less in a sync.
     ``earlier``: the newest sample with a head that is at least APART older than ``last``.
+    ``advanced_at``: when the head was seen to advance; after a time in which nobody watched, since when it may have.
+    ``unwatched_since``: when an earlier run took its last sample; None once this run has taken one.
     """
 
     invocation: str
@@ -58,6 +63,7 @@ class SampleHistory:
     company_since: float | None = None
     arrivals: tuple[Arrival, ...] = ()
     points: tuple[tuple[float, int], ...] = ()
+    unwatched_since: float | None = None
 
     @property
     def earlier(self) -> NodeSample | None:
@@ -82,6 +88,7 @@ def append_sample(track: SampleHistory | None, sample: NodeSample, invocation: s
     return replace(
         track,
         last=sample,
+        unwatched_since=None,
         recent=_recent(track.recent, sample) if sample.number is not None else track.recent,
         answered_at=sample.at if track.answered_at is None and sample.rpc == "ok" else track.answered_at,
         silent_since=_lasting(track.silent_since, sample.rpc == "hang", sample.at),
@@ -114,7 +121,8 @@ def _heights(track: SampleHistory, sample: NodeSample) -> dict[str, t.Any]:
     if number != track.number:
         found["head_since"] = now
     if track.number is not None and number > track.number:
-        found.update(advanced_at=now, arrivals=_arrivals(track, sample))
+        advanced_at = now if track.unwatched_since is None else track.unwatched_since
+        found.update(advanced_at=advanced_at, arrivals=_arrivals(track, sample))
     return found
 
 
@@ -132,6 +140,8 @@ def _arrivals(track: SampleHistory, sample: NodeSample) -> tuple[Arrival, ...]:
     """The arrivals with a new one: the last ones, and of those before each second, so that they reach back far."""
     if sample.head_time is None or sample.number is None:
         return track.arrivals
+    # Where nobody watched when it arrived, the age that it has by now serves as well: how the age of the head changes
+    # from one run to the next shows the pace of the node meanwhile.
     age = sample.wall - sample.head_time
     # Timestamps are whole seconds: of blocks that come more often, some are younger than they say.
     rounding = 1.0 if sample.period is None or sample.period % 1.0 else 0.0
@@ -158,7 +168,7 @@ def _points(points: tuple[tuple[float, int], ...], now: float, number: int | Non
     return (*kept, (now, number))
 
 
-# Moments since which something lasts: time in which nobody watched does not count.
+# Moments since which something lasts: time in which nobody watched does not count, but for a head that is the same.
 _LASTING = ("head_since", "alone_since", "silent_since", "metrics_since", "p2p_since", "company_since")
 _CARRIED = (
     *("invocation", "first_at", "number", "first_number", "answered_at", "advanced_at"),
@@ -179,7 +189,9 @@ def restore(kept: t.Mapping[str, t.Any], sample: NodeSample, invocation: str) ->
         return None
     unwatched = sample.at - kept["at"]
     moments = {name: kept[name] + unwatched for name in _LASTING if kept[name] is not None}
+    if sample.number is not None and sample.number == kept["number"]:
+        moments["head_since"] -= min(unwatched, _GAP)
     points = tuple((moment, number) for moment, number in kept["points"])
     arrivals = tuple(Arrival(*one) for one in kept["arrivals"])
     values = {**{name: kept[name] for name in _CARRIED}, **moments}
-    return SampleHistory(**values, last=sample, points=points, arrivals=arrivals)
+    return SampleHistory(**values, last=sample, points=points, arrivals=arrivals, unwatched_since=kept["at"])

@@ -216,7 +216,9 @@ class NodeView:
     @property
     def advances(self) -> bool:
         """Whether its head was seen to advance not longer ago than the chain's longest pace: it is not stalled."""
-        return self.track.advanced_at is not None and self.still_for <= max(self.age_limit, 2 * (self.period or 0.0))
+        if self.track.advanced_at is None:
+            return False
+        return self.now.at - self.track.advanced_at <= max(self.age_limit, 2 * (self.period or 0.0))
 
     @property
     def is_level(self) -> bool:

@@ -9,6 +9,7 @@ Note that this plugin util is **PRIVATE** to the collection. It can have breakin
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import typing as t
 
@@ -23,6 +24,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import K
 
 COLLECTION = "chainops.lifecycle"
 ITSELF = "service_drive"
+# Entries that were found valid, as JSON, with their scopes and units.
+_UNITS: dict[str, tuple[str, str]] = {}
+_MOST_UNITS = 4096
 _SHARED = frozenset(("state", *WATCH_OPTIONS, *DRIVE_OPTIONS))
 
 
@@ -105,13 +109,32 @@ def _problem(number: int, entry: t.Any, taken: set[tuple[str, str]]) -> tuple[st
     """The name of an entry, and what is wrong with it."""
     name = str(entry.get("name") or f"entry {number}") if isinstance(entry, t.Mapping) else str(entry)
     try:
-        (params,) = describe([entry], KINDS)
-        unit = unit_name(params["name"])
+        key = _unit(entry)
     except LifecycleError as exc:
         shown = without_secrets(exc.msg, entry)
         return name, f"lifecycle_services[{number}]: {_plain(shown)}"
-    key = (params["scope"], unit)
     if key in taken:
         return name, f"lifecycle_services[{number}].name: {name} is described twice; give each service once"
     taken.add(key)
     return name, ""
+
+
+def _unit(entry: t.Any) -> tuple[str, str]:
+    """The scope and the unit of an entry. Raises LifecycleError for one that is wrong.
+
+    Most hosts of a fleet have the same entries, and Ansible takes a millisecond to validate one.
+    """
+    try:
+        text = json.dumps(entry)
+    except (TypeError, ValueError):
+        return _validated_unit(entry)  # a date, say: the validation reports it
+    if text not in _UNITS:
+        if len(_UNITS) >= _MOST_UNITS:
+            _UNITS.clear()
+        _UNITS[text] = _validated_unit(entry)
+    return _UNITS[text]
+
+
+def _validated_unit(entry: t.Any) -> tuple[str, str]:
+    (params,) = describe([entry], KINDS)
+    return params["scope"], unit_name(params["name"])

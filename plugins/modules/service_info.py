@@ -52,8 +52,8 @@ options:
     default: never
   history:
     description:
-      - How far back to read the history of each service from the journal, as a number with V(s), V(m), V(h), V(d)
-        or V(w), such as V(24h).
+      - How far back to read the history of each service from the journal, as a number with V(s), V(m) or V(min), V(h),
+        V(d) or V(w), such as V(24h).
       - The history is decoded from the records that systemd itself writes, so it includes what happened between
         observations. For a service of kind V(besu) or V(cloudflared) its own log shows the states of that kind.
     type: str

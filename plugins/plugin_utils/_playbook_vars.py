@@ -84,11 +84,11 @@ def waves(value: t.Any) -> list[t.Any]:
 
 
 def span(value: t.Any) -> float:
-    """A length of time in seconds, which may be none; text may have a unit, such as ``30 min``."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(s|min|h|d|)", str(value).strip())
+    """A length of time in seconds, which may be none; text may have a unit, such as ``30 min`` or ``30m``."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(s|m|min|h|d|)", str(value).strip())
     if isinstance(value, bool) or found is None:
         raise ValueError("is no length of time; give seconds, such as 30, or 30s, 10min, 1h")
-    return float(found[1]) * {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}[found[2]]
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}[found[2]]
 
 
 def document(value: t.Any) -> t.Any:

@@ -41,7 +41,7 @@ _UP = {
 }
 # The last records before the window tell the state at its beginning; a run writes at most about ten.
 _EARLIER = 30
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 # Records at these levels are debug, info and notice: systemd logs transitions at info.
 _INFO = 6
 
@@ -49,11 +49,11 @@ _INFO = 6
 def parse_window(text: str) -> float:
     """The seconds that a duration such as ``90s``, ``15m``, ``24h``, ``7d`` or ``2w`` means; 0.0 for ``never``.
 
-    Raises LifecycleError naming the option.
+    Minutes may be ``m`` or ``min``. Raises LifecycleError naming the option.
     """
     if text == "never":
         return 0.0
-    match = re.fullmatch(r"([1-9][0-9]{0,6})([smhdw])", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,6})(min|[smhdw])", text)
     if match is None:
         raise LifecycleError(f"history: {text!r} is no duration; give never, or a number with s, m, h, d or w (24h)")
     return float(int(match[1]) * _UNITS[match[2]])

@@ -137,12 +137,15 @@ def test_messages_that_the_journal_lost_are_reported() -> None:
     assert found.notes == ("the journal lost messages in this window",)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("never", 0), ("90s", 90), ("15m", 900), ("24h", 86400), ("7d", 604800)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("never", 0), ("90s", 90), ("15m", 900), ("15min", 900), ("24h", 86400), ("7d", 604800), ("2w", 1209600)],
+)
 def test_a_window_is_a_duration(text: str, seconds: float) -> None:
     assert parse_window(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "24", "0h", "-1h", "1 day", "24H", "٣h", "99999999d"])
+@pytest.mark.parametrize("text", ["", "24", "0h", "-1h", "1 day", "24H", "15mi", "0min", "٣h", "99999999d"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(LifecycleError, match=r"^history: .*give never"):
         parse_window(text)

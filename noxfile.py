@@ -118,7 +118,7 @@ def venv(session: nox.Session, family: str) -> Path:
     want = f"{python}\n{path}\n{lock.read_text()}"
     path.parent.mkdir(exist_ok=True)
     with (path.parent / f"{family}.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # sessions run side by side
+        fcntl.flock(guard, fcntl.LOCK_EX)  # sessions run in parallel
         stamp = path / "made-from"
         if not stamp.exists() or stamp.read_text() != want:
             session.log(f"making the {family} environment with {python}")

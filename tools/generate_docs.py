@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.rules import GENERIC_RULES
+from ansible_collections.chainops.lifecycle.plugins.module_utils._diagnosis.words import CLOCK_IS_BEHIND
 from ansible_collections.chainops.lifecycle.plugins.module_utils._entry import options as _args
 from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import KINDS
 from ansible_collections.chainops.lifecycle.plugins.module_utils._lifecycle import state_machine as m
@@ -91,12 +92,12 @@ def guards() -> str:
     rows.append(("``config_check``", "The configured check ends with 0."))
     rows.append(("``enabled``", "A unit that is to be enabled or disabled can be: it is neither masked nor static."))
     rows += [(f"``{name}``", f"{kind.name}: {text}") for kind in KINDS.values() for name, text in kind.guards.items()]
-    return table(("Guard", "Holds when"), rows)
+    return table(("Guard", "Passes when"), rows)
 
 
 def causes() -> str:
     """The causes that a diagnosis can name."""
-    return cause_table((rule.cause, rule) for rule in GENERIC_RULES)
+    return cause_table((rule.cause, rule) for rule in GENERIC_RULES if rule is not CLOCK_IS_BEHIND)
 
 
 def kind_causes(kind: ServiceKind) -> str:

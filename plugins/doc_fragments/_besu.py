@@ -62,7 +62,7 @@ options:
   block_period:
     description:
       - Seconds between two blocks. By default the value of C(admin_nodeInfo) (API group C(ADMIN)).
-      - That value comes from the genesis file. If C(transitions) of that file have changed it, give the present one.
+      - That value comes from the genesis file. If C(transitions) of that file have changed it, give the current one.
         Otherwise a chain with a longer period is taken for a stalled one.
     type: float
   empty_block_period:
@@ -136,7 +136,9 @@ options:
     type: float
     default: 60.0
   peers_timeout:
-    description: Seconds without a peer after which a node that has just been started is V(error), cause V(no_peers).
+    description:
+      - Seconds without a peer after which a node that has just been started is V(error), cause V(no_peers). If it is
+        not given, an observation uses 20 and M(chainops.lifecycle.besu_node) uses 60.
     type: float
     default: 20.0
   hang_timeout:
@@ -157,7 +159,7 @@ options:
     description:
       - What to do with a validator of a chain that is proved to be stalled. V(refuse) does nothing, because no action
         on a single node helps.
-      - V(restart_all) allows to restart validators so that their consensus rounds begin at 0 again. Start the missing
+      - V(restart_all) allows restarting validators so that their consensus rounds begin at 0 again. Start the missing
         validators first, then restart all validators at the same time.
     type: str
     choices: [refuse, restart_all]

@@ -69,8 +69,8 @@ options:
   tunnel_url:
     description:
       - A URL that leads through this tunnel. If requests get no answer, the connections are dead although C(/ready)
-        reports some (cause V(half_open)). Any answer of the origin is good. No answer is good too, if the connector has
-        counted a request meanwhile.
+        reports some (cause V(half_open)). Any response passes. A missing response also passes if the connector counted
+        a request meanwhile.
       - A request without an answer does not prove that no other connector serves. Such a connector is taken offline
         only if O(healthy_replicas) is given.
       - Only for tunnels with a single connector. The edge chooses between several.

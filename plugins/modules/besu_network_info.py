@@ -12,7 +12,7 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Samples all O(endpoints) side by side, twice, and returns the state of each node. Of each network it returns the
+  - Samples all O(endpoints) in parallel, twice, and returns the state of each node. Of each network it returns the
     validator set, the quorum, which validators take part, how many more may stop, forks, laggards and the versions.
   - Runs anywhere with a way to the endpoints, for example on the controller with C(delegate_to=localhost).
 requirements:
@@ -40,7 +40,7 @@ options:
     default: 1.0
   rpc_timeout:
     description:
-      - Seconds for one whole answer. Endpoints that hang are waited for side by side, so they cost this time once.
+      - Seconds for one whole answer. Endpoints that hang are waited for in parallel, so they cost this time once.
       - A node on a busy host may take five seconds for its first answer.
     default: 6.0
   rpc_connect_timeout:

@@ -93,7 +93,9 @@ options:
       - The task sets it by itself.
     type: str
   peers_timeout:
-    description: Seconds without a peer after which a node that has just been started is V(error), cause V(no_peers).
+    description:
+      - Seconds without a peer after which a node that has just been started is V(error), cause V(no_peers). If it is
+        not given, an observation uses 20 and this module uses 60.
     default: 60.0
 seealso:
   - module: chainops.lifecycle.service

@@ -87,7 +87,7 @@ tunnels:
       description: When it was created, as the API reports it.
       type: str
     active_at:
-      description: When the oldest of its present connections was made. Empty if it has none.
+      description: When the oldest of its current connections was made. Empty if it has none.
       type: str
     inactive_at:
       description: When it lost its last connection. Empty if it has connections.

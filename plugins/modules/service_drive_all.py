@@ -87,7 +87,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Restart two independent services side by side
+- name: Restart two independent services in parallel
   chainops.lifecycle.service_drive_all:
     services:
       - service: api

@@ -12,7 +12,7 @@ version_added: 1.0.0
 author:
   - the chainops.lifecycle authors (@chainops)
 description:
-  - Asks systemd once for all services, runs their probes side by side, and returns one observation of each, with the
+  - Asks systemd once for all services, runs their probes in parallel, and returns one observation of each, with the
     reasons for it.
   - A crash loop, which systemd calls activating, is V(error) here. A unit that systemd calls active is V(running) only
     if its process and its probes say so. A service that could not be observed is V(unknown).

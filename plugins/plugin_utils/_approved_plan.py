@@ -146,7 +146,7 @@ def digest(document: t.Mapping[str, t.Any]) -> str:
 
 def document_lines(document: t.Mapping[str, t.Any], max_age: float) -> list[str]:
     """What a person who approves the plan has to see."""
-    number = count(len(document["acts"]), "act")
+    number = count(len(document["acts"]), "action")
     return [f"Plan {document['digest']}", f"     {number}; it can be approved for {duration(max_age)} from now"]
 
 
@@ -207,7 +207,7 @@ class ApprovedPlan:
         within = set(hosts)
         outside = sum(act.host not in within for act in self.acts)
         rest = f", {outside} of them for hosts outside of this run" if outside else ""
-        return [f"Approved: plan {self.digest}, {count(len(self.acts), 'act')}{rest}"]
+        return [f"Approved: plan {self.digest}, {count(len(self.acts), 'action')}{rest}"]
 
 
 def narrowed(

@@ -121,7 +121,7 @@ def _table(shown: t.Sequence[PlannedRow], refused: bool, width: int) -> list[str
 def _order_lines(
     together: t.Sequence[str], waves: t.Sequence[t.Sequence[t.Sequence[str]]], width: int, soak: float
 ) -> list[str]:
-    """The waves, one a line: side by side with commas, one after the other with semicolons."""
+    """The waves, one a line: in parallel with commas, one after the other with semicolons."""
     lines = [_named("Together", [together], width)] if together else []
     if len(waves) == 1:
         lines.append(_named("Order", waves[0], width))

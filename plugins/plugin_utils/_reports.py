@@ -76,7 +76,7 @@ def _alert_lines(rows: t.Sequence[Row]) -> list[str]:
     return ["", f"{count(len(found), 'alert')}:", *lines, *steps]
 
 
-# The kinds whose services end side by side, with a line for each.
+# The kinds whose services end in parallel, with a line for each.
 _SIDE_BY_SIDE = tuple(name for name, kind in KINDS.items() if kind.module in ("service", "service_drive"))
 
 # Recovered services of a host that have a block each: more of them have one line, as each had one when it ended.

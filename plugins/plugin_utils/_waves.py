@@ -6,7 +6,7 @@
 Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
 A wave is what a recovery does before it observes the fleet again, a batch what
-it does side by side. Everything here takes time in proportion to its input.
+it does in parallel. Everything here takes time in proportion to its input.
 """
 
 from __future__ import annotations

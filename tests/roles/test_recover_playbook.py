@@ -313,7 +313,7 @@ def test_a_plan_of_a_workflow_comes_as_data_and_binds_a_part_of_the_fleet(folder
     }
     run = recover(folder, answers, "--limit", "b", **given)
     assert outcomes(run) == {"b": "recovered"} and run.code == 0, run.output
-    assert ", 2 acts, 1 of them for hosts outside of this run" in run.output
+    assert ", 2 actions, 1 of them for hosts outside of this run" in run.output
 
 
 @pytest.mark.parametrize(

@@ -360,7 +360,7 @@ def test_what_was_approved_is_restarted_and_nothing_else(fleet: Fleet) -> None:
     run = fleet.play("--limit", "a,b,new", **given)
     assert run.outcomes == {"a": "restarted", "b": "refused", "new": "refused"}, run.output
     assert {one["guard"] for one in run.outcome["entries"] if one["outcome"] == "refused"} == {"approved_plan"}
-    assert f"Approved: plan {planned.plan['digest']}, 3 acts, 1 of them for hosts outside of this run" in run.output
+    assert f"Approved: plan {planned.plan['digest']}, 3 actions, 1 of them for hosts outside of this run" in run.output
     bound = [one for one in run.driven if "expected_invocation" in one]
     assert {(one["name"], one["expected_invocation"]) for one in bound} == {("a", "a" * 32)}
     assert bound[-1]["expected_state"] == ["running"] and run.code == 2

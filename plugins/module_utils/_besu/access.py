@@ -126,7 +126,7 @@ class NodeReader:
 
 
 class OtherNodes:
-    """Samples the nodes of ``reference_urls`` side by side; the samples are valid for two seconds."""
+    """Samples the nodes of ``reference_urls`` in parallel; the samples are valid for two seconds."""
 
     def __init__(self, params: t.Mapping[str, t.Any], clock: Clock) -> None:
         http = HttpClient()
@@ -152,7 +152,7 @@ class OtherNodes:
 
 
 def sample_all(clients: t.Sequence[RpcClient], before: t.Sequence[NodeSample | None], clock: Clock) -> list[NodeSample]:
-    """A sample of each, side by side."""
+    """A sample of each, in parallel."""
 
     def sample_one(pair: tuple[RpcClient, NodeSample | None]) -> NodeSample:
         one, earlier = pair

@@ -87,7 +87,7 @@ START_RULES: tuple[Rule, ...] = (
         pattern=r"does not contain valid keyPair|in hex binary representation|[Ii]nvalid private key",
     ),
     Rule(
-        "permission_denied", CONFIGURATION, HARD, "it may not write its data directory",
+        "permission_denied", CONFIGURATION, HARD, "it is not permitted to write its data directory",
         "give the directory to the unit's user (chown -R), and check ReadWritePaths= and ProtectSystem=",
         pattern=r"Data directory is not (?:writable|readable)",
     ),
@@ -109,7 +109,7 @@ START_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "database_corrupt", RESOURCE, HARD, "its database is damaged",
-        "check the disk; restore the data from a backup or sync anew, one validator at a time",
+        "check the disk; restore the data from a backup or sync again, one validator at a time",
         pattern=DATABASE_DAMAGE,
     ),
     Rule(
@@ -140,7 +140,7 @@ START_RULES: tuple[Rule, ...] = (
         pattern=r"OutOfMemoryError|GC overhead limit", running=True,
     ),
     Rule(
-        "file_descriptors", RESOURCE, HARD, "it may not open enough files",
+        "file_descriptors", RESOURCE, HARD, "it is not permitted to open enough files",
         "raise LimitNOFILE= in the unit file (a million is usual), then start it",
         pattern=r"failed to create a child event loop|failed to open a new selector|too many open files",
     ),
@@ -181,7 +181,7 @@ TROUBLES: dict[str, Trouble] = {
     ),
     "fork": Trouble(
         CONFIGURATION, HARD, "it has another block than the others at the same height",
-        "find out which fork the validators are on; sync this node anew if it is on the wrong one",
+        "find out which fork the validators are on; resync this node if it is on the wrong one",
     ),
     "chain_stalled": Trouble(
         DEPENDENCY, CHAIN, "the whole chain is stalled: too few validators take part",

@@ -74,7 +74,7 @@ RULES: tuple[Rule, ...] = (
     Rule("harmless", NETWORK, SOFT, "it may not ping", "nothing: no tunnel needs it", pattern=HARMLESS, harmless=True),
     _spoken(
         "unauthorized", CONFIGURATION, 69, "the edge refuses its token",
-        "compare the tunnel id with the dashboard, write the present token where the unit has it, then restart it",
+        "compare the tunnel id with the dashboard, write the current token where the unit has it, then restart it",
     ),
     _spoken(
         "token_unreadable", CONFIGURATION, 69, "its token or credentials file cannot be read",
@@ -82,7 +82,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _spoken(
         "token_malformed", CONFIGURATION, 69, "its token or credentials are damaged",
-        "write the token anew, whole and alone in its file (cloudflared tunnel token)",
+        "write the token again, whole and alone in its file (cloudflared tunnel token)",
     ),
     _spoken(
         "unknown_flag", CONFIGURATION, 69, "it ended with 0 at once: it does not know an option that it is given",
@@ -108,7 +108,7 @@ RULES: tuple[Rule, ...] = (
     CLOCK_IS_BEHIND,
     _spoken(
         "edge_certificate", NETWORK, 68, "it does not trust the certificate at the edge",
-        "something between here and the edge opens TLS (proxy, firewall): let port 7844 pass untouched",
+        "something between here and the edge intercepts TLS (proxy, firewall): let port 7844 pass untouched",
     ),
     _spoken(
         "edge_unreachable_tcp", NETWORK, 67, "the edge cannot be reached over TCP",
@@ -119,7 +119,7 @@ RULES: tuple[Rule, ...] = (
         "let UDP to port 7844 out, or set TUNNEL_TRANSPORT_PROTOCOL=http2",
     ),
     _spoken(
-        "edge_silent", NETWORK, 67, "the edge accepts connections and does not answer the registration",
+        "edge_silent", NETWORK, 67, "its log says that the edge accepts connections and answers no registration",
         "see the status page of the edge; wait, then reconnect",
     ),
     _spoken(
@@ -162,14 +162,14 @@ OBSERVED: tuple[Rule, ...] = (
     ),
     _rule(
         "half_open", NETWORK, 60, "it says that it is connected, and the edge does not know it",
-        "reconnect it: under http2 nothing notices a black hole for minutes",
+        "reconnect it: under http2 a dropped path goes undetected for minutes",
     ),
     _rule(
         "flapping", NETWORK, 60, "its connections come and go: all of them are lost again and again",
         "find what cuts them: a firewall or proxy in between, the load of this host, the status page of the edge",
     ),
     _rule(
-        "edge_mute", NETWORK, 60, "it is connected to the edge, which never lets it register",
+        "edge_mute", NETWORK, 60, "the edge has not let it register since its start, and its log says no reason",
         "see the status page of the edge; wait, then reconnect",
     ),
     _rule(

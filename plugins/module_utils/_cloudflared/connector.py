@@ -490,7 +490,7 @@ class CloudflaredKind(Kind):
         place = ti.place_of(identity, self._properties, self._of_user())
         if not place:
             return rule
-        step = f"compare the tunnel id with the dashboard, write the present token into {place}, then restart it"
+        step = f"compare the tunnel id with the dashboard, write the current token into {place}, then restart it"
         return replace(rule, next_step=step)
 
 

@@ -62,7 +62,7 @@ def _program(path: str) -> str:
     found = shutil.which(path)
     if found is None and not os.path.isabs(path):
         return ""  # it is looked up on the path of the service manager
-    return "" if found else f"its program {path} is not there, or may not be executed"
+    return "" if found else f"its program {path} is not there, or executing it is not permitted"
 
 
 def _environment(properties: t.Mapping[str, str], user: bool) -> str:

@@ -93,7 +93,7 @@ _UNIT: tuple[Rule, ...] = (
         facts=p.step(203, only=r"exec format error"), rank=90,
     ),
     Rule(
-        "exec_not_permitted", CONFIGURATION, HARD, "the program may not be executed",
+        "exec_not_permitted", CONFIGURATION, HARD, "executing the program is not permitted",
         "check its mode (chmod +x), its owner, a noexec mount and SELinux or AppArmor",
         facts=p.step(203, only=r"permission denied"), rank=90,
     ),
@@ -106,7 +106,8 @@ _UNIT: tuple[Rule, ...] = (
         "create the group, or correct Group= in the unit file", facts=p.step(216, setting="Group"), rank=90,
     ),
     Rule(
-        "working_directory_missing", CONFIGURATION, HARD, "its working directory is not there or may not be entered",
+        "working_directory_missing", CONFIGURATION, HARD,
+        "its working directory is not there, or entering it is not permitted",
         "create the directory for the service's user (is a mount missing?), or correct WorkingDirectory=",
         facts=p.step(200, setting="WorkingDirectory"), rank=90,
     ),
@@ -141,7 +142,7 @@ _UNIT: tuple[Rule, ...] = (
         detail=lambda case, evidence: case.text("EnvironmentFiles"),
     ),
     Rule(
-        "permission_denied", CONFIGURATION, HARD, "systemd may not read a file of the unit",
+        "permission_denied", CONFIGURATION, HARD, "systemd is not permitted to read a file of the unit",
         "correct owner and mode of the file that the evidence names",
         manager=r"Failed to load environment files: Permission denied", rank=90,
     ),

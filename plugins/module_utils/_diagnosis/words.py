@@ -50,6 +50,13 @@ def _full_disks(case: FailureCase, _evidence: t.Sequence[str]) -> str:
     return ", ".join(case.host.full_disks[:2])
 
 
+# A special case of tls_failed: the guide has the rule for all others.
+CLOCK_IS_BEHIND = Rule(
+    "tls_failed", NETWORK, HARD, "a certificate is not yet valid by the clock of this host",
+    "check the clock of this host first (timedatectl), then the certificate's dates",
+    pattern=r"(?<!has expired or is )not yet valid|not yet valid: current time \S{10,40} is before"
+    r"|CertificateNotYetValid|\bNotBefore: |invalid peer certificate: NotValidYet",
+)  # fmt: skip
 # Most specific first: a line that one rule takes proves no other.
 WORDS: tuple[Rule, ...] = (
     Rule(
@@ -68,7 +75,7 @@ WORDS: tuple[Rule, ...] = (
         pattern=_UNAVAILABLE,
     ),
     Rule(
-        "port_not_permitted", CONFIGURATION, HARD, "it may not listen on its port",
+        "port_not_permitted", CONFIGURATION, HARD, "it is not permitted to listen on its port",
         "a port below 1024 needs AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit file, or another port",
         pattern=rf"{_NO_UNIX}.*(?:\b(?:bind|listen)\w{{0,6}}\b.{{0,120}}(?:permission denied|\bEACCES\b)"
         r"|BindException: Permission denied|permission denied.{0,60}\b(?:bind|listen)"
@@ -187,12 +194,7 @@ WORDS: tuple[Rule, ...] = (
         r"|could not translate host name|failed to lookup address"
         r"|lookup \S{1,100}.{0,60}(?:i/o timeout|server misbehaving)",
     ),
-    Rule(
-        "tls_failed", NETWORK, HARD, "a certificate is not yet valid by the clock of this host",
-        "check the clock of this host first (timedatectl), then the certificate's dates",
-        pattern=r"(?<!has expired or is )not yet valid|not yet valid: current time \S{10,40} is before"
-        r"|CertificateNotYetValid|\bNotBefore: |invalid peer certificate: NotValidYet",
-    ),
+    CLOCK_IS_BEHIND,
     Rule(
         "tls_failed", NETWORK, HARD, "a TLS connection could not be trusted or agreed on",
         "check the certificate's dates and names, the CA that is trusted here, and this host's clock",

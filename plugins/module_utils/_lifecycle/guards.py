@@ -79,7 +79,7 @@ Guard = t.Callable[[GuardContext], t.Optional[Refusal]]
 
 
 def edge(s: GuardContext) -> Refusal | None:
-    """The state machine knows the state, and the state was observed."""
+    """The state was observed: it is not ``unknown``. This edge is one of the state machine, not Cloudflare's."""
     if s.observation.state == m.UNKNOWN:
         why = "; ".join(s.observation.reasons)
         return Refusal("edge", f"the state is unknown: {why}", "fix the observation, then run again")
@@ -147,7 +147,7 @@ def _start_of(s: GuardContext, facts: UnitFacts) -> Refusal | None:
 
 
 def oneshot(s: GuardContext) -> Refusal | None:
-    """A service that runs to its end cannot be kept running."""
+    """The unit is not a oneshot that would have to be kept running: such a service runs to its end."""
     facts = s.observation.facts
     if facts is None or facts.text("Type") != "oneshot" or facts.flag("RemainAfterExit"):
         return None
@@ -223,7 +223,7 @@ def left_over(pids: t.Sequence[int], killed: bool = False) -> Refusal:
 
 
 def stuck_stop(s: GuardContext) -> Refusal | None:
-    """The stop does not hang, or ``force_stop`` allows to end it with SIGKILL."""
+    """The stop does not hang, or ``force_stop`` allows ending it with SIGKILL."""
     if s.observation.cause != "stop_overdue" or s.may_force_stop:
         return None
     hint = "wait longer, or set force_stop=true (SIGKILL: what it has not written is lost)"
@@ -259,7 +259,7 @@ def dependants(s: GuardContext) -> Refusal | None:
 
 
 def conflicts(s: GuardContext) -> Refusal | None:
-    """No unit is running that conflicts with this one, or ``stop_conflicting`` allows to stop it."""
+    """No unit is running that conflicts with this one, or ``stop_conflicting`` allows stopping it."""
     if not s.leads_to_start or s.may_stop_conflicting or not s.surroundings.conflicting:
         return None
     message = ", ".join(f"{one.unit} ({one.relation} of {one.of})" for one in s.surroundings.conflicting)

@@ -103,7 +103,7 @@ class Observer:
             one.unit = facts.unit
         if len([w for w in watched if w.health is not None or w.kind.does_network_io]) < 2:
             return [self._one(w, facts, jobs, triggers) for w, facts in pairs]
-        # Probes and clients wait on the network: side by side, the slowest decides.
+        # Probes and clients wait on the network: in parallel, the slowest decides.
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(max_workers=min(len(pairs), 16)) as pool:

@@ -42,7 +42,7 @@ class Kind:
     """
 
     machine: m.Machine = m.GENERIC
-    # Whether ``classify`` waits on the network, so that several services are observed side by side.
+    # Whether ``classify`` waits on the network, so that several services are observed in parallel.
     does_network_io: bool = False
 
     @property

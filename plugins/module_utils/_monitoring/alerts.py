@@ -6,8 +6,9 @@
 Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
 ``ALERTS`` is the one table: ``alerts[]`` of an observation, the rules of
-Prometheus and the runbook are all made from it. An observation has no memory:
-without a history it tells what its ``since`` and its causes prove, and no more.
+Prometheus and the runbook are all made from it. A single observation does not
+know what happened before it: without a history it tells what its ``since`` and
+its causes prove, and no more.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ STALLED = Alert(
     "chain_stalled", CRITICAL, CHAIN,
     "the chain makes no blocks",
     "Most of its nodes that answer report that it is stalled: too few validators take part.",
-    "start the missing validators; the CHAIN lines name them: ansible-playbook chainops.lifecycle.status", 60,
+    "start the missing validators; the lines about the chain name them: ansible-playbook chainops.lifecycle.status", 60,
 )  # fmt: skip
 NO_MARGIN = Alert(
     "no_validator_may_stop", CRITICAL, CHAIN,

@@ -42,9 +42,9 @@ class MetricSample(t.NamedTuple):
 _SERVICE = ("service", "kind")
 
 STATE = Family(
-    "chainops_service_state", STATESET, "The state of the service: 1 for the present one.", (*_SERVICE, "state")
+    "chainops_service_state", STATESET, "The state of the service: 1 for the current one.", (*_SERVICE, "state")
 )
-STATE_INDEX = Family("chainops_service_state_index", GAUGE, "The number of the present state.", _SERVICE)
+STATE_INDEX = Family("chainops_service_state_index", GAUGE, "The number of the current state.", _SERVICE)
 SERVICE_INFO = Family("chainops_service", INFO, "The unit of the service.", (*_SERVICE, "unit"))
 STATE_START = Family(
     "chainops_service_state_start_time_seconds", GAUGE, "Since when the service is in its state.", _SERVICE

@@ -360,7 +360,7 @@ class ServiceHealth:
         return tuple(dict.fromkeys(port for probe in self._probes for port in _local_ports(probe)))
 
     def check(self, active_since: float) -> Health:
-        """Run the probes that are due, side by side; ``active_since`` (0 if not known) is when the service came up."""
+        """Run the probes that are due, in parallel; ``active_since`` (0 if not known) is when the service came up."""
         if (active_since or None) != self._active_since:
             self._begin(active_since or None)  # another start: nothing seen before says anything about it
         now = self._clock.monotonic()

@@ -80,7 +80,7 @@ def test_a_plan_is_read_as_it_was_made():
     assert [act.host for act in plan.acts] == ["h3", "h1", "h2"] and plan.digest == made["digest"]
     again = make(FLEET, plan)
     assert again["waves"] == make(FLEET)["waves"], "the order and the batches are those that were approved"
-    assert again["lines"][0] == f"Approved: plan {made['digest']}, 3 acts"
+    assert again["lines"][0] == f"Approved: plan {made['digest']}, 3 actions"
 
 
 def changed(**parts):
@@ -198,7 +198,7 @@ def test_what_is_well_or_not_described_any_more_is_named():
         ("h1", "api", "self_recovered"),
         ("h1", "db", "refused"),
     ]
-    assert made["lines"][0].endswith("3 acts, 1 of them for hosts outside of this run")
+    assert made["lines"][0].endswith("3 actions, 1 of them for hosts outside of this run")
     assert make({"h1": []}, plan)["obsolete"][0]["outcome"] == "refused"
 
 

@@ -389,7 +389,7 @@ def test_what_was_approved_is_restarted_in_its_order_and_nothing_else():
     assert said["new/api"] == said["gone/web"] == ("approved_plan", "it is not in the approved plan")
     assert said["other/api"][0] == "not_healthy"
     assert said["gone/api"][0] == "approved_plan" and "no longer a service of the run" in said["gone/api"][1]
-    assert made["lines"][0] == f"Approved: plan {approved.digest}, 4 acts"
+    assert made["lines"][0] == f"Approved: plan {approved.digest}, 4 actions"
 
 
 def test_an_approved_plan_that_was_interrupted_goes_on_with_the_rest():

@@ -40,9 +40,11 @@ class ActionModule(ActionBase):
         )
         dest = os.path.abspath(given["dest"] or f"lifecycle-report.{given['format']}")
         if not os.path.isdir(os.path.dirname(dest)):
-            raise AnsibleActionFail(f"dest: there is no folder {os.path.dirname(dest)}; make it, or give another file")
+            raise AnsibleActionFail(
+                f"dest: there is no directory {os.path.dirname(dest)}; make it, or give another file"
+            )
         if os.path.isdir(dest):
-            raise AnsibleActionFail(f"dest: {dest} is a folder; give a file, such as {dest}/lifecycle-report.html")
+            raise AnsibleActionFail(f"dest: {dest} is a directory; give a file, such as {dest}/lifecycle-report.html")
         data = self._data(given, task_vars or {})
         text = (
             render_page(data)

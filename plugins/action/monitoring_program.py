@@ -21,7 +21,7 @@ from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry 
 
 
 class ActionModule(ActionBase):
-    """Builds the metrics program and its configuration in Ansible's temporary folder on the controller."""
+    """Builds the metrics program and its configuration in Ansible's temporary directory on the controller."""
 
     TRANSFERS_FILES = False
     _requires_connection = False

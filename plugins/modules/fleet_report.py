@@ -63,8 +63,8 @@ options:
     default: html
   dest:
     description:
-      - The file. Its folder has to exist. An existing file is replaced atomically.
-      - By default V(lifecycle-report.html) or V(lifecycle-report.json) in the folder in which Ansible was started.
+      - The file. Its directory has to exist. An existing file is replaced atomically.
+      - By default V(lifecycle-report.html) or V(lifecycle-report.json) in the directory in which Ansible was started.
     type: path
 seealso:
   - module: chainops.lifecycle.service_info

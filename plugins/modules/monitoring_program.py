@@ -13,8 +13,8 @@ author:
   - the chainops.lifecycle authors (@chainops)
 description:
   - Builds a Python archive from the code of the collection, and a configuration that names the services of a host. The
-    archive needs the standard library only. Both files are on the controller, in the temporary folder of Ansible, which
-    removes them when it ends. The same code gives the same bytes.
+    archive needs the standard library only. Both files are on the controller, in the temporary directory of Ansible,
+    which removes them when it ends. The same code gives the same bytes.
   - The role C(chainops.lifecycle.state_monitoring) installs both. Use the module where your hosts get their files
     another way.
   - The configuration holds the options of the services, among them secrets. Copy it with mode V(0600) and C(no_log).
@@ -39,7 +39,7 @@ options:
     type: int
     default: 30
   directory:
-    description: The folder in which the program writes C(chainops_state.prom).
+    description: The directory in which the program writes C(chainops_state.prom).
     type: str
     required: true
   format:

@@ -151,7 +151,7 @@ def drill_result(
     """The outcome of a drill, from the results of its steps.
 
     ``fault``: of the fault; ``recovery``: the list of the role service_recovery after it; ``again``: the same once the
-    fault was taken away, where it had to be; ``ended``: of the end of the drill; ``refused``: why no host granted the
+    fault was removed, where it had to be; ``ended``: of the end of the drill; ``refused``: why no host granted the
     right to the fault, if none did.
     """
     made, end = with_answers(as_mapping(fault), refused), as_mapping(ended)
@@ -192,8 +192,8 @@ def _reported(drill: t.Mapping[str, t.Any]) -> str:
     lifted, by = as_number(drill.get("lifted_after")), ENDINGS.get(as_text(drill.get("ended_by")), "")
     parts = [
         f"shown after {drill.get('detected_after')} s as {as_text(drill.get('detected_as'))}",
-        *([f"fault taken away after {lifted} s"] if lifted is not None else []),
-        f"well again after {drill.get('recovered_after')} s {by}".rstrip(),
+        *([f"fault removed after {lifted} s"] if lifted is not None else []),
+        f"healthy again after {drill.get('recovered_after')} s {by}".rstrip(),
         f"{drill.get('lost')} s lost",
     ]
     blocks = as_number(drill.get("blocks"))

@@ -60,16 +60,16 @@ def boolean(value: t.Any) -> bool:
 
 
 def share(value: t.Any) -> t.Any:
-    """A number of hosts, or a share such as ``50%``."""
+    """A number of hosts, or a percentage such as ``50%``."""
     text = _number(value)
     found = re.fullmatch(r"(\d{1,9})(%?)", text)
     if isinstance(value, bool) or found is None or (found[2] and int(found[1]) > 100):
-        raise ValueError("is neither a number of hosts nor a share; give 3 or 50%")
+        raise ValueError("is neither a number of hosts nor a percentage; give 3 or 50%")
     return text if found[2] else int(text)
 
 
 def series(value: t.Any) -> list[t.Any]:
-    """How many hosts at a time: a number, a share, or a list of these, whose last item applies to the rest."""
+    """How many hosts at a time: a number, a percentage, or a list of these, whose last item applies to the rest."""
     return [share(one) for one in listed(value)]
 
 
@@ -77,7 +77,7 @@ def waves(value: t.Any) -> list[t.Any]:
     """The sizes of waves: numbers of hosts or shares of those in need."""
     sizes = series(value)
     if any(str(one).rstrip("%") == "0" for one in sizes):
-        raise ValueError("has a wave of no host; give numbers and shares above 0, such as 1, 10%, 50%")
+        raise ValueError("has a wave of no host; give numbers and percentages above 0, such as 1, 10%, 50%")
     if len(sizes) > MAX_SIZES:
         raise ValueError(f"has {len(sizes)} sizes; give at most {MAX_SIZES}, the last wave is the rest")
     return sizes

@@ -43,13 +43,13 @@ def domain_keys(values: t.Mapping[str, t.Any]) -> list[Key]:
 
 
 def allowed_unhealthy(limit: t.Any, hosts: int) -> int:
-    """How many hosts may be in need: a number, or a share of the fleet such as ``50%`` (rounded up, at least one)."""
+    """How many hosts may be in need: a number, or a percentage such as ``50%`` (rounded up, at least one)."""
     text = str(limit).strip()
     if re.fullmatch(r"\d+", text):
         return int(text)
     share = re.fullmatch(r"(\d{1,3})%", text)
     if share is None or int(share[1]) > 100:
-        raise FleetError(f"max_unhealthy: {limit!r} is neither a number of hosts nor a share; give 3 or 50%")
+        raise FleetError(f"max_unhealthy: {limit!r} is neither a number of hosts nor a percentage; give 3 or 50%")
     return max(math.ceil(hosts * int(share[1]) / 100), 1)
 
 
@@ -109,7 +109,7 @@ def in_batches(members: t.Sequence[WaveMember]) -> Wave:
 
 
 def in_waves(members: t.Sequence[WaveMember], sizes: t.Sequence[t.Any]) -> list[Wave]:
-    """The hosts in waves of these ``sizes``, numbers or shares of all of them, and the rest in a last one."""
+    """The hosts in waves of these ``sizes``, numbers or percentages of all of them, and the rest in a last one."""
     left = list(members)
     found: list[Wave] = []
     for given in sizes:
@@ -122,7 +122,7 @@ def in_waves(members: t.Sequence[WaveMember], sizes: t.Sequence[t.Any]) -> list[
 def in_series(members: t.Sequence[WaveMember], serial: t.Any) -> Wave:
     """The hosts in their order, so many at a time as ``serial`` says, fewer where they share a key.
 
-    ``serial`` as in a play: a number, a share such as ``30%``, or a list of these of which the last goes on.
+    ``serial`` as in a play: a number, a percentage such as ``30%``, or a list of these of which the last goes on.
     """
     given = list(serial) if isinstance(serial, (list, tuple)) else [serial]
     sizes = [serial_size(one, len(members)) for one in given or [1]]
@@ -141,7 +141,9 @@ def wave_size(given: t.Any, hosts: int) -> int:
     """How many hosts a wave has, at least one. Raises FleetError."""
     size, share = _number(given, "waves")
     if not size or (share and size > 100):
-        raise FleetError(f"waves: {given!r} is neither a number of hosts above 0 nor a share up to 100%; give 1 or 10%")
+        raise FleetError(
+            f"waves: {given!r} is neither a number of hosts above 0 nor a percentage up to 100%; give 1 or 10%"
+        )
     return max(size * hosts // 100, 1) if share else size
 
 
@@ -156,5 +158,5 @@ def serial_size(given: t.Any, hosts: int) -> int:
 def _number(given: t.Any, option: str) -> tuple[int, bool]:
     found = re.fullmatch(r"(\d{1,9})(%?)", str(given).strip())
     if found is None:
-        raise FleetError(f"{option}: {given!r} is neither a number of hosts nor a share; give 2 or 30%")
+        raise FleetError(f"{option}: {given!r} is neither a number of hosts nor a percentage; give 2 or 30%")
     return int(found[1]), bool(found[2])

@@ -164,7 +164,7 @@ def test_a_drill_takes_answers_of_a_survey_and_refuses_a_limit(fleet: Fleet, tmp
     assert (refused.status, refused.failed_hosts) == ("failed", ("a",)) and "run it without --limit" in refused.stdout
     played = run(fleet, tmp_path / "job", "drill.yml", hosts, answers=DRILL)
     assert (played.status, outcomes(played)) == ("successful", {"a": "recovered"}), played.stdout
-    assert "well again after 5.0 s by recovery" in played.stdout and fleet.acted_on(check=False) == ["a"]
+    assert "healthy again after 5.0 s by recovery" in played.stdout and fleet.acted_on(check=False) == ["a"]
 
 
 def test_a_report_takes_answers_and_writes_its_file(fleet: Fleet, tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_the_playbook_recovers_and_a_controller_that_is_killed_leaves_nothing_be
     until(lambda: not drilled.is_armed(), 10, "the timer is gone")
 
     entry, output = outcome_of(drilled.playbook("killed"))
-    assert entry["outcome"] == "recovered" and re.search(r"well again after \d+\.\d s", output), output
+    assert entry["outcome"] == "recovered" and re.search(r"healthy again after \d+\.\d s", output), output
     entry, output = outcome_of(drilled.playbook("port_taken", lifecycle_drill_port=8099))
     assert entry["outcome"] == "recovered", output
     assert "recovery: not reached (cause): address_in_use" in output and "without the fault: reached" in output, output

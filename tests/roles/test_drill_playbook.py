@@ -181,7 +181,7 @@ def test_a_fault_is_made_recovered_and_measured(fleet: Fleet) -> None:
     (fault,) = [one for one in run.asked if one.get("fault")]
     assert fault["undo_after"] == 120 and fault["service"]["drill"] is True
     assert "a a: RECOVERED" in run.output and "the host undoes it after 120 s" in run.output
-    assert "shown after 1.5 s as error (signal), well again after 9.0 s, 9.0 s lost, 12 blocks" in run.output
+    assert "shown after 1.5 s as error (signal), healthy again after 9.0 s, 9.0 s lost, 12 blocks" in run.output
 
 
 def test_a_connector_is_drilled_with_the_options_of_its_entry(fleet: Fleet) -> None:

@@ -64,8 +64,8 @@ def test_check_mode_writes_nothing(tmp_path: Path) -> None:
             "lifecycle_report_format: 'htm' is unknown, did you mean html; give html or json",
         ),
         ("lifecycle_report_windw=1h", "did you mean lifecycle_report_window?"),
-        ("lifecycle_report_file=/no/such/folder/x.html", "dest: there is no folder /no/such/folder; make it, or give"),
-        ("lifecycle_report_file=/etc", "dest: /etc is a folder; give a file, such as"),
+        ("lifecycle_report_file=/no/such/folder/x.html", "dest: there is no directory /no/such/folder; make it"),
+        ("lifecycle_report_file=/etc", "dest: /etc is a directory; give a file, such as"),
     ],
 )
 def test_what_means_nothing_is_refused(given: str, said: str, tmp_path: Path) -> None:

@@ -47,7 +47,9 @@ def test_check_mode_of_a_play_and_of_a_task_plans_an_installation(
 def test_a_folder_that_no_node_exporter_has_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, {}, "--check", state_monitoring_directory=f"{tmp_path}/nowhere")
     assert done.returncode == 2
-    assert f"state_monitoring_directory: {tmp_path}/nowhere is no folder on this host" in " ".join(done.stdout.split())
+    assert f"state_monitoring_directory: {tmp_path}/nowhere is not a directory on this host" in " ".join(
+        done.stdout.split()
+    )
 
 
 def test_a_service_of_a_user_is_refused(tmp_path: Path) -> None:

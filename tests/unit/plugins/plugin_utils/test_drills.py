@@ -82,11 +82,11 @@ def test_how_a_drill_ends(fault, recovery, ended, again, outcome):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "shown after 0.5 s as error (hung), well again after 4.0 s, 4.0 s lost"),
-        ({"ended_by": "recovery"}, "well again after 4.0 s by recovery, 4.0 s lost"),
-        ({"ended_by": "itself"}, "well again after 4.0 s by itself, 4.0 s lost"),
-        ({"ended_by": "undo", "lifted_after": 3.0}, "fault taken away after 3.0 s, well again after 4.0 s by the undo"),
-        ({"ended_by": "{{ x }}"}, "well again after 4.0 s, 4.0 s lost"),
+        ({}, "shown after 0.5 s as error (hung), healthy again after 4.0 s, 4.0 s lost"),
+        ({"ended_by": "recovery"}, "healthy again after 4.0 s by recovery, 4.0 s lost"),
+        ({"ended_by": "itself"}, "healthy again after 4.0 s by itself, 4.0 s lost"),
+        ({"ended_by": "undo", "lifted_after": 3.0}, "fault removed after 3.0 s, healthy again after 4.0 s by the undo"),
+        ({"ended_by": "{{ x }}"}, "healthy again after 4.0 s, 4.0 s lost"),
     ],
 )
 def test_what_has_ended_the_fault_is_told(given, said):

@@ -69,7 +69,7 @@ def test_text_typed_values_and_json_mean_the_same(name, given, value):
 @pytest.mark.parametrize(
     ("name", "given", "said"),
     [
-        ("lifecycle_serial", "many", "neither a number of hosts nor a share"),
+        ("lifecycle_serial", "many", "neither a number of hosts nor a percentage"),
         ("lifecycle_serial", True, "neither a number"),
         ("lifecycle_waves", "0, 10%", "has a wave of no host"),
         ("lifecycle_waves", "1, 0%", "has a wave of no host"),

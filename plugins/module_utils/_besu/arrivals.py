@@ -53,7 +53,7 @@ def _shrinks(arrivals: t.Sequence[Arrival]) -> bool:
     if part < 2:
         return False
     old, new = arrivals[:part], arrivals[-part:]
-    gained = min(one.low for one in old) - max(one.high for one in new)
+    gained = min(one.low - one.unseen for one in old) - max(one.high for one in new)
     return gained > _CONSTANT * (new[0].at - old[-1].at)
 
 

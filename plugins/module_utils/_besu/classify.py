@@ -21,7 +21,7 @@ from dataclasses import replace
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu import arrivals
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.history import SampleHistory
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.log import BesuLog
-from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import last_proposed
+from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.node_sample import LEAST_BLOCKS, last_proposed
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answers import CANNOT_OBSERVE, OUTCOMES
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.states import BESU, CONSENSUS, SYNCED, SYNCING
 from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.verdict import (
@@ -114,7 +114,7 @@ def _closed(v: NodeView) -> BesuVerdict | None:
             )
         return _verdict(m.UNKNOWN, "RPC is off: set --rpc-http-enabled, or --metrics-enabled, to let it be observed")
     if v.track.answered_at is not None:
-        gone = v.now.at - max((s.at for s in v.track.recent), default=v.track.answered_at)
+        gone = v.now.at - (v.track.closed_since or v.now.at)
         message = f"RPC answered in this run and is closed now, for {gone:.0f} s"
         return _verdict(
             m.ERROR if gone >= _RPC_CLOSE_GRACE else m.UNKNOWN,
@@ -287,7 +287,8 @@ def _no_peers(v: NodeView, where: str) -> BesuVerdict:
     disabled = v.now.p2p == "disabled"
     why = ": p2p is switched off (p2p-enabled=false)" if disabled else ""
     message = f"no peers for {v.without_peers_for:.0f} s{why}"
-    return _verdict(m.ERROR, message, where, cause="no_peers", wants_log=not disabled)
+    # One that has peers again is watched until they stay: nothing else ends it where no block comes.
+    return _verdict(m.ERROR, message, where, cause="no_peers", wants_log=not disabled, settled=not v.now.connected)
 
 
 def _span(seconds: float | None) -> str:
@@ -315,6 +316,14 @@ def _catching_up(v: NodeView) -> bool:
 
 
 def _chain_stalled(v: NodeView) -> BesuVerdict | None:
+    verdict = _old_head(v)
+    # How old a head may be depends on the block period. A node that does not report it is asked for two blocks of its
+    # past from the second sample on.
+    measurable = v.period is None and v.track.earlier is None and (v.now.number or 0) >= LEAST_BLOCKS
+    return replace(verdict, settled=False) if verdict is not None and measurable else verdict
+
+
+def _old_head(v: NodeView) -> BesuVerdict | None:
     """Level with everybody it knows, and the head is too old: a stall, or all are behind, or the clock is wrong."""
     if v.head_age is None or (v.now.non_bft is not None and v.now.non_bft.on_demand):
         return None

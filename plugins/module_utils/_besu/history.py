@@ -20,18 +20,23 @@ _KEPT = 24
 _RATE_SPAN = 120.0
 # A node that has peers again for so long is not alone any more: one that turns each peer down has one for a moment.
 _COMPANY = 10.0
-# How many seconds between two runs count for a head that is the same after them. A process may have been frozen for all
-# of a longer time, and no such time alone shows that a node is stuck.
-_GAP = 120.0
+# How many seconds between two runs count for a head that is the same after them: less than the default of
+# stall_timeout, as the process may have been frozen meanwhile.
+_GAP = 45.0
 
 
 class Arrival(t.NamedTuple):
-    """A new head: when it was first seen, and between what ages it arrived, by this host's clock. All in seconds."""
+    """A new head: when it was first seen, and between what ages it arrived, by this host's clock. All in seconds.
+
+    ``unseen``: for how long nobody had watched when it was first seen. It may have been so much younger when it
+    arrived.
+    """
 
     at: float
     number: int
     low: float
     high: float
+    unseen: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class SampleHistory:
     ``arrivals``: how old each new head was when it arrived: constant on a living chain, less and less in a sync.
     ``earlier``: the newest sample with a head that is at least APART older than ``last``.
     ``advanced_at``: when the head was seen to advance; after a time in which nobody watched, since when it may have.
-    ``unwatched_since``: when an earlier run took its last sample; None once this run has taken one.
+    ``unwatched_since``: when an earlier run took its last sample; None once this run has seen a head.
     """
 
     invocation: str
@@ -58,6 +63,7 @@ class SampleHistory:
     others_advanced: int = 0
     alone_since: float | None = None
     silent_since: float | None = None
+    closed_since: float | None = None
     metrics_since: float | None = None
     p2p_since: float | None = None
     company_since: float | None = None
@@ -88,10 +94,11 @@ def append_sample(track: SampleHistory | None, sample: NodeSample, invocation: s
     return replace(
         track,
         last=sample,
-        unwatched_since=None,
+        unwatched_since=None if sample.number is not None else track.unwatched_since,
         recent=_recent(track.recent, sample) if sample.number is not None else track.recent,
         answered_at=sample.at if track.answered_at is None and sample.rpc == "ok" else track.answered_at,
         silent_since=_lasting(track.silent_since, sample.rpc == "hang", sample.at),
+        closed_since=_lasting(track.closed_since, sample.rpc in ("refused", "reset"), sample.at),
         metrics_since=_lasting(track.metrics_since, bool(sample.metrics), sample.at),
         p2p_since=_lasting(track.p2p_since, bool(sample.p2p_open), sample.at),
         **_heights(track, sample),
@@ -143,9 +150,10 @@ def _arrivals(track: SampleHistory, sample: NodeSample) -> tuple[Arrival, ...]:
     # Where nobody watched when it arrived, the age that it has by now serves as well: how the age of the head changes
     # from one run to the next shows the pace of the node meanwhile.
     age = sample.wall - sample.head_time
+    unseen = 0.0 if track.unwatched_since is None else sample.at - track.unwatched_since
     # Timestamps are whole seconds: of blocks that come more often, some are younger than they say.
     rounding = 1.0 if sample.period is None or sample.period % 1.0 else 0.0
-    new = Arrival(sample.at, sample.number, age - (sample.at - track.last.at) - rounding, age)
+    new = Arrival(sample.at, sample.number, age - (sample.at - track.last.at) - rounding, age, unseen)
     kept = (*track.arrivals, new)
     if len(kept) <= 2 * _KEPT:
         return kept
@@ -169,7 +177,7 @@ def _points(points: tuple[tuple[float, int], ...], now: float, number: int | Non
 
 
 # Moments since which something lasts: time in which nobody watched does not count, but for a head that is the same.
-_LASTING = ("head_since", "alone_since", "silent_since", "metrics_since", "p2p_since", "company_since")
+_LASTING = ("head_since", "alone_since", "silent_since", "closed_since", "metrics_since", "p2p_since", "company_since")
 _CARRIED = (
     *("invocation", "first_at", "number", "first_number", "answered_at", "advanced_at"),
     *("highest_known", "others_advanced", *_LASTING),

@@ -47,7 +47,7 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._besu.rpc_answe
 
 _NOBODY = "0x" + "00" * 20
 # Over how many blocks the period is measured, and the fewest that tell it. Block 0 has any timestamp.
-_MEASURED_BLOCKS, _LEAST_BLOCKS = 32, 4
+_MEASURED_BLOCKS, LEAST_BLOCKS = 32, 4
 # How many blocks may be made between the answers to the calls of one batch.
 _MADE_MEANWHILE = 100
 # Seconds of a slot of mainnet and its test networks.
@@ -229,14 +229,14 @@ def past_block(before: NodeSample | None) -> int | None:
     """The block to measure the block period from, for a node that does not tell it."""
     if before is None or before.measured_period or (before.bft and before.bft.block_period):
         return None
-    if before.number is None or before.number < _LEAST_BLOCKS:
+    if before.number is None or before.number < LEAST_BLOCKS:
         return None
     return max(before.number - _MEASURED_BLOCKS, 1)
 
 
 def measured_period(head: Block | None, past: Block | None) -> float | None:
     """Seconds between blocks by their timestamps; None where they are too few to tell."""
-    if head is None or past is None or head.number - past.number < _LEAST_BLOCKS - 1:
+    if head is None or past is None or head.number - past.number < LEAST_BLOCKS - 1:
         return None
     return max(head.timestamp - past.timestamp, 0) / (head.number - past.number) or None
 

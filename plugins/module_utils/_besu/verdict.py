@@ -218,7 +218,9 @@ class NodeView:
         """Whether its head was seen to advance not longer ago than the chain's longest pace: it is not stalled."""
         if self.track.advanced_at is None:
             return False
-        return self.now.at - self.track.advanced_at <= max(self.age_limit, 2 * (self.period or 0.0))
+        pace = max(self.age_limit, 2 * (self.period or 0.0))
+        # After a time in which nobody watched, the head may have advanced at the beginning of it.
+        return self.still_for <= pace and self.now.at - self.track.advanced_at <= 2 * pace
 
     @property
     def is_level(self) -> bool:

@@ -48,6 +48,8 @@ _BATCH, _BATCHES = 1000, 8
 # Without a cursor the journal is read from so many seconds before the last run: what was counted is known.
 _OVERLAP = 60.0
 # Another run, which somebody started by hand, is waited for so long.
+# Seconds for which a run repeats samples: systemd ends it after 300, and then nothing of any service is written.
+_LONGEST = 120.0
 _PATIENCE = 10.0
 _STATE_VERSION = 1
 _UNIT_STATES = {
@@ -173,7 +175,7 @@ class Exporter:
             store.cursor = newest.cursor if newest is not None else ""
         watched = self._watched()
         observed_from = clock.monotonic()
-        observed = self._host.observer.observe_settled([one.service for one in watched])
+        observed = self._host.observer.observe_settled([one.service for one in watched], within=_LONGEST)
         records, complete = self._new_records([one.service.unit for one in watched])
         # As the journal has the id of this boot: in a container the kernel may show that of another system.
         now = Moment(clock.wall(), clock.monotonic(), newest.boot_id if newest is not None else this_boot())

@@ -8,6 +8,7 @@ Note that this module util is **PRIVATE** to the collection. It can have breakin
 
 from __future__ import annotations
 
+import math
 import typing as t
 from dataclasses import dataclass, field
 
@@ -115,12 +116,17 @@ class Observer:
         asked = self._systemd.triggers(sorted(named)) if named else {}
         return {name: found for name, found in asked.items() if found.get("LoadState") != "not-found"}
 
-    def observe_settled(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
-        """Like ``observe``, with further observations of services whose kind or probes need more than one sample."""
+    def observe_settled(self, watched: t.Sequence[MonitoredService], within: float = math.inf) -> list[Observation]:
+        """Like ``observe``, with further observations of services whose kind or probes need more than one sample.
+
+        ``within``: seconds after which none of these begins; a service that needs another one stays undecided.
+        """
+        ends = self._clock.monotonic() + within
         observed = self.observe(watched)
         rounds = 0
         while rounds < 10:
-            waits = [_more(w, o) for w, o in zip(watched, observed)]
+            left = ends - self._clock.monotonic()
+            waits = [wait if wait <= left else 0.0 for wait in map(_more, watched, observed)]
             if not any(waits):
                 break
             self._clock.sleep(max(waits))

@@ -42,12 +42,12 @@ def test_the_rate_goes_on() -> None:
 
 
 def test_time_in_which_nobody_watched_counts_for_no_condition_but_a_head_that_is_the_same() -> None:
-    """Peers may have come and gone meanwhile. A head cannot, but the process may have been frozen: 120 s count at most."""
+    """Peers may have come and gone meanwhile. A head cannot, but the process may have been frozen: 45 s count at most."""
     track = carry(watched((100.0, 5), (140.0, 5), peer_count=0), look(900.0, 5, peer_count=0))
-    assert (track.head_since, track.alone_since) == (860.0 - 120.0, 860.0)
+    assert (track.head_since, track.alone_since) == (860.0 - 45.0, 860.0)
     track = carry(track, look(930.0, 5, peer_count=0))
     track = append_sample(track, look(950.0, 5, peer_count=0), "run")
-    assert (track.head_since, track.alone_since) == (740.0, 890.0)
+    assert (track.head_since, track.alone_since) == (815.0, 890.0)
 
 
 def test_a_head_that_advanced_while_nobody_watched_may_have_advanced_at_any_time_of_it() -> None:

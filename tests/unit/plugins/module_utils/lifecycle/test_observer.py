@@ -74,6 +74,35 @@ def test_a_process_that_systemd_has_just_started_again_is_looked_at_twice(rows, 
     assert systemd.looks == looks
 
 
+class Undecided:
+    """Probes that need another try after so many seconds, for ever."""
+
+    def __init__(self, interval):
+        self.interval = interval
+        self.tries = 0
+
+    def check(self, active_since):
+        self.tries += 1
+        return Health("pending", ())
+
+    def pending_time(self):
+        return self.interval
+
+
+@pytest.mark.parametrize(
+    ("within", "slow", "quick"), [(None, 11, 11), (120.0, 5, 5), (30.0, 2, 2), (29.0, 1, 10), (0.0, 1, 1)]
+)
+def test_a_service_that_cannot_be_decided_in_time_keeps_no_other_from_it(within, slow, quick):
+    """One probe is due every 30 s, one every 3 s; both wait for the longer of the two, as long as that is still due."""
+    running = Shown({"ActiveState": "active", "SubState": "running", "NRestarts": "0"})
+    clock, probes = VirtualClock(NOW), (Undecided(30.0), Undecided(3.0))
+    watched = [MonitoredService(f"x{i}", f"x{i}.service", Kind(), health=one) for i, one in enumerate(probes)]
+    observer = Observer(running, clock, lambda unit, window: None)
+    observer.observe_settled(watched, **({} if within is None else {"within": within}))
+    assert [one.tries for one in probes] == [slow, quick]
+    assert within is None or clock.now - NOW <= within
+
+
 def test_an_alias_is_looked_up_by_the_name_that_systemd_has_for_it():
     looping = {"Id": "x.service", "ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "9", "Job": "7"}
     said = "\n".join(f"{key}={value}" for key, value in looping.items())

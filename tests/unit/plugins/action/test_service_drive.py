@@ -18,7 +18,9 @@ from ansible_collections.chainops.lifecycle.plugins.module_utils._kinds import K
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils._service_entry import EntryError, module_call
 
 MODULES = Path(service_drive.__file__).parents[1] / "modules"
-GENERIC, BESU, CONNECTOR = (f"chainops.lifecycle.{name}" for name in ("service", "besu_node", "cloudflared_tunnel"))
+GENERIC = "chainops.lifecycle.service"
+BESU = "chainops.lifecycle.besu_node"
+CONNECTOR = "chainops.lifecycle.cloudflared_tunnel"
 
 
 def test_every_kind_has_a_module():

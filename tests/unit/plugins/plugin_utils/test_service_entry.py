@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import typing as t
 
@@ -12,7 +13,11 @@ import pytest
 
 from ansible_collections.chainops.lifecycle.plugins.plugin_utils import _service_entry as entries
 
-NODE = {"name": "besu", "kind": "besu", "besu": {"rpc_url": "http://127.0.0.1:8545", "rpc_password": "pa55"}}
+NODE: dict[str, t.Any] = {
+    "name": "besu",
+    "kind": "besu",
+    "besu": {"rpc_url": "http://127.0.0.1:8545", "rpc_password": "pa55"},
+}
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def test_hosts_with_the_same_entries(validated: list[t.Any]) -> None:
 
 
 def test_an_entry_that_was_changed_is_another_one(validated: list[t.Any]) -> None:
-    node = {**NODE, "besu": dict(NODE["besu"])}  # type: ignore[call-overload]
+    node: dict[str, t.Any] = copy.deepcopy(NODE)
     assert entries.split_entries([node])[1] == []
     node["besu"]["rpc_uri"] = node["besu"].pop("rpc_url")
     ((name, problem),) = entries.split_entries([node])[1]

@@ -47,7 +47,7 @@ class Chain:
             genesis="0x" + "a" * 64,
             chain_id=1337,
             peer_count=3,
-            peers=tuple(Peer(None, number - 1, "26.8.0") for _ in range(3)),
+            peers=tuple(Peer(None, number - 1, "26.8.0") for _peer in range(3)),
             said_in_sync=True,
             version="26.8.0",
             address=MEMBERS[0],
@@ -72,7 +72,7 @@ def runs(chain: Chain, interval: float, count: int) -> t.Iterator[BesuVerdict]:
     kept: t.Mapping[str, t.Any] = {}
     for began in itertools.islice(itertools.count(7.3, interval), count):
         at, track = began, None
-        for _ in range(SAMPLES):
+        for _sample in range(SAMPLES):
             sample = chain.sample(at)
             if track is not None and sample.bft is None:
                 sample = replace(sample, measured_period=float(chain.period))  # by two samples
@@ -143,7 +143,7 @@ def test_a_dead_proposer_and_a_wrong_clock_make_no_stall(period: int, interval: 
             number = 500 + int(whole) * 4 + (0 if rest < 3 * self.period else int(rest // self.period) - 2)
             minted = whole * 6 * self.period + (0 if rest < 3 * self.period else rest // self.period * self.period)
             head = Block(number, EPOCH + int(minted), f"0x{number:064x}", MEMBERS[number % 4])
-            peers = tuple(Peer(None, number - 1, "26.8.0") for _ in range(3))
+            peers = tuple(Peer(None, number - 1, "26.8.0") for _peer in range(3))
             made = {member: number - 1 - place for place, member in enumerate(MEMBERS)}
             return replace(super().sample(at), head=head, peers=peers, last_proposed=made)
 

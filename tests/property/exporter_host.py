@@ -149,7 +149,7 @@ class FakeHost:
     def watched(self, params: t.Mapping[str, t.Any], _make: t.Any) -> MonitoredService:
         return MonitoredService(params["name"], UNIT, Kind())
 
-    def observe_settled(self, watched: t.Sequence[MonitoredService]) -> list[Observation]:
+    def observe_settled(self, watched: t.Sequence[MonitoredService], within: float) -> list[Observation]:
         world, wall = self.world, self.world.wall - (self.world.monotonic - self.world.since)
         facts = UnitFacts(UNIT, {"ActiveState": world.active, "SubState": world.sub, "Restart": "on-failure"})
         state = world.state
